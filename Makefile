@@ -1,0 +1,32 @@
+# Every target works in a fresh clone once the virtual environment of the README is active.
+.DEFAULT_GOAL := help
+.PHONY: help build test lint bench demo clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+build:  ## build the extension and install the package with its test and lint tools
+	python -m pip install '.[test,lint]'
+
+test:  ## run the Rust and the Python tests
+	cargo test --locked --workspace --all-targets
+	python -m pytest
+
+lint:  ## formatting, lints, types and the stub
+	ruff format --check .
+	ruff check .
+	mypy
+	python -m mypy.stubtest dllm2rec._core
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+demo:  ## the main job on embedded data
+	dllm2rec train
+
+bench:  ## time every kernel against its peers
+	python -m pip install '.[bench]'
+	python -m pytest benches --benchmark-only
+
+clean:  ## remove what builds leave
+	cargo clean
+	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache python/dllm2rec/*.so

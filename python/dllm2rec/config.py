@@ -1,0 +1,98 @@
+"""The one configuration of a run: frozen pydantic models, read from TOML, written beside the run.
+
+Library functions take one section or plain keywords. Each field names the paper's symbol or the
+authors' flag that it stands for, once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# Below 1e-3 a temperature turns exponents of ordinary scores into overflow.
+Temperature = Annotated[float, Field(ge=1e-3, allow_inf_nan=False)]
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Frozen; an unknown key is an error; a bool is no number and a string no number either."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class StudentConfig(Section):
+    """The small sequential model."""
+
+    name: Literal["gru4rec", "caser", "sasrec"] = "sasrec"  # the authors' --model_name
+    hidden_size: PositiveInt = 64  # the authors' --hidden_factor
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.4  # the authors' --dropout_rate
+    n_blocks: PositiveInt = 1
+    n_heads: PositiveInt = 2
+    n_filters: PositiveInt = 16  # Caser: filters of each height
+    filter_heights: tuple[PositiveInt, ...] = (2, 3, 4)  # Caser; the authors' --filter_sizes
+    tied: bool = True  # items are scored by the table that embeds them
+    output_bias: bool = False
+    window_offset: bool = True  # a learned number added to the scores of the window's items
+    init_std: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.02
+
+
+class LossConfig(Section):
+    """What the student learns from the interactions alone."""
+
+    base: Literal["bce", "softmax", "sampled_softmax"] = "softmax"
+    n_negatives: PositiveInt = 1  # bce and sampled_softmax; the authors' --num_negtive_items
+    exclude: Literal["window", "history"] = "window"  # what is never drawn, besides the target
+    dro_weight: NonNegative = 0.0  # the authors' --alpha; .5 on SASRec is the paper's DROS
+    dro_temperature: Temperature = 1.0  # the authors' --beta
+
+
+class DistillationConfig(Section):
+    """What the student learns from the teacher."""
+
+    # The paper's lambda_d, the authors' --lam. With "soft_targets": the share of the lists in the
+    # cross entropy. A list of values is a grid: each is trained, validation chooses.
+    ranking_weight: NonNegative | tuple[NonNegative, ...] = (0.0, 0.1, 0.3, 0.5)
+    ranking_form: Literal["importance", "soft_targets"] = "soft_targets"
+    top_k: PositiveInt = 20  # the paper's K, the authors' --candidate_topk
+    drop_window_items: bool = True  # lists without the items of the row's window
+    position_gamma: NonNegative = 0.3
+    confidence_gamma: NonNegative = 0.5
+    consistency_gamma: NonNegative = 0.1
+    position_temperature: Temperature = 1.0  # the paper's beta; the authors' --beta2, never read
+    # "importance": the tau of exp(-d/tau). "soft_targets": the temperature over the list.
+    confidence_temperature: Temperature = 0.05
+    embedding_weight: NonNegative = 1.0  # the authors' --ed_weight
+    embedding_sides: Literal["input", "both"] = "both"
+
+
+class TrainConfig(Section):
+    """The loop."""
+
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3  # --lr
+    batch_size: PositiveInt = 1024
+    weight_decay: NonNegative = 0.0  # the authors' --l2_decay
+    max_epochs: PositiveInt = 40  # --epoch
+    patience: PositiveInt = 4  # epochs without a better validation ndcg@20
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class EvaluationConfig(Section):
+    """What is reported; selection is always by validation ndcg@20."""
+
+    ks: tuple[PositiveInt, ...] = (1, 5, 10, 20)
+    exclude_seen: bool = False
+
+
+class Config(Section):
+    """A whole run."""
+
+    variant: Literal["paper", "authors"] = "paper"
+    student: StudentConfig = StudentConfig()
+    loss: LossConfig = LossConfig()
+    distillation: DistillationConfig = DistillationConfig()
+    train: TrainConfig = TrainConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()

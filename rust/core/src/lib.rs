@@ -1,0 +1,17 @@
+//! The CPU kernels of dllm2rec, free of Python.
+//!
+//! Data flows one way: text of a teacher ([`teacher`]) becomes lists, lists become weights
+//! ([`weights`]), rows get negatives ([`negatives`]), scores become ranks ([`ranking`]).
+//! Every kernel returns the same bits for any number of threads, takes a [`Stop`] that another
+//! thread may pull, and refuses bad input with an [`Error`] instead of panicking.
+
+pub mod error;
+pub mod negatives;
+pub mod parallel;
+pub mod ranking;
+pub mod stop;
+pub mod teacher;
+pub mod weights;
+
+pub use error::{Error, Result};
+pub use stop::Stop;

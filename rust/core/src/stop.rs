@@ -1,0 +1,33 @@
+//! A flag by which the caller asks a running kernel to give up.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::{Error, Result};
+
+/// Shared by the thread that waits (and sees Ctrl-C) and the threads that work.
+///
+/// Kernels call [`Stop::check`] once per block of work, at most some 20 ms apart.
+#[derive(Debug, Default)]
+pub struct Stop(AtomicBool);
+
+impl Stop {
+    /// A flag that nobody has pulled.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(AtomicBool::new(false))
+    }
+
+    /// Asks every kernel that holds this flag to return [`Error::Interrupted`] soon.
+    pub fn pull(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Fails once the flag has been pulled.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Interrupted`].
+    pub fn check(&self) -> Result<()> {
+        if self.0.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}

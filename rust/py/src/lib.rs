@@ -1,0 +1,27 @@
+//! The Python module `dllm2rec._core`: one small function per kernel, no arithmetic.
+//!
+//! Each function checks dtypes and layout, releases the GIL, runs the kernel ([`run`]) and turns
+//! what it refuses into the exceptions of `dllm2rec.errors` ([`errors`]).
+
+// `#[pyfunction]` needs owned arguments, and its documentation is the Python stub's.
+#![allow(clippy::needless_pass_by_value)]
+
+mod errors;
+mod negatives;
+mod ranking;
+mod run;
+mod teacher;
+mod weights;
+
+use pyo3::prelude::*;
+
+/// The compiled kernels of dllm2rec.
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    run::register(module)?;
+    teacher::register(module)?;
+    weights::register(module)?;
+    negatives::register(module)?;
+    ranking::register(module)
+}

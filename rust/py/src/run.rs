@@ -1,0 +1,167 @@
+//! Running a kernel: without the GIL, on our own threads, interruptible, safe after `fork`.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use dllm2rec_core::{Error, Result, Stop};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use rayon::ThreadPool;
+
+use crate::errors::{InternalError, ResourceError, python_error};
+
+/// How often the waiting thread looks for Ctrl-C.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Work under this many elementary steps (some 100 microseconds) is not worth waking threads for.
+const SMALL: usize = 1 << 16;
+
+struct Pool {
+    process: u32,
+    n_threads: usize,
+    threads: Arc<ThreadPool>,
+}
+
+/// The pool of this process: a forked child inherits the memory of its parent's pool but none of
+/// its threads, so it must not be used there.
+static POOL: Mutex<Option<Pool>> = Mutex::new(None);
+
+fn default_threads() -> usize {
+    let asked = std::env::var("DLLM2REC_THREADS").ok().and_then(|text| text.parse().ok());
+    let available = thread::available_parallelism().map_or(1, usize::from);
+    asked.filter(|&n| n >= 1).map_or(available, |n: usize| n.min(available))
+}
+
+fn pool(n_threads: Option<usize>) -> PyResult<Arc<ThreadPool>> {
+    let mut slot = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    let process = std::process::id();
+    if let Some(pool) = slot.as_ref()
+        && pool.process == process
+        && n_threads.is_none_or(|n| n == pool.n_threads)
+    {
+        return Ok(Arc::clone(&pool.threads));
+    }
+    let n_threads = n_threads.unwrap_or_else(default_threads);
+    let threads = rayon::ThreadPoolBuilder::new()
+        .num_threads(n_threads)
+        .thread_name(|index| format!("dllm2rec-{index}"))
+        .build()
+        .map_err(|err| ResourceError::new_err(format!("no threads for the kernels: {err}")))?;
+    let threads = Arc::new(threads);
+    let fresh = Pool { process, n_threads, threads: Arc::clone(&threads) };
+    if let Some(old) = slot.replace(fresh)
+        && old.process != process
+    {
+        // Dropping a pool joins its threads, and this process has none of them.
+        std::mem::forget(old);
+    }
+    Ok(threads)
+}
+
+fn panicked(cause: &(dyn Any + Send)) -> PyErr {
+    let text = cause
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| cause.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    InternalError::new_err(format!("a kernel panicked, which is a bug of dllm2rec: {text}"))
+}
+
+/// Runs `kernel` without the GIL and answers Ctrl-C within some 50 ms.
+///
+/// `steps` is the rough number of elementary steps: small work runs on the calling thread, since
+/// waking others would cost more. `kernel` must give the same bits either way. A panic becomes an
+/// `InternalError`.
+pub fn run<T: Send>(
+    py: Python<'_>,
+    steps: usize,
+    kernel: impl FnOnce(&Stop) -> Result<T> + Send,
+) -> PyResult<T> {
+    run_with(py, steps, kernel, python_error)
+}
+
+/// [`run`], for a kernel whose error is not [`Error`].
+pub fn run_with<T: Send, E: Send>(
+    py: Python<'_>,
+    steps: usize,
+    kernel: impl FnOnce(&Stop) -> std::result::Result<T, E> + Send,
+    convert: impl FnOnce(E) -> PyErr,
+) -> PyResult<T> {
+    let stop = Stop::new();
+    let outcome = if steps < SMALL {
+        py.detach(|| catch_unwind(AssertUnwindSafe(|| kernel(&stop))))
+    } else {
+        let threads = pool(None)?;
+        wait_for(py, &stop, || {
+            catch_unwind(AssertUnwindSafe(|| threads.install(|| kernel(&stop))))
+        })?
+    };
+    outcome.map_err(|cause| panicked(cause.as_ref()))?.map_err(convert)
+}
+
+/// Works on a second thread while this one looks for signals.
+fn wait_for<T: Send>(py: Python<'_>, stop: &Stop, work: impl FnOnce() -> T + Send) -> PyResult<T> {
+    py.detach(|| {
+        thread::scope(|scope| {
+            let (sender, receiver) = mpsc::sync_channel(1);
+            scope.spawn(move || {
+                // The receiver outlives this thread: it is dropped after the scope has joined.
+                let _ = sender.send(work());
+            });
+            loop {
+                match receiver.recv_timeout(POLL) {
+                    Ok(value) => return Ok(value),
+                    Err(mpsc::RecvTimeoutError::Timeout) => {
+                        if let Err(signal) = Python::attach(Python::check_signals) {
+                            stop.pull();
+                            let _ = receiver.recv();
+                            return Err(signal);
+                        }
+                    }
+                    Err(mpsc::RecvTimeoutError::Disconnected) => {
+                        return Err(InternalError::new_err("a kernel ended without a result"));
+                    }
+                }
+            }
+        })
+    })
+}
+
+/// Sets the number of threads of the kernels; results do not depend on it.
+#[pyfunction]
+fn set_threads(n_threads: usize) -> PyResult<()> {
+    if n_threads == 0 {
+        return Err(PyValueError::new_err("n_threads = 0, expected at least 1"));
+    }
+    pool(Some(n_threads)).map(|_| ())
+}
+
+/// Panics on purpose, so that a test can see a panic become an exception.
+#[pyfunction]
+fn _panic_for_test(py: Python<'_>, in_worker: bool) -> PyResult<()> {
+    let steps = if in_worker { SMALL } else { 0 };
+    run(py, steps, |_| -> Result<()> { panic!("asked to panic") })
+}
+
+/// Sleeps in slices until interrupted, so that a test can time Ctrl-C.
+#[pyfunction]
+fn _sleep_for_test(py: Python<'_>, seconds: f64) -> PyResult<()> {
+    run(py, SMALL, |stop| {
+        let slices = (seconds / 0.01).ceil().max(0.0) as usize;
+        (0..slices).try_for_each(|_| {
+            thread::sleep(Duration::from_millis(10));
+            stop.check()
+        })?;
+        Ok::<(), Error>(())
+    })
+}
+
+/// Adds this room's functions to the module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(set_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(_panic_for_test, module)?)?;
+    module.add_function(wrap_pyfunction!(_sleep_for_test, module)?)
+}
