@@ -1,4 +1,4 @@
-"""The compiled kernels. Arrays are C-order; what a kernel refuses is raised from dllm2rec.errors."""
+"""The compiled kernels: C-order arrays in and out; refusals are raised from dllm2rec.errors."""
 
 __version__: str
 

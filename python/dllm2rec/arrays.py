@@ -102,5 +102,6 @@ def float_array(
     array = plain_array(values, name)
     if array.ndim != ndim:
         raise InputError(f"{name}: shape {array.shape}, expected {ndim} axes")
-    dtype = np.float64 if array.dtype == np.float64 else np.float32
-    return np.ascontiguousarray(array, dtype=dtype)
+    if array.dtype == np.float64:
+        return np.ascontiguousarray(array, dtype=np.float64)
+    return np.ascontiguousarray(array, dtype=np.float32)

@@ -1,0 +1,1 @@
+"""From files to a dataset of rows that can be trusted."""

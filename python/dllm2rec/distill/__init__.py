@@ -1,0 +1,1 @@
+"""What a student learns: losses and the weights of the teacher's lists."""

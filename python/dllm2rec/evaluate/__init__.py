@@ -1,0 +1,1 @@
+"""From scores to ranks to metrics, and the baselines every table holds."""

@@ -1,0 +1,1 @@
+"""The small sequential models, one signature."""

@@ -1,0 +1,1 @@
+"""What a large language model said, in one checked form."""

@@ -23,5 +23,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     teacher::register(module)?;
     weights::register(module)?;
     negatives::register(module)?;
-    ranking::register(module)
+    ranking::register(module)?;
+    // The stub is the one list of names; pyo3 writes a second one.
+    module.delattr("__all__")
 }

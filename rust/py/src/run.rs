@@ -115,7 +115,10 @@ fn wait_for<T: Send>(py: Python<'_>, stop: &Stop, work: impl FnOnce() -> T + Sen
                 match receiver.recv_timeout(POLL) {
                     Ok(value) => return Ok(value),
                     Err(mpsc::RecvTimeoutError::Timeout) => {
-                        if let Err(signal) = Python::attach(Python::check_signals) {
+                        // The method itself is not general enough over the lifetime.
+                        #[expect(clippy::redundant_closure_for_method_calls)]
+                        let signals = Python::attach(|py| py.check_signals());
+                        if let Err(signal) = signals {
                             stop.pull();
                             let _ = receiver.recv();
                             return Err(signal);
