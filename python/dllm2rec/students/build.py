@@ -1,0 +1,135 @@
+"""Build a student from its configuration."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dllm2rec.config import StudentConfig
+from dllm2rec.errors import ConfigError, InputError, NonFiniteError
+from dllm2rec.students.authors_sasrec import AuthorsSASRec
+from dllm2rec.students.caser import Caser
+from dllm2rec.students.embedding import ItemEmbedding
+from dllm2rec.students.gru4rec import GRU4Rec
+from dllm2rec.students.sasrec import SASRec
+from dllm2rec.students.student import Encoder, Sides, Student
+
+Variant = Literal["paper", "authors"]
+
+
+def build_student(
+    config: StudentConfig,
+    *,
+    n_items: int,
+    max_length: int,
+    teacher_embeddings: Tensor | None,
+    embedding_weight: float,
+    embedding_sides: Sides,
+    variant: Variant,
+    known_items: Tensor | None = None,
+) -> Student:
+    """Build a student with fresh weights, drawn from torch's global generator.
+
+    Args:
+        config: the `student` section.
+        n_items: N.
+        max_length: L, the width of the windows.
+        teacher_embeddings: the teacher's item vectors, (N, E) of any float dtype and any E, or
+            None. The paper's variant scales them to unit length, the authors' takes them raw.
+        embedding_weight: lambda_e; at 0 the vectors are left out.
+        embedding_sides: "input": only the window's items carry the vectors; "both": also the items
+            that are scored, which needs `config.tied`. Without vectors it says nothing.
+        variant: "authors" for the architectures of the authors' code, whose settings must then
+            be in `config`.
+        known_items: which items get an id vector, (N,) bool, or None for all. Of the others, such
+            as those never seen in training, only the text counts.
+
+    Raises:
+        ConfigError: settings that exclude each other.
+        InputError: tensors of another shape than N asks for.
+        NonFiniteError: a NaN or infinity in the teacher's vectors.
+    """
+    teacher = None
+    if teacher_embeddings is not None and embedding_weight != 0:
+        teacher = _teacher_vectors(teacher_embeddings, n_items, normalise=variant == "paper")
+    if known_items is not None and known_items.shape != (n_items,):
+        raise InputError(f"known_items {tuple(known_items.shape)}, expected ({n_items},)")
+    sides = embedding_sides if teacher is not None else "both"
+    if teacher is not None and sides == "both" and not config.tied:
+        raise ConfigError(
+            'distillation.embedding_sides = "both" with student.tied = false: an untied output has '
+            'no item table for the vectors; set student.tied = true or embedding_sides = "input"'
+        )
+    if variant == "authors":
+        _refuse_other_than_authors(config)
+    embedding = ItemEmbedding(n_items, config.hidden_size, teacher, embedding_weight, known_items)
+    encoder = _build_encoder(config, max_length, variant)
+    student = Student(embedding, encoder, config, sides, max_length)
+    _initialise(student, config.init_std, variant)
+    return student
+
+
+def _teacher_vectors(vectors: Tensor, n_items: int, *, normalise: bool) -> Tensor:
+    if vectors.ndim != 2 or vectors.shape[0] != n_items or vectors.shape[1] == 0:
+        raise InputError(
+            f"teacher_embeddings {tuple(vectors.shape)}, expected ({n_items}, width): one row an "
+            f"item; export the teacher's vectors for this catalogue again"
+        )
+    vectors = vectors.detach().float()
+    finite_rows = vectors.isfinite().all(1)
+    if not finite_rows.all():
+        row = int(finite_rows.logical_not().nonzero()[0])
+        raise NonFiniteError(f"teacher_embeddings[{row}]: a NaN or infinity, expected numbers")
+    return F.normalize(vectors, dim=1) if normalise else vectors
+
+
+def _refuse_other_than_authors(config: StudentConfig) -> None:
+    needed: dict[str, bool | int] = {"tied": False, "window_offset": False, "n_blocks": 1}
+    if config.name == "sasrec":
+        needed["n_heads"] = 1
+    wrong = [name for name, value in needed.items() if getattr(config, name) != value]
+    if wrong:
+        found = ", ".join(f"student.{name} = {getattr(config, name)}" for name in wrong)
+        expected = ", ".join(f"{name} = {needed[name]}" for name in wrong)
+        raise ConfigError(f'{found} with variant = "authors", expected {expected}'.lower())
+
+
+def _build_encoder(config: StudentConfig, max_length: int, variant: Variant) -> Encoder:
+    size, is_ours = config.hidden_size, variant == "paper"
+    if config.name == "gru4rec":  # the authors' has no dropout
+        return GRU4Rec(size, config.n_blocks, config.dropout if is_ours else 0.0)
+    if config.name == "caser":
+        tallest = max(config.filter_heights, default=0)
+        if not 1 <= tallest <= max_length:
+            raise ConfigError(
+                f"student.filter_heights = {list(config.filter_heights)}, expected at least one, "
+                f"and none above the window's length {max_length}"
+            )
+        filters = (config.n_filters, config.filter_heights, config.dropout)
+        return Caser(size, max_length, *filters, newest_last=is_ours)
+    if not is_ours:
+        return AuthorsSASRec(size, max_length, config.dropout)
+    if size % config.n_heads:
+        raise ConfigError(
+            f"student.n_heads = {config.n_heads}, expected a divisor of hidden_size = {size}"
+        )
+    return SASRec(size, max_length, config.n_blocks, config.n_heads, config.dropout)
+
+
+def _initialise(student: Student, std: float, variant: Variant) -> None:
+    """Draw N(0, std) vectors and linear layers; GRU and convolution keep their own schemes."""
+    drawn: list[nn.Module] = [student.embedding.ids]
+    if variant == "paper":  # authors' code: torch's defaults for all but the item vectors
+        parts = (student.embedding.projector, student.bridge, student.output)
+        drawn += [part for part in parts if part is not None]
+        drawn += student.encoder.modules() if isinstance(student.encoder, SASRec) else []
+    for module in drawn:
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=std)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+    with torch.no_grad():
+        student.embedding.ids.weight[student.n_items].zero_()

@@ -1,0 +1,73 @@
+"""Item vectors: a learned vector of each item's own, plus the teacher's vector, projected."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ItemEmbedding(nn.Module):
+    """The vector of each item: e_i = known_i b_i + weight (W z_i + c).
+
+    b_i is the item's own (id) vector, z_i the teacher's frozen vector of its text. Row `n_items`
+    is the padding: zero at first, and no gradient ever reaches it.
+
+    The frozen vectors and the known items are buffers outside the state dict: a checkpoint does
+    not carry what its dataset and teacher already hold, and a folded student has neither.
+
+    Args:
+        n_items: N.
+        size: D, the width of the vectors.
+        teacher: z, (N, E) float32, or None; E is any width.
+        weight: how strongly the projected vector counts, the authors' --ed_weight.
+        known: which items have an id vector, (N,) bool, or None for all. The others (never seen
+            in training) are known by their text alone.
+    """
+
+    teacher: Tensor | None
+    known: Tensor | None
+
+    def __init__(
+        self, n_items: int, size: int, teacher: Tensor | None, weight: float, known: Tensor | None
+    ) -> None:
+        super().__init__()
+        self.n_items = n_items
+        self.weight = weight
+        self.ids = nn.Embedding(n_items + 1, size, padding_idx=n_items)
+        self.projector = None if teacher is None else nn.Linear(teacher.shape[1], size)
+        self.register_buffer("teacher", teacher, persistent=False)
+        column = None if known is None else F.pad(known.float(), (0, 1)).unsqueeze(1)  # (N + 1, 1)
+        self.register_buffer("known", column, persistent=False)
+
+    def id_rows(self) -> Tensor:
+        """The items' own vectors, (N + 1, D)."""
+        rows: Tensor = self.ids.weight
+        return rows if self.known is None else rows * self.known
+
+    def table(self) -> Tensor:
+        """All item vectors, (N + 1, D), the teacher's part included: one projection of (N, E)."""
+        if self.projector is None:
+            return self.id_rows()
+        projected = F.pad(self.projector(self.teacher), (0, 0, 0, 1))  # the padding has no text
+        return torch.add(self.id_rows(), projected, alpha=self.weight)
+
+    def forward(self, sequences: Tensor, table: Tensor | None) -> Tensor:
+        """Look up each place of the windows.
+
+        Args:
+            sequences: items, (B, L) int64 in 0..n_items.
+            table: what `table()` gave, or None to project only the windows' own items, place by
+                place (cheaper while B L < N).
+
+        Returns:
+            Vectors, (B, L, D).
+        """
+        # F.embedding's backward is deterministic on CUDA; that of indexing and index_select is not.
+        if table is not None or self.projector is None or self.teacher is None:
+            rows = self.id_rows() if table is None else table
+            return F.embedding(sequences, rows, padding_idx=self.n_items)
+        own = F.embedding(sequences, self.id_rows(), padding_idx=self.n_items)
+        is_item = (sequences < self.n_items).unsqueeze(2)
+        texts = F.embedding(sequences.clamp(max=self.n_items - 1), self.teacher)  # (B, L, E)
+        return torch.add(own, self.projector(texts) * is_item, alpha=self.weight)

@@ -1,0 +1,38 @@
+"""GRU4Rec: recurrent layers over the window, oldest item first."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dllm2rec.students.windows import last_place
+
+
+class GRU4Rec(nn.Module):
+    """Read the window with stacked GRU layers; the state after the newest item is the user.
+
+    The padding is on the right, so the states of real places never see it: what packing would give,
+    without its host synchronisation.
+
+    Args:
+        size: D, width of the item vectors and of the state.
+        n_layers: how many GRU layers.
+        dropout: on what enters each layer and on the result.
+    """
+
+    reads_newest_last = False
+
+    def __init__(self, size: int, n_layers: int, dropout: float) -> None:
+        super().__init__()
+        self.width = size
+        self.dropout = dropout
+        # One module a layer: cuDNN's own dropout between layers keeps a state of its own, which
+        # neither a checkpoint nor a CUDA graph would see.
+        self.layers = nn.ModuleList(nn.GRU(size, size, batch_first=True) for _ in range(n_layers))
+
+    def forward(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        """Encode windows: (B, L, D) right-padded and (B,) -> (B, D)."""
+        states = embedded
+        for layer in self.layers:
+            states, _ = layer(F.dropout(states, self.dropout, self.training))
+        return F.dropout(last_place(states, lengths), self.dropout, self.training)
