@@ -1,0 +1,171 @@
+"""The objective of the authors' code, its departures from the paper kept, in a stable form.
+
+    paper:         L = base + lambda_d sum_k w_k softplus(-s_k), w not normalised per row
+    authors' code: what `authors_losses` computes. Per candidate it also pushes the sampled negative
+                   down, through -log sigmoid(1 - s_n) instead of -log sigmoid(-s_n); it adds the
+                   robust loss with that candidate as the only positive, weighed by the batch means
+                   of weight and loss; confidence is each candidate's own distance, not the true
+                   item's; and weights sum to 1 in each row.
+
+For parity with their figures, not a default.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dllm2rec.distill.losses import bce, softplus
+
+EPSILON = 1e-8  # added to confidence and consistency; with distances above 18 it is all there is
+
+
+class AuthorsWeights(NamedTuple):
+    """The three weights of the teacher's items and their blend.
+
+    Attributes:
+        position: (K,), summing to 1.
+        confidence: (B, K), rows summing to 1.
+        consistency: (B, K), 1 + 1e-8 or 1e-8.
+        blended: (B, K), rows summing to 1.
+    """
+
+    position: Tensor
+    confidence: Tensor
+    consistency: Tensor
+    blended: Tensor
+
+
+class AuthorsLosses(NamedTuple):
+    """The terms per row, (B,); the authors' figures are their means over the batch.
+
+    A row of `distillation` depends on the batch through the mean weights of the robust part.
+    """
+
+    base: Tensor
+    dros: Tensor
+    distillation: Tensor
+
+    def total(self, dro_weight: float, ranking_weight: float) -> Tensor:
+        """Base + alpha dros + lambda distillation, (B,); its mean is the authors' loss."""
+        return self.base + dro_weight * self.dros + ranking_weight * self.distillation
+
+
+def authors_weights(
+    scores: Tensor,
+    ranking: Tensor,
+    distance: Tensor,
+    gammas: tuple[float, float, float],
+    position_temperature: float = 1.0,
+) -> AuthorsWeights:
+    """Weigh the teacher's K items as the authors' code does.
+
+    Args:
+        scores: the student's, over all items, (B, N); no gradient passes.
+        ranking: the teacher's items, best first, (B, K) int64.
+        distance: their distances, (B, K), >= 0.
+        gammas: of position, confidence, consistency; not all 0.
+        position_temperature: theirs is 1.
+    """
+    top_k = ranking.shape[1]
+    ranks = torch.arange(1, top_k + 1, device=scores.device, dtype=scores.dtype)
+    position = (-ranks / position_temperature).softmax(0)
+    closeness = (-distance.to(scores.dtype)).exp() + EPSILON
+    confidence = closeness / closeness.sum(1, keepdim=True)
+    consistency = consistency_weight(scores.detach(), ranking, top_k) + EPSILON
+    blended = gammas[0] * position + gammas[1] * confidence + gammas[2] * consistency
+    blended = blended / blended.sum(1, keepdim=True)
+    return AuthorsWeights(position, confidence, consistency, blended)
+
+
+def consistency_weight(scores: Tensor, ranking: Tensor, k: int) -> Tensor:
+    """1 where the teacher's item is among the student's k best, else 0; ties by item index.
+
+    Compares with the k-th best score; of the items at that score, the first by index fill what
+    places the better ones leave. No sort of the catalogue, no K x K comparison, no host sync.
+
+    Args:
+        scores: (B, N).
+        ranking: (B, K) int64 in 0..N - 1.
+        k: how many of the student's best count, at most N.
+
+    Returns:
+        (B, K), of the dtype of the scores.
+    """
+    bar = scores.topk(k, dim=1).values[:, -1:]
+    is_tied = scores == bar
+    free = k - (scores > bar).sum(1, keepdim=True)
+    order = is_tied.cumsum(1, dtype=torch.int32).gather(1, ranking)  # among the tied, from 1
+    listed = scores.gather(1, ranking)
+    return ((listed > bar) | ((listed == bar) & (order <= free))).to(scores.dtype)
+
+
+def authors_losses(
+    scores: Tensor,
+    targets: Tensor,
+    negatives: Tensor,
+    ranking: Tensor,
+    weights: Tensor,
+    propensity: Tensor,
+    *,
+    dro_weight: float,
+    dro_temperature: float,
+) -> AuthorsLosses:
+    """Compute the base loss, DROS and the distillation term of the authors' code, per row.
+
+    Args:
+        scores: over all items, (B, N).
+        targets: (B,) int64.
+        negatives: one sampled item a row, (B,) int64.
+        ranking: the teacher's K items, distinct in each row, (B, K) int64.
+        weights: `authors_weights(...).blended`, (B, K).
+        propensity: `dros_propensity`, (N,).
+        dro_weight: alpha; at 0 the robust parts are not computed, and `dros` is 0.
+        dro_temperature: beta.
+    """
+    negative_scores = scores.gather(1, negatives.unsqueeze(1))
+    base = bce(scores.gather(1, targets.unsqueeze(1)).squeeze(1), negative_scores)
+    listed = scores.gather(1, ranking)
+    # authors' code: 1 - score where 1 - sigmoid(score) is meant, once for every candidate
+    pairs = softplus(-listed) + softplus(negative_scores - 1)
+    distillation = (weights * pairs).sum(1)
+    if dro_weight == 0:
+        return AuthorsLosses(base, torch.zeros_like(base), distillation)
+    positives = torch.cat([targets.unsqueeze(1), ranking], dim=1)
+    robust = dros_of_each(scores, positives, propensity, dro_temperature)
+    # authors' code: a (B, 1) weight times a (B,) loss is (B, B), and its mean the product of means
+    distillation = distillation + dro_weight * (weights.mean(0) * robust[:, 1:]).sum(1)
+    return AuthorsLosses(base, robust[:, 0], distillation)
+
+
+def dros_of_each(
+    scores: Tensor, positives: Tensor, propensity: Tensor, temperature: float
+) -> Tensor:
+    """DROS with each of P items in turn as the only positive, in two passes over the catalogue.
+
+    The sum over all other items is the whole sum less the positive's own term. Where that term is
+    the largest of all, the difference would cancel: the sum without the largest is kept as well.
+    Any other term is at most half of the whole.
+
+    Args:
+        scores: (B, N).
+        positives: (B, P) int64.
+        propensity: (N,).
+        temperature: beta, > 0.
+
+    Returns:
+        (B, P).
+    """
+    weight = propensity.to(scores.dtype) / temperature
+    exponents = scores.square() * weight
+    largest = exponents.argmax(1, keepdim=True)
+    whole = exponents.logsumexp(1, keepdim=True)
+    without_largest = exponents.scatter(1, largest, -torch.inf).logsumexp(1, keepdim=True)
+    is_largest = positives == largest
+    # -1 where the other branch is taken: log(1 - e^0) there would make its gradient NaN
+    own = (exponents.gather(1, positives) - whole).masked_fill(is_largest, -1.0)
+    others = torch.where(is_largest, without_largest, whole + torch.log1p(-own.exp()))
+    replaced = (scores.gather(1, positives) - 1).square() * weight[positives]
+    return torch.logaddexp(others, replaced)
