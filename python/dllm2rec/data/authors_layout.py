@@ -58,6 +58,9 @@ def load_authors_dataset(folder: Path, *, strict: bool = False) -> SequenceDatas
     files = {split: _read_split(folder, stem) for split, stem in _STEMS.items()}
     _check_one_length(files)
     catalogue, notes = _catalogue(folder, files)
+    if catalogue.n_items < 2:
+        message = "a catalogue of one item, expected at least two: nothing could be recommended"
+        raise InputError(message, code="E-CATALOGUE", path=folder)
     for file in files.values():
         _check_rows(file, catalogue.n_items)
     events, rows = _events(files)
@@ -178,7 +181,7 @@ def _check_rows(file: _SplitFile, n_items: int) -> None:
             lambda r: f"len_seq = {file.lengths[r]}, expected 1..{length}",
         ),
         (
-            (file.sequences > n_items).any(axis=1),
+            file.sequences.max(axis=1) > n_items,
             "seq",
             "E-ITEM-RANGE",
             lambda r: (
@@ -196,7 +199,7 @@ def _check_rows(file: _SplitFile, n_items: int) -> None:
             ),
         ),
         (
-            (is_padding != (places >= file.lengths[:, None])).any(axis=1),
+            (is_padding ^ (places >= file.lengths[:, None])).any(axis=1),
             "seq",
             "E-PAD",
             lambda r: f"the padding index {n_items} before a real item, expected it on the right",
