@@ -6,6 +6,7 @@
 // `#[pyfunction]` needs owned arguments, and its documentation is the Python stub's.
 #![allow(clippy::needless_pass_by_value)]
 
+mod dense;
 mod errors;
 mod negatives;
 mod ranking;
