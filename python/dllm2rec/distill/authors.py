@@ -161,11 +161,14 @@ def dros_of_each(
     weight = propensity.to(scores.dtype) / temperature
     exponents = scores.square() * weight
     largest = exponents.argmax(1, keepdim=True)
-    whole = exponents.logsumexp(1, keepdim=True)
+    shift = exponents.amax(1, keepdim=True).detach()
+    terms = (exponents - shift).exp()
     without_largest = exponents.scatter(1, largest, -torch.inf).logsumexp(1, keepdim=True)
     is_largest = positives == largest
-    # -1 where the other branch is taken: log(1 - e^0) there would make its gradient NaN
-    own = (exponents.gather(1, positives) - whole).masked_fill(is_largest, -1.0)
-    others = torch.where(is_largest, without_largest, whole + torch.log1p(-own.exp()))
+    # 0 where the other branch is taken, so that what is left is at least the largest term, 1, and
+    # the gradient of the branch not taken is finite
+    own = terms.gather(1, positives).masked_fill(is_largest, 0)
+    rest = shift + (terms.sum(1, keepdim=True) - own).log()
+    others = torch.where(is_largest, without_largest, rest)
     replaced = (scores.gather(1, positives) - 1).square() * weight[positives]
     return torch.logaddexp(others, replaced)

@@ -167,7 +167,7 @@ def soft_target_cross_entropy(
     """
     is_listed = candidate_probabilities > 0
     listed = candidate_probabilities * candidate_scores.masked_fill(~is_listed, 0)
-    shares = share * is_listed.any(1)
+    shares = share * is_listed.any(1).to(target_scores.dtype)
     return log_normaliser - torch.lerp(target_scores, listed.sum(1), shares)
 
 
