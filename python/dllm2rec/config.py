@@ -6,15 +6,30 @@ authors' flag that it stands for, once.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
 
-Share = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # Below 1e-3 a temperature turns exponents of ordinary scores into overflow.
 Temperature = Annotated[float, Field(ge=1e-3, allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(ge=1)]
+Number = TypeVar("Number", int, float)
+
+
+def _increasing(values: tuple[Number, ...]) -> tuple[Number, ...]:
+    """Sort and drop what is twice: neither order nor number changes what the values mean."""
+    return tuple(sorted(set(values)))
+
+
+# TOML has lists, Python has tuples: either may stand for the other, the numbers stay strict.
+Heights = Annotated[tuple[PositiveInt, ...], Strict(strict=False), Field(min_length=1)]
+Cutoffs = Annotated[
+    tuple[PositiveInt, ...], Strict(strict=False), Field(min_length=1), AfterValidator(_increasing)
+]
+Grid = Annotated[
+    tuple[NonNegative, ...], Strict(strict=False), Field(min_length=1), AfterValidator(_increasing)
+]
 
 
 class Section(BaseModel):
@@ -32,11 +47,20 @@ class StudentConfig(Section):
     n_blocks: PositiveInt = 1
     n_heads: PositiveInt = 2
     n_filters: PositiveInt = 16  # Caser: filters of each height
-    filter_heights: tuple[PositiveInt, ...] = (2, 3, 4)  # Caser; the authors' --filter_sizes
+    filter_heights: Heights = (2, 3, 4)  # Caser; the authors' --filter_sizes
     tied: bool = True  # items are scored by the table that embeds them
     output_bias: bool = False
     window_offset: bool = True  # a learned number added to the scores of the window's items
     init_std: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.02
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if self.name == "sasrec" and self.hidden_size % self.n_heads:
+            raise ValueError(
+                f"n_heads = {self.n_heads} does not divide hidden_size = {self.hidden_size}, "
+                "expected heads of one width"
+            )
+        return self
 
 
 class LossConfig(Section):
@@ -54,7 +78,7 @@ class DistillationConfig(Section):
 
     # The paper's lambda_d, the authors' --lam. With "soft_targets": the share of the lists in the
     # cross entropy. A list of values is a grid: each is trained, validation chooses.
-    ranking_weight: NonNegative | tuple[NonNegative, ...] = (0.0, 0.1, 0.3, 0.5)
+    ranking_weight: NonNegative | Grid = (0.0, 0.1, 0.3, 0.5)
     ranking_form: Literal["importance", "soft_targets"] = "soft_targets"
     top_k: PositiveInt = 20  # the paper's K, the authors' --candidate_topk
     drop_window_items: bool = True  # lists without the items of the row's window
@@ -66,6 +90,27 @@ class DistillationConfig(Section):
     confidence_temperature: Temperature = 0.05
     embedding_weight: NonNegative = 1.0  # the authors' --ed_weight
     embedding_sides: Literal["input", "both"] = "both"
+
+    @property
+    def ranking_weights(self) -> tuple[float, ...]:
+        """The values of `ranking_weight` to train with: one, or the grid in increasing order."""
+        weight = self.ranking_weight
+        return weight if isinstance(weight, tuple) else (weight,)
+
+    @model_validator(mode="after")
+    def _the_lists_weigh_something(self) -> Self:
+        gammas = (self.position_gamma, self.confidence_gamma, self.consistency_gamma)
+        if self.ranking_form == "importance" and any(self.ranking_weights) and not any(gammas):
+            raise ValueError(
+                "position_gamma, confidence_gamma and consistency_gamma are all 0, expected one "
+                "above 0; set ranking_weight = 0 to train without the teacher's lists"
+            )
+        if self.ranking_form == "soft_targets" and max(self.ranking_weights) > 1:
+            raise ValueError(
+                f"ranking_weight = {max(self.ranking_weights)}, expected at most 1: with "
+                'ranking_form = "soft_targets" it is the share of the lists in the loss'
+            )
+        return self
 
 
 class TrainConfig(Section):
@@ -83,7 +128,7 @@ class TrainConfig(Section):
 class EvaluationConfig(Section):
     """What is reported; selection is always by validation ndcg@20."""
 
-    ks: tuple[PositiveInt, ...] = (1, 5, 10, 20)
+    ks: Cutoffs = (1, 5, 10, 20)
     exclude_seen: bool = False
 
 
@@ -96,3 +141,21 @@ class Config(Section):
     distillation: DistillationConfig = DistillationConfig()
     train: TrainConfig = TrainConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _the_parts_fit(self) -> Self:
+        soft = self.distillation.ranking_form == "soft_targets"
+        if soft and self.loss.base == "bce" and any(self.distillation.ranking_weights):
+            raise ValueError(
+                'distillation.ranking_form = "soft_targets" with loss.base = "bce", expected '
+                '"softmax" or "sampled_softmax": the lists are a share of the softmax\'s targets'
+            )
+        sides = self.distillation.embedding_sides
+        if self.variant == "authors" and (self.student.tied or sides != "input"):
+            tied = str(self.student.tied).lower()
+            raise ValueError(
+                f'variant = "authors" with student.tied = {tied} and distillation.embedding_sides '
+                f'= "{sides}", expected student.tied = false and embedding_sides = "input": the '
+                "authors' output layer has weights of its own and sees no teacher"
+            )
+        return self
