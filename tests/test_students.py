@@ -50,8 +50,8 @@ def build(name, layout="both", *, seed=0, known=None, teacher=None, **changes):
         known_items=known,
     )
     with torch.no_grad():  # zeros at first; a test of what they do needs them to be something
-        for parameter in (student.window_offset, student.bias):
-            if parameter is not None:
+        for parameter in student.parameters():
+            if not parameter.any():
                 parameter.normal_()
     return student.eval()
 
@@ -189,6 +189,8 @@ def test_rows_without_items_are_finite_and_alike(name, layout):
     scores = student(sequences, lengths)
     assert scores.isfinite().all()
     torch.testing.assert_close(scores[0], scores[2])
+    one_padding = student(sequences[:1], torch.tensor([1]))
+    torch.testing.assert_close(scores[:1], one_padding)  # read as a window of one padding item
     scores.sum().backward()
     assert all(p.grad.isfinite().all() for p in student.parameters() if p.grad is not None)
 

@@ -133,6 +133,8 @@ def authors_losses(
     distillation = (weights * pairs).sum(1)
     if dro_weight == 0:
         return AuthorsLosses(base, torch.zeros_like(base), distillation)
+    # The target may be listed too. Twice is harmless to a gather's backward pass on CUDA: a sum of
+    # two does not depend on their order.
     positives = torch.cat([targets.unsqueeze(1), ranking], dim=1)
     robust = dros_of_each(scores, positives, propensity, dro_temperature)
     # authors' code: a (B, 1) weight times a (B,) loss is (B, B), and its mean the product of means
