@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from dllm2rec.results import MetricRow, MetricTable, Recommendation
 
@@ -25,7 +26,7 @@ def shown_metrics(rows: Iterable[MetricRow]) -> list[str]:
     return [key for k in ks for key in (f"hr@{k}", f"ndcg@{k}") if key in keys]
 
 
-def metric_table(result: MetricTable, columns: Sequence[str] | None = None) -> Table:
+def metric_table(result: MetricTable, columns: Sequence[str] | None = None) -> Group:
     """Lay scorers out under each other, the best of each column marked by `*` (and bold).
 
     Args:
@@ -33,17 +34,16 @@ def metric_table(result: MetricTable, columns: Sequence[str] | None = None) -> T
         columns: metric keys to show; by default `shown_metrics`.
     """
     columns = shown_metrics(result.rows) if columns is None else columns
-    title = f"{escape(result.title)}: {result.protocol()}"
-    table = Table(title=title, title_justify="left", title_style="", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     table.add_column("", no_wrap=True)
     for key in columns:
         table.add_column(f"{key} ", justify="right", no_wrap=True)
-    best = {key: max((row.metrics.get(key, -1.0) for row in result.rows), default=-1.0)
-            for key in columns}  # fmt: skip
+    best = {key: max(row.metrics.get(key, -1.0) for row in result.rows) for key in columns}
     for row in result.rows:
         cells = (_cell(row.metrics.get(key), best[key]) for key in columns)
         table.add_row(escape(row.name), *cells)
-    return table
+    # A title of the table itself would be wrapped to the width of the table.
+    return Group(Text(f"{result.title}: {result.protocol()}"), table)
 
 
 def _cell(value: float | None, best: float) -> str:
