@@ -361,10 +361,10 @@ def test_metric_table_is_aligned_and_marks_the_best(capsys):
         title == "games, test: 14,980 rows, full ranking over 17,408 items, seen items not masked"
     )
     assert header.split() == ["hr@10", "ndcg@10", "hr@20", "ndcg@20"]
-    assert first.split() == ["popularity", "0.0100", "0.0050*", "0.0200", "0.0100"]
-    assert second.split() == ["sasrec", "+", "DLLM2Rec", "[k=.3]", "0.0800*", "-", "0.1000*",
-                              "0.0400*"]  # fmt: skip
-    assert first.index("0.0200") == second.index("0.1000*")
+    assert first.split() == ["popularity", "0.0100", "*0.0050", "0.0200", "0.0100"]
+    assert second.split() == ["sasrec", "+", "DLLM2Rec", "[k=.3]", "*0.0800", "-", "*0.1000",
+                              "*0.0400"]  # fmt: skip
+    assert first.index("0.0200") == second.index("0.1000")
     assert first.index("0.0200") + len("0.0200") == header.index("hr@20") + len("hr@20")
 
 
@@ -376,7 +376,7 @@ def test_metric_table_says_when_seen_items_are_masked():
 def test_metric_table_marks_every_scorer_that_is_equal_to_four_digits(capsys):
     rows = tuple(MetricRow(name, {"hr@1": 0.5}) for name in "ab")
     lines = printed(capsys, metric_table(MetricTable("t", rows, 1, 2)))
-    assert [line.split()[-1] for line in lines[2:]] == ["0.5000*", "0.5000*"]
+    assert [line.split()[-1] for line in lines[2:]] == ["*0.5000", "*0.5000"]
 
 
 def test_shown_metrics_are_hr_and_ndcg_at_the_two_largest_k():

@@ -37,7 +37,7 @@ def metric_table(result: MetricTable, columns: Sequence[str] | None = None) -> G
     table = Table(box=None, pad_edge=False)
     table.add_column("", no_wrap=True)
     for key in columns:
-        table.add_column(f"{key} ", justify="right", no_wrap=True)
+        table.add_column(key, justify="right", no_wrap=True)
     best = {key: max(row.metrics.get(key, -1.0) for row in result.rows) for key in columns}
     for row in result.rows:
         cells = (_cell(row.metrics.get(key), best[key]) for key in columns)
@@ -48,9 +48,9 @@ def metric_table(result: MetricTable, columns: Sequence[str] | None = None) -> G
 
 def _cell(value: float | None, best: float) -> str:
     if value is None:
-        return "- "
+        return "-"
     text = f"{value:.4f}"
-    return f"[bold]{text}*[/bold]" if text == f"{best:.4f}" else f"{text} "
+    return f"[bold]*{text}[/bold]" if text == f"{best:.4f}" else text
 
 
 def recommendation_table(rows: Iterable[Recommendation]) -> Table:
