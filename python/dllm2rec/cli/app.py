@@ -1,0 +1,51 @@
+"""The list of commands. Only typer is imported here: `--help` must not wait for torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from dllm2rec.cli import evaluate, recommend, teacher, train
+
+# Plain help: a tenth of a second faster than rich's, and the same bytes on every terminal.
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app.command(epilog=train.EXAMPLES)(train.train)
+app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command(epilog=recommend.EXAMPLES)(recommend.recommend)
+teacher_app = typer.Typer(help="Bring in what a teacher said.", no_args_is_help=True)
+teacher_app.command("import", epilog=teacher.EXAMPLES)(teacher.import_)
+app.add_typer(teacher_app, name="teacher", epilog=teacher.EXAMPLES)
+
+EXAMPLES = """\b
+Examples:
+  dllm2rec train                          the main job on an embedded world
+  dllm2rec train --dataset data/games --teacher data/games/teacher
+  dllm2rec evaluate runs/games-1
+  dllm2rec recommend runs/games-1 --history "12,7,401"
+"""
+
+
+def command() -> Any:  # noqa: ANN401 - click's class, whichever click typer carries
+    """The command line as one click command."""
+    return typer.main.get_command(app)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from dllm2rec._core import __version__
+
+        print(f"dllm2rec {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog=EXAMPLES)
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Distil an LLM's recommendations into a small sequential recommender."""

@@ -1,0 +1,81 @@
+"""Options that several commands share, and what they do."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dllm2rec.errors import ConfigError
+
+_log = logging.getLogger(__name__)
+
+
+class Device(StrEnum):
+    """Where tensors live; `auto` is CUDA where there is one."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class StudentName(StrEnum):
+    """The students there are."""
+
+    gru4rec = "gru4rec"
+    caser = "caser"
+    sasrec = "sasrec"
+
+
+DatasetOption = Annotated[
+    Path | None, typer.Option("--dataset", help="Folder of the dataset.", metavar="DIR")
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="CPU threads; results do not depend on it."),
+]
+DeviceOption = Annotated[Device | None, typer.Option(help="Where to compute.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a folder that dllm2rec wrote.")
+]
+
+
+def use_threads(n_threads: int | None) -> None:
+    """Set the threads of the kernels and of torch; more than there are CPUs is brought down."""
+    if n_threads is None:
+        return
+    import torch
+
+    from dllm2rec import _core
+
+    available = os.cpu_count() or 1
+    if n_threads > available:
+        _log.info("--threads %d: %d are used, one for each CPU", n_threads, available)
+    n_threads = min(n_threads, available)
+    _core.set_threads(n_threads)
+    torch.set_num_threads(n_threads)
+
+
+def check_device(name: str) -> None:
+    """Refuse CUDA where there is none: nothing falls back to the CPU unasked.
+
+    Raises:
+        ConfigError: `name` is "cuda" and no device is present.
+    """
+    if name != "cuda":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ConfigError("device cuda: none is present, expected one; or give --device cpu")
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+    """Print one line of JSON, in ASCII: the same bytes whatever the locale."""
+    print(json.dumps(value, allow_nan=False))

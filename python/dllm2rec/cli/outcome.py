@@ -1,0 +1,106 @@
+"""How a command ends: an exit code and a line for whatever was raised."""
+
+from __future__ import annotations
+
+import errno
+import platform
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from dllm2rec.errors import Dllm2RecError, InternalError, ResourceError
+
+CTRL_C_EXIT = 130
+CLOSED_PIPE_EXIT = 141
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENOMEM}
+
+
+def describe(err: BaseException, words: Sequence[str]) -> tuple[int, str]:
+    """Return the exit code and the line to print; a bug also leaves a report file.
+
+    Args:
+        err: what ended the command.
+        words: its command line, for the report.
+    """
+    if isinstance(err, KeyboardInterrupt) or type(err).__name__ == "Abort":
+        return CTRL_C_EXIT, "interrupted"
+    if isinstance(err, SystemExit):
+        return _system_exit(err)
+    if isinstance(err, BrokenPipeError):
+        return CLOSED_PIPE_EXIT, ""
+    if isinstance(err, Dllm2RecError) and not isinstance(err, InternalError):
+        return err.exit_code, f"error: {_line(str(err))}"
+    if usage := _usage(err):
+        return 2, usage
+    if _lacks_resources(err):
+        return ResourceError.exit_code, f"error: {_line(str(err)) or 'out of memory'}"
+    return 1, _bug(err, words)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _system_exit(err: SystemExit) -> tuple[int, str]:
+    if isinstance(err.code, int):
+        return err.code, "terminated" if err.code > CTRL_C_EXIT else ""
+    return (0, "") if err.code is None else (1, f"error: {err.code}")
+
+
+def _usage(err: BaseException) -> str:
+    """The line of a command line that cannot be meant, empty for any other error."""
+    import typer
+
+    # click's ClickException, by way of the one error class that every typer exports.
+    base = typer.BadParameter.__mro__[2]
+    if not isinstance(err, base):
+        return ""
+    context = getattr(err, "ctx", None)
+    path = context.command_path if context else "dllm2rec"
+    if context and type(err).__name__ == "NoArgsIsHelpError":
+        return str(context.get_help())
+    message = _line(err.format_message())  # type: ignore[attr-defined]
+    return f"error: {message.rstrip('.')}; see {path} --help"
+
+
+def _lacks_resources(err: BaseException) -> bool:
+    # torch's out-of-memory error is told by its name: torch may not be imported.
+    if isinstance(err, MemoryError) or type(err).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(err, OSError) and err.errno in _FULL
+
+
+def _bug(err: BaseException, words: Sequence[str]) -> str:
+    what = f"{type(err).__name__}: {_line(str(err))}"[:200]
+    where = _write_report(err, words)
+    return f"error: this is a bug of dllm2rec ({what}); {where}"
+
+
+def _write_report(err: BaseException, words: Sequence[str]) -> str:
+    text = "\n".join(
+        [
+            f"command: dllm2rec {' '.join(map(repr, words))}",
+            f"python: {sys.version}",
+            f"platform: {platform.platform()}",
+            "",
+            "".join(traceback.format_exception(err)),
+        ]
+    )
+    for folder in (Path.cwd, lambda: Path(tempfile.gettempdir())):
+        with (
+            suppress(OSError),
+            tempfile.NamedTemporaryFile(
+                "w",
+                dir=folder(),
+                prefix="dllm2rec-report-",
+                suffix=".txt",
+                delete=False,
+                encoding="utf-8",
+            ) as file,
+        ):
+            file.write(text)
+            return f"please report it with {file.name}"
+    return "its report could not be written"

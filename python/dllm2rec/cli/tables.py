@@ -1,0 +1,79 @@
+"""Tables for people: pure functions of results, and the one that prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from dllm2rec.results import MetricRow, MetricTable, Recommendation
+
+
+def print_table(table: RenderableType) -> None:
+    """Print as wide as the table is: a narrow terminal wraps lines, nothing is cut off."""
+    console = Console(highlight=False)
+    console.width = max(console.width, console.measure(table).maximum, 80)
+    console.print(table)
+
+
+def shown_metrics(rows: Iterable[MetricRow]) -> list[str]:
+    """Pick the columns people want: HR and NDCG at the two largest K."""
+    keys = dict.fromkeys(key for row in rows for key in row.metrics)
+    ks = sorted({int(key.partition("@")[2]) for key in keys if key.startswith("hr@")})[-2:]
+    return [key for k in ks for key in (f"hr@{k}", f"ndcg@{k}") if key in keys]
+
+
+def metric_table(result: MetricTable, columns: Sequence[str] | None = None) -> Group:
+    """Lay scorers out under each other, the best of each column marked by `*` (and bold).
+
+    Args:
+        result: the rows and how they were scored.
+        columns: metric keys to show; by default `shown_metrics`.
+    """
+    columns = shown_metrics(result.rows) if columns is None else columns
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for key in columns:
+        table.add_column(key, justify="right", no_wrap=True)
+    best = {key: max(row.metrics.get(key, -1.0) for row in result.rows) for key in columns}
+    for row in result.rows:
+        cells = (_cell(row.metrics.get(key), best[key]) for key in columns)
+        table.add_row(escape(row.name), *cells)
+    # A title of the table itself would be wrapped to the width of the table.
+    return Group(Text(f"{result.title}: {result.protocol()}"), table)
+
+
+def _cell(value: float | None, best: float) -> str:
+    if value is None:
+        return "-"
+    text = f"{value:.4f}"
+    return f"[bold]*{text}[/bold]" if text == f"{best:.4f}" else text
+
+
+def recommendation_table(rows: Iterable[Recommendation]) -> Table:
+    """Lay one list out: rank, item id, title (where any item has one), score."""
+    rows = list(rows)
+    titled = any(row.title is not None for row in rows)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("rank", justify="right")
+    table.add_column("item")
+    if titled:
+        table.add_column("title", max_width=60, no_wrap=True, overflow="ellipsis")
+    table.add_column("score", justify="right")
+    for row in rows:
+        title = [escape(row.title or "")] if titled else []
+        table.add_row(str(row.rank), escape(row.item_id), *title, f"{row.score:.4f}")
+    return table
+
+
+def fact_table(facts: Iterable[tuple[str, str]]) -> Table:
+    """Lay out names and what is known of them, one a line."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, value in facts:
+        table.add_row(escape(name), escape(value))
+    return table

@@ -1,0 +1,72 @@
+"""Where a command may write: checked before any work, so that nothing is lost and nothing mixed."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from dllm2rec.errors import ConfigError, ResourceError
+
+# Every folder of this package holds one of these; --overwrite removes no other folder.
+MARKS = ("manifest.json", "config.toml")
+
+
+def next_run(name: str, root: Path = Path("runs")) -> Path:
+    """Return the first `root/name-n`, n from 1, that does not exist."""
+    return next(
+        path for n in itertools.count(1) if not os.path.lexists(path := root / f"{name}-{n}")
+    )
+
+
+def check_output(out: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
+    """Refuse a folder that must not or cannot be written to. Nothing there is changed.
+
+    Args:
+        out: the folder to write.
+        overwrite: whether a folder that this package wrote may be replaced.
+        inputs: files and folders that are read; `out` may neither be nor hold one.
+
+    Raises:
+        ConfigError: `out` is an input, a file, or holds something that must not be replaced.
+        ResourceError: the place cannot be written to.
+    """
+    place = out.resolve()
+    for source in inputs:
+        read = source.resolve()
+        if place == read or place in read.parents:
+            raise ConfigError(f"{out}: is or holds the input {source}, expected another place")
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out}: a file, expected a folder or a new name")
+    if out.is_dir() and any(out.iterdir()):
+        if not overwrite:
+            raise ConfigError(f"{out}: not empty, expected a new folder; or give --overwrite")
+        if not any((out / mark).is_file() for mark in MARKS):
+            raise ConfigError(
+                f"{out}: holds neither {' nor '.join(MARKS)}, expected a folder that dllm2rec "
+                "wrote; remove it yourself if it may go"
+            )
+    _probe(out)
+
+
+def clear_output(out: Path) -> None:
+    """Make `out` an empty folder; call `check_output` first."""
+    if out.is_dir():
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+
+
+def _probe(out: Path) -> None:
+    """Write and remove a file in the nearest folder that exists."""
+    place = next(path for path in [out, *out.absolute().parents] if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(b"dllm2rec")
+            file.flush()
+    except OSError as err:
+        raise ResourceError(
+            f"{out}: {err.strerror or err}, expected a place that can be written to"
+        ) from err

@@ -1,0 +1,65 @@
+"""The names that `import dllm2rec` offers."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dllm2rec
+
+PUBLIC = {
+    "ArtifactError",
+    "Config",
+    "ConfigError",
+    "Dllm2RecError",
+    "InputError",
+    "InternalError",
+    "MetricRow",
+    "MetricTable",
+    "NonFiniteError",
+    "Progress",
+    "Recommendation",
+    "ResourceError",
+    "__version__",
+    "config_to_toml",
+    "load_config",
+    "set_threads",
+}
+
+
+def test_public_names_are_exactly_these():
+    assert set(dllm2rec.__all__) == PUBLIC
+
+
+def test_each_public_name_is_there_and_listed():
+    for name in PUBLIC:
+        assert getattr(dllm2rec, name) is not None
+        assert name in dir(dllm2rec)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nope'"):
+        dllm2rec.nope  # noqa: B018
+
+
+def test_types_and_lazy_imports_name_the_same_homes():
+    tree = ast.parse(Path(dllm2rec.__file__).read_text(encoding="utf-8"))
+    mirror = {
+        alias.asname: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dllm2rec.")
+        for alias in node.names
+    }
+    assert mirror == {name: f"dllm2rec.{home}" for name, home in dllm2rec._HOMES.items()}
+
+
+@pytest.mark.parametrize("code", ["import dllm2rec", "import dllm2rec; dllm2rec.ConfigError"])
+def test_import_alone_brings_in_nothing_heavy(code):
+    heavy = "{'torch', 'numpy', 'pyarrow', 'pydantic', 'typer', 'rich'}"
+    code = f"{code}; import sys; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
