@@ -7,6 +7,7 @@ the catalogue and none that its row excludes.
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from benches.scale import scaled
 from dllm2rec.train.negatives import sample_negatives
 
+SCALE = float(os.environ.get("DLLM2REC_BENCH_SCALE", "1"))
+N_EVENTS = int(2_000_000 * SCALE)
 N_EXCLUDED = 11
 CELLS = [
     (batch, n_negatives, n_items)
@@ -72,9 +74,7 @@ def numba_rejection(*, parallel: bool) -> Sampler:
         return z ^ (z >> u64(31))
 
     @numba.njit(parallel=parallel, nogil=True)
-    def sample(
-        events: Any, begin: Any, end: Any, keys: Any, n_items: int, n_negatives: int
-    ) -> Any:
+    def sample(events: Any, begin: Any, end: Any, keys: Any, n_items: int, n_negatives: int) -> Any:
         out = np.empty((len(begin), n_negatives), np.uint32)
         for row in numba.prange(len(begin)):
             state = mix(keys[row] + u64(0x9E3779B97F4A7C15))
@@ -108,9 +108,8 @@ def test_negatives(benchmark: Any, peer: str, batch: int, n_negatives: int, n_it
     if peer.startswith("numba") and importlib.util.find_spec("numba") is None:
         pytest.skip("numba is not installed")
     rng = np.random.default_rng(0)
-    n_events = scaled(2_000_000)
-    events = rng.integers(0, n_items, n_events, dtype=np.uint32)
-    begin = rng.integers(0, n_events - N_EXCLUDED, batch)
+    events = rng.integers(0, n_items, N_EVENTS, dtype=np.uint32)
+    begin = rng.integers(0, N_EVENTS - N_EXCLUDED, batch)
     end = begin + N_EXCLUDED
     keys = np.arange(batch, dtype=np.uint64)
     sample = PEERS[peer]()

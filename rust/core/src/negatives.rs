@@ -39,14 +39,19 @@
 //!   a short list in a large catalogue hardly ever reaches.
 
 use std::iter;
-use std::ops::Range;
 
 use crate::{Error, Result, Stop, parallel};
 
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Draws compared with the list at a time: four vector registers of four lanes.
-const LANES: usize = 16;
+/// Events compared at a time: a vector register of the oldest x86-64.
+const LANES: usize = 4;
+
+/// Up to this many events, looking through them is cheaper than the sorted copy of a [`Walk`].
+const SHORT: usize = 64;
+
+/// Draws between two looks at the stop flag.
+const BLOCK: usize = 1024;
 
 /// Elements of work between two looks at the stop flag: some 50 microseconds.
 const CHUNK_STEPS: usize = 1 << 15;
@@ -94,28 +99,30 @@ pub fn sample_negatives(rows: Rows, draws: Draws, out: &mut [u32], stop: &Stop) 
         stop,
     };
     let rows_per_chunk = (CHUNK_STEPS / (draws.n_negatives + LANES)).max(1);
-    parallel::try_for_each_chunk(
-        out,
-        rows_per_chunk * draws.n_negatives,
-        stop,
-        |index, chunk| {
-            let first = index * rows_per_chunk;
-            if draws.n_negatives == 1 {
-                return sampler.one_each(first, chunk);
-            }
-            let rows = chunk.chunks_exact_mut(draws.n_negatives);
-            rows.enumerate().try_for_each(|(row, out)| sampler.many(first + row, out))
-        },
-    )
+    let chunk_len = rows_per_chunk * draws.n_negatives;
+    parallel::try_for_each_chunk(out, chunk_len, stop, |index, chunk| {
+        let first = index * rows_per_chunk;
+        match draws.n_negatives {
+            1 => sampler.few::<1>(first, chunk),
+            2 => sampler.few::<2>(first, chunk),
+            3 => sampler.few::<3>(first, chunk),
+            4 => sampler.few::<4>(first, chunk),
+            n_negatives => (first..)
+                .zip(chunk.chunks_exact_mut(n_negatives))
+                .try_for_each(|(row, out)| sampler.many(row, out)),
+        }
+    })
 }
 
 /// The rough number of elementary steps (some nanoseconds) of [`sample_negatives`].
 #[must_use]
 pub fn steps(rows: Rows, draws: Draws) -> usize {
     // The lists may overlap: what they add up to is not the number of events.
-    let excluded: i64 = rows.begin.iter().zip(rows.end).fold(0, |sum, (&begin, &end)| {
-        sum.saturating_add(end.saturating_sub(begin).max(0))
-    });
+    let excluded: i64 = rows
+        .begin
+        .iter()
+        .zip(rows.end)
+        .fold(0, |sum, (&begin, &end)| sum.saturating_add(end.saturating_sub(begin).max(0)));
     let n_draws = rows.keys.len().saturating_mul(draws.n_negatives);
     let compared = (excluded as usize).saturating_mul(draws.n_negatives) / 16;
     n_draws.saturating_add(compared)
@@ -149,116 +156,158 @@ struct Sampler<'a> {
     stop: &'a Stop,
 }
 
-impl Sampler<'_> {
-    /// One draw for each row from `first` on.
-    fn one_each(&self, first: usize, out: &mut [u32]) -> Result<()> {
-        for (row, out) in (first..).zip(out) {
-            let events = self.excluded_range(row)?;
-            let stream = split(self.state, self.rows.keys[row]);
-            let (item, doubtful) = multiply(split(stream, 0), self.n_items);
-            let (hit, out_of_range) = self.scan(&events, item);
-            if out_of_range {
-                return Err(self.out_of_range(row, events));
-            }
-            *out = item;
-            if hit | doubtful {
-                self.stop.check()?;
-                *out = Walk::new(row, &self.rows.events[events], self.n_items)?.draw(stream, 0);
+/// What the draws of one row depend on.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    index: usize,
+    stream: u64,
+    excluded: &'a [u32],
+    n_items: u32,
+}
+
+impl<'a> Sampler<'a> {
+    /// `M` draws for each row from `first` on, so few that each looks through the row's list.
+    fn few<const M: usize>(&self, first: usize, out: &mut [u32]) -> Result<()> {
+        let (out, _) = out.as_chunks_mut::<M>();
+        let range = first..first + out.len();
+        let keys = &self.rows.keys[range.clone()];
+        let (begin, end) = (&self.rows.begin[range.clone()], &self.rows.end[range]);
+        let bounds = begin.iter().zip(end);
+        for (i, ((bounds, &key), out)) in bounds.zip(keys).zip(out).enumerate() {
+            let (excluded, after) = self.excluded(first + i, *bounds.0, *bounds.1)?;
+            let stream = split(self.state, key);
+            for (j, out) in (0..).zip(out) {
+                let (item, doubtful) = multiply(split(stream, j), self.n_items);
+                *out = item;
+                if is_suspect(excluded, after, item, self.n_items) | doubtful {
+                    self.stop.check()?;
+                    *out = self.row(first + i, stream, excluded).settle(j)?;
+                }
             }
         }
         Ok(())
     }
 
-    /// All draws of one row.
-    fn many(&self, row: usize, out: &mut [u32]) -> Result<()> {
-        let events = self.excluded_range(row)?;
-        let excluded = &self.rows.events[events.clone()];
-        if excluded.iter().fold(false, |bad, &item| bad | (item >= self.n_items)) {
-            return Err(self.out_of_range(row, events));
-        }
-        let stream = split(self.state, self.rows.keys[row]);
+    /// All draws of one row, behind a filter that spares most of them a look at the list.
+    fn many(&self, index: usize, out: &mut [u32]) -> Result<()> {
+        let Rows { begin, end, keys, .. } = self.rows;
+        let (excluded, _) = self.excluded(index, begin[index], end[index])?;
+        let row = self.row(index, split(self.state, keys[index]), excluded);
+        row.check_items()?;
+        let filter = Filter::new(excluded);
         let mut walk = None;
-        for (first, block) in (0..).step_by(LANES).zip(out.chunks_mut(LANES)) {
+        for (first, block) in (0..).step_by(BLOCK).zip(out.chunks_mut(BLOCK)) {
             self.stop.check()?;
-            let (items, redraw) = draw_lanes(stream, first, self.n_items, excluded);
-            block.copy_from_slice(&items[..block.len()]);
-            if redraw == [0; LANES] {
-                continue;
-            }
-            let walk = match &mut walk {
-                Some(walk) => walk,
-                none => none.insert(Walk::new(row, excluded, self.n_items)?),
-            };
-            for (j, out) in (first..).zip(block).filter(|(j, _)| redraw[(j - first) as usize] != 0) {
-                *out = walk.draw(stream, j);
+            for (j, out) in (first..).zip(block) {
+                let (item, doubtful) = multiply(split(row.stream, j), self.n_items);
+                *out = item;
+                if filter.may_hold(item) | doubtful {
+                    *out = row.look_closer(j, item, doubtful, &mut walk)?;
+                }
             }
         }
         Ok(())
     }
 
-    fn excluded_range(&self, row: usize) -> Result<Range<usize>> {
-        let (begin, end) = (self.rows.begin[row], self.rows.end[row]);
-        let n_events = self.rows.events.len();
-        if 0 <= begin && begin <= end && end as usize <= n_events {
-            return Ok(begin as usize..end as usize);
-        }
-        let begin_is_wrong = begin < 0 || begin as usize > n_events;
-        let (name, value) = if begin_is_wrong { ("begin", begin) } else { ("end", end) };
-        let rule = "0 <= begin <= end <= the number of events";
-        Err(Error::Value { name, row, column: 0, value: value as f64, rule })
+    fn row(&self, index: usize, stream: u64, excluded: &'a [u32]) -> Row<'a> {
+        Row { index, stream, excluded, n_items: self.n_items }
     }
 
-    /// Whether the row's events hold `item`, and whether one of them is no item at all.
-    fn scan(&self, events: &Range<usize>, item: u32) -> (bool, bool) {
-        let len = events.len();
-        let (mut hit, mut out_of_range) = (false, false);
-        match self.rows.events[events.start..].first_chunk::<LANES>() {
-            // A fixed number of lanes, those past the end masked: no loop, nothing to mispredict.
-            Some(lanes) if len <= LANES => {
-                for (i, &event) in lanes.iter().enumerate() {
-                    hit |= (event == item) & (i < len);
-                    out_of_range |= (event >= self.n_items) & (i < len);
-                }
-            }
-            _ => {
-                for &event in &self.rows.events[events.clone()] {
-                    hit |= event == item;
-                    out_of_range |= event >= self.n_items;
-                }
-            }
+    /// The row's events, and all events from its first on.
+    #[inline]
+    fn excluded(&self, index: usize, begin: i64, end: i64) -> Result<(&'a [u32], &'a [u32])> {
+        let events = self.rows.events;
+        // A negative bound becomes a huge one.
+        if begin as u64 <= end as u64 && end as u64 <= events.len() as u64 {
+            let after = &events[begin as usize..];
+            return Ok((&after[..(end - begin) as usize], after));
         }
-        (hit, out_of_range)
-    }
-
-    #[cold]
-    fn out_of_range(&self, row: usize, events: Range<usize>) -> Error {
-        let n_items = self.n_items as usize;
-        let excluded = &self.rows.events[events];
-        let column = excluded.iter().position(|&item| item >= self.n_items).unwrap_or_default();
-        let item = excluded.get(column).copied().unwrap_or_default().into();
-        Error::ItemOutOfRange { name: "events", row, column, item, n_items }
+        Err(wrong_bounds(index, begin, end, events.len()))
     }
 }
 
-/// The items of draws `first..first + LANES`, and which of them step 1 leaves undecided.
-fn draw_lanes(
-    stream: u64,
-    first: u64,
-    n_items: u32,
-    excluded: &[u32],
-) -> ([u32; LANES], [u32; LANES]) {
-    let (mut items, mut redraw) = ([0; LANES], [0; LANES]);
-    for lane in 0..LANES {
-        let (item, doubtful) = multiply(split(stream, first + lane as u64), n_items);
-        items[lane] = item;
-        redraw[lane] = u32::from(doubtful);
-    }
-    for &event in excluded {
+#[cold]
+fn wrong_bounds(row: usize, begin: i64, end: i64, n_events: usize) -> Error {
+    let begin_is_wrong = begin < 0 || begin as usize > n_events;
+    let (name, value) = if begin_is_wrong { ("begin", begin) } else { ("end", end) };
+    let rule = "0 <= begin <= end <= the number of events";
+    Error::Value { name, row, column: 0, value: value as f64, rule }
+}
+
+/// True where `excluded` holds `item` or what is no item at all; now and then without cause, since
+/// it reads whole vectors and so may read some events of what comes `after`.
+#[inline]
+fn is_suspect(excluded: &[u32], after: &[u32], item: u32, n_items: u32) -> bool {
+    let highest = n_items - 1;
+    let suspect = |event: u32| all_ones(event == item) | all_ones(event > highest);
+    let Some(whole) = after.get(..excluded.len().wrapping_add(LANES - 1) / LANES * LANES) else {
+        return excluded.iter().any(|&event| suspect(event) != 0);
+    };
+    let (vectors, _) = whole.as_chunks::<LANES>();
+    let mut suspects = [0; LANES];
+    for vector in vectors {
         for lane in 0..LANES {
-            redraw[lane] |= u32::from(items[lane] == event);
+            suspects[lane] |= suspect(vector[lane]);
         }
     }
-    (items, redraw)
+    suspects.into_iter().fold(0, |any, lane| any | lane) != 0
+}
+
+impl Row<'_> {
+    #[cold]
+    #[inline(never)]
+    fn settle(&self, j: u64) -> Result<u32> {
+        self.check_items()?;
+        Ok(Walk::new(self)?.draw(self.stream, j))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_closer(
+        &self,
+        j: u64,
+        item: u32,
+        doubtful: bool,
+        walk: &mut Option<Walk>,
+    ) -> Result<u32> {
+        if !doubtful && self.excluded.len() <= SHORT && !self.excluded.contains(&item) {
+            return Ok(item);
+        }
+        let walk = match walk {
+            Some(walk) => walk,
+            none => none.insert(Walk::new(self)?),
+        };
+        Ok(walk.draw(self.stream, j))
+    }
+
+    /// Fails where one of the row's events is no item.
+    fn check_items(&self) -> Result<()> {
+        let is_wrong = |item: u32| item >= self.n_items;
+        if self.excluded.iter().fold(0, |bad, &item| bad | all_ones(is_wrong(item))) == 0 {
+            return Ok(());
+        }
+        let column = self.excluded.iter().position(|&item| is_wrong(item)).unwrap_or_default();
+        let (item, n_items) = (self.excluded[column].into(), self.n_items as usize);
+        Err(Error::ItemOutOfRange { name: "events", row: self.index, column, item, n_items })
+    }
+}
+
+/// A bit for each item modulo 4096: where it is not set, the list does not hold the item.
+struct Filter([u64; 64]);
+
+impl Filter {
+    fn new(items: &[u32]) -> Self {
+        let mut filter = Self([0; 64]);
+        for &item in items {
+            filter.0[(item >> 6) as usize % 64] |= 1 << (item % 64);
+        }
+        filter
+    }
+
+    #[inline]
+    fn may_hold(&self, item: u32) -> bool {
+        self.0[(item >> 6) as usize % 64] >> (item % 64) & 1 != 0
+    }
 }
 
 /// The whole definition of a draw, taken where step 1 does not settle it.
@@ -269,16 +318,15 @@ struct Walk {
 }
 
 impl Walk {
-    #[cold]
-    fn new(row: usize, excluded: &[u32], n_items: u32) -> Result<Self> {
+    fn new(row: &Row) -> Result<Self> {
+        let (n_items, bytes) = (row.n_items, size_of_val(row.excluded));
         let mut distinct = Vec::new();
-        let bytes = size_of_val(excluded);
-        distinct.try_reserve_exact(excluded.len()).map_err(|_| Error::Memory { bytes })?;
-        distinct.extend_from_slice(excluded);
+        distinct.try_reserve_exact(row.excluded.len()).map_err(|_| Error::Memory { bytes })?;
+        distinct.extend_from_slice(row.excluded);
         distinct.sort_unstable();
         distinct.dedup();
         if distinct.len() >= n_items as usize {
-            return Err(Error::NoNegative { row, n_items: n_items as usize });
+            return Err(Error::NoNegative { row: row.index, n_items: n_items as usize });
         }
         Ok(Self { n_items, distinct })
     }
@@ -325,6 +373,12 @@ fn bounded(word: u64, n: u32) -> Option<u32> {
 fn multiply(word: u64, n: u32) -> (u32, bool) {
     let product = u128::from(word) * u128::from(n);
     ((product >> 64) as u32, (product as u64) < u64::from(n))
+}
+
+/// What vector comparisons give; 0 and 1 would cost a mask more.
+#[inline]
+fn all_ones(condition: bool) -> u32 {
+    if condition { u32::MAX } else { 0 }
 }
 
 #[inline]
@@ -384,9 +438,13 @@ mod tests {
 
     #[test]
     fn rows_outside_the_events_and_items_outside_the_catalogue_are_refused() {
-        for (begin, end, name) in
-            [(-1, 2, "begin"), (9, 9, "begin"), (2, 1, "end"), (0, 9, "end"), (i64::MIN, 0, "begin")]
-        {
+        for (begin, end, name) in [
+            (-1, 2, "begin"),
+            (9, 9, "begin"),
+            (2, 1, "end"),
+            (0, 9, "end"),
+            (i64::MIN, 0, "begin"),
+        ] {
             let got = draw(&[0; 5], &[begin], &[end], draws(9, 1));
             assert!(matches!(got, Err(Error::Value { name: found, .. }) if found == name));
         }
@@ -419,7 +477,8 @@ mod tests {
             prop_assume!(distinct.len() < 40);
             let (begin, end) = (vec![0; 5], vec![events.len() as i64; 5]);
             let got = draw(&events, &begin, &end, draws(40, n_negatives)).unwrap();
-            let walk = Walk::new(0, &events, 40).unwrap();
+            let row = Row { index: 0, stream: 0, excluded: &events, n_items: 40 };
+            let walk = Walk::new(&row).unwrap();
             for (i, &item) in got.iter().enumerate() {
                 let stream = split(split(7, 3), (i / n_negatives) as u64);
                 prop_assert_eq!(item, walk.draw(stream, (i % n_negatives) as u64));

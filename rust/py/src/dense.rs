@@ -28,7 +28,10 @@ pub fn empty<'py, T: Element, D: Dimension>(
         .call_method1(intern!(py, "empty"), (shape, dtype::<T>(py)))
         .map_err(|err| {
             if err.is_instance_of::<PyMemoryError>(py) {
-                return ResourceError::new_err(format!("{}; use fewer rows at a time", err.value(py)));
+                return ResourceError::new_err(format!(
+                    "{}; use fewer rows at a time",
+                    err.value(py)
+                ));
             }
             err
         })?;

@@ -1,9 +1,173 @@
-//! To be written.
+//! Weights.
 
+use dllm2rec_core::weights::{self, Blend, Confidence, Matrix, Position};
+use numpy::{
+    PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn,
+    PyUntypedArrayMethods,
+};
 use pyo3::prelude::*;
 
+use crate::dense::{c_order, empty};
+use crate::errors::InputError;
+use crate::run::run;
+
+fn matrix<'a>(items: &'a PyReadonlyArray2<'_, u32>, name: &str) -> PyResult<Matrix<'a>> {
+    Ok(Matrix { items: c_order(items, name)?, columns: items.shape()[1] })
+}
+
+fn confidence_of<'a>(array: &'a PyReadonlyArrayDyn<'_, f32>) -> PyResult<Confidence<'a>> {
+    let values = c_order(array, "confidence")?;
+    match array.ndim() {
+        1 => Ok(Confidence::PerRow(values)),
+        2 => Ok(Confidence::PerItem(values)),
+        n => Err(InputError::new_err(format!("confidence: {n} axes, expected (R,) or (R, K)"))),
+    }
+}
+
+#[pyfunction]
+fn position_weight(
+    py: Python<'_>,
+    k: usize,
+    temperature: f64,
+) -> PyResult<Bound<'_, PyArray1<f32>>> {
+    let out = empty(py, &[k])?;
+    let mut values = out.readwrite();
+    let slice = values.as_slice_mut()?;
+    run(py, k, |_| weights::position_weight(temperature, slice))?;
+    drop(values);
+    Ok(out)
+}
+
+#[pyfunction]
+fn sequence_confidence<'py>(
+    py: Python<'py>,
+    target_distance: PyReadonlyArray1<'py, f32>,
+    temperature: f64,
+    k: usize,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let distance = c_order(&target_distance, "target_distance")?;
+    let out = empty(py, &[distance.len()])?;
+    let mut values = out.readwrite();
+    let slice = values.as_slice_mut()?;
+    let steps = distance.len().saturating_mul(4);
+    run(py, steps, |stop| weights::sequence_confidence(distance, temperature, k, slice, stop))?;
+    drop(values);
+    Ok(out)
+}
+
+#[pyfunction]
+fn candidate_confidence<'py>(
+    py: Python<'py>,
+    distance: PyReadonlyArray2<'py, f32>,
+) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let k = distance.shape()[1];
+    let out = empty(py, distance.shape())?;
+    let distance = c_order(&distance, "distance")?;
+    let mut values = out.readwrite();
+    let slice = values.as_slice_mut()?;
+    let steps = distance.len().saturating_mul(2);
+    run(py, steps, |stop| weights::candidate_confidence(distance, k, slice, stop))?;
+    drop(values);
+    Ok(out)
+}
+
+#[pyfunction]
+fn consistency_weight<'py>(
+    py: Python<'py>,
+    ranking: PyReadonlyArray2<'py, u32>,
+    student_top: PyReadonlyArray2<'py, u32>,
+) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let out = empty(py, ranking.shape())?;
+    let (ranking, student_top) =
+        (matrix(&ranking, "ranking")?, matrix(&student_top, "student_top")?);
+    let mut values = out.readwrite();
+    let slice = values.as_slice_mut()?;
+    let steps = weights::overlap_steps(ranking, student_top);
+    run(py, steps, |stop| weights::consistency_weight(ranking, student_top, slice, stop))?;
+    drop(values);
+    Ok(out)
+}
+
+#[pyfunction]
+fn consistency_from_scores<'py>(
+    py: Python<'py>,
+    scores: PyReadonlyArray2<'py, f32>,
+    ranking: PyReadonlyArray2<'py, u32>,
+    k: usize,
+) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let n_items = scores.shape()[1];
+    let out = empty(py, ranking.shape())?;
+    let (scores, ranking) = (c_order(&scores, "scores")?, matrix(&ranking, "ranking")?);
+    let mut values = out.readwrite();
+    let slice = values.as_slice_mut()?;
+    run(py, scores.len(), |stop| {
+        weights::consistency_from_scores(scores, n_items, ranking, k, slice, stop)
+    })?;
+    drop(values);
+    Ok(out)
+}
+
+#[pyfunction]
+fn blend_weights<'py>(
+    py: Python<'py>,
+    position: PyReadonlyArray1<'py, f32>,
+    confidence: PyReadonlyArrayDyn<'py, f32>,
+    consistency: Option<PyReadonlyArray2<'py, f32>>,
+    gammas: [f64; 3],
+    normalise: bool,
+) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let k = position.len();
+    let n_rows = confidence.shape().first().copied().unwrap_or_default();
+    let out = empty(py, &[n_rows, k])?;
+    let (position, confidence) = (c_order(&position, "position")?, confidence_of(&confidence)?);
+    let consistency =
+        consistency.as_ref().map(|array| c_order(array, "consistency")).transpose()?;
+    let blend = Blend { gammas, normalise };
+    let mut values = out.readwrite();
+    let slice = values.as_slice_mut()?;
+    let steps = slice.len();
+    run(py, steps, |stop| {
+        weights::blend_weights(position, confidence, consistency, blend, slice, stop)
+    })?;
+    drop(values);
+    Ok(out)
+}
+
+#[pyfunction]
+#[expect(clippy::too_many_arguments)]
+fn ranking_weights<'py>(
+    py: Python<'py>,
+    ranking: PyReadonlyArray2<'py, u32>,
+    confidence: PyReadonlyArrayDyn<'py, f32>,
+    student_top: PyReadonlyArray2<'py, u32>,
+    k: usize,
+    position_temperature: f64,
+    gammas: [f64; 3],
+    normalise: bool,
+) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let out = empty(py, &[ranking.shape()[0], k])?;
+    let (ranking, student_top) =
+        (matrix(&ranking, "ranking")?, matrix(&student_top, "student_top")?);
+    let confidence = confidence_of(&confidence)?;
+    let position = Position { k, temperature: position_temperature };
+    let blend = Blend { gammas, normalise };
+    let mut values = out.readwrite();
+    let slice = values.as_slice_mut()?;
+    let steps = weights::overlap_steps(ranking, student_top);
+    run(py, steps, |stop| {
+        weights::ranking_weights(ranking, confidence, student_top, position, blend, slice, stop)
+    })?;
+    drop(values);
+    Ok(out)
+}
+
 /// Adds this room's functions to the module.
-#[expect(clippy::unnecessary_wraps)]
-pub fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(position_weight, module)?)?;
+    module.add_function(wrap_pyfunction!(sequence_confidence, module)?)?;
+    module.add_function(wrap_pyfunction!(candidate_confidence, module)?)?;
+    module.add_function(wrap_pyfunction!(consistency_weight, module)?)?;
+    module.add_function(wrap_pyfunction!(consistency_from_scores, module)?)?;
+    module.add_function(wrap_pyfunction!(blend_weights, module)?)?;
+    module.add_function(wrap_pyfunction!(ranking_weights, module)?)
 }

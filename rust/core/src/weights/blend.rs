@@ -1,0 +1,201 @@
+//! The position weight, and the weighted sum of all three.
+
+use super::overlap::{Matrix, Overlap, rows_per_chunk};
+use super::{check_parameter, check_shape, check_values, sum, zeros};
+use crate::{Result, Stop, parallel};
+
+const RULE: &str = "a weight >= 0";
+
+/// How much each weight counts, and what is done to a row of their sums.
+#[derive(Debug, Clone, Copy)]
+pub struct Blend {
+    /// The shares of position, confidence and consistency; none negative, not all 0.
+    pub gammas: [f64; 3],
+    /// Scale each row to sum to 1, as the authors do; the paper does not.
+    pub normalise: bool,
+}
+
+/// The position weight to compute.
+#[derive(Debug, Clone, Copy)]
+pub struct Position {
+    /// How many items of each list are weighed.
+    pub k: usize,
+    /// The paper's beta: how fast the weight falls with the rank.
+    pub temperature: f64,
+}
+
+/// The confidence of each row, or of each item of each row.
+#[derive(Debug, Clone, Copy)]
+pub enum Confidence<'a> {
+    /// `(rows,)`
+    PerRow(&'a [f32]),
+    /// `(rows, k)`
+    PerItem(&'a [f32]),
+}
+
+/// The paper's position weight, `exp(-rank / temperature)` over its sum; ranks are 1 to `out.len()`.
+///
+/// # Errors
+///
+/// [`Error::Parameter`] for a temperature below 0.001 or an empty `out`; [`Error::Memory`].
+pub fn position_weight(temperature: f64, out: &mut [f32]) -> Result<()> {
+    check_parameter("position_temperature", temperature, temperature >= 1e-3, "a number >= 0.001")?;
+    check_parameter("k", out.len() as f64, !out.is_empty(), "at least 1")?;
+    // Counted from the first rank: the common factor cancels, and nothing becomes 0/0.
+    let mut weights = zeros::<f64>(out.len())?;
+    for (place, weight) in weights.iter_mut().enumerate() {
+        *weight = super::exp::exp_of_negative(-(place as f64) / temperature);
+    }
+    let scale = 1.0 / sum(&weights);
+    for (out, weight) in out.iter_mut().zip(weights) {
+        *out = (weight * scale) as f32;
+    }
+    Ok(())
+}
+
+/// The weighted sum of given weights, `(rows, k)`: position is `(k,)`, consistency `(rows, k)`.
+///
+/// Without `consistency` its term is left out. Where a row is to be scaled to sum to 1 and sums to
+/// 0, its items weigh `1/k` each, as they do in the authors' code.
+///
+/// # Errors
+///
+/// [`Error::Parameter`] for gammas that are negative, not finite or all 0 and for `k` 0;
+/// [`Error::Shape`]; [`Error::NonFinite`] and [`Error::Value`] for such weights.
+pub fn blend_weights(
+    position: &[f32],
+    confidence: Confidence,
+    consistency: Option<&[f32]>,
+    blend: Blend,
+    out: &mut [f32],
+    stop: &Stop,
+) -> Result<()> {
+    let k = position.len();
+    check_parameter("k", k as f64, k >= 1, "at least 1")?;
+    if let Some(consistency) = consistency {
+        check_shape("consistency", consistency.len(), out.len())?;
+    }
+    let mixer = Mixer::new(position, confidence, blend, out.len())?;
+    let rows_per_chunk = rows_per_chunk(k);
+    parallel::try_for_each_chunk(out, rows_per_chunk * k, stop, |index, out| {
+        let first = index * rows_per_chunk;
+        match consistency.map(|values| &values[first * k..][..out.len()]) {
+            Some(values) => {
+                check_values("consistency", values, k, first, RULE)?;
+                out.copy_from_slice(values);
+            }
+            None => out.fill(0.0),
+        }
+        mixer.mix(first, out)
+    })
+}
+
+/// All three weights and their sum in one pass, `(rows, k)`.
+///
+/// The first `k` columns of `ranking` are weighed. See [`blend_weights`],
+/// [`super::consistency_weight`] and [`position_weight`].
+///
+/// # Errors
+///
+/// Those of the three, and [`Error::Parameter`] where `ranking` has fewer than `k` columns.
+pub fn ranking_weights(
+    ranking: Matrix,
+    confidence: Confidence,
+    student_top: Matrix,
+    position: Position,
+    blend: Blend,
+    out: &mut [f32],
+    stop: &Stop,
+) -> Result<()> {
+    let k = position.k;
+    let fits = (1..=ranking.columns).contains(&k);
+    check_parameter("k", k as f64, fits, "1 to the number of columns of ranking")?;
+    let mut weight = zeros(k)?;
+    position_weight(position.temperature, &mut weight)?;
+    let mixer = Mixer::new(&weight, confidence, blend, out.len())?;
+    ranking.check("ranking", out.len() / k)?;
+    student_top.check("student_top", out.len() / k)?;
+    let rows_per_chunk = rows_per_chunk(k);
+    parallel::try_for_each_chunk(out, rows_per_chunk * k, stop, |index, out| {
+        let first = index * rows_per_chunk;
+        let mut overlap = Overlap::new(student_top.columns)?;
+        for (row, hits) in (first..).zip(out.chunks_exact_mut(k)) {
+            overlap.mark(&ranking.row(row)[..k], student_top.row(row), hits);
+        }
+        mixer.mix(first, out)
+    })
+}
+
+struct Mixer<'a> {
+    /// Already times its gamma.
+    position: Vec<f64>,
+    confidence: Confidence<'a>,
+    gammas: [f64; 3],
+    normalise: bool,
+}
+
+impl<'a> Mixer<'a> {
+    fn new(position: &[f32], confidence: Confidence<'a>, blend: Blend, len: usize) -> Result<Self> {
+        let names = ["position_gamma", "confidence_gamma", "consistency_gamma"];
+        for (name, gamma) in names.into_iter().zip(blend.gammas) {
+            check_parameter(name, gamma, gamma >= 0.0, "a number >= 0")?;
+        }
+        let total: f64 = blend.gammas.iter().sum();
+        check_parameter(
+            "sum of gammas",
+            total,
+            total > 0.0,
+            "a number > 0: all weights would be 0",
+        )?;
+        check_values("position", position, position.len(), 0, RULE)?;
+        let (given, expected) = match confidence {
+            Confidence::PerRow(values) => (values, len / position.len()),
+            Confidence::PerItem(values) => (values, len),
+        };
+        check_shape("confidence", given.len(), expected)?;
+        check_shape("out", len, len / position.len() * position.len())?;
+        let position = position.iter().map(|&weight| blend.gammas[0] * f64::from(weight)).collect();
+        Ok(Self { position, confidence, gammas: blend.gammas, normalise: blend.normalise })
+    }
+
+    /// Turns the consistency weights in `out` into the sums; the first row is row `first`.
+    fn mix(&self, first: usize, out: &mut [f32]) -> Result<()> {
+        let k = self.position.len();
+        let mut sums = zeros::<f64>(k)?;
+        match self.confidence {
+            Confidence::PerRow(values) => {
+                let values = &values[first..][..out.len() / k];
+                check_values("confidence", values, 1, first, RULE)?;
+                for (&confidence, out) in values.iter().zip(out.chunks_exact_mut(k)) {
+                    self.mix_row(|_| confidence, out, &mut sums);
+                }
+            }
+            Confidence::PerItem(values) => {
+                let values = &values[first * k..][..out.len()];
+                check_values("confidence", values, k, first, RULE)?;
+                for (confidence, out) in values.chunks_exact(k).zip(out.chunks_exact_mut(k)) {
+                    self.mix_row(|item| confidence[item], out, &mut sums);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn mix_row(&self, confidence: impl Fn(usize) -> f32, out: &mut [f32], sums: &mut [f64]) {
+        let [_, confidence_gamma, consistency_gamma] = self.gammas;
+        for (item, sum) in sums.iter_mut().enumerate() {
+            *sum = self.position[item]
+                + confidence_gamma * f64::from(confidence(item))
+                + consistency_gamma * f64::from(out[item]);
+        }
+        let scale = if self.normalise { 1.0 / sum(sums) } else { 1.0 };
+        if scale.is_infinite() {
+            out.fill((1.0 / out.len() as f64) as f32);
+            return;
+        }
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = (*sum * scale) as f32;
+        }
+    }
+}
