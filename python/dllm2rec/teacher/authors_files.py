@@ -1,0 +1,198 @@
+"""The teacher's files in the layout of the paper's authors: text lists and an embedding tensor.
+
+Only arrays come out of here; what they mean for a data set is the business of `knowledge`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dllm2rec import _core
+from dllm2rec.errors import ConfigError, InputError
+from dllm2rec.teacher.embedding_file import load_embeddings
+
+# A file may also end in .gz.
+RANKING_TRAIN = "myrank_train.txt"
+RANKING_VALIDATION = "myrank_val.txt"
+RANKING_TEST = "myrank_test.txt"
+DISTANCE_TRAIN = "confidence_train.txt"
+TARGET_DISTANCE_TRAIN = "target_distance_train.txt"
+EMBEDDINGS = "all_embeddings.pt"
+
+
+@dataclass(frozen=True, eq=False)
+class AuthorsTeacher:
+    """What a folder in the authors' layout holds, as plain arrays; `None` where a file is absent.
+
+    Attributes:
+        ranking: the teacher's items for each train row, best first, uint32 (R, K), in `0..N-1`;
+            with `on_duplicate="keep-first"` later copies of an item are N.
+        distance: the distance to each of them, float32 (R, K), >= 0, small is sure.
+        target_distance: the distance to the row's true next item, float32 (R,), >= 0.
+        ranking_validation: the same lists for the validation rows, uint32 (V, K').
+        ranking_test: the same lists for the test rows, uint32 (T, K').
+        item_embeddings: the language model's vector of each item, float32 (N, E), finite.
+        warnings: what was accepted but should be known; each starts with a code and names its file.
+    """
+
+    ranking: NDArray[np.uint32]
+    distance: NDArray[np.float32] | None
+    target_distance: NDArray[np.float32] | None
+    ranking_validation: NDArray[np.uint32] | None
+    ranking_test: NDArray[np.uint32] | None
+    item_embeddings: NDArray[np.float32] | None
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How the text files are to be read; the defaults refuse whatever is in doubt.
+
+    Attributes:
+        min_columns: the shortest list that is of use, in items.
+        id_base: the number of the first item in the ranking files.
+        skip_rows: header lines of the ranking files.
+        on_duplicate: "error", "keep" or "keep-first": an item twice in one list.
+        confidence_kind: "distance" (small is sure) or "similarity" (large is sure).
+        strict: refuse a file whose last line has no newline.
+    """
+
+    min_columns: int = 1
+    id_base: int = 0
+    skip_rows: int = 0
+    on_duplicate: str = "error"
+    confidence_kind: str = "distance"
+    strict: bool = False
+
+
+def read_authors_teacher(
+    folder: Path,
+    *,
+    n_items: int,
+    n_rows: tuple[int, int, int],
+    options: TextOptions = TextOptions(),
+    embeddings_have_pad_row: bool = False,
+) -> AuthorsTeacher:
+    """Read the files of a teacher folder in the authors' layout.
+
+    `myrank_train.txt` is needed; `confidence_train.txt`, `target_distance_train.txt`,
+    `myrank_val.txt`, `myrank_test.txt` (each also as `.gz`) and `all_embeddings.pt` are read where
+    they are there.
+
+    Args:
+        folder: where the files are.
+        n_items: the size N of the catalogue.
+        n_rows: how many train, validation and test rows the data has; files must agree.
+        options: how the text is to be read.
+        embeddings_have_pad_row: the embeddings may end with one row for the padding item.
+
+    Raises:
+        InputError: a file is missing or breaks a rule; the error says where and why.
+        ArtifactError: the embeddings are corrupt, unsafe or not what their name says.
+        ConfigError: two of the files are one and the same.
+        ResourceError: no memory.
+    """
+    reader = _Reader(folder, n_items, options)
+    n_train, n_validation, n_test = n_rows
+    ranking = reader.items(RANKING_TRAIN, n_train)
+    if ranking is None:
+        raise _missing(folder, RANKING_TRAIN)
+    reader.refuse_same_file(RANKING_TRAIN, DISTANCE_TRAIN)
+    distance = reader.distances(DISTANCE_TRAIN, n_train, ranking.shape[1])
+    target_distance = reader.distances(TARGET_DISTANCE_TRAIN, n_train, 1)
+    validation = reader.items(RANKING_VALIDATION, n_validation)
+    test = reader.items(RANKING_TEST, n_test)
+    embeddings = None
+    if (folder / EMBEDDINGS).exists():
+        embeddings, notes = load_embeddings(
+            folder / EMBEDDINGS, n_items=n_items, has_pad_row=embeddings_have_pad_row
+        )
+        reader.warn(folder / EMBEDDINGS, notes)
+    return AuthorsTeacher(
+        ranking=ranking,
+        distance=distance,
+        target_distance=None if target_distance is None else target_distance[:, 0],
+        ranking_validation=validation,
+        ranking_test=test,
+        item_embeddings=embeddings,
+        warnings=reader.warnings,
+    )
+
+
+class _Reader:
+    """Finds files of a folder and collects the warnings about them."""
+
+    def __init__(self, folder: Path, n_items: int, options: TextOptions) -> None:
+        self.folder = folder
+        self.n_items = n_items
+        self.options = options
+        self.warnings: list[str] = []
+
+    def find(self, name: str) -> Path | None:
+        """The file or its gzipped form; both at once would be a guess."""
+        found = [path for path in (self.folder / name, self.folder / f"{name}.gz") if path.exists()]
+        if len(found) > 1:
+            raise InputError(
+                f"both {name} and {name}.gz exist, expected one of them",
+                code="E-AMBIGUOUS",
+                path=self.folder,
+                hint="remove the one that is out of date",
+            )
+        return found[0] if found else None
+
+    def items(self, name: str, n_rows: int) -> NDArray[np.uint32] | None:
+        path = self.find(name)
+        if path is None:
+            return None
+        items, notes = _core.parse_items(
+            path,
+            n_items=self.n_items,
+            min_columns=self.options.min_columns,
+            expected_rows=n_rows,
+            id_base=self.options.id_base,
+            skip_rows=self.options.skip_rows,
+            on_duplicate=self.options.on_duplicate,
+            strict=self.options.strict,
+        )
+        self.warn(path, notes)
+        return items
+
+    def distances(self, name: str, n_rows: int, n_columns: int) -> NDArray[np.float32] | None:
+        path = self.find(name)
+        if path is None:
+            return None
+        distances, notes = _core.parse_distances(
+            path,
+            expected_rows=n_rows,
+            expected_columns=n_columns,
+            kind=self.options.confidence_kind,
+            strict=self.options.strict,
+        )
+        self.warn(path, notes)
+        return distances
+
+    def refuse_same_file(self, first: str, second: str) -> None:
+        one, other = self.find(first), self.find(second)
+        if one is not None and other is not None and one.samefile(other):
+            raise ConfigError(
+                f"E-SAME-FILE {one} and {other} are one file, "
+                "expected item lists in the first and distances in the second"
+            )
+
+    def warn(self, path: Path, notes: list[str]) -> None:
+        for note in notes:
+            code, _, text = note.partition(" ")
+            self.warnings.append(f"{code} {path}: {text}")
+
+
+def _missing(folder: Path, name: str) -> InputError:
+    return InputError(
+        f"no {name} and no {name}.gz here",
+        code="E-OPEN",
+        path=folder,
+        hint="the teacher's item lists for the train rows are needed",
+    )

@@ -1,0 +1,157 @@
+//! Whole numbers, written `%d` or as `numpy.savetxt` writes them (`1.000000000000000000e+00`).
+//!
+//! No value passes through a float: 9007199254740993 stays itself.
+
+use super::decimal::{self, digit};
+use super::swar;
+
+/// Why a decimal number is no usable whole number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotWhole {
+    /// Not a decimal number at all.
+    NotANumber,
+    /// It has a fractional part.
+    Fraction,
+    /// It does not fit 64 bits.
+    Overflow,
+}
+
+/// Reads a whole number off the front of `text`: its value and its length.
+///
+/// The caller must check that the byte behind it ends the token. `None` means "look closer", not
+/// "wrong".
+#[inline]
+pub(super) fn fast(text: &[u8]) -> Option<(u64, usize)> {
+    let word = swar::word(text)?;
+    let n_digits = swar::leading_digits(word);
+    match n_digits {
+        1 if (word >> 8) & 0xff == u64::from(b'.') => scientific(text, word),
+        1..=7 => {
+            let shift = 64_u32.wrapping_sub(n_digits << 3);
+            Some((swar::number(swar::values(word) << shift), n_digits as usize))
+        }
+        _ => None,
+    }
+}
+
+/// `d.dddddddddddddddddde+0x`, the form of `%.18e`, if it is a whole number below 10^9.
+#[inline]
+fn scientific(text: &[u8], word: u64) -> Option<(u64, usize)> {
+    let token = text.first_chunk::<24>()?;
+    let [_, _, fraction @ .., e, sign, tens, ones] = token;
+    let exponent = u32::from(ones.wrapping_sub(b'0'));
+    if (*e, *sign, *tens) != (b'e', b'+', b'0') || exponent > 8 {
+        return None;
+    }
+    let head = swar::word(fraction)?;
+    let (_, tail) = fraction.split_first_chunk::<8>()?;
+    if !swar::all_digits(head) || tail != b"0000000000" {
+        return None;
+    }
+    let digits = swar::values(head);
+    let kept = exponent << 3;
+    // Digits behind the decimal point, once it has moved, must be zeros.
+    if digits.checked_shr(kept).unwrap_or(0) != 0 {
+        return None;
+    }
+    let below = swar::number(digits.checked_shl(64_u32.wrapping_sub(kept)).unwrap_or(0));
+    let lead = (word & 0xf).wrapping_mul(10_u64.wrapping_pow(exponent));
+    Some((lead.wrapping_add(below), 24))
+}
+
+/// The value of any decimal number, exactly.
+pub(super) fn exact(token: &[u8]) -> Result<i64, NotWhole> {
+    let number = decimal::split(token).ok_or(NotWhole::NotANumber)?;
+    let digits = number.whole.iter().chain(number.fraction);
+    let trailing = digits.clone().rev().take_while(|byte| **byte == b'0').count();
+    let n_digits = number.whole.len().saturating_add(number.fraction.len());
+    if trailing == n_digits {
+        return Ok(0);
+    }
+    let moved = (trailing as i64).saturating_sub(number.fraction.len() as i64);
+    let places = number.exponent.saturating_add(moved);
+    let places = u32::try_from(places).map_err(|_| match places {
+        ..0 => NotWhole::Fraction,
+        _ => NotWhole::Overflow,
+    })?;
+    // Summed up below zero, where there is one more number.
+    let value = digits
+        .take(n_digits.saturating_sub(trailing))
+        .try_fold(0_i64, |sum, &byte| sum.checked_mul(10)?.checked_sub(digit(byte)))
+        .and_then(|value| value.checked_mul(10_i64.checked_pow(places)?))
+        .ok_or(NotWhole::Overflow)?;
+    if number.negative { Ok(value) } else { value.checked_neg().ok_or(NotWhole::Overflow) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_in_every_spelling() {
+        for (text, value) in [
+            ("0", 0),
+            ("-0", 0),
+            ("-0.000000e+00", 0),
+            ("+1", 1),
+            ("007", 7),
+            ("1e0", 1),
+            ("1.", 1),
+            ("1.7e1", 17),
+            ("1700e-2", 17),
+            ("0e-99999999999", 0),
+            ("0.000000000000000000000000000000001e33", 1),
+            ("9007199254740993", 9_007_199_254_740_993),
+            ("9223372036854775807", i64::MAX),
+            ("-9223372036854775808", i64::MIN),
+        ] {
+            assert_eq!(exact(text.as_bytes()), Ok(value), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_whole_number_says_why() {
+        for (text, why) in [
+            ("nan", NotWhole::NotANumber),
+            ("1.5", NotWhole::Fraction),
+            ("1e-400", NotWhole::Fraction),
+            ("4.9e-324", NotWhole::Fraction),
+            ("12345678901234567890123e-3", NotWhole::Fraction),
+            ("12345678901234567890000e-3", NotWhole::Overflow),
+            ("1e400", NotWhole::Overflow),
+            ("1e99999999999", NotWhole::Overflow),
+            ("9223372036854775808", NotWhole::Overflow),
+            ("-9223372036854775809", NotWhole::Overflow),
+            ("18446744073709551616", NotWhole::Overflow),
+        ] {
+            assert_eq!(exact(text.as_bytes()), Err(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_fast_path_agrees_with_the_exact_one_or_declines() {
+        for number in (0..20_000).chain([99_999, 123_456, 9_999_999, 12_345_678, 200_000_000]) {
+            for text in
+                [format!("{number}"), savetxt(number), format!("{number}.5"), format!("{number:e}")]
+            {
+                let padded = format!("{text} 1 2 3 4 5 6 7 8 9");
+                if let Some((value, length)) = fast(padded.as_bytes())
+                    && length == text.len()
+                {
+                    assert_eq!(exact(text.as_bytes()), Ok(value as i64), "{text}");
+                }
+            }
+        }
+        assert_eq!(fast(b"17407 1 2"), Some((17_407, 5)));
+        assert_eq!(fast(b"1.740700000000000000e+04 "), Some((17_407, 24)));
+        assert_eq!(fast(b"1.740700000000000000e+03 "), None);
+        assert_eq!(fast(b"1.740700000000000001e+04 "), None);
+    }
+
+    /// As `%.18e` prints it.
+    fn savetxt(number: u64) -> String {
+        let digits = number.to_string();
+        let (lead, rest) = digits.split_at(1);
+        format!("{lead}.{rest:0<18}e+{:02}", rest.len())
+    }
+}

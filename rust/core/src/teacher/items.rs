@@ -1,0 +1,178 @@
+//! Lists of items: whole numbers within the catalogue, none twice in a row.
+
+use std::collections::HashSet;
+
+use super::fault::{Fault, TextError};
+use super::integer::{self, NotWhole};
+use super::{Kind, OnDuplicate, diagnose};
+
+/// Bits of the table by which repeated items of a row are suspected.
+const MARKS: usize = 1 << 16;
+
+/// What the values of an item file must be.
+#[derive(Debug)]
+pub(super) struct Items {
+    pub n_items: u32,
+    pub min_columns: usize,
+    pub id_base: u32,
+    pub on_duplicate: OnDuplicate,
+}
+
+/// What is known of the rows seen so far, and scratch space.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    marks: Vec<u64>,
+    sorted: Vec<u32>,
+    has_zero: bool,
+    rows_with_duplicates: u64,
+}
+
+impl Kind for Items {
+    type Value = u32;
+    type Tally = Tally;
+
+    #[inline]
+    fn fast(&self, text: &[u8]) -> Option<(u32, usize)> {
+        let (id, length) = integer::fast(text)?;
+        let item = id.wrapping_sub(u64::from(self.id_base));
+        (item < u64::from(self.n_items)).then_some((item as u32, length))
+    }
+
+    fn exact(&self, token: &[u8]) -> Result<u32, Fault> {
+        let id = integer::exact(token).map_err(not_whole)?;
+        let item =
+            id.checked_sub(i64::from(self.id_base)).and_then(|item| u32::try_from(item).ok());
+        match item {
+            Some(item) if item < self.n_items => Ok(item),
+            _ => Err(self.out_of_range(id)),
+        }
+    }
+
+    fn finish_row(&self, row: &mut [u32], tally: &mut Tally) -> Result<(), (usize, Fault)> {
+        tally.has_zero |= row.contains(&0);
+        if !tally.suspects(row) || !tally.repeats(row) {
+            return Ok(());
+        }
+        tally.rows_with_duplicates = tally.rows_with_duplicates.saturating_add(1);
+        let mut seen = HashSet::new();
+        let later = row
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(column, item)| (!seen.insert(*item)).then_some((column, item)));
+        match self.on_duplicate {
+            OnDuplicate::Keep => Ok(()),
+            OnDuplicate::KeepFirst => {
+                later.for_each(|(_, item)| *item = self.n_items);
+                Ok(())
+            }
+            OnDuplicate::Error => {
+                let mut later = later;
+                let first = later.next().map(|(column, item)| (column, *item));
+                let count = later.count().saturating_add(1);
+                first.map_or(Ok(()), |(column, item)| Err((column, self.duplicate(item, count))))
+            }
+        }
+    }
+
+    fn check_columns(&self, columns: usize) -> Result<(), Fault> {
+        if columns >= self.min_columns {
+            return Ok(());
+        }
+        let message = format!("{columns} columns, expected at least {}", self.min_columns);
+        Err(Fault::new("E-RANK-COLS", 0, message)
+            .hint("export longer lists from the teacher or ask for fewer candidates"))
+    }
+
+    fn explain<'a>(&self, error: &mut TextError, mut tallies: impl Iterator<Item = &'a Tally>) {
+        let is_padding = error.code == "E-RANK-RANGE" && error.hint == PADDING;
+        if is_padding && self.id_base == 0 && !tallies.any(|tally| tally.has_zero) {
+            error.hint = format!(
+                "{} is the padding id; no 0 came before it: if the file counts items from 1, \
+                 pass id_base=1 (--teacher-id-base 1)",
+                self.n_items
+            );
+        } else if is_padding {
+            error.hint = format!(
+                "{} is the padding id",
+                u64::from(self.n_items).saturating_add(u64::from(self.id_base))
+            );
+        }
+    }
+
+    fn conclude<'a>(
+        &self,
+        _rows: usize,
+        _columns: usize,
+        tallies: impl Iterator<Item = &'a Tally>,
+    ) -> Result<Vec<String>, TextError> {
+        let rows = tallies.fold(0_u64, |sum, tally| sum.saturating_add(tally.rows_with_duplicates));
+        if rows == 0 {
+            return Ok(Vec::new());
+        }
+        let what = match self.on_duplicate {
+            OnDuplicate::KeepFirst => "later copies became the padding id",
+            _ => "all copies are kept",
+        };
+        Ok(vec![format!("W-RANK-DUP {rows} rows list an item more than once; {what}")])
+    }
+}
+
+/// Stands for the hint that only the whole file can decide.
+const PADDING: &str = "padding";
+
+impl Items {
+    fn out_of_range(&self, id: i64) -> Fault {
+        let (lowest, n_items) = (i64::from(self.id_base), i64::from(self.n_items));
+        let end = lowest.saturating_add(n_items);
+        let message = format!("item id {id} is outside {lowest}..{}", end.saturating_sub(1));
+        let hint = if id == end { PADDING } else { "" };
+        Fault::new("E-RANK-RANGE", 0, message).hint(hint)
+    }
+
+    fn duplicate(&self, item: u32, count: usize) -> Fault {
+        let id = u64::from(item).saturating_add(u64::from(self.id_base));
+        let message = format!("item {id} is listed again; {count} repeated in this row");
+        Fault::new("E-RANK-DUP", 0, message).in_row().hint(
+            "export distinct items, or pass on_duplicate=\"keep\" or \"keep-first\" (--on-duplicate)",
+        )
+    }
+}
+
+fn not_whole(why: NotWhole) -> Fault {
+    match why {
+        NotWhole::NotANumber => diagnose::not_a_number(),
+        NotWhole::Fraction => {
+            Fault::new("E-NOT-INTEGER", 0, "not a whole number, expected an item id")
+                .hint("is this the file of distances?")
+        }
+        NotWhole::Overflow => Fault::new("E-OVERFLOW", 0, "the number does not fit 64 bits"),
+    }
+}
+
+impl Tally {
+    /// Whether two items of the row share a mark: always if one is there twice.
+    fn suspects(&mut self, row: &[u32]) -> bool {
+        self.marks.resize(MARKS >> 6, 0);
+        let mut shared = 0;
+        for &item in row {
+            let bit = 1_u64 << (item & 63);
+            if let Some(word) = self.marks.get_mut((item as usize % MARKS) >> 6) {
+                shared |= *word & bit;
+                *word |= bit;
+            }
+        }
+        for &item in row {
+            if let Some(word) = self.marks.get_mut((item as usize % MARKS) >> 6) {
+                *word = 0;
+            }
+        }
+        shared != 0
+    }
+
+    fn repeats(&mut self, row: &[u32]) -> bool {
+        self.sorted.clear();
+        self.sorted.extend_from_slice(row);
+        self.sorted.sort_unstable();
+        self.sorted.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
+    }
+}

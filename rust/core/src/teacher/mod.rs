@@ -1,0 +1,248 @@
+//! The teacher's text files: lists of items and lists of distances, gzipped or not.
+//!
+//! One line is one row; row alignment is sacred. Nothing is dropped, padded, cut or rounded
+//! silently, and the error is the first one of the file whatever the number of threads.
+//!
+//! A block of lines is split into pieces that are parsed in parallel while the next block is read;
+//! the rows of a piece go to a buffer of its own, and from there to the table. A row is first
+//! parsed the way programs write it (`segment`), and with care (`row`) where that fails: the fast
+//! way only ever declines, it never decides that something is wrong.
+
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod block;
+mod decimal;
+mod diagnose;
+mod distances;
+mod fault;
+mod float;
+mod integer;
+mod items;
+mod layout;
+mod row;
+mod segment;
+mod source;
+mod swar;
+mod table;
+
+use std::io::Read;
+use std::path::Path;
+
+use crate::Stop;
+
+pub use fault::{Failure, TextError};
+pub use source::effort;
+
+use distances::Distances;
+use fault::Fault;
+use items::Items;
+use source::Source;
+
+/// A table of numbers, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table<T> {
+    /// The numbers, `(rows, columns)`.
+    pub values: Vec<T>,
+    /// How many rows.
+    pub rows: usize,
+    /// How many numbers a row has.
+    pub columns: usize,
+    /// What is accepted but should be known; each text starts with a code, such as `W-NO-EOL`.
+    pub warnings: Vec<String>,
+}
+
+/// What holds for any table, whatever its numbers mean.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Exactly so many rows, where given; reading stops at the first one too many.
+    pub expected_rows: Option<usize>,
+    /// Lines to pass over before anything else.
+    pub skip_rows: usize,
+    /// Refuse what else is only warned of.
+    pub strict: bool,
+    /// Text beyond this is refused.
+    pub max_bytes: u64,
+    /// Bytes read at a time.
+    pub block_bytes: usize,
+    /// Bytes parsed at a time.
+    pub piece_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            expected_rows: None,
+            skip_rows: 0,
+            strict: false,
+            max_bytes: 1 << 40,
+            block_bytes: 1 << 22,
+            piece_bytes: 1 << 17,
+        }
+    }
+}
+
+/// What to do with an item that a row lists twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDuplicate {
+    /// Refuse the file.
+    Error,
+    /// Keep all copies, with a warning.
+    Keep,
+    /// Later copies become `n_items` (the padding), in place, with a warning.
+    KeepFirst,
+}
+
+/// What a file of items must look like.
+#[derive(Debug, Clone)]
+pub struct ItemRules {
+    /// Items are `0..n_items`; at most `u32::MAX`.
+    pub n_items: u32,
+    /// At least so many columns.
+    pub min_columns: usize,
+    /// The number of the first item in the file.
+    pub id_base: u32,
+    /// What to do with repeated items.
+    pub on_duplicate: OnDuplicate,
+    /// What holds for any table.
+    pub limits: Limits,
+}
+
+/// What a larger number means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// Larger is less sure; never negative.
+    Distance,
+    /// Larger is surer.
+    Similarity,
+}
+
+/// What a file of distances must look like.
+#[derive(Debug, Clone)]
+pub struct DistanceRules {
+    /// Exactly so many columns, where given.
+    pub expected_columns: Option<usize>,
+    /// What the numbers mean.
+    pub meaning: Meaning,
+    /// What holds for any table.
+    pub limits: Limits,
+}
+
+/// Reads a file of items; they count from 0 in the table whatever the file does.
+///
+/// # Errors
+///
+/// The first rule that the text breaks, in file order; [`crate::Error::Interrupted`];
+/// [`crate::Error::Memory`].
+pub fn parse_items(path: &Path, rules: &ItemRules, stop: &Stop) -> Result<Table<u32>, Failure> {
+    parse_file(path, &rules.kind(), &rules.limits, stop)
+}
+
+/// Reads a file of distances, rounded to `f64` and then to `f32`.
+///
+/// # Errors
+///
+/// As [`parse_items`].
+pub fn parse_distances(
+    path: &Path,
+    rules: &DistanceRules,
+    stop: &Stop,
+) -> Result<Table<f32>, Failure> {
+    parse_file(path, &rules.kind(), &rules.limits, stop)
+}
+
+/// [`parse_items`] of a text that is no file and not compressed.
+///
+/// # Errors
+///
+/// As [`parse_items`].
+pub fn read_items(
+    text: &mut (impl Read + Send),
+    rules: &ItemRules,
+    stop: &Stop,
+) -> Result<Table<u32>, Failure> {
+    table::read(&rules.kind(), &rules.limits, text, None, stop)
+}
+
+/// [`parse_distances`] of a text that is no file and not compressed.
+///
+/// # Errors
+///
+/// As [`parse_items`].
+pub fn read_distances(
+    text: &mut (impl Read + Send),
+    rules: &DistanceRules,
+    stop: &Stop,
+) -> Result<Table<f32>, Failure> {
+    table::read(&rules.kind(), &rules.limits, text, None, stop)
+}
+
+fn parse_file<K: Kind>(
+    path: &Path,
+    kind: &K,
+    limits: &Limits,
+    stop: &Stop,
+) -> Result<Table<K::Value>, Failure> {
+    let mut source = Source::open(path)?;
+    let size = source.size;
+    let table = table::read(kind, limits, &mut source.reader, size, stop);
+    if !matches!(table, Err(Failure::Kernel(_))) {
+        source.check_unchanged()?; // what a changing file made wrong is no fault of its text
+    }
+    table
+}
+
+impl ItemRules {
+    fn kind(&self) -> Items {
+        Items {
+            n_items: self.n_items,
+            min_columns: self.min_columns,
+            id_base: self.id_base,
+            on_duplicate: self.on_duplicate,
+        }
+    }
+}
+
+impl DistanceRules {
+    fn kind(&self) -> Distances {
+        Distances { expected_columns: self.expected_columns, meaning: self.meaning }
+    }
+}
+
+/// What the numbers of a table are.
+trait Kind: Sync {
+    type Value: Copy + Default + Send + Sync;
+    /// What is known of the rows seen so far. Sums of it must not depend on their order.
+    type Tally: Default + Send + Sync;
+
+    /// Reads a number off the front of a text: its value and its length; `None`: look closer.
+    fn fast(&self, text: &[u8]) -> Option<(Self::Value, usize)>;
+
+    /// Reads a token; the fault's place is set by the caller.
+    fn exact(&self, token: &[u8]) -> Result<Self::Value, Fault>;
+
+    /// Checks a whole row; a fault comes with its column (from 0).
+    fn finish_row(
+        &self,
+        row: &mut [Self::Value],
+        tally: &mut Self::Tally,
+    ) -> Result<(), (usize, Fault)>;
+
+    /// Checks the number of columns.
+    fn check_columns(&self, columns: usize) -> Result<(), Fault>;
+
+    /// Adds to an error what only the rows before it can tell.
+    fn explain<'a>(&self, error: &mut TextError, tallies: impl Iterator<Item = &'a Self::Tally>)
+    where
+        Self::Tally: 'a;
+
+    /// Checks the whole table; returns the warnings.
+    fn conclude<'a>(
+        &self,
+        rows: usize,
+        columns: usize,
+        tallies: impl Iterator<Item = &'a Self::Tally>,
+    ) -> Result<Vec<String>, TextError>
+    where
+        Self::Tally: 'a;
+}

@@ -1,0 +1,315 @@
+//! Text to table, block by block: one thread reads the next block while all parse this one.
+
+use std::io::Read;
+use std::mem;
+
+use rayon::prelude::*;
+
+use crate::{Error, Stop};
+
+use super::block::{Block, Then};
+use super::fault::{Failure, Fault, TextError};
+use super::layout::{self, Layout};
+use super::segment::Segment;
+use super::{Kind, Limits, Table};
+
+/// A text may end with this many bytes of blank lines.
+const LONGEST_BLANK_END: u64 = 1 << 16;
+
+/// Reads a whole text; `size` is its length where that is known.
+pub(super) fn read<K: Kind>(
+    kind: &K,
+    limits: &Limits,
+    reader: &mut (impl Read + Send),
+    size: Option<u64>,
+    stop: &Stop,
+) -> Result<Table<K::Value>, Failure> {
+    let (mut block, mut next) = first_block(limits, reader)?;
+    let is_whole = matches!(block.then, Then::End);
+    let layout = layout::of_text(block.lines(), is_whole, limits.skip_rows)?;
+    let mut state = State::new(kind, limits, layout, size);
+    let mut skipped = layout.skipped;
+    loop {
+        stop.check()?;
+        let text = block.lines().get(skipped..).unwrap_or_default();
+        let offset = block.offset.saturating_add(skipped as u64);
+        let is_last = !matches!(block.then, Then::More);
+        let (parsed, read) = both(
+            || state.parse(text, stop),
+            || if is_last { Ok(()) } else { next.follow(&block, reader) },
+        );
+        parsed?;
+        state.absorb(text, offset)?;
+        read?;
+        if offset.saturating_add(text.len() as u64) > limits.max_bytes {
+            let message = format!("more than {} bytes of text", limits.max_bytes);
+            return Err(TextError::whole("E-BYTES", message, "is this the right file?").into());
+        }
+        match mem::take(&mut block.then) {
+            Then::More => mem::swap(&mut block, &mut next),
+            Then::End => {
+                return state.finish(block.lines().last().is_some_and(|&byte| byte != b'\n'));
+            }
+            Then::Failed(error) => return Err(error.into()),
+        }
+        skipped = 0;
+    }
+}
+
+fn first_block(limits: &Limits, reader: &mut impl Read) -> Result<(Block, Block), Failure> {
+    let mut block = Block::default();
+    block.follow(&Block::with_size(limits.block_bytes)?, reader)?;
+    match mem::take(&mut block.then) {
+        Then::Failed(error) if block.lines().is_empty() => Err(error.into()),
+        then => {
+            block.then = then;
+            Ok((block, Block::default()))
+        }
+    }
+}
+
+/// Does two things, at the same time inside a thread pool.
+fn both<A: Send, B: Send>(
+    first: impl FnOnce() -> A + Send,
+    second: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    if rayon::current_thread_index().is_none() {
+        return (first(), second());
+    }
+    rayon::join(first, second)
+}
+
+/// The table so far.
+struct State<'a, K: Kind> {
+    kind: &'a K,
+    limits: &'a Limits,
+    layout: Layout,
+    size: Option<u64>,
+    segments: Vec<Segment<K>>,
+    n_pieces: usize,
+    values: Vec<K::Value>,
+    filled: usize,
+    rows: usize,
+    /// A blank line: a fault unless nothing follows. And where it is.
+    blank: Option<TextError>,
+}
+
+impl<'a, K: Kind> State<'a, K> {
+    fn new(kind: &'a K, limits: &'a Limits, layout: Layout, size: Option<u64>) -> Self {
+        Self {
+            kind,
+            limits,
+            layout,
+            size,
+            segments: Vec::new(),
+            n_pieces: 0,
+            values: Vec::new(),
+            filled: 0,
+            rows: 0,
+            blank: None,
+        }
+    }
+
+    /// Parses the pieces of a block, each into its own segment.
+    fn parse(&mut self, text: &[u8], stop: &Stop) -> Result<(), Error> {
+        let pieces = if self.blank.is_some() { Vec::new() } else { self.pieces(text) };
+        self.n_pieces = pieces.len();
+        let missing = pieces.len().saturating_sub(self.segments.len());
+        self.segments.extend((0..missing).map(|_| Segment::default()));
+        let (kind, layout, is_start) = (self.kind, &self.layout, self.rows == 0);
+        let work = |(index, (segment, piece)): (usize, (&mut Segment<K>, &&[u8]))| {
+            segment.parse(kind, layout, piece, is_start && index == 0, stop)
+        };
+        if rayon::current_thread_index().is_none() {
+            return self.segments.iter_mut().zip(&pieces).enumerate().try_for_each(work);
+        }
+        self.segments.par_iter_mut().zip(&pieces).enumerate().try_for_each(work)
+    }
+
+    fn pieces<'t>(&self, text: &'t [u8]) -> Vec<&'t [u8]> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let least = self.limits.piece_bytes.min(rest.len()).max(1);
+            let tail = rest.get(least.saturating_sub(1)..).unwrap_or_default();
+            let newline = tail.iter().position(|&byte| byte == b'\n');
+            let end = newline.map_or(rest.len(), |at| least.saturating_add(at));
+            let (piece, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+            pieces.push(piece);
+            rest = after;
+        }
+        pieces
+    }
+
+    /// Appends what the segments hold, in order; fails with the first fault of the text.
+    fn absorb(&mut self, text: &[u8], offset: u64) -> Result<(), Failure> {
+        if let Some(blank) = &self.blank {
+            let start = blank.byte_offset.unwrap_or(offset);
+            let end = offset.saturating_add(text.len() as u64);
+            let is_blank_end = end.saturating_sub(start) <= LONGEST_BLANK_END && is_blank(text);
+            return if is_blank_end { Ok(()) } else { Err(blank.clone().into()) };
+        }
+        let is_start = self.rows == 0;
+        if is_start && self.segments.first().is_some_and(|segment| segment.rows > 0) {
+            let wrong = |fault: Fault| fault.placed(self.layout.first_line, offset);
+            self.kind.check_columns(self.layout.columns).map_err(wrong)?;
+        }
+        let mut place = 0;
+        let pieces = self.pieces(text);
+        for (index, piece) in pieces.iter().enumerate() {
+            self.count(
+                index,
+                piece,
+                text.get(place..).unwrap_or_default(),
+                offset.saturating_add(place as u64),
+            )?;
+            if self.blank.is_some() {
+                self.n_pieces = index.saturating_add(1);
+                break;
+            }
+            place = place.saturating_add(piece.len());
+        }
+        if is_start && self.rows > 0 {
+            self.provide(text.len());
+        }
+        self.copy()
+    }
+
+    /// Counts the rows of one segment; fails with its fault, or where there is one row too many.
+    fn count(
+        &mut self,
+        index: usize,
+        piece: &[u8],
+        rest: &[u8],
+        offset: u64,
+    ) -> Result<(), Failure> {
+        let Some(segment) = self.segments.get_mut(index) else {
+            return Ok(());
+        };
+        let room = self.limits.expected_rows.map_or(usize::MAX, |n| n.saturating_sub(self.rows));
+        let fault = segment.fault.take();
+        let is_blank_line = fault.as_ref().is_some_and(|(_, fault)| fault.code == "E-BLANK");
+        if segment.rows > room || (segment.rows == room && fault.is_some() && !is_blank_line) {
+            let lines = piece.split_inclusive(|&byte| byte == b'\n').take(room);
+            let start = lines.fold(0_u64, |sum, line| sum.saturating_add(line.len() as u64));
+            let row = self.rows.saturating_add(room);
+            return Err(self
+                .too_many()
+                .placed(self.line(row), offset.saturating_add(start))
+                .into());
+        }
+        self.rows = self.rows.saturating_add(segment.rows);
+        let Some((start, fault)) = fault else {
+            return Ok(());
+        };
+        let error = self.placed(fault, offset.saturating_add(start as u64));
+        if is_blank_line && is_blank(rest.get(start..).unwrap_or_default()) {
+            self.blank = Some(error);
+            return Ok(());
+        }
+        Err(error.into())
+    }
+
+    /// The fault of the row that comes next, whose line starts at `offset`.
+    fn placed(&self, mut fault: Fault, offset: u64) -> TextError {
+        if fault.names_row {
+            fault.message = format!("row {}: {}", self.rows.saturating_add(1), fault.message);
+        }
+        let mut error = fault.placed(self.line(self.rows), offset);
+        self.kind.explain(&mut error, self.tallies());
+        error
+    }
+
+    fn tallies(&self) -> impl Iterator<Item = &K::Tally> {
+        self.segments.iter().map(|segment| &segment.tally)
+    }
+
+    /// The line of a row; each row is one line.
+    fn line(&self, row: usize) -> u64 {
+        self.layout.first_line.saturating_add(row as u64)
+    }
+
+    fn too_many(&self) -> Fault {
+        let expected = self.limits.expected_rows.unwrap_or_default();
+        let message =
+            format!("row {} starts here, expected {expected} rows", expected.saturating_add(1));
+        Fault::new("E-ROWS", 0, message).hint(ROWS_HINT)
+    }
+
+    /// Provides room for all rows that the first block lets expect: zeroed pages cost nothing
+    /// until they are written. More or fewer rows are fine.
+    fn provide(&mut self, n_bytes: usize) {
+        let columns = self.layout.columns;
+        let size = self.size.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+        // Each value takes at least two bytes of text.
+        let most = size.map_or(usize::MAX, |size| size >> 1).saturating_add(columns);
+        let by_size = size.map(|size| {
+            let share = size as f64 / n_bytes.max(1) as f64;
+            (self.rows as f64 * share * 1.02) as usize
+        });
+        let rows = self.limits.expected_rows.or(by_size).unwrap_or(self.rows);
+        let n_values = rows.saturating_mul(columns).min(most);
+        // `vec!` aborts where there is no memory, so ask first.
+        if Vec::<K::Value>::new().try_reserve_exact(n_values).is_ok() {
+            self.values = vec![K::Value::default(); n_values];
+        }
+    }
+
+    /// Copies the values of the segments behind those of the blocks before.
+    fn copy(&mut self) -> Result<(), Failure> {
+        let end = self.rows.saturating_mul(self.layout.columns);
+        let more = end.saturating_sub(self.values.len());
+        let bytes = end.saturating_mul(size_of::<K::Value>());
+        self.values.try_reserve(more).map_err(|_| Error::Memory { bytes })?;
+        self.values.resize(end.max(self.values.len()), K::Value::default());
+        let mut free = self.values.get_mut(self.filled..end).unwrap_or_default();
+        let mut copies = Vec::new();
+        for segment in self.segments.iter().take(self.n_pieces) {
+            let (slots, rest) =
+                mem::take(&mut free).split_at_mut_checked(segment.values.len()).unwrap_or_default();
+            copies.push((slots, segment.values.as_slice()));
+            free = rest;
+        }
+        let copy = |(slots, values): (&mut [K::Value], &[K::Value])| slots.copy_from_slice(values);
+        if rayon::current_thread_index().is_none() {
+            copies.into_iter().for_each(copy);
+        } else {
+            copies.into_par_iter().for_each(copy);
+        }
+        self.filled = end;
+        Ok(())
+    }
+
+    /// Checks what only the whole text can show.
+    fn finish(mut self, has_no_end: bool) -> Result<Table<K::Value>, Failure> {
+        if let Some(expected) = self.limits.expected_rows
+            && self.rows != expected
+        {
+            let message = format!("{} rows, expected {expected}", self.rows);
+            return Err(TextError::whole("E-ROWS", message, ROWS_HINT).into());
+        }
+        let mut warnings = self.kind.conclude(self.rows, self.layout.columns, self.tallies())?;
+        if has_no_end && self.blank.is_none() {
+            warnings.push(self.no_end()?);
+        }
+        self.values.truncate(self.filled);
+        self.values.shrink_to_fit();
+        Ok(Table { values: self.values, rows: self.rows, columns: self.layout.columns, warnings })
+    }
+
+    fn no_end(&self) -> Result<String, TextError> {
+        let message = "the last line has no newline: its last number may be cut";
+        if self.limits.strict {
+            let mut error = TextError::whole("E-NO-EOL", message, "write or copy the file again");
+            error.line = Some(self.line(self.rows.saturating_sub(1)));
+            return Err(error);
+        }
+        Ok(format!("W-NO-EOL {message}"))
+    }
+}
+
+const ROWS_HINT: &str = "the file must have one row for each row of the data, in the same order";
+
+fn is_blank(text: &[u8]) -> bool {
+    text.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+}
