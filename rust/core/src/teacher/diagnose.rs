@@ -115,7 +115,7 @@ fn separator(start: usize, token: &[u8], layout: &Layout) -> Option<Fault> {
 fn hint(token: &[u8], is_first: bool) -> &'static str {
     let is_name = token.first().is_some_and(u8::is_ascii_alphabetic);
     if token.iter().any(|byte| matches!(byte, b'[' | b']' | b'(' | b')')) {
-        "this looks like a Python repr; write the file with numpy.savetxt"
+        "a Python repr; use numpy.savetxt"
     } else if token.iter().any(|byte| matches!(byte, b'"' | b'\'')) {
         "write numbers without quotes"
     } else if is_first && is_name {

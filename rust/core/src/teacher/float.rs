@@ -36,7 +36,7 @@ const POWERS: [f64; 63] = [
 const MARGIN: u64 = 8;
 
 /// `mantissa * 10^exponent`, rounded twice; `None` if it takes more care.
-#[inline]
+#[inline(always)]
 fn rounded(mantissa: u64, exponent: i32) -> Option<f32> {
     let index = usize::try_from(exponent.wrapping_sub(LOWEST)).ok()?;
     let value = mantissa as f64 * POWERS.get(index)?;
@@ -56,7 +56,7 @@ pub(super) fn fast(text: &[u8]) -> Option<(f32, usize)> {
 }
 
 /// `d.dddddddddddddddddde[+-]dd`, the form of `%.18e`.
-#[inline]
+#[inline(always)]
 fn scientific(text: &[u8]) -> Option<(f32, usize)> {
     let token = text.first_chunk::<24>()?;
     let [lead, point, fraction @ .., e, sign, tens, ones] = token;

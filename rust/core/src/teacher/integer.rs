@@ -34,13 +34,13 @@ pub(super) fn fast(text: &[u8]) -> Option<(u64, usize)> {
     }
 }
 
-/// `d.dddddddddddddddddde+0x`, the form of `%.18e`, if it is a whole number below 10^9.
+/// `d.dddddddddddddddddde+0x`, the form of `%.18e`, if it is a whole number below 10^8.
 #[inline]
 fn scientific(text: &[u8], word: u64) -> Option<(u64, usize)> {
     let token = text.first_chunk::<24>()?;
     let [_, _, fraction @ .., e, sign, tens, ones] = token;
-    let exponent = u32::from(ones.wrapping_sub(b'0'));
-    if (*e, *sign, *tens) != (b'e', b'+', b'0') || exponent > 8 {
+    let exponent = ones.wrapping_sub(b'0');
+    if (*e, *sign, *tens) != (b'e', b'+', b'0') || exponent > 7 {
         return None;
     }
     let head = swar::word(fraction)?;
@@ -49,14 +49,13 @@ fn scientific(text: &[u8], word: u64) -> Option<(u64, usize)> {
         return None;
     }
     let digits = swar::values(head);
-    let kept = exponent << 3;
     // Digits behind the decimal point, once it has moved, must be zeros.
-    if digits.checked_shr(kept).unwrap_or(0) != 0 {
+    let kept = u32::from(exponent) << 3;
+    if digits >> kept != 0 {
         return None;
     }
-    let below = swar::number(digits.checked_shl(64_u32.wrapping_sub(kept)).unwrap_or(0));
-    let lead = (word & 0xf).wrapping_mul(10_u64.wrapping_pow(exponent));
-    Some((lead.wrapping_add(below), 24))
+    let leading = (digits << 8) | (word & 0xf);
+    Some((swar::number(leading << 56_u32.wrapping_sub(kept)), 24))
 }
 
 /// The value of any decimal number, exactly.

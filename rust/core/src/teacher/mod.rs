@@ -20,6 +20,7 @@ mod float;
 mod integer;
 mod items;
 mod layout;
+mod pipe;
 mod row;
 mod segment;
 mod source;
@@ -76,8 +77,8 @@ impl Default for Limits {
             skip_rows: 0,
             strict: false,
             max_bytes: 1 << 40,
-            block_bytes: 1 << 22,
-            piece_bytes: 1 << 17,
+            block_bytes: 1 << 21,
+            piece_bytes: 1 << 16,
         }
     }
 }
@@ -183,12 +184,13 @@ fn parse_file<K: Kind>(
     limits: &Limits,
     stop: &Stop,
 ) -> Result<Table<K::Value>, Failure> {
-    let mut source = Source::open(path)?;
+    let source = Source::open(path, stop);
+    stop.check()?; // an interrupted wait for a pipe is no fault of the pipe
+    let mut source = source?;
     let size = source.size;
     let table = table::read(kind, limits, &mut source.reader, size, stop);
-    if !matches!(table, Err(Failure::Kernel(_))) {
-        source.check_unchanged()?; // what a changing file made wrong is no fault of its text
-    }
+    stop.check()?;
+    source.check_unchanged()?; // what a changing file made wrong is no fault of its text
     table
 }
 

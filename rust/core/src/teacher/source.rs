@@ -3,20 +3,23 @@
 //! Files are read, never mapped: a mapped file that shrinks kills the process.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, BufReader, Chain, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use flate2::bufread::MultiGzDecoder;
 
+use crate::Stop;
+
 use super::fault::TextError;
+use super::pipe::Pipe;
 
 /// Compressed bytes read at a time.
 const COMPRESSED_BLOCK: usize = 1 << 17;
 
 /// An open text and what its file was when it was opened.
-pub(super) struct Source {
-    pub reader: Box<dyn Read + Send>,
+pub(super) struct Source<'a> {
+    pub reader: Box<dyn Read + Send + 'a>,
     /// Bytes of text, where they can be known without reading.
     pub size: Option<u64>,
     path: PathBuf,
@@ -49,19 +52,32 @@ fn inode(_metadata: &Metadata) -> Option<(u64, u64)> {
     None
 }
 
-impl Source {
-    /// Opens a file; a gzip file is known by its first bytes, whatever its name.
-    pub(super) fn open(path: &Path) -> Result<Self, TextError> {
-        let file = File::open(path).map_err(|err| cannot_open(&err))?;
-        let metadata = file.metadata().map_err(|err| cannot_open(&err))?;
+impl<'a> Source<'a> {
+    /// Opens a file or a pipe; gzip is known by its first bytes, whatever the name.
+    ///
+    /// While a pipe has nothing to give, pulling `stop` ends the wait.
+    pub(super) fn open(path: &Path, stop: &'a Stop) -> Result<Self, TextError> {
+        let metadata = fs::metadata(path).map_err(|err| cannot_open(&err))?;
         if metadata.is_dir() {
             return Err(TextError::whole("E-OPEN", "is a directory, expected a text file", ""));
         }
-        let kept = if metadata.is_file() { file.try_clone().ok() } else { None };
+        let path = path.to_owned();
+        if !metadata.is_file() {
+            let (reader, _) = text_of(Pipe::open(path.clone(), stop))?;
+            return Ok(Self {
+                reader,
+                size: None,
+                path,
+                file: None,
+                before: Identity::of(&metadata),
+            });
+        }
+        let file = File::open(&path).map_err(|err| cannot_open(&err))?;
+        let before = Identity::of(&file.metadata().map_err(|err| cannot_open(&err))?);
+        let kept = file.try_clone().map_err(|err| cannot_open(&err))?;
         let (reader, is_gzip) = text_of(file)?;
-        let size = (metadata.is_file() && !is_gzip).then_some(metadata.len());
-        let before = Identity::of(&metadata);
-        Ok(Self { reader, size, path: path.to_owned(), file: kept, before })
+        let size = (!is_gzip).then_some(before.size);
+        Ok(Self { reader, size, path, file: Some(kept), before })
     }
 
     /// Fails if the file was cut, rewritten or replaced since it was opened.
@@ -101,15 +117,13 @@ pub(super) fn cannot_read(err: &io::Error) -> TextError {
     }
 }
 
-type Whole<R> = Chain<Cursor<Vec<u8>>, R>;
-
-fn text_of<R: Read + Send + 'static>(
-    mut raw: R,
-) -> Result<(Box<dyn Read + Send>, bool), TextError> {
+fn text_of<'a>(
+    mut raw: impl Read + Send + 'a,
+) -> Result<(Box<dyn Read + Send + 'a>, bool), TextError> {
     let mut head = Vec::new();
     raw.by_ref().take(2).read_to_end(&mut head).map_err(|err| cannot_read(&err))?;
     let is_gzip = head == [0x1f, 0x8b];
-    let whole: Whole<R> = Cursor::new(head).chain(raw);
+    let whole = Cursor::new(head).chain(raw);
     if is_gzip {
         let compressed = BufReader::with_capacity(COMPRESSED_BLOCK, whole);
         return Ok((Box::new(MultiGzDecoder::new(compressed)), true));
