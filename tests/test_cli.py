@@ -221,12 +221,18 @@ def test_help_is_quick():
     assert min(seconds() for _ in range(5)) < 0.3
 
 
+# As a person's shell runs it: what is printed is written when the command ends.
+BUFFERED = {"PYTHONUNBUFFERED": ""}
+
+
 @pytest.mark.parametrize("words", ["--help", "--version"])
 def test_a_closed_standard_output_exits_141_without_a_traceback(words):
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        done = run(words, stdout=writing, stderr=subprocess.PIPE, capture_output=False)
+        done = run(
+            words, env=BUFFERED, stdout=writing, stderr=subprocess.PIPE, capture_output=False
+        )
     finally:
         os.close(writing)
     assert done.returncode == 141
@@ -244,7 +250,7 @@ def test_no_standard_streams_at_all_is_no_error():
 @pytest.mark.parametrize("words", ["--help", "--version"])
 def test_a_full_standard_output_exits_6(words):
     with Path("/dev/full").open("w") as full:
-        done = run(words, stdout=full, stderr=subprocess.PIPE, capture_output=False)
+        done = run(words, env=BUFFERED, stdout=full, stderr=subprocess.PIPE, capture_output=False)
     assert done.returncode == 6
     assert "No space left" in done.stderr
     assert done.stderr.count("\n") == 1
