@@ -8,6 +8,7 @@ help:  ## list the targets
 build:  ## build the extension and install the package with its test and lint tools
 	python -m pip install '.[test,lint]'
 
+# The Python tests test the installed package: after a change, `make build` first.
 test:  ## run the Rust and the Python tests
 	cargo test --locked --workspace --all-targets
 	python -m pytest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -242,7 +243,12 @@ def test_a_huge_file_is_refused_fast(tmp_path, block):
     with path.open("wb") as file:
         file.truncate(100_000_000)
     begin = time.perf_counter()
-    assert "over 100,000 bytes" in refusal(path=path)
+    tracemalloc.start()
+    try:
+        assert "over 100,000 bytes" in refusal(path=path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
     assert time.perf_counter() - begin < 1
     path.write_bytes(block * (99_000 // len(block)))
     begin = time.perf_counter()

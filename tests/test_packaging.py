@@ -1,0 +1,216 @@
+"""What ships and what never may: the wheel's promises, held against the repository."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import tomllib
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from dllm2rec.settings import RECIPES, load_config
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+CARGO = tomllib.loads((ROOT / "Cargo.toml").read_text(encoding="utf-8"))
+OURS = ["python", "rust", "Cargo.toml", "pyproject.toml"]
+
+
+def sources() -> list[Path]:
+    paths = [path for top in OURS for path in ([ROOT / top, *(ROOT / top).rglob("*")])]
+    return [path for path in paths if path.suffix in {".py", ".pyi", ".rs", ".toml"}]
+
+
+# What may not be in the code, as a pattern; the words of a comment or docstring count too, so that
+# no message ever suggests them either.
+FORBIDDEN = {
+    "loads pickles": r"weights_only\s*=\s*False|\bpickle\.loads?\(|^\s*(import|from) pickle\b",
+    "pickled arrays": r"allow_pickle\s*=\s*True",
+    "runs text": r"(?<![\w.])(eval|exec)\(",
+    "runs a shell": r"shell\s*=\s*True|os\.system\(",
+    "aborts": r"panic\s*=\s*\"abort\"|process::abort",
+    "is unsafe": r"\bunsafe (fn|impl|\{)",
+}
+
+
+def found(pattern: str, text: str) -> list[int]:
+    lines = text.splitlines()
+    return [n for n, line in enumerate(lines, start=1) if re.search(pattern, line)]
+
+
+@pytest.mark.parametrize("rule", FORBIDDEN)
+def test_no_source_does_what_is_forbidden(rule):
+    assert len(sources()) > 30
+    guilty = [
+        f"{path.relative_to(ROOT)}:{line} {rule}"
+        for path in sources()
+        for line in found(FORBIDDEN[rule], path.read_text(encoding="utf-8"))
+    ]
+    assert guilty == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ("loads pickles", "torch.load(path, weights_only=False)"),
+        ("loads pickles", "    import pickle"),
+        ("pickled arrays", "np.load(path, allow_pickle=True)"),
+        ("runs text", "heights = eval(args.filter_sizes)"),
+        ("runs a shell", "subprocess.run(text, shell=True)"),
+        ("aborts", 'panic = "abort"'),
+        ("is unsafe", "let x = unsafe { *p };"),
+    ],
+)
+def test_the_search_sees_what_is_forbidden(rule, text):
+    assert found(FORBIDDEN[rule], f"a\n{text}\n") == [2]
+
+
+@pytest.mark.parametrize("text", ["student.eval()", "def evaluate(", "pickled frames are refused"])
+def test_the_search_passes_what_is_harmless(text):
+    assert not any(found(pattern, text) for pattern in FORBIDDEN.values())
+
+
+def test_a_panic_unwinds_and_overflow_is_checked_in_release():
+    release = CARGO["profile"]["release"]
+    assert release["panic"] == "unwind"
+    assert release["overflow-checks"] is True
+
+
+def test_unsafe_code_and_missing_docs_are_denied():
+    assert CARGO["workspace"]["lints"]["rust"]["unsafe_code"] == "deny"
+    assert CARGO["workspace"]["lints"]["rust"]["missing_docs"] == "deny"
+    for crate in ("core", "py"):
+        manifest = tomllib.loads((ROOT / "rust" / crate / "Cargo.toml").read_text())
+        assert manifest["lints"]["workspace"] is True
+
+
+def version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text))
+
+
+def floor(requirement: str) -> tuple[str, tuple[int, ...]]:
+    name, _, rest = requirement.partition(">=")
+    return name.strip(), version(rest.split(",")[0])
+
+
+# Releases below these have known holes.
+FLOORS = {"torch": (2, 10), "pyo3": (0, 29)}
+
+
+def test_dependencies_start_above_known_holes():
+    declared = dict(map(floor, PROJECT["project"]["dependencies"]))
+    assert declared["torch"] >= FLOORS["torch"]
+    assert version(CARGO["workspace"]["dependencies"]["pyo3"]["version"]) >= FLOORS["pyo3"]
+    locked = tomllib.loads((ROOT / "Cargo.lock").read_text(encoding="utf-8"))["package"]
+    versions = {package["name"]: version(package["version"]) for package in locked}
+    assert versions["pyo3"] >= FLOORS["pyo3"]
+    avoided = {"bincode", "serde_yml", "fast-float", "lexical", "memmap2"}
+    assert not avoided & set(versions)
+
+
+def test_installed_dependencies_are_at_least_the_declared_ones():
+    for name, lowest in map(floor, PROJECT["project"]["dependencies"]):
+        assert version(importlib.metadata.version(name)) >= lowest
+
+
+def test_one_python_floor_everywhere():
+    lowest = PROJECT["project"]["requires-python"].removeprefix(">=")
+    compact = "py" + lowest.replace(".", "")
+    assert PROJECT["tool"]["ruff"]["target-version"] == compact
+    assert f"abi3-{compact}" in CARGO["workspace"]["dependencies"]["pyo3"]["features"]
+
+
+def test_package_ships_recipes_types_and_stub():
+    package = resources.files("dllm2rec")
+    for name in ("py.typed", "_core.pyi", *(f"recipes/{recipe}.toml" for recipe in RECIPES)):
+        assert (package / name).is_file(), name
+
+
+def test_metadata_names_version_licence_and_command():
+    meta = importlib.metadata.metadata("dllm2rec")
+    assert meta["Version"] == CARGO["workspace"]["package"]["version"]
+    assert meta["License-Expression"] == "MIT"
+    (command,) = importlib.metadata.entry_points(group="console_scripts", name="dllm2rec")
+    assert command.value == "dllm2rec.cli:main"
+
+
+def spelled(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(spelled, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def readme_rows() -> list[tuple[list[str], list[list[str]]]]:
+    """The rows of the settings table: field names, then the values of each recipe."""
+    body = README.split("| field | strong | paper |")[1].split("\n\n")[0]
+    rows = []
+    section = ""
+    for line in body.splitlines()[2:]:
+        names, *cells = [cell.strip() for cell in line.strip("| \n").split(" | ")]
+        fields = []
+        for name in re.findall(r"`([\w.]+)`", names):
+            section = name.partition(".")[0] if "." in name else section
+            fields.append(name if "." in name or name == "variant" else f"{section}.{name}")
+        rows.append((fields, [recipe_values(cell) for cell in cells]))
+    return rows
+
+
+def recipe_values(cell: str) -> list[str]:
+    cell = re.sub(r" \([^)]*\)", "", cell)  # the authors' flags
+    return re.split(r" / |, (?![^\[]*\])", cell)
+
+
+def test_readme_s_settings_table_tells_the_recipes():
+    dumps = [load_config(recipe=name).model_dump() for name in ("strong", "paper", "authors")]
+    shown = set()
+    for fields, columns in readme_rows():
+        for dump, values in zip(dumps, columns, strict=True):
+            if values == ["the same"]:
+                values = columns[0]
+            if values == ["-"]:
+                values = ["-"] * len(fields)
+            assert len(values) == len(fields), (fields, values)
+            for field, value in zip(fields, values, strict=True):
+                section, _, key = field.rpartition(".")
+                truth = dump[section][key] if section else dump[key]
+                assert value in {"-", spelled(truth)} or float(value) == truth, (
+                    field,
+                    value,
+                    truth,
+                )
+                shown.add(field)
+    sections = {name: part for name, part in dumps[0].items() if isinstance(part, dict)}
+    every = {f"{name}.{key}" for name, part in sections.items() for key in part}
+    assert shown == every | {"variant"}
+
+
+def test_readme_and_ci_agree_on_how_to_test():
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "pip install '.[test,lint]' && make test" in README
+    assert "pip install --quiet '.[test,lint]'" in script
+    assert "\nmake test\n" in script
+    assert "\nmake lint\n" in script
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_ci_script_parses_and_stops_at_the_first_failure():
+    path = ROOT / ".ci" / "run"
+    subprocess.run(["bash", "-n", str(path)], check=True)
+    assert "\nset -euo pipefail\n" in path.read_text(encoding="utf-8")
+    assert path.stat().st_mode & 0o100
+
+
+def test_make_targets_are_listed_by_help():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", text, re.MULTILINE))
+    assert targets == {"help", "build", "test", "lint", "bench", "demo", "clean"}
+    assert targets == set(re.findall(r"^([a-z]+):.*## ", text, re.MULTILINE))
