@@ -1,0 +1,279 @@
+"""Where targets rank, and which items rank first: Rust on the CPU, torch in tiles on a GPU.
+
+All functions follow one set of rules. A score of -inf masks its item: it is no candidate and is
+never listed. NaN and +inf are refused. `equal` does not count the target itself. Lists go by score,
+descending, then by index, ascending. A CUDA tensor is worked on where it is, everything else on the
+CPU; results are NumPy arrays.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dllm2rec import _core
+from dllm2rec.arrays import item_indices, plain_array, whole_numbers
+from dllm2rec.errors import InputError
+from dllm2rec.evaluate import tiles
+from dllm2rec.evaluate.metrics import RankCounts
+
+Numbers: TypeAlias = npt.ArrayLike | torch.Tensor
+Window: TypeAlias = tuple[Numbers, Numbers]
+Lists: TypeAlias = tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]
+
+
+def rank_counts(scores: Numbers, targets: Numbers) -> RankCounts:
+    """Count, for each row, the candidates above its target and the others equal to it.
+
+    Args:
+        scores: (B, N), float16, float32 or float64 without a copy if in C order; bfloat16 is taken
+            as float32, integers as float64.
+        targets: the item of each row, (B,), in 0..N-1.
+
+    Raises:
+        TypeError: booleans, objects or another type that is not a number.
+        InputError: shapes that do not match, a target outside the catalogue or masked.
+        NonFiniteError: NaN or +inf in a row; the message names row and column.
+    """
+    device = _device(scores)
+    if device is not None:
+        matrix = _matrix_on(device, scores, "scores")
+        return _counts(tiles.count_matrix(matrix, _targets_on(device, targets, *matrix.shape)))
+    array = _score_array(scores)
+    return _counts(_core.rank_counts(array, _targets(targets, *array.shape)))
+
+
+def top_n(scores: Numbers, n: int) -> Lists:
+    """List the `n` best items of each row, and their scores.
+
+    Args:
+        scores: (B, N), as for `rank_counts`.
+        n: places of a list, in 1..N.
+
+    Returns:
+        Items uint32 (B, n) and scores float32 (B, n). Places that no candidate is left for hold N
+        and -inf.
+
+    Raises:
+        TypeError, InputError, NonFiniteError: as `rank_counts`; InputError for `n` outside 1..N.
+    """
+    device = _device(scores)
+    if device is not None:
+        matrix = _matrix_on(device, scores, "scores")
+        return _lists(tiles.list_matrix(matrix, _places(n, matrix.shape[1])))
+    array = _score_array(scores)
+    return _core.top_n(array, _places(n, array.shape[1]))
+
+
+def fused_rank_counts(
+    users: Numbers,
+    items: Numbers,
+    targets: Numbers,
+    bias: Numbers | None = None,
+    window: Window | None = None,
+    window_offset: float = 0.0,
+) -> RankCounts:
+    """Count as `rank_counts`, from vectors: no users x items matrix is ever held.
+
+    The score of row b and item i is users[b] . items[i] + bias[i], in float32, plus
+    `window_offset` if row b lists item i.
+
+    Args:
+        users: (B, D), finite; float64 is rounded to float32.
+        items: (N, D), finite, on the device of `users`.
+        targets: the item of each row, (B,), in 0..N-1.
+        bias: (N,), finite, or -inf to mask an item for all rows.
+        window: items listed for each row: offsets (B + 1,) into items. An item that a row lists
+            twice counts once; a row may list its target.
+        window_offset: added to the scores of listed items; -inf masks them.
+
+    Raises:
+        TypeError: booleans, objects or another type that is not a number.
+        InputError: shapes that do not match, an item outside the catalogue, a masked target.
+        NonFiniteError: a vector or score that is not finite; the message names its row.
+    """
+    device = _device(users, items)
+    if device is not None:
+        problem = _problem_on(device, users, items, bias, window, window_offset)
+        wanted = _targets_on(device, targets, len(problem.users), len(problem.items))
+        return _counts(tiles.count(problem, wanted))
+    arrays = _vectors(users, items)
+    wanted_array = _targets(targets, len(arrays[0]), len(arrays[1]))
+    moved = _bias(bias, len(arrays[1])), _window(window, len(arrays[1]))
+    return _counts(_core.fused_rank_counts(*arrays, wanted_array, *moved, window_offset))
+
+
+def fused_top_n(
+    users: Numbers,
+    items: Numbers,
+    n: int,
+    bias: Numbers | None = None,
+    window: Window | None = None,
+    window_offset: float = 0.0,
+) -> Lists:
+    """List as `top_n`, from vectors: no users x items matrix is ever held.
+
+    With `window_offset=-inf` the listed items, such as those a user has seen, are left out.
+
+    Args:
+        users: as for `fused_rank_counts`, like `items`, `bias`, `window` and `window_offset`.
+        items: (N, D).
+        n: places of a list, in 1..N.
+        bias: (N,) or None.
+        window: (offsets, items) or None.
+        window_offset: added to the scores of listed items.
+
+    Returns:
+        Items uint32 (B, n) and scores float32 (B, n), as `top_n`.
+
+    Raises:
+        TypeError, InputError, NonFiniteError: as `fused_rank_counts` and `top_n`.
+    """
+    device = _device(users, items)
+    if device is not None:
+        problem = _problem_on(device, users, items, bias, window, window_offset)
+        return _lists(tiles.best(problem, _places(n, len(problem.items))))
+    arrays = _vectors(users, items)
+    places = _places(n, len(arrays[1]))
+    moved = _bias(bias, len(arrays[1])), _window(window, len(arrays[1]))
+    return _core.fused_top_n(*arrays, places, *moved, window_offset)
+
+
+def _device(*values: Numbers) -> torch.device | None:
+    """The GPU that holds the values; None if none of them is on a device."""
+    tensors = [value for value in values if isinstance(value, torch.Tensor)]
+    devices = {tensor.device for tensor in tensors if tensor.device.type != "cpu"}
+    if not devices:
+        return None
+    device = devices.pop()
+    if devices or device.type != "cuda" or any(t.device != device for t in tensors):
+        places = ", ".join(str(tensor.device) for tensor in tensors)
+        raise InputError(f"tensors on {places}, expected all on the CPU or all on one CUDA device")
+    return device
+
+
+def _counts(counts: tuple[Any, Any]) -> RankCounts:
+    greater, equal = (np.asarray(plain_array(part, "counts"), dtype=np.int64) for part in counts)
+    return RankCounts(greater, equal)
+
+
+def _lists(lists: tuple[torch.Tensor, torch.Tensor]) -> Lists:
+    items, scores = lists
+    return items.cpu().numpy().astype(np.uint32), scores.cpu().float().numpy()
+
+
+def _score_array(scores: Numbers) -> npt.NDArray[Any]:
+    array = _floats(scores, "scores")
+    if array.dtype.kind in "iu":
+        array = array.astype(np.float64)
+    checked: npt.NDArray[Any] = _checked_matrix(np.ascontiguousarray(array), "scores")
+    return checked
+
+
+def _floats(values: Numbers, name: str) -> npt.NDArray[Any]:
+    array = plain_array(values, name)
+    if array.dtype.kind == "b" or array.dtype.itemsize > 8:
+        raise TypeError(f"{name}: dtype {array.dtype}, expected float16, float32 or float64")
+    return array
+
+
+def _single(values: Numbers, name: str, ndim: int) -> npt.NDArray[np.float32]:
+    array = _floats(values, name)
+    if array.ndim != ndim:
+        raise InputError(f"{name}: shape {array.shape}, expected {ndim} axes")
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and that is refused
+        return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _checked_matrix(array: Any, name: str) -> Any:  # noqa: ANN401 - an array or a tensor
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise InputError(f"{name}: shape {tuple(array.shape)}, expected two axes, the last not 0")
+    return array
+
+
+def _vectors(
+    users: Numbers, items: Numbers
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    pair = _single(users, "users", 2), _single(items, "items", 2)
+    _check_vectors(*pair)
+    return pair
+
+
+def _check_vectors(users: Any, items: Any) -> None:  # noqa: ANN401 - arrays or tensors
+    shapes = f"users {tuple(users.shape)}, items {tuple(items.shape)}"
+    if users.ndim != 2 or items.ndim != 2 or users.shape[1] != items.shape[1]:
+        raise InputError(f"{shapes}: expected (B, D) and (N, D)")
+    if 0 in (len(items), items.shape[1]):
+        raise InputError(f"{shapes}: expected at least one item and one number a vector")
+
+
+def _targets(targets: Numbers, n_rows: int, n_items: int) -> npt.NDArray[np.uint32]:
+    array = item_indices(targets, "targets", n_items)
+    if array.shape != (n_rows,):
+        raise InputError(f"targets: shape {array.shape}, expected ({n_rows},), one a row")
+    return array
+
+
+def _places(n: int, n_items: int) -> int:
+    n = operator.index(n)
+    if not 1 <= n <= n_items:
+        raise InputError(f"n = {n}, expected 1 <= n <= {n_items}, the number of items")
+    return n
+
+
+def _bias(bias: Numbers | None, n_items: int) -> npt.NDArray[np.float32] | None:
+    if bias is None:
+        return None
+    array = _single(bias, "bias", 1)
+    if array.shape != (n_items,):
+        raise InputError(f"bias: shape {array.shape}, expected ({n_items},), one an item")
+    return array
+
+
+def _window(
+    window: Window | None, n_items: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]] | None:
+    if window is None:
+        return None
+    offsets, listed = window
+    starts = whole_numbers(offsets, "window offsets", 2**62).astype(np.int64)
+    items = item_indices(listed, "window items", n_items)
+    if starts.ndim != 1 or items.ndim != 1:
+        raise InputError(f"window: {starts.shape} and {items.shape}, expected offsets and items")
+    return np.ascontiguousarray(starts), items
+
+
+def _matrix_on(device: torch.device, values: Numbers, name: str) -> torch.Tensor:
+    if not isinstance(values, torch.Tensor):
+        raise InputError(f"{name}: in CPU memory, expected a tensor on {device}")
+    if values.layout != torch.strided or values.is_complex() or values.dtype == torch.bool:
+        raise TypeError(
+            f"{name}: a {values.layout} tensor of {values.dtype}, expected dense floats"
+        )
+    matrix: torch.Tensor = _checked_matrix(values.detach(), name)
+    return matrix
+
+
+def _targets_on(device: torch.device, targets: Numbers, n_rows: int, n_items: int) -> torch.Tensor:
+    host = targets.cpu() if isinstance(targets, torch.Tensor) else targets
+    return torch.from_numpy(_targets(host, n_rows, n_items).astype(np.int64)).to(device)
+
+
+def _problem_on(
+    device: torch.device,
+    users: Numbers,
+    items: Numbers,
+    bias: Numbers | None,
+    window: Window | None,
+    window_offset: float,
+) -> tiles.Problem:
+    left, right = _matrix_on(device, users, "users"), _matrix_on(device, items, "items")
+    _check_vectors(left, right)
+    host = [part.cpu() if isinstance(part, torch.Tensor) else part for part in window or ()]
+    listed = _window((host[0], host[1]) if window else None, len(right))
+    added = _bias(bias.cpu() if isinstance(bias, torch.Tensor) else bias, len(right))
+    return tiles.Problem.of(left, right, added, listed, window_offset)
