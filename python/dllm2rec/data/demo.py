@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
+from dllm2rec.errors import InputError
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 Float64Matrix = npt.NDArray[np.float64]
@@ -54,19 +55,19 @@ class World:
     mean_more_events: float = 5.0
     max_events: int = 30
     max_length: int = 10
-    taste_dims: int = 12
-    style_share: float = 0.7
+    taste_dims: int = 8
+    style_share: float = 0.5
     own_share: float = 0.3
-    taste_strength: float = 7.0
-    taste_memory: float = 0.9
-    popularity_skew: float = 0.6
+    taste_strength: float = 8.0
+    taste_memory: float = 0.95
+    popularity_skew: float = 0.4
     late_share: float = 0.12
     mean_gap: float = 0.05
     train_share: float = 0.7
     validation_share: float = 0.15
     top_n: int = 20
     teacher_width: int = 48
-    teacher_taste_noise: float = 0.5
+    teacher_taste_noise: float = 1.0
     teacher_item_noise: float = 0.3
 
 
@@ -94,7 +95,13 @@ def demo_world(seed: int = 0, world: World = WORLD) -> tuple[SequenceDataset, Te
 
     Returns:
         The dataset (every position of every user is a row) and what its teacher knows.
+
+    Raises:
+        InputError: more items than there are titles, or fewer than a list has.
     """
+    most = len(_THEMES) * len(_ADJECTIVES) * len(_VOLUMES)
+    if not world.top_n <= world.n_items <= most:
+        raise InputError(f"n_items: {world.n_items}, expected {world.top_n}..{most}")
     rng = np.random.default_rng([20240817, seed])
     themes, styles = _attributes(rng, world)
     items = _item_vectors(rng, world, themes, styles)
@@ -274,8 +281,7 @@ def _teacher(
     for which, tastes in row_tastes.items():
         seen = _whole(_seen(rng, tastes, rotation, world.teacher_taste_noise))
         similarity = seen @ vectors.T  # exact
-        # The smaller item first among equals, as everywhere.
-        lists[which] = np.argsort(-similarity, axis=1, kind="stable")[:, : world.top_n]
+        lists[which] = _best(similarity, world.top_n)
         distances[which] = _distance(np.take_along_axis(similarity, lists[which], axis=1))
         similarities[which] = similarity
     targets = dataset.targets(dataset.train).astype(np.int64)
@@ -289,6 +295,16 @@ def _teacher(
         ranking_test=lists["test"].astype(np.uint32),
         notes=["a generated teacher: it sees tastes and items through noise"],
     )
+
+
+def _best(similarity: Float64Matrix, n: int) -> npt.NDArray[np.int64]:
+    """Return the n best items of each row, best first, the smaller item first among equals."""
+    n_items = similarity.shape[1]
+    keys = np.arange(n_items) - n_items * similarity  # whole numbers below 2**53: exact, no ties
+    few = np.argpartition(keys, n - 1, axis=1)[:, :n]
+    order = np.argsort(np.take_along_axis(keys, few, axis=1), axis=1)
+    best: npt.NDArray[np.int64] = np.take_along_axis(few, order, axis=1)
+    return best
 
 
 def _seen(
