@@ -377,6 +377,16 @@ def test_metric_table_is_aligned_and_marks_the_best(capsys):
     assert first.index("0.0200") + len("0.0200") == header.index("hr@20") + len("hr@20")
 
 
+def test_the_line_above_a_table_is_not_wrapped(capsys):
+    table = MetricTable("a dataset with a long name, validation", TABLE.rows, 10**9, 10**9)
+    assert printed(capsys, metric_table(table))[0].endswith("seen items not masked")
+
+
+def test_a_single_scorer_is_best_of_nothing(capsys):
+    table = MetricTable("t", TABLE.rows[:1], 1, 2)
+    assert "*" not in "".join(printed(capsys, metric_table(table)))
+
+
 def test_metric_table_says_when_seen_items_are_masked():
     table = MetricTable("t", TABLE.rows, 1, 2, exclude_seen=True)
     assert table.protocol() == "1 rows, full ranking over 2 items, seen items masked"
@@ -555,3 +565,60 @@ def test_ids_of_one_history_are_split_at_commas():
 def test_train_knows_whether_an_override_names_the_student():
     assert train_command.names_student(["train.seed=1", " student.name = caser"])
     assert not train_command.names_student(["student.hidden_size=8"])
+
+
+# --- teacher import ------------------------------------------------------------------------------
+
+# Four items, padded with 4 to windows of two; the teacher ranks the target first, then third.
+SPLITS = {
+    "train": 'seq,len_seq,next\n"[0, 1]",2,2\n"[1, 4]",1,3\n',
+    "val": 'seq,len_seq,next\n"[0, 4]",1,1\n',
+    "test": 'seq,len_seq,next\n"[0, 4]",1,1\n"[1, 2]",2,3\n',
+}
+
+
+@pytest.fixture
+def authors_folder(tmp_path):
+    """A dataset in the authors' layout, with a teacher in its folder `teacher`."""
+    pytest.importorskip("dllm2rec.data.authors_layout")
+    folder = tmp_path / "tiny"
+    (folder / "teacher").mkdir(parents=True)
+    for split, text in SPLITS.items():
+        (folder / f"{split}_data.csv").write_text(text)
+    (folder / "items.csv").write_text("item,title\n0,A\n1,B\n2,C\n3,D\n")
+    (folder / "teacher" / "myrank_train.txt").write_text("2 0 3\n0 1 2\n")
+    (folder / "teacher" / "myrank_test.txt").write_text("1 0 2\n0 1 3\n")
+    (folder / "teacher" / "confidence_train.txt").write_text("0.1 0.2 0.3\n0.1 0.2 0.3\n")
+    return folder
+
+
+def test_teacher_import_tells_what_it_wrote(authors_folder, tmp_path, capsys):
+    out = tmp_path / "teacher"
+    words = ["teacher", "import", str(authors_folder / "teacher"), "--dataset",
+             str(authors_folder), "--out", str(out)]  # fmt: skip
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["facts"] == {
+        "rows": 2, "items a row": 3, "distances": "one for each", "target distances": "none",
+        "item vectors": "none",
+    }  # fmt: skip
+    (table,) = told["tables"]
+    assert table["title"] == "tiny, test"
+    assert table["rows"][0]["metrics"]["hr@1"] == 0.5
+    assert (out / "manifest.json").is_file()
+
+    assert main(words) == 2
+    assert "not empty" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 0
+    shown = capsys.readouterr().out
+    assert "tiny, test: 2 rows, full ranking over 4 items, seen items not masked" in shown
+    assert f"written to {out}" in shown
+
+
+def test_teacher_import_of_bad_files_exits_3_and_writes_nothing(authors_folder, tmp_path, capsys):
+    ranking = authors_folder / "teacher" / "myrank_train.txt"
+    ranking.write_text("2 0 3\n0 1 4\n")
+    words = ["teacher", "import", str(ranking.parent), "--dataset", str(authors_folder)]
+    assert main([*words, "--out", str(tmp_path / "teacher")]) == 3
+    assert f"{ranking}:2:5" in capsys.readouterr().err
+    assert not (tmp_path / "teacher").exists()

@@ -15,7 +15,8 @@ from dllm2rec.results import MetricRow, MetricTable, Recommendation
 def print_table(table: RenderableType) -> None:
     """Print as wide as the table is: a narrow terminal wraps lines, nothing is cut off."""
     console = Console(highlight=False)
-    console.width = max(console.width, console.measure(table).maximum, 80)
+    options = console.options.update(max_width=10_000)
+    console.width = max(console.width, console.measure(table, options=options).maximum)
     console.print(table)
 
 
@@ -38,19 +39,24 @@ def metric_table(result: MetricTable, columns: Sequence[str] | None = None) -> G
     table.add_column("", no_wrap=True)
     for key in columns:
         table.add_column(key, justify="right", no_wrap=True)
-    best = {key: max(row.metrics.get(key, -1.0) for row in result.rows) for key in columns}
     for row in result.rows:
-        cells = (_cell(row.metrics.get(key), best[key]) for key in columns)
+        cells = (_cell(row.metrics.get(key), _best(result.rows, key)) for key in columns)
         table.add_row(escape(row.name), *cells)
     # A title of the table itself would be wrapped to the width of the table.
     return Group(Text(f"{result.title}: {result.protocol()}"), table)
 
 
-def _cell(value: float | None, best: float) -> str:
+def _best(rows: Sequence[MetricRow], key: str) -> str:
+    """The best value as the table shows it; empty where there is nothing to compare."""
+    values = [row.metrics[key] for row in rows if key in row.metrics]
+    return f"{max(values):.4f}" if len(rows) > 1 else ""
+
+
+def _cell(value: float | None, best: str) -> str:
     if value is None:
         return "-"
     text = f"{value:.4f}"
-    return f"[bold]*{text}[/bold]" if text == f"{best:.4f}" else text
+    return f"[bold]*{text}[/bold]" if text == best else text
 
 
 def recommendation_table(rows: Iterable[Recommendation]) -> Table:
@@ -69,11 +75,11 @@ def recommendation_table(rows: Iterable[Recommendation]) -> Table:
     return table
 
 
-def fact_table(facts: Iterable[tuple[str, str]]) -> Table:
+def fact_table(facts: Iterable[tuple[str, int | str]]) -> Table:
     """Lay out names and what is known of them, one a line."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     for name, value in facts:
-        table.add_row(escape(name), escape(value))
+        table.add_row(escape(name), f"{value:,}" if isinstance(value, int) else escape(value))
     return table

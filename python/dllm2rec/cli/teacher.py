@@ -53,7 +53,7 @@ def import_(
         return
     for note in notes:
         print(f"note: {note}")
-    print_table(fact_table((name, str(value)) for name, value in facts.items()))
+    print_table(fact_table(facts.items()))
     for table in tables:
         print_table(metric_table(table))
     print(f"written to {out}")
