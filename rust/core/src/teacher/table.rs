@@ -25,8 +25,7 @@ pub(super) fn read<K: Kind>(
     stop: &Stop,
 ) -> Result<Table<K::Value>, Failure> {
     let (mut block, mut next) = first_block(limits, reader)?;
-    let is_whole = matches!(block.then, Then::End);
-    let layout = layout::of_text(block.lines(), is_whole, limits.skip_rows)?;
+    let layout = layout::of_text(&block, limits.skip_rows)?;
     let mut state = State::new(kind, limits, layout, size);
     let mut skipped = layout.skipped;
     loop {
