@@ -207,6 +207,17 @@ mod tests {
     }
 
     #[test]
+    fn leading_zeros_leave_fewer_digits_to_drop() {
+        for text in
+            ["0.000000000000000199e+00", "0.000000012345678999e-01", "0.000000000000000000e+00"]
+        {
+            let padded = format!("{text} 1.5");
+            let got = fast(padded.as_bytes()).map(|(value, _)| value.to_bits());
+            assert!(got.is_none_or(|bits| bits == reference(text).to_bits()), "{text}");
+        }
+    }
+
+    #[test]
     fn ties_between_two_floats_and_their_neighbours_are_rounded_exactly() {
         for bits in stream(2).take(20_000) {
             let low = f32::from_bits((bits as u32 & 0x007f_ffff) | 0x3f00_0000);
