@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,15 +53,15 @@ def load_embeddings(
     path = Path(path)
     kind = _kind(path)
     _check_memory(path, 2 * path.stat().st_size)
-    warnings: list[str] = []
+    notes: list[str] = []
     if kind == "npy":
         matrix = _read_npy(path)
     elif kind == "safetensors":
-        matrix = _from_tensor(_read_safetensors(path, tensor_key), path, warnings)
+        matrix = _from_tensor(_read_safetensors(path, tensor_key), path, notes)
     else:
-        matrix = _from_tensor(_read_torch(path, tensor_key), path, warnings)
+        matrix = _from_tensor(_read_torch(path, tensor_key), path, notes)
     matrix = _without_pad_row(matrix, path, n_items, has_pad_row=has_pad_row)
-    return _finite(matrix, path, warnings), warnings
+    return _finite(matrix, path, notes), notes
 
 
 def _refuse(path: Path, code: str, message: str, hint: str = "") -> ArtifactError:
@@ -117,14 +118,19 @@ def _not_embeddings(path: Path, head: bytes) -> ArtifactError:
 
 
 def _check_memory(path: Path, needed: int) -> None:
-    """Refuse before loading what cannot fit (where the system tells how much is free)."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return
-    free = next((int(line.split()[1]) * 1024 for line in lines if "MemAvailable" in line), needed)
-    if needed > free:
+    """Refuse before loading what cannot fit, where the system tells how much is free."""
+    free = _free_memory()
+    if free is not None and needed > free:
         raise ResourceError(f"E-MEM {path}: needs {needed:,} bytes of memory, {free:,} are free")
+
+
+def _free_memory() -> int | None:
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return None
+    lines = [line.split() for line in text.splitlines() if line.startswith("MemAvailable:")]
+    return int(lines[0][1]) * 1024 if lines else None
 
 
 # --- .pt ------------------------------------------------------------------------------------------
@@ -135,7 +141,9 @@ def _read_torch(path: Path, key: str | None) -> torch.Tensor:
 
     _check_archive(path)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch speaks of its own plans, not of this file
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except Exception:  # noqa: BLE001 - whatever it is; its text may advise what is unsafe
         message = "damaged, or it holds Python objects instead of one tensor"
         hint = "save a tensor with torch.save, or an array with numpy.save as .npy"
@@ -184,7 +192,7 @@ def _one_name(shapes: dict[str, tuple[int, ...]], path: Path, key: str | None) -
     raise InputError(message, code="E-TENSOR", path=path, hint=hint)
 
 
-def _from_tensor(tensor: torch.Tensor, path: Path, warnings: list[str]) -> NDArray[np.float32]:
+def _from_tensor(tensor: torch.Tensor, path: Path, notes: list[str]) -> NDArray[np.float32]:
     import torch
 
     is_plain = tensor.layout == torch.strided and not (tensor.is_quantized or tensor.is_nested)
@@ -200,14 +208,14 @@ def _from_tensor(tensor: torch.Tensor, path: Path, warnings: list[str]) -> NDArr
     if not tensor.is_floating_point():
         raise _wrong_dtype(path, str(tensor.dtype))
     _check_shape(path, tuple(tensor.shape))
-    _check_storage(tensor, path, warnings)
+    _check_storage(tensor, path, notes)
     if tensor.dtype != torch.float32:
-        warnings.append(f"W-EMB-DTYPE {tensor.dtype} converted to float32")
+        notes.append(f"W-EMB-DTYPE {tensor.dtype} converted to float32")
     array: NDArray[np.float32] = tensor.detach().to(torch.float32).contiguous().numpy()
     return array
 
 
-def _check_storage(tensor: torch.Tensor, path: Path, warnings: list[str]) -> None:
+def _check_storage(tensor: torch.Tensor, path: Path, notes: list[str]) -> None:
     needed = tensor.numel() * tensor.element_size()
     stored = tensor.untyped_storage().nbytes()
     if needed > stored:
@@ -215,7 +223,7 @@ def _check_storage(tensor: torch.Tensor, path: Path, warnings: list[str]) -> Non
         hint = "an expanded tensor; save tensor.clone()"
         raise InputError(message, code="E-BOMB", path=path, hint=hint)
     if stored > needed:
-        warnings.append(f"W-STORAGE the file holds {stored:,} bytes, of which {needed:,} are used")
+        notes.append(f"W-STORAGE the file holds {stored:,} bytes, of which {needed:,} are used")
 
 
 # --- .npy and .safetensors ------------------------------------------------------------------------
@@ -311,12 +319,12 @@ def _without_pad_row(
     raise InputError(message, code="E-SHAPE", path=path, hint=hint)
 
 
-def _finite(matrix: NDArray[np.float32], path: Path, warnings: list[str]) -> NDArray[np.float32]:
+def _finite(matrix: NDArray[np.float32], path: Path, notes: list[str]) -> NDArray[np.float32]:
     bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
     if bad.size:
         message = f"item {bad[0]}: not finite in float32; {bad.size} such items"
         raise InputError(message, code="E-EMB-NONFINITE", path=path)
     n_zero = len(matrix) - np.count_nonzero(matrix.any(axis=1))
     if n_zero:
-        warnings.append(f"W-EMB-ZERO {n_zero} items have an all-zero vector")
+        notes.append(f"W-EMB-ZERO {n_zero} items have an all-zero vector")
     return matrix

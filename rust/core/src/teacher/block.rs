@@ -10,6 +10,9 @@ use super::source::cannot_read;
 /// A line longer than this is refused; it bounds the memory that one line can take.
 pub(super) const LONGEST_LINE: usize = 1 << 24;
 
+/// A block is never smaller: what a text really is must show in the first one.
+pub(super) const SHORTEST_BLOCK: usize = 64;
+
 /// What comes behind a block.
 #[derive(Debug, Default)]
 pub(super) enum Then {
@@ -37,13 +40,18 @@ pub(super) struct Block {
 impl Block {
     pub(super) fn with_size(size: usize) -> Result<Self, Error> {
         let mut block = Self::default();
-        block.grow(size.max(16))?;
+        block.grow(size.max(SHORTEST_BLOCK))?;
         Ok(block)
     }
 
     /// Whole lines; the last one lacks its newline only where the text ends.
     pub(super) fn lines(&self) -> &[u8] {
         self.bytes.get(..self.complete).unwrap_or_default()
+    }
+
+    /// All that has been read, the last line perhaps not to its end.
+    pub(super) fn seen(&self) -> &[u8] {
+        self.bytes.get(..self.filled).unwrap_or_default()
     }
 
     /// The beginning of a line whose rest has not been read.

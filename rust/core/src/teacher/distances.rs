@@ -126,8 +126,8 @@ impl Tally {
             return;
         };
         let falls = first > last && row.is_sorted_by(|a, b| a >= b);
-        let is_flat =
-            row.iter().all(|value| value == first) || row.iter().all(|value| *value > FLAT_FROM);
+        let is_flat = row.iter().all(|value| value.to_bits() == first.to_bits())
+            || row.iter().all(|value| *value > FLAT_FROM);
         self.falling_rows = self.falling_rows.saturating_add(u64::from(falls));
         self.flat_rows = self.flat_rows.saturating_add(u64::from(is_flat));
         // Numbers that are not negative are ordered as their bits are, and bits are faster.

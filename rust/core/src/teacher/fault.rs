@@ -12,7 +12,7 @@ pub struct TextError {
     pub code: &'static str,
     /// Line of the file, from 1; `None` where the fault is the whole file's.
     pub line: Option<u64>,
-    /// Byte column in the line, from 1.
+    /// Byte column in the line, from 1; a byte order mark does not count.
     pub column: Option<u64>,
     /// Offset of that byte in the (decompressed) file, from 0.
     pub byte_offset: Option<u64>,

@@ -37,6 +37,7 @@ const MARGIN: u64 = 8;
 
 /// `mantissa * 10^exponent`, rounded twice; `None` if it takes more care.
 #[inline(always)]
+#[expect(clippy::inline_always, reason = "a call costs as much as the work")]
 fn rounded(mantissa: u64, exponent: i32) -> Option<f32> {
     let index = usize::try_from(exponent.wrapping_sub(LOWEST)).ok()?;
     let value = mantissa as f64 * POWERS.get(index)?;
@@ -57,6 +58,7 @@ pub(super) fn fast(text: &[u8]) -> Option<(f32, usize)> {
 
 /// `d.dddddddddddddddddde[+-]dd`, the form of `%.18e`.
 #[inline(always)]
+#[expect(clippy::inline_always, reason = "a call costs as much as the work")]
 fn scientific(text: &[u8]) -> Option<(f32, usize)> {
     let token = text.first_chunk::<24>()?;
     let [lead, point, fraction @ .., e, sign, tens, ones] = token;
@@ -177,7 +179,7 @@ mod tests {
     fn the_power_table_starts_where_it_says() {
         for (index, power) in POWERS.iter().enumerate() {
             let text = format!("1e{}", index as i32 + LOWEST);
-            assert_eq!(*power, text.parse::<f64>().unwrap());
+            assert_eq!(power.to_bits(), text.parse::<f64>().unwrap().to_bits());
         }
     }
 
@@ -202,6 +204,17 @@ mod tests {
             }
         }
         assert!(taken > 200_000, "{taken}");
+    }
+
+    #[test]
+    fn leading_zeros_leave_fewer_digits_to_drop() {
+        for text in
+            ["0.000000000000000199e+00", "0.000000012345678999e-01", "0.000000000000000000e+00"]
+        {
+            let padded = format!("{text} 1.5");
+            let got = fast(padded.as_bytes()).map(|(value, _)| value.to_bits());
+            assert!(got.is_none_or(|bits| bits == reference(text).to_bits()), "{text}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ const MARKS: usize = 1 << 16;
 
 /// What the values of an item file must be.
 #[derive(Debug)]
-pub(super) struct Items {
+pub(super) struct ItemList {
     pub n_items: u32,
     pub min_columns: usize,
     pub id_base: u32,
@@ -27,7 +27,7 @@ pub(super) struct Tally {
     rows_with_duplicates: u64,
 }
 
-impl Kind for Items {
+impl Kind for ItemList {
     type Value = u32;
     type Tally = Tally;
 
@@ -120,7 +120,7 @@ impl Kind for Items {
 /// Stands for the hint that only the whole file can decide.
 const PADDING: &str = "padding";
 
-impl Items {
+impl ItemList {
     fn out_of_range(&self, id: i64) -> Fault {
         let (lowest, n_items) = (i64::from(self.id_base), i64::from(self.n_items));
         let end = lowest.saturating_add(n_items);

@@ -1,6 +1,6 @@
 //! The head of a text: what it really is, what to skip, how its rows are written.
 
-use super::block::WRITTEN;
+use super::block::{Block, SHORTEST_BLOCK, Then, WRITTEN};
 use super::fault::{Fault, TextError};
 use super::row::{is_blank, tokens, without_return};
 
@@ -19,13 +19,13 @@ pub(super) struct Layout {
     pub first_line: u64,
 }
 
-/// Looks at the first block of a text; `ended` says that there is no other.
-pub(super) fn of_text(text: &[u8], ended: bool, skip_rows: usize) -> Result<Layout, TextError> {
-    let mark: &[u8] = "\u{feff}".as_bytes();
-    let body = text.strip_prefix(mark).unwrap_or(text);
-    if let Some(fault) = foreign(body) {
+/// Looks at the first block of a text.
+pub(super) fn of_text(block: &Block, skip_rows: usize) -> Result<Layout, TextError> {
+    if let Some(fault) = foreign(without_mark(block.seen())) {
         return Err(fault.placed(1, 0));
     }
+    let text = block.lines();
+    let body = without_mark(text);
     let mut skipped = text.len().saturating_sub(body.len());
     let mut line_number = 1_u64;
     let mut blank = None;
@@ -46,12 +46,17 @@ pub(super) fn of_text(text: &[u8], ended: bool, skip_rows: usize) -> Result<Layo
         skipped = skipped.saturating_add(line.len());
         line_number = line_number.saturating_add(1);
     }
-    let message = if ended {
+    let message = if matches!(block.then, Then::End) {
         "the file holds no row".to_owned()
     } else {
         format!("no row in the first {} bytes", text.len())
     };
     Err(TextError::whole("E-EMPTY", message, "was the file written to the end?"))
+}
+
+/// The text behind a UTF-8 byte order mark.
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
 fn first_row(line: &[u8], skipped: usize, first_line: u64) -> Layout {
@@ -91,7 +96,7 @@ fn foreign(text: &[u8]) -> Option<Fault> {
             Fault::new("E-ENC", 0, "UTF-16 text, expected UTF-8").hint("re-save as UTF-8"),
         );
     }
-    let start = text.trim_ascii_start();
+    let start = text.get(..SHORTEST_BLOCK).unwrap_or(text).trim_ascii_start();
     let (message, hint) = match start {
         [0x80, 2..=5, ..] => ("a Python pickle, expected text", "write it with numpy.savetxt"),
         [0x93, b'N', b'U', b'M', ..] => {

@@ -7,9 +7,38 @@
 //! the rows of a piece go to a buffer of its own, and from there to the table. A row is first
 //! parsed the way programs write it (`segment`), and with care (`row`) where that fails: the fast
 //! way only ever declines, it never decides that something is wrong.
+//!
+//! # Performance diary
+//!
+//! 150,000 x 100 numbers, processor time of a run on a busy 2-core machine; polars beside it.
+//!
+//! - Digits eight at a time in a 64-bit word (`swar`), for `%d` from the position of the first byte
+//!   that is no digit: .14 s (polars .55).
+//! - `%.18e` items: the power of ten by a multiplication loop .26 s; the leading digits shifted
+//!   together and spelled in one step .18 s (polars .83).
+//! - `%.18e` distances: no Eisel-Lemire and no 128-bit product. One `f64` multiplication by a table
+//!   of powers is within 4 units of the last place, which decides the `f32` but for one number in
+//!   2^24; those go to `std`. .24 s (polars .89).
+//! - Repeated items: a bit table of 8 KB that is cleared by walking the row again; only rows that
+//!   it suspects are sorted. 1.4 ns a number, independent of the catalogue.
+//! - Blocks of 4, 2, 1 and .5 MB, pieces of 128 to 32 KB: the same within the noise, so 2 MB and
+//!   64 KB, which leave most of the 64 MB beyond the result unused.
+//! - Most page faults are those of the result. Huge pages (`madvise`) took off 15 %, but need
+//!   `unsafe`: left out. Counting rows first would read a file twice: the first block tells how
+//!   many there will be, and zeroed pages beyond them are never touched.
 
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+// No input may end in a panic; only tests may.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+#![allow(clippy::result_large_err)] // an error ends the reading: its size costs nothing
 
 mod block;
 mod decimal;
@@ -37,7 +66,7 @@ pub use source::effort;
 
 use distances::Distances;
 use fault::Fault;
-use items::Items;
+use items::ItemList;
 use source::Source;
 
 /// A table of numbers, row-major.
@@ -195,8 +224,8 @@ fn parse_file<K: Kind>(
 }
 
 impl ItemRules {
-    fn kind(&self) -> Items {
-        Items {
+    fn kind(&self) -> ItemList {
+        ItemList {
             n_items: self.n_items,
             min_columns: self.min_columns,
             id_base: self.id_base,
@@ -248,3 +277,6 @@ trait Kind: Sync {
     where
         Self::Tally: 'a;
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,13 +28,13 @@ pub(super) struct Pipe<'a> {
 
 impl<'a> Pipe<'a> {
     /// Starts to read; errors in opening come with the first read.
-    pub(super) fn open(path: PathBuf, stop: &'a Stop) -> Self {
+    pub(super) fn open(path: PathBuf, stop: &'a Stop) -> io::Result<Self> {
         let (sender, chunks) = sync_channel(2);
-        thread::spawn(move || match File::open(path) {
+        thread::Builder::new().spawn(move || match File::open(path) {
             Ok(file) => send_all(file, &sender),
             Err(err) => drop(sender.send(Err(err))),
-        });
-        Self { chunks, chunk: Vec::new(), used: 0, stop }
+        })?;
+        Ok(Self { chunks, chunk: Vec::new(), used: 0, stop })
     }
 
     /// Waits for the next chunk; an empty one at the end.

@@ -1,6 +1,6 @@
 //! A piece of a block, parsed by one thread.
 
-use crate::{Error, Stop};
+use crate::Error;
 
 use super::Kind;
 use super::fault::Fault;
@@ -31,9 +31,7 @@ impl<K: Kind> Segment<K> {
         layout: &Layout,
         piece: &[u8],
         has_first_row: bool,
-        stop: &Stop,
     ) -> Result<(), Error> {
-        stop.check()?;
         (self.rows, self.fault) = (0, None);
         self.values.clear();
         let mut rest = piece;

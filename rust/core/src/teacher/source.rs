@@ -32,7 +32,7 @@ pub(super) struct Source<'a> {
 struct Identity {
     size: u64,
     modified: Option<SystemTime>,
-    inode: Option<(u64, u64)>,
+    inode: (u64, u64),
 }
 
 impl Identity {
@@ -42,14 +42,14 @@ impl Identity {
 }
 
 #[cfg(unix)]
-fn inode(metadata: &Metadata) -> Option<(u64, u64)> {
+fn inode(metadata: &Metadata) -> (u64, u64) {
     use std::os::unix::fs::MetadataExt;
-    Some((metadata.dev(), metadata.ino()))
+    (metadata.dev(), metadata.ino())
 }
 
 #[cfg(not(unix))]
-fn inode(_metadata: &Metadata) -> Option<(u64, u64)> {
-    None
+fn inode(_metadata: &Metadata) -> (u64, u64) {
+    (0, 0)
 }
 
 impl<'a> Source<'a> {
@@ -63,7 +63,8 @@ impl<'a> Source<'a> {
         }
         let path = path.to_owned();
         if !metadata.is_file() {
-            let (reader, _) = text_of(Pipe::open(path.clone(), stop))?;
+            let pipe = Pipe::open(path.clone(), stop).map_err(|err| cannot_open(&err))?;
+            let (reader, _) = text_of(pipe)?;
             return Ok(Self {
                 reader,
                 size: None,

@@ -25,17 +25,16 @@ pub(super) fn read<K: Kind>(
     stop: &Stop,
 ) -> Result<Table<K::Value>, Failure> {
     let (mut block, mut next) = first_block(limits, reader)?;
-    let is_whole = matches!(block.then, Then::End);
-    let layout = layout::of_text(block.lines(), is_whole, limits.skip_rows)?;
+    let layout = layout::of_text(&block, limits.skip_rows)?;
     let mut state = State::new(kind, limits, layout, size);
     let mut skipped = layout.skipped;
     loop {
-        stop.check()?;
+        stop.check()?; // a block takes some milliseconds
         let text = block.lines().get(skipped..).unwrap_or_default();
         let offset = block.offset.saturating_add(skipped as u64);
         let is_last = !matches!(block.then, Then::More);
         let (parsed, read) = both(
-            || state.parse(text, stop),
+            || state.parse(text),
             || if is_last { Ok(()) } else { next.follow(&block, reader) },
         );
         parsed?;
@@ -111,14 +110,14 @@ impl<'a, K: Kind> State<'a, K> {
     }
 
     /// Parses the pieces of a block, each into its own segment.
-    fn parse(&mut self, text: &[u8], stop: &Stop) -> Result<(), Error> {
+    fn parse(&mut self, text: &[u8]) -> Result<(), Error> {
         let pieces = if self.blank.is_some() { Vec::new() } else { self.pieces(text) };
         self.n_pieces = pieces.len();
         let missing = pieces.len().saturating_sub(self.segments.len());
         self.segments.extend((0..missing).map(|_| Segment::default()));
         let (kind, layout, is_start) = (self.kind, &self.layout, self.rows == 0);
         let work = |(index, (segment, piece)): (usize, (&mut Segment<K>, &&[u8]))| {
-            segment.parse(kind, layout, piece, is_start && index == 0, stop)
+            segment.parse(kind, layout, piece, is_start && index == 0)
         };
         if rayon::current_thread_index().is_none() {
             return self.segments.iter_mut().zip(&pieces).enumerate().try_for_each(work);
