@@ -26,7 +26,8 @@ def candidate_confidence(distance: npt.NDArray) -> Array:
     out = np.zeros(distance.shape)
     for b, row in enumerate(distance):
         weights = [math.exp(-float(d)) + 1e-8 for d in row]
-        out[b] = [weight / math.fsum(weights) for weight in weights]
+        total = math.fsum(weights)
+        out[b] = [weight / total for weight in weights]
     return out
 
 
