@@ -28,9 +28,10 @@ Weigh = Callable[[Any, Any, Any], npt.NDArray[np.float32]]
 
 
 def ours(ranking: Any, distance: Any, student_top: Any) -> npt.NDArray[np.float32]:
-    confidence = _core.candidate_confidence(distance)
     k = ranking.shape[1]
-    return _core.ranking_weights(ranking, confidence, student_top, k, 1.0, GAMMAS, normalise=True)
+    return _core.ranking_weights_from_distance(
+        ranking, distance, student_top, k, 1.0, GAMMAS, normalise=True
+    )
 
 
 def authors() -> Weigh:

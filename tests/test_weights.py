@@ -214,6 +214,24 @@ def test_ranking_weights_gives_the_bits_of_its_parts(
     np.testing.assert_array_equal(got, want)
 
 
+@settings(max_examples=200, deadline=None)
+@given(list_pairs(), st.booleans(), gamma_triples, st.data())
+def test_ranking_weights_from_distance_gives_the_bits_of_two_steps(
+    lists: tuple[Any, Any], normalise: bool, gammas: tuple[float, float, float], data: st.DataObject
+) -> None:
+    ranking, student_top = lists
+    k = data.draw(st.integers(1, ranking.shape[1]))
+    distance = data.draw(hnp.arrays(np.float32, (len(ranking), k), elements=distances))
+    got = weights.ranking_weights_from_distance(
+        ranking, distance, student_top, k, 1.0, gammas, normalise=normalise
+    )
+    confidence = weights.candidate_confidence(distance)
+    want = weights.ranking_weights(
+        ranking, confidence, student_top, k, 1.0, gammas, normalise=normalise
+    )
+    np.testing.assert_array_equal(got, want)
+
+
 def test_ranking_weights_gives_the_authors_numbers_without_overlap() -> None:
     ranking = np.arange(10, dtype=np.uint32)[None]
     flat = np.full((1, 10), 0.1, np.float32)
@@ -266,6 +284,9 @@ def test_distances_that_are_not_finite_are_named(value: float) -> None:
     distance[4321, 1] = value
     with pytest.raises(NonFiniteError, match="distance row 4321 column 1"):
         weights.candidate_confidence(distance)
+    lists = np.zeros((5000, 2), np.uint32)
+    with pytest.raises(NonFiniteError, match="distance row 4321 column 1"):
+        weights.ranking_weights_from_distance(lists, distance, lists, 2, 1.0, GAMMAS)
     with pytest.raises(NonFiniteError, match="target_distance row 4321"):
         weights.sequence_confidence(distance[:, 1], 0.2, 10)
     with pytest.raises(NonFiniteError, match="confidence row 4321 column 1"):
