@@ -24,10 +24,10 @@ const SMALL: usize = 1 << 16;
 /// A new array whose values mean nothing yet.
 ///
 /// A large one comes from `numpy.empty`, which asks for huge pages and raises when memory is short.
-pub fn empty<'py, T: Element, S: IntoDimension>(
-    py: Python<'py>,
+pub fn empty<T: Element, S: IntoDimension>(
+    py: Python<'_>,
     shape: S,
-) -> PyResult<Bound<'py, PyArray<T, S::Dim>>> {
+) -> PyResult<Bound<'_, PyArray<T, S::Dim>>> {
     let shape = shape.into_dimension();
     if shape.size_checked().is_some_and(|size| size <= SMALL / size_of::<T>()) {
         return Ok(PyArray::zeros(py, shape, false));
