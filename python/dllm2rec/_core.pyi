@@ -148,6 +148,17 @@ def ranking_weights(
     `confidence` is (R,) or (R, k); `student_top` is (R, K'), lists of any one length.
     """
 
+def ranking_weights_from_distance(
+    ranking: NDArray[np.uint32],
+    distance: NDArray[np.float32],
+    student_top: NDArray[np.uint32],
+    k: int,
+    position_temperature: float,
+    gammas: tuple[float, float, float],
+    normalise: bool,
+) -> NDArray[np.float32]:
+    """Return `ranking_weights` of `candidate_confidence(distance)`, without the array between."""
+
 # --- negatives -----------------------------------------------------------------------------------
 
 def sample_negatives(

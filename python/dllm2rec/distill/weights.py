@@ -170,6 +170,47 @@ def ranking_weights(
     )
 
 
+def ranking_weights_from_distance(
+    ranking: npt.ArrayLike,
+    distance: npt.ArrayLike,
+    student_top: npt.ArrayLike,
+    k: int,
+    position_temperature: float,
+    gammas: tuple[float, float, float],
+    *,
+    normalise: bool = False,
+) -> Weights:
+    """Compute the authors' three weights and their blend in one pass, from the distances.
+
+    The same bits as `ranking_weights` of `candidate_confidence(distance)`, without that array.
+
+    Args:
+        ranking: the teacher's items, (R, C), C >= k; the first `k` columns are weighed.
+        distance: distance of the generation to each of the `k` items, (R, k), finite, >= 0.
+        student_top: the student's items, (R, K'), in any order.
+        k: how many of the teacher's items are weighed, at least 1.
+        position_temperature: the paper's beta, at least 0.001.
+        gammas: of position, confidence and consistency; none negative, not all 0.
+        normalise: scale each row to sum to 1 (the authors).
+
+    Returns:
+        Weights, (R, k).
+
+    Raises:
+        InputError: shapes do not fit, a distance is negative or a number is out of range.
+        NonFiniteError: a distance is NaN or infinite; the message names row and column.
+    """
+    return _core.ranking_weights_from_distance(
+        _item_lists(ranking, "ranking"),
+        _float32(distance, "distance", ndim=2),
+        _item_lists(student_top, "student_top"),
+        _count(k, "k"),
+        position_temperature,
+        gammas,
+        normalise,
+    )
+
+
 def consistency_from_scores(scores: Tensor, ranking: Tensor, k: int) -> Tensor:
     """Mark the teacher's items that are among the student's k best, from its scores.
 

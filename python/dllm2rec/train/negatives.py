@@ -13,6 +13,7 @@ from dllm2rec.errors import InputError
 
 INT64_MAX = 2**63 - 1
 UINT64_MAX = 2**64 - 1
+UINT32, INT64, UINT64 = np.dtype(np.uint32), np.dtype(np.int64), np.dtype(np.uint64)
 
 Whole = TypeVar("Whole", np.int64, np.uint32, np.uint64)
 
@@ -53,19 +54,21 @@ def sample_negatives(
         InputError: a row excludes every item, holds an item outside the catalogue or reaches
             outside the events; the message names the row. Or a number is out of range.
     """
-    for name, value, lowest, highest in (
-        ("n_items", n_items, 1, UINT32_MAX),
-        ("n_negatives", n_negatives, 1, INT64_MAX),
-        ("seed", seed, 0, UINT64_MAX),
-        ("epoch", epoch, 0, UINT64_MAX),
+    if not (
+        1 <= n_items <= UINT32_MAX
+        and 1 <= n_negatives <= INT64_MAX
+        and 0 <= seed <= UINT64_MAX
+        and 0 <= epoch <= UINT64_MAX
     ):
-        if not lowest <= value <= highest:
-            raise InputError(f"{name} = {value}, expected {lowest} to {highest}")
+        raise InputError(
+            f"n_items = {n_items}, n_negatives = {n_negatives}, seed = {seed}, epoch = {epoch}: "
+            "expected n_items 1 to 2**32 - 1, n_negatives at least 1, seed and epoch 0 to 2**64 - 1"
+        )
     return _core.sample_negatives(
-        _vector(events, "events", np.uint32, UINT32_MAX),
-        _vector(begin, "begin", np.int64, INT64_MAX),
-        _vector(end, "end", np.int64, INT64_MAX),
-        _vector(keys, "keys", np.uint64, UINT64_MAX),
+        _vector(events, "events", UINT32, UINT32_MAX),
+        _vector(begin, "begin", INT64, INT64_MAX),
+        _vector(end, "end", INT64, INT64_MAX),
+        _vector(keys, "keys", UINT64, UINT64_MAX),
         n_items=n_items,
         n_negatives=n_negatives,
         seed=seed,
@@ -74,12 +77,15 @@ def sample_negatives(
 
 
 def _vector(
-    values: npt.ArrayLike, name: str, dtype: type[Whole], highest: int
+    values: npt.ArrayLike, name: str, dtype: np.dtype[Whole], highest: int
 ) -> npt.NDArray[Whole]:
     # An array that is right already is not looked at: the kernel checks what it uses, and a look
     # at all events would cost a batch more than its draws.
-    if not (isinstance(values, np.ndarray) and values.dtype == dtype and values.flags.aligned):
-        values = whole_numbers(values, name, highest).astype(dtype)
-    if values.ndim != 1:
-        raise InputError(f"{name}: shape {values.shape}, expected 1 axis")
-    return np.ascontiguousarray(values)
+    if isinstance(values, np.ndarray) and values.dtype == dtype and values.ndim == 1:
+        flags = values.flags
+        if flags.c_contiguous and flags.aligned:
+            return values
+    array = whole_numbers(values, name, highest)
+    if array.ndim != 1:
+        raise InputError(f"{name}: shape {array.shape}, expected 1 axis")
+    return np.array(array, dtype=dtype, order="C")

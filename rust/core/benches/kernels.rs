@@ -2,7 +2,8 @@
 
 mod kernels {
     pub mod negatives;
+    pub mod weights;
 }
 
-criterion::criterion_group!(all, kernels::negatives::bench);
+criterion::criterion_group!(all, kernels::negatives::bench, kernels::weights::bench);
 criterion::criterion_main!(all);

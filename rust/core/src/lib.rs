@@ -12,6 +12,7 @@ pub mod ranking;
 pub mod stop;
 pub mod teacher;
 pub mod weights;
+pub mod wide;
 
 pub use error::{Error, Result};
 pub use stop::Stop;

@@ -5,11 +5,15 @@
 //!
 //! # Performance diary
 //!
-//! 150,000 rows, two cores.
+//! Nanoseconds per item on one thread, in cache.
 //!
-//! - `f64::exp` is a call per element. [`exp`] is a polynomial that the compiler turns into vector
-//!   code, gives the same bits on every machine, and is off by less than `1e-14`.
-//! - Overlap of two lists: see [`overlap`].
+//! - `f64::exp` is a call per element, 9. [`exp`] is a polynomial that the compiler turns into
+//!   vector code and that gives the same bits on every machine: 4.3, and 2.4 compiled for AVX2 with
+//!   [`crate::wide`], which is why that exists.
+//! - Overlap of two lists: see [`overlap`]; 2.0.
+//! - The blend: indices into slices cut to one length; with bounds checks it was 2, now .6 to 1.
+//! - What costs most from some ten million items on is the first touch of the result's pages: from
+//!   distances to blended weights in one pass, with one result and no array between.
 
 use crate::{Error, Result};
 
@@ -54,7 +58,8 @@ fn check_values(
 }
 
 /// The sum in four interleaved parts, an order that vector code can follow.
-#[inline]
+#[expect(clippy::inline_always, reason = "for wide::run")]
+#[inline(always)]
 fn sum(values: &[f64]) -> f64 {
     let (vectors, rest) = values.as_chunks::<4>();
     let mut parts = [0.0; 4];

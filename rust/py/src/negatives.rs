@@ -28,7 +28,7 @@ fn sample_negatives<'py>(
         keys: c_order(&keys, "keys")?,
     };
     let draws = Draws { n_items, n_negatives, seed, epoch };
-    let out = empty(py, &[rows.keys.len(), n_negatives])?;
+    let out = empty(py, [rows.keys.len(), n_negatives])?;
     let mut values = out.readwrite();
     let slice = values.as_slice_mut()?;
     let steps = negatives::steps(rows, draws);

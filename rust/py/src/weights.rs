@@ -30,7 +30,7 @@ fn position_weight(
     k: usize,
     temperature: f64,
 ) -> PyResult<Bound<'_, PyArray1<f32>>> {
-    let out = empty(py, &[k])?;
+    let out = empty(py, [k])?;
     let mut values = out.readwrite();
     let slice = values.as_slice_mut()?;
     run(py, k, |_| weights::position_weight(temperature, slice))?;
@@ -46,7 +46,7 @@ fn sequence_confidence<'py>(
     k: usize,
 ) -> PyResult<Bound<'py, PyArray1<f32>>> {
     let distance = c_order(&target_distance, "target_distance")?;
-    let out = empty(py, &[distance.len()])?;
+    let out = empty(py, [distance.len()])?;
     let mut values = out.readwrite();
     let slice = values.as_slice_mut()?;
     let steps = distance.len().saturating_mul(4);
@@ -61,7 +61,7 @@ fn candidate_confidence<'py>(
     distance: PyReadonlyArray2<'py, f32>,
 ) -> PyResult<Bound<'py, PyArray2<f32>>> {
     let k = distance.shape()[1];
-    let out = empty(py, distance.shape())?;
+    let out = empty(py, distance.dims())?;
     let distance = c_order(&distance, "distance")?;
     let mut values = out.readwrite();
     let slice = values.as_slice_mut()?;
@@ -77,7 +77,7 @@ fn consistency_weight<'py>(
     ranking: PyReadonlyArray2<'py, u32>,
     student_top: PyReadonlyArray2<'py, u32>,
 ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-    let out = empty(py, ranking.shape())?;
+    let out = empty(py, ranking.dims())?;
     let (ranking, student_top) =
         (matrix(&ranking, "ranking")?, matrix(&student_top, "student_top")?);
     let mut values = out.readwrite();
@@ -96,7 +96,7 @@ fn consistency_from_scores<'py>(
     k: usize,
 ) -> PyResult<Bound<'py, PyArray2<f32>>> {
     let n_items = scores.shape()[1];
-    let out = empty(py, ranking.shape())?;
+    let out = empty(py, ranking.dims())?;
     let (scores, ranking) = (c_order(&scores, "scores")?, matrix(&ranking, "ranking")?);
     let mut values = out.readwrite();
     let slice = values.as_slice_mut()?;
@@ -118,7 +118,7 @@ fn blend_weights<'py>(
 ) -> PyResult<Bound<'py, PyArray2<f32>>> {
     let k = position.len();
     let n_rows = confidence.shape().first().copied().unwrap_or_default();
-    let out = empty(py, &[n_rows, k])?;
+    let out = empty(py, [n_rows, k])?;
     let (position, confidence) = (c_order(&position, "position")?, confidence_of(&confidence)?);
     let consistency =
         consistency.as_ref().map(|array| c_order(array, "consistency")).transpose()?;
@@ -145,7 +145,7 @@ fn ranking_weights<'py>(
     gammas: [f64; 3],
     normalise: bool,
 ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-    let out = empty(py, &[ranking.shape()[0], k])?;
+    let out = empty(py, [ranking.shape()[0], k])?;
     let (ranking, student_top) =
         (matrix(&ranking, "ranking")?, matrix(&student_top, "student_top")?);
     let confidence = confidence_of(&confidence)?;
@@ -161,6 +161,34 @@ fn ranking_weights<'py>(
     Ok(out)
 }
 
+#[pyfunction]
+#[expect(clippy::too_many_arguments)]
+fn ranking_weights_from_distance<'py>(
+    py: Python<'py>,
+    ranking: PyReadonlyArray2<'py, u32>,
+    distance: PyReadonlyArray2<'py, f32>,
+    student_top: PyReadonlyArray2<'py, u32>,
+    k: usize,
+    position_temperature: f64,
+    gammas: [f64; 3],
+    normalise: bool,
+) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let out = empty(py, [ranking.shape()[0], k])?;
+    let (ranking, student_top) =
+        (matrix(&ranking, "ranking")?, matrix(&student_top, "student_top")?);
+    let distance = Confidence::Distance(c_order(&distance, "distance")?);
+    let position = Position { k, temperature: position_temperature };
+    let blend = Blend { gammas, normalise };
+    let mut values = out.readwrite();
+    let slice = values.as_slice_mut()?;
+    let steps = weights::overlap_steps(ranking, student_top).saturating_mul(2);
+    run(py, steps, |stop| {
+        weights::ranking_weights(ranking, distance, student_top, position, blend, slice, stop)
+    })?;
+    drop(values);
+    Ok(out)
+}
+
 /// Adds this room's functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(position_weight, module)?)?;
@@ -169,5 +197,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(consistency_weight, module)?)?;
     module.add_function(wrap_pyfunction!(consistency_from_scores, module)?)?;
     module.add_function(wrap_pyfunction!(blend_weights, module)?)?;
-    module.add_function(wrap_pyfunction!(ranking_weights, module)?)
+    module.add_function(wrap_pyfunction!(ranking_weights, module)?)?;
+    module.add_function(wrap_pyfunction!(ranking_weights_from_distance, module)?)
 }

@@ -1,8 +1,9 @@
 //! The position weight, and the weighted sum of all three.
 
-use super::overlap::{Matrix, Overlap, rows_per_chunk};
+use super::confidence::confidence_of_rows;
+use super::overlap::{Marks, Matrix, Overlap, rows_per_chunk};
 use super::{check_parameter, check_shape, check_values, sum, zeros};
-use crate::{Result, Stop, parallel};
+use crate::{Result, Stop, parallel, wide};
 
 const RULE: &str = "a weight >= 0";
 
@@ -31,6 +32,8 @@ pub enum Confidence<'a> {
     PerRow(&'a [f32]),
     /// `(rows, k)`
     PerItem(&'a [f32]),
+    /// `(rows, k)`: distances, from which [`super::candidate_confidence`] is computed on the way.
+    Distance(&'a [f32]),
 }
 
 /// The paper's position weight, `exp(-rank / temperature)` over its sum; ranks are 1 to `out.len()`.
@@ -119,9 +122,7 @@ pub fn ranking_weights(
     parallel::try_for_each_chunk(out, rows_per_chunk * k, stop, |index, out| {
         let first = index * rows_per_chunk;
         let mut overlap = Overlap::new(student_top.columns)?;
-        for (row, hits) in (first..).zip(out.chunks_exact_mut(k)) {
-            overlap.mark(&ranking.row(row)[..k], student_top.row(row), hits);
-        }
+        wide::run(Marks { overlap: &mut overlap, ranking, student_top, first, k, out });
         mixer.mix(first, out)
     })
 }
@@ -150,7 +151,7 @@ impl<'a> Mixer<'a> {
         check_values("position", position, position.len(), 0, RULE)?;
         let (given, expected) = match confidence {
             Confidence::PerRow(values) => (values, len / position.len()),
-            Confidence::PerItem(values) => (values, len),
+            Confidence::PerItem(values) | Confidence::Distance(values) => (values, len),
         };
         check_shape("confidence", given.len(), expected)?;
         check_shape("out", len, len / position.len() * position.len())?;
@@ -162,30 +163,37 @@ impl<'a> Mixer<'a> {
     fn mix(&self, first: usize, out: &mut [f32]) -> Result<()> {
         let k = self.position.len();
         let mut sums = zeros::<f64>(k)?;
-        match self.confidence {
+        let mut computed;
+        let confidence = match self.confidence {
             Confidence::PerRow(values) => {
                 let values = &values[first..][..out.len() / k];
                 check_values("confidence", values, 1, first, RULE)?;
-                for (&confidence, out) in values.iter().zip(out.chunks_exact_mut(k)) {
-                    self.mix_row(|_| confidence, out, &mut sums);
-                }
+                values
             }
             Confidence::PerItem(values) => {
                 let values = &values[first * k..][..out.len()];
                 check_values("confidence", values, k, first, RULE)?;
-                for (confidence, out) in values.chunks_exact(k).zip(out.chunks_exact_mut(k)) {
-                    self.mix_row(|item| confidence[item], out, &mut sums);
-                }
+                values
             }
-        }
+            Confidence::Distance(values) => {
+                computed = zeros(out.len())?;
+                confidence_of_rows(&values[first * k..][..out.len()], k, first, &mut computed)?;
+                &computed
+            }
+        };
+        wide::run(Mix { mixer: self, confidence, sums: &mut sums, out });
         Ok(())
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[inline(always)]
     fn mix_row(&self, confidence: impl Fn(usize) -> f32, out: &mut [f32], sums: &mut [f64]) {
         let [_, confidence_gamma, consistency_gamma] = self.gammas;
-        for (item, sum) in sums.iter_mut().enumerate() {
-            *sum = self.position[item]
+        // Cut to one length, so that no index needs a check.
+        let k = sums.len();
+        let (position, out) = (&self.position[..k], &mut out[..k]);
+        for item in 0..k {
+            sums[item] = position[item]
                 + confidence_gamma * f64::from(confidence(item))
                 + consistency_gamma * f64::from(out[item]);
         }
@@ -196,6 +204,37 @@ impl<'a> Mixer<'a> {
         }
         for (out, sum) in out.iter_mut().zip(sums) {
             *out = (*sum * scale) as f32;
+        }
+    }
+}
+
+struct Mix<'a> {
+    mixer: &'a Mixer<'a>,
+    confidence: &'a [f32],
+    sums: &'a mut [f64],
+    out: &'a mut [f32],
+}
+
+impl wide::Work for Mix<'_> {
+    type Output = ();
+
+    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[inline(always)]
+    fn run(self) {
+        let k = self.sums.len();
+        let rows = self.out.chunks_exact_mut(k);
+        match self.mixer.confidence {
+            Confidence::PerRow(_) => {
+                for (&confidence, out) in self.confidence.iter().zip(rows) {
+                    self.mixer.mix_row(|_| confidence, out, self.sums);
+                }
+            }
+            Confidence::PerItem(_) | Confidence::Distance(_) => {
+                for (confidence, out) in self.confidence.chunks_exact(k).zip(rows) {
+                    let confidence = &confidence[..k];
+                    self.mixer.mix_row(|item| confidence[item], out, self.sums);
+                }
+            }
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use super::exp::exp_of_negative;
 use super::{check_parameter, check_shape, check_values, sum, zeros};
-use crate::{Result, Stop, parallel};
+use crate::{Result, Stop, parallel, wide};
 
 /// Rows per partial sum: fixed, so that the mean has the same bits for any number of threads.
 const BLOCK_ROWS: usize = 4096;
 
-/// Elements per unit of work; their float64 values stay in the first-level cache.
-const CHUNK: usize = 2048;
+/// Elements per unit of work; their float64 values stay in the caches.
+const CHUNK: usize = 4096;
 
 const RULE: &str = "a distance >= 0 (a similarity is not a distance)";
 
@@ -84,28 +84,45 @@ pub fn candidate_confidence(
     parallel::try_for_each_chunk(out, rows_per_chunk * k, stop, |index, out| {
         let start = index * rows_per_chunk * k;
         let distance = &distance[start..start + out.len()];
-        check_values("distance", distance, k, index * rows_per_chunk, RULE)?;
-        confidence_of_rows(distance, k, out)
+        confidence_of_rows(distance, k, index * rows_per_chunk, out)
     })
 }
 
-fn confidence_of_rows(distance: &[f32], k: usize, out: &mut [f32]) -> Result<()> {
-    let mut fixed = [0.0; CHUNK];
-    let mut long;
-    let weights = if let Some(weights) = fixed.get_mut(..distance.len()) {
-        weights
-    } else {
-        long = zeros(distance.len())?;
-        &mut long[..]
-    };
-    for (weight, &distance) in weights.iter_mut().zip(distance) {
-        *weight = exp_of_negative(-f64::from(distance)) + FLOOR;
-    }
-    for (weights, out) in weights.chunks_exact(k).zip(out.chunks_exact_mut(k)) {
-        let scale = 1.0 / sum(weights);
-        for (out, weight) in out.iter_mut().zip(weights) {
-            *out = (weight * scale) as f32;
+/// [`candidate_confidence`] of rows of which the first is row `first`.
+pub(super) fn confidence_of_rows(
+    distance: &[f32],
+    k: usize,
+    first: usize,
+    out: &mut [f32],
+) -> Result<()> {
+    check_values("distance", distance, k, first, RULE)?;
+    let weights = &mut zeros(distance.len())?;
+    wide::run(Candidates { distance, k, weights, out });
+    Ok(())
+}
+
+struct Candidates<'a> {
+    distance: &'a [f32],
+    k: usize,
+    weights: &'a mut [f64],
+    out: &'a mut [f32],
+}
+
+impl wide::Work for Candidates<'_> {
+    type Output = ();
+
+    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[inline(always)]
+    fn run(self) {
+        for (weight, &distance) in self.weights.iter_mut().zip(self.distance) {
+            *weight = exp_of_negative(-f64::from(distance)) + FLOOR;
+        }
+        let rows = self.weights.chunks_exact(self.k).zip(self.out.chunks_exact_mut(self.k));
+        for (weights, out) in rows {
+            let scale = 1.0 / sum(weights);
+            for (out, weight) in out.iter_mut().zip(weights) {
+                *out = (weight * scale) as f32;
+            }
         }
     }
-    Ok(())
 }

@@ -27,7 +27,8 @@ const COEFFICIENTS: [f64; 12] = [
 ];
 
 /// `exp(x)` for `x <= 0`, within `1e-14` of its value; below -708, `exp(-708)`.
-#[inline]
+#[expect(clippy::inline_always, reason = "for wide::run")]
+#[inline(always)]
 pub fn exp_of_negative(x: f64) -> f64 {
     let x = if x > LOWEST { x } else { LOWEST };
     let shifted = x * std::f64::consts::LOG2_E + ROUNDER;

@@ -1,16 +1,24 @@
 //! Which items of one list are in another, row by row.
+//!
+//! # Performance diary
+//!
+//! Nanoseconds per item on one thread, a third of the items shared, for lists of 10, 20 and 100.
+//!
+//! - Each item with each, in vectors: 3.3, 2.7, 11.
+//! - A table of stamps by item, as in the numba peer: needs the size of the catalogue, and leaves the
+//!   caches when that is large.
+//! - A hash table in the first-level cache, stamped by row so that it is never cleared; what finds
+//!   its slot taken goes to a short list that is compared in vectors. 512 slots: 2.0, 4.7, 1.9; 2048
+//!   slots: 2.0, 1.9, 2.0. It serves all lengths.
 
 use super::{check_parameter, check_shape, zeros};
-use crate::{Result, Stop, parallel};
+use crate::{Result, Stop, parallel, wide};
 
 /// Elements of the result per unit of work.
-const CHUNK: usize = 1 << 14;
+const CHUNK: usize = 1 << 12;
 
-/// Items compared at a time: a vector register of the oldest x86-64.
-const LANES: usize = 4;
-
-/// The longest list that is compared pair by pair.
-const SHORT: usize = 32;
+/// Slots of the table for lists of up to 128 items: 16 KiB, half of a first-level cache.
+const MIN_SLOTS: usize = 2048;
 
 /// Rows of items, row-major.
 #[derive(Debug, Clone, Copy)]
@@ -55,11 +63,32 @@ pub fn consistency_weight(
     parallel::try_for_each_chunk(out, rows_per_chunk * k, stop, |index, out| {
         let mut overlap = Overlap::new(student_top.columns)?;
         let first = index * rows_per_chunk;
-        for (row, hits) in (first..).zip(out.chunks_exact_mut(k)) {
-            overlap.mark(ranking.row(row), student_top.row(row), hits);
-        }
+        wide::run(Marks { overlap: &mut overlap, ranking, student_top, first, k, out });
         Ok(())
     })
+}
+
+/// The marks of the rows from `first` on, for the first `k` items of each.
+pub(super) struct Marks<'a> {
+    pub(super) overlap: &'a mut Overlap,
+    pub(super) ranking: Matrix<'a>,
+    pub(super) student_top: Matrix<'a>,
+    pub(super) first: usize,
+    pub(super) k: usize,
+    pub(super) out: &'a mut [f32],
+}
+
+impl wide::Work for Marks<'_> {
+    type Output = ();
+
+    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[inline(always)]
+    fn run(self) {
+        for (row, hits) in (self.first..).zip(self.out.chunks_exact_mut(self.k)) {
+            let items = &self.ranking.row(row)[..self.k];
+            self.overlap.mark(items, self.student_top.row(row), hits);
+        }
+    }
 }
 
 /// The rough number of elementary steps of [`consistency_weight`] and of all weights in one pass.
@@ -73,57 +102,8 @@ pub(super) fn rows_per_chunk(k: usize) -> usize {
     (CHUNK / k).max(1)
 }
 
-/// Finds the overlap of one pair of lists after the other, reusing its memory.
-pub(super) enum Overlap {
-    /// Each item with each: lists are short.
-    Pairs,
-    Table(Table),
-}
-
-impl Overlap {
-    /// For lists of `len` items.
-    pub(super) fn new(len: usize) -> Result<Self> {
-        if len <= SHORT { Ok(Self::Pairs) } else { Table::new(len).map(Self::Table) }
-    }
-
-    /// Writes 1 where `list` holds the item, else 0.
-    #[inline]
-    pub(super) fn mark(&mut self, items: &[u32], list: &[u32], hits: &mut [f32]) {
-        match self {
-            Self::Pairs => mark_pairs(items, list, hits),
-            Self::Table(table) => table.mark(items, list, hits),
-        }
-    }
-}
-
-#[inline]
-fn mark_pairs(items: &[u32], list: &[u32], hits: &mut [f32]) {
-    let (vectors, rest) = items.as_chunks::<LANES>();
-    let (hit_vectors, hit_rest) = hits.as_chunks_mut::<LANES>();
-    for (items, hits) in vectors.iter().zip(hit_vectors) {
-        *hits = mark_vector(*items, list);
-    }
-    let mut padded = [0; LANES];
-    padded[..rest.len()].copy_from_slice(rest);
-    if !rest.is_empty() {
-        hit_rest.copy_from_slice(&mark_vector(padded, list)[..rest.len()]);
-    }
-}
-
-#[inline]
-fn mark_vector(items: [u32; LANES], list: &[u32]) -> [f32; LANES] {
-    let mut found = [0; LANES];
-    for &other in list {
-        for lane in 0..LANES {
-            found[lane] |= if items[lane] == other { u32::MAX } else { 0 };
-        }
-    }
-    // All ones mask the bits of 1.0, zeros those of 0.0.
-    found.map(|found| f32::from_bits(found & 1.0_f32.to_bits()))
-}
-
 /// A hash table of one list at a time, forgotten by counting up a stamp instead of clearing it.
-pub(super) struct Table {
+pub(super) struct Overlap {
     /// The stamp of the list in the high half, the item in the low half.
     slots: Vec<u64>,
     shift: u32,
@@ -132,15 +112,20 @@ pub(super) struct Table {
     homeless: Vec<u32>,
 }
 
-impl Table {
-    fn new(len: usize) -> Result<Self> {
+impl Overlap {
+    /// For lists of `len` items.
+    pub(super) fn new(len: usize) -> Result<Self> {
         let spread = if len <= 1 << 12 { 16 } else { 2 };
-        let n_slots = len.saturating_mul(spread).checked_next_power_of_two().unwrap_or(len);
+        let n_slots =
+            len.saturating_mul(spread).max(MIN_SLOTS).checked_next_power_of_two().unwrap_or(len);
         let slots = zeros(n_slots)?;
         Ok(Self { slots, shift: 32 - n_slots.ilog2().min(32), stamp: 0, homeless: Vec::new() })
     }
 
-    fn mark(&mut self, items: &[u32], list: &[u32], hits: &mut [f32]) {
+    /// Writes 1 where `list` holds the item, else 0.
+    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[inline(always)]
+    pub(super) fn mark(&mut self, items: &[u32], list: &[u32], hits: &mut [f32]) {
         self.fill(list);
         let high = u64::from(self.stamp) << 32;
         for (hit, &item) in hits.iter_mut().zip(items) {
@@ -154,6 +139,8 @@ impl Table {
         }
     }
 
+    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[inline(always)]
     fn fill(&mut self, list: &[u32]) {
         self.homeless.clear();
         self.stamp += 1;
@@ -167,7 +154,8 @@ impl Table {
         }
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[inline(always)]
     fn slot(&self, item: u32) -> usize {
         (item.wrapping_mul(0x9E37_79B1) >> self.shift) as usize % self.slots.len()
     }

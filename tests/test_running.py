@@ -1,0 +1,185 @@
+"""How kernels run: panics, Ctrl-C, fork, threads, the GIL."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dllm2rec import _core
+from dllm2rec.errors import Dllm2RecError, InternalError
+
+GAMMAS = (0.3, 0.5, 0.1)
+Call = Callable[[], Any]
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    _core.set_threads(2)
+    yield
+    _core.set_threads(2)
+
+
+def scan_histories(n_rows: int) -> Any:
+    """Negatives outside whole histories of 99,000 events: some 30 microseconds a row."""
+    events = np.arange(100_000, dtype=np.uint32)
+    begin = np.zeros(n_rows, np.int64)
+    keys = np.arange(n_rows, dtype=np.uint64)
+    return _core.sample_negatives(
+        events, begin, begin + 99_000, keys, n_items=2**32 - 1, n_negatives=1, seed=1, epoch=1
+    )
+
+
+def select_rising(n_rows: int) -> Any:
+    """Consistency from scores that rise, so that each enters the list: some 20 ms a row."""
+    scores = np.tile(np.arange(20_000, dtype=np.float32), (n_rows, 1))
+    ranking = np.zeros((n_rows, 10), np.uint32)
+    return _core.consistency_from_scores(scores, ranking, 10_000)
+
+
+def long_calls(name: str) -> Call:
+    rng = np.random.default_rng(0)
+    n_rows = 1 << 20
+    if name == "sleep":
+        return lambda: _core._sleep_for_test(60.0)
+    if name == "sample_negatives":
+        return lambda: scan_histories(100_000)
+    if name == "sample_negatives of one row":
+        one = np.zeros(1, np.int64)
+        return lambda: _core.sample_negatives(
+            np.zeros(0, np.uint32),
+            one,
+            one,
+            np.zeros(1, np.uint64),
+            n_items=10_000,
+            n_negatives=100_000_000,
+            seed=1,
+            epoch=1,
+        )
+    if name == "consistency_from_scores":
+        return lambda: select_rising(300)
+    distance = np.resize(rng.random(1 << 20, np.float32), (n_rows, 100))
+    if name == "candidate_confidence":
+        return lambda: _core.candidate_confidence(distance)
+    if name == "sequence_confidence":
+        return lambda: _core.sequence_confidence(distance.ravel(), 0.2, 10)
+    lists = distance.view(np.uint32)
+    return lambda: _core.ranking_weights(lists, distance, lists, 100, 1.0, GAMMAS, normalise=True)
+
+
+LONG = ["sleep", "sample_negatives", "sample_negatives of one row", "consistency_from_scores"]
+LARGE = ["candidate_confidence", "sequence_confidence", "ranking_weights"]
+
+
+@pytest.mark.parametrize("in_worker", [False, True])
+def test_a_panic_becomes_an_exception_and_the_next_call_works(in_worker: bool) -> None:
+    caught = None
+    try:
+        _core._panic_for_test(in_worker)
+    except Exception as err:  # noqa: BLE001 - a panic that this does not catch would end the test
+        caught = err
+    assert isinstance(caught, InternalError)
+    assert isinstance(caught, Dllm2RecError)
+    assert "a kernel panicked, which is a bug of dllm2rec: asked to panic" in str(caught)
+    assert scan_histories(200).shape == (200, 1)
+
+
+def seconds_to_answer_ctrl_c(call: Call, delay_s: float) -> float:
+    sent = []
+
+    def interrupt() -> None:
+        time.sleep(delay_s)
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    sender = threading.Thread(target=interrupt)
+    sender.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        return time.perf_counter() - sent[0]
+    finally:
+        sender.join()
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_ctrl_c_is_answered_within_200_ms(name: str) -> None:
+    call = long_calls(name)
+    assert min(seconds_to_answer_ctrl_c(call, delay_s) for delay_s in (0.1, 0.17)) < 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LARGE)
+def test_ctrl_c_is_answered_within_200_ms_where_only_size_makes_it_long(name: str) -> None:
+    call = long_calls(name)
+    _core.set_threads(1)
+    assert min(seconds_to_answer_ctrl_c(call, delay_s) for delay_s in (0.01, 0.02)) < 0.2
+
+
+def in_child(n_rows: int) -> None:
+    os._exit(0 if scan_histories(n_rows).shape == (n_rows, 1) else 1)
+
+
+@pytest.mark.parametrize("n_rows", [1, 500])
+def test_kernels_work_in_a_forked_child_after_parallel_use(n_rows: int) -> None:
+    scan_histories(500)
+    for _ in range(5):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of any fork
+            child = multiprocessing.get_context("fork").Process(target=in_child, args=(n_rows,))
+            child.start()
+        child.join(2)
+        alive = child.is_alive()
+        child.kill()
+        child.join()
+        assert not alive, "the child did not end within 2 s"
+        assert child.exitcode == 0
+
+
+def test_no_threads_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="n_threads = 0, expected at least 1"):
+        _core.set_threads(0)
+
+
+def test_another_thread_runs_while_a_kernel_does() -> None:
+    done = threading.Event()
+
+    def work() -> None:
+        scan_histories(20_000)
+        done.set()
+
+    worker = threading.Thread(target=work)
+    start = last = time.perf_counter()
+    longest = 0.0
+    worker.start()
+    while not done.is_set():
+        time.sleep(0.001)
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+    worker.join()
+    assert last - start > 0.05
+    assert longest < (last - start) / 2
+
+
+def test_kernels_may_be_called_from_many_threads_at_once() -> None:
+    want = scan_histories(300)
+    results: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda: results.extend(scan_histories(300) for _ in range(20)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(results) == 160
+    for got in results:
+        np.testing.assert_array_equal(got, want)
