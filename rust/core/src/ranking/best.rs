@@ -6,11 +6,7 @@
 //! * strips, groups and lines below, appending without branches within a line: see BENCHMARK.
 
 use super::score::Wide;
-
-/// Scores that are looked at together: first a strip, then its groups, then their lines.
-const STRIP: usize = 512;
-const GROUP: usize = 64;
-const LINE: usize = 16;
+use super::simd::{GROUP, Lanes};
 
 /// Keeps the `n` best of the candidates it is shown, in any order but each once.
 #[derive(Debug)]
@@ -30,42 +26,36 @@ impl<W: Wide> Best<W> {
         Self { n, keys, len: 0, threshold: W::MASKED }
     }
 
-    /// Keys a list of `n` holds at most; a line fits after a cut.
+    /// Keys a list of `n` holds at most: the more, the fewer cuts, and the staler the threshold.
     pub const fn capacity(n: usize) -> usize {
-        2 * n + LINE + 8
+        2 * n + 24
     }
 
     /// Shows the scores of `first_item..`; items must be shown in ascending order.
     #[inline(always)]
-    pub fn see(&mut self, first_item: usize, scores: &[W]) {
-        for (strip, first_item) in scores.chunks(STRIP).zip((first_item..).step_by(STRIP)) {
-            if any_above(strip, self.threshold) {
-                self.see_strip(first_item, strip);
+    pub fn see(&mut self, lanes: impl Lanes, first_item: usize, scores: &[W]) {
+        let (groups, rest) = scores.as_chunks::<GROUP>();
+        for (group, first_item) in groups.iter().zip((first_item..).step_by(GROUP)) {
+            let passing = W::above(lanes, group, self.threshold);
+            if passing != 0 {
+                self.append(first_item, group, passing);
             }
         }
+        let passing = rest.iter().rev().fold(0, |all, &s| all << 1 | u64::from(s > self.threshold));
+        self.append(first_item + scores.len() - rest.len(), rest, passing);
     }
 
+    /// Appends the items of a group whose bit is set in `passing`.
     #[inline(always)]
-    fn see_strip(&mut self, first_item: usize, strip: &[W]) {
-        for (group, first_item) in strip.chunks(GROUP).zip((first_item..).step_by(GROUP)) {
-            if any_above(group, self.threshold) {
-                for (line, first_item) in group.chunks(LINE).zip((first_item..).step_by(LINE)) {
-                    if any_above(line, self.threshold) {
-                        self.append(first_item as u32, line);
-                    }
-                }
+    fn append(&mut self, first_item: usize, group: &[W], mut passing: u64) {
+        while passing != 0 {
+            let index = passing.trailing_zeros() as usize;
+            passing &= passing - 1;
+            if self.len == self.keys.len() {
+                self.cut();
             }
-        }
-    }
-
-    #[inline(always)]
-    fn append(&mut self, first_item: u32, line: &[W]) {
-        if self.len + LINE > self.keys.len() {
-            self.cut();
-        }
-        for (item, &score) in (first_item..).zip(line) {
-            self.keys[self.len] = score.key(item);
-            self.len += usize::from(score > self.threshold);
+            self.keys[self.len] = group[index].key((first_item + index) as u32);
+            self.len += 1;
         }
     }
 
@@ -94,11 +84,6 @@ impl<W: Wide> Best<W> {
     }
 }
 
-#[inline(always)]
-fn any_above<W: Wide>(scores: &[W], threshold: W) -> bool {
-    scores.iter().fold(0, |any, &score| any | u32::from(score > threshold)) != 0
-}
-
 /// Writes candidates to a row of the result; `n_items` and -inf fill the places that are missing.
 pub fn write_row<W: Wide>(keys: &[W::Key], n_items: usize, items: &mut [u32], scores: &mut [f32]) {
     let found = keys.iter().map(|&key| W::candidate(key));
@@ -110,11 +95,12 @@ pub fn write_row<W: Wide>(keys: &[W::Key], n_items: usize, items: &mut [u32], sc
 
 #[cfg(test)]
 mod tests {
+    use super::super::simd::Portable;
     use super::*;
 
     fn listed(n: usize, scores: &[f32]) -> Vec<u32> {
         let mut best = Best::<f32>::new(n);
-        best.see(0, scores);
+        best.see(Portable, 0, scores);
         best.take().iter().map(|&key| f32::candidate(key).0).collect()
     }
 

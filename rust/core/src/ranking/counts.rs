@@ -4,7 +4,7 @@
 //! one pass that compares for `>`, `==` and "not below infinity" is bound by memory.
 
 use super::score::{Score, Wide};
-use super::simd::{Level, Task};
+use super::simd::{Lanes, Level, Task};
 use super::{BLOCK, check_targets, filled};
 use crate::parallel::try_for_each_chunk;
 use crate::{Error, Result, Stop};
@@ -123,7 +123,7 @@ impl<W: Wide> Task for Count<'_, W> {
     type Output = Tally;
 
     #[inline(always)]
-    fn run<const ITEMS: usize, const FMA: bool>(self) -> Tally {
+    fn run<const ITEMS: usize, const FMA: bool>(self, _: impl Lanes) -> Tally {
         tally(self.scores, self.target)
     }
 }

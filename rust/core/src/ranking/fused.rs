@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use super::best::{Best, write_row};
 use super::counts::{Counts, is_allowed, tally};
 use super::panels::{Tile, Users, magnitude, pair_score, product, tile_items};
-use super::simd::{Level, Task, USERS};
+use super::simd::{Lanes, Level, Task, USERS};
 use super::top_n::TopN;
 use super::window::{Listed, Window};
 use super::{check_n, check_targets, filled};
@@ -329,7 +329,7 @@ impl<'a> Walk<'a> {
 
 /// What is done with scores: `scores` are those of items `first_item..` for row `row` of the block.
 trait Consumer {
-    fn see(&mut self, row: usize, first_item: usize, scores: &[f32]);
+    fn see(&mut self, lanes: impl Lanes, row: usize, first_item: usize, scores: &[f32]);
 }
 
 struct Counting<'a> {
@@ -339,7 +339,7 @@ struct Counting<'a> {
 
 impl Consumer for Counting<'_> {
     #[inline(always)]
-    fn see(&mut self, row: usize, _: usize, scores: &[f32]) {
+    fn see(&mut self, _: impl Lanes, row: usize, _: usize, scores: &[f32]) {
         let tally = tally(scores, self.targets[row]);
         let [greater, equal] = &mut self.counts[row];
         *greater += tally.greater;
@@ -353,8 +353,8 @@ struct Listing {
 
 impl Consumer for Listing {
     #[inline(always)]
-    fn see(&mut self, row: usize, first_item: usize, scores: &[f32]) {
-        self.best[row].see(first_item, scores);
+    fn see(&mut self, lanes: impl Lanes, row: usize, first_item: usize, scores: &[f32]) {
+        self.best[row].see(lanes, first_item, scores);
     }
 }
 
@@ -387,7 +387,7 @@ impl<C: Consumer> Task for Pass<'_, C> {
     type Output = Option<Refused>;
 
     #[inline(always)]
-    fn run<const ITEMS: usize, const FMA: bool>(self) -> Option<Refused> {
+    fn run<const ITEMS: usize, const FMA: bool>(self, lanes: impl Lanes) -> Option<Refused> {
         let Self { block, tile, width, strip, listed, checked, consumer } = self;
         let first_item = tile.items.start;
         let mut refused = None;
@@ -403,7 +403,7 @@ impl<C: Consumer> Task for Pass<'_, C> {
                 if checked {
                     refused = refused.or_else(|| infinite(row, first_item, scores));
                 }
-                consumer.see(row, first_item, scores);
+                consumer.see(lanes, row, first_item, scores);
             }
         }
         refused
@@ -436,7 +436,7 @@ impl Task for Pair<'_> {
     type Output = f32;
 
     #[inline(always)]
-    fn run<const ITEMS: usize, const FMA: bool>(self) -> f32 {
+    fn run<const ITEMS: usize, const FMA: bool>(self, _: impl Lanes) -> f32 {
         pair_score::<FMA>(self.user, self.item, self.bias)
     }
 }

@@ -5,6 +5,8 @@ use std::fmt::Debug;
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 
+use super::simd::{GROUP, Lanes};
+
 /// An element of a score matrix: float16, float32 or float64.
 pub trait Score: Copy + Send + Sync {
     /// The type it is compared in; it holds every value exactly.
@@ -32,6 +34,9 @@ pub trait Wide: Copy + Send + Sync + PartialOrd + Debug + Default + Into<f64> {
 
     /// The score of a key.
     fn of_key(key: Self::Key) -> Self;
+
+    /// A bit for each score above `threshold`, the first score's the lowest.
+    fn above(lanes: impl Lanes, group: &[Self; GROUP], threshold: Self) -> u64;
 }
 
 impl Score for f16 {
@@ -81,6 +86,11 @@ impl Wide for f32 {
         let ordered = (key >> 32) as u32;
         Self::from_bits(if ordered >> 31 == 1 { ordered & !(1 << 31) } else { !ordered })
     }
+
+    #[inline(always)]
+    fn above(lanes: impl Lanes, group: &[Self; GROUP], threshold: Self) -> u64 {
+        lanes.above(group, threshold)
+    }
 }
 
 impl Wide for f64 {
@@ -104,6 +114,11 @@ impl Wide for f64 {
     fn of_key(key: u128) -> Self {
         let ordered = (key >> 32) as u64;
         Self::from_bits(if ordered >> 63 == 1 { ordered & !(1 << 63) } else { !ordered })
+    }
+
+    #[inline(always)]
+    fn above(_: impl Lanes, group: &[Self; GROUP], threshold: Self) -> u64 {
+        group.iter().rev().fold(0, |all, &score| all << 1 | u64::from(score > threshold))
     }
 }
 

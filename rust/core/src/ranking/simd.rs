@@ -25,7 +25,27 @@ pub trait Task {
     type Output;
 
     /// Does the work with micro-tiles of `ITEMS` items, with fused multiply-add if `FMA`.
-    fn run<const ITEMS: usize, const FMA: bool>(self) -> Self::Output;
+    fn run<const ITEMS: usize, const FMA: bool>(self, lanes: impl Lanes) -> Self::Output;
+}
+
+/// Scores that are compared at a time.
+pub const GROUP: usize = 64;
+
+/// What the compiler does not find by itself.
+pub trait Lanes: Copy {
+    /// A bit for each score above `threshold`, the first score's the lowest.
+    fn above(self, group: &[f32; GROUP], threshold: f32) -> u64;
+}
+
+/// Lanes of any CPU.
+#[derive(Debug, Clone, Copy)]
+pub struct Portable;
+
+impl Lanes for Portable {
+    #[inline(always)]
+    fn above(self, group: &[f32; GROUP], threshold: f32) -> u64 {
+        group.iter().rev().fold(0, |all, &score| all << 1 | u64::from(score > threshold))
+    }
 }
 
 /// A set of instructions of this CPU. Only [`Level::all`] makes one, after asking the CPU.
@@ -71,7 +91,7 @@ impl Level {
         impl Task for Items {
             type Output = usize;
             #[inline(always)]
-            fn run<const ITEMS: usize, const FMA: bool>(self) -> usize {
+            fn run<const ITEMS: usize, const FMA: bool>(self, _: impl Lanes) -> usize {
                 ITEMS
             }
         }
@@ -83,25 +103,67 @@ impl Level {
         match self.0 {
             // SAFETY: `Level::all`, the one constructor, saw that the CPU has these features.
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => unsafe { avx512(task) },
+            Kind::Avx512 => unsafe { x86::avx512(task) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => unsafe { avx2(task) },
+            Kind::Avx2 => unsafe { x86::avx2(task) },
             // Arm's baseline has 32 registers and fused multiply-add, the others neither.
-            Kind::Baseline if cfg!(target_arch = "aarch64") => task.run::<16, true>(),
-            Kind::Baseline => task.run::<8, false>(),
+            Kind::Baseline if cfg!(target_arch = "aarch64") => task.run::<16, true>(Portable),
+            Kind::Baseline => task.run::<8, false>(Portable),
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx2,fma")]
-fn avx512<T: Task>(task: T) -> T::Output {
-    task.run::<MAX_ITEMS, true>()
-}
+mod x86 {
+    use std::arch::x86_64::{
+        _CMP_GT_OQ, _mm256_cmp_ps, _mm256_loadu_ps, _mm256_movemask_ps, _mm256_set1_ps,
+        _mm512_cmp_ps_mask, _mm512_loadu_ps, _mm512_set1_ps,
+    };
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn avx2<T: Task>(task: T) -> T::Output {
-    task.run::<16, true>()
+    use super::{GROUP, Lanes, MAX_ITEMS, Task};
+
+    #[target_feature(enable = "avx512f,avx512bw,avx2,fma")]
+    pub fn avx512<T: Task>(task: T) -> T::Output {
+        task.run::<MAX_ITEMS, true>(Avx512(()))
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub fn avx2<T: Task>(task: T) -> T::Output {
+        task.run::<16, true>(Avx2(()))
+    }
+
+    /// Made in [`avx512`] alone, so that whoever holds it runs on such a CPU.
+    #[derive(Clone, Copy)]
+    struct Avx512(());
+
+    /// Made in [`avx2`] alone.
+    #[derive(Clone, Copy)]
+    struct Avx2(());
+
+    impl Lanes for Avx512 {
+        #[inline(always)]
+        fn above(self, group: &[f32; GROUP], threshold: f32) -> u64 {
+            let lines = group.as_chunks::<16>().0.iter().rev();
+            // SAFETY: the CPU has AVX-512, or there would be no `self`; a line is 16 floats long.
+            lines.fold(0, |all, line| unsafe {
+                let scores = _mm512_loadu_ps(line.as_ptr());
+                let above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(scores, _mm512_set1_ps(threshold));
+                all << 16 | u64::from(above)
+            })
+        }
+    }
+
+    impl Lanes for Avx2 {
+        #[inline(always)]
+        fn above(self, group: &[f32; GROUP], threshold: f32) -> u64 {
+            let lines = group.as_chunks::<8>().0.iter().rev();
+            // SAFETY: the CPU has AVX2, or there would be no `self`; a line is 8 floats long.
+            lines.fold(0, |all, line| unsafe {
+                let scores = _mm256_loadu_ps(line.as_ptr());
+                let above = _mm256_cmp_ps::<_CMP_GT_OQ>(scores, _mm256_set1_ps(threshold));
+                all << 8 | u64::from(_mm256_movemask_ps(above) as u8)
+            })
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::best::{Best, write_row};
 use super::counts::{check_scores, first_refused, is_allowed};
 use super::score::{Score, Wide};
-use super::simd::{Level, Task};
+use super::simd::{Lanes, Level, Task};
 use super::{BLOCK, check_n, filled};
 use crate::parallel::try_for_each_chunk;
 use crate::{Result, Stop};
@@ -89,10 +89,10 @@ impl<W: Wide> Task for See<'_, W> {
     type Output = bool;
 
     #[inline(always)]
-    fn run<const ITEMS: usize, const FMA: bool>(self) -> bool {
+    fn run<const ITEMS: usize, const FMA: bool>(self, lanes: impl Lanes) -> bool {
         let allowed = self.scores.iter().fold(true, |all, &score| all & is_allowed(score));
         if allowed {
-            self.best.see(self.first_item, self.scores);
+            self.best.see(lanes, self.first_item, self.scores);
         }
         allowed
     }
