@@ -1,0 +1,67 @@
+"""Rows on a device, cut into windows there.
+
+Nothing here copies a window: the device holds every event once, and a row is two pointers into
+them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dllm2rec.data.dataset import Rows, SequenceDataset
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceRows:
+    """Row pointers and events on one device.
+
+    Attributes:
+        events: every user's items, oldest first, one after the other, (n_events,), int32.
+        start: where each row's history begins in `events`, (R,), int64.
+        end: where each row's target stands in `events`, (R,), int64.
+        max_length: L, the longest window.
+        n_items: N, also the padding index.
+    """
+
+    events: Tensor
+    start: Tensor
+    end: Tensor
+    max_length: int
+    n_items: int
+
+    def __len__(self) -> int:
+        """The number of rows, R."""
+        return len(self.end)
+
+    def windows(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cut the windows of some rows, without a host synchronisation.
+
+        Args:
+            rows: row numbers, (B,), int64.
+
+        Returns:
+            sequences (B, L) int64 right-padded with `n_items`; lengths (B,) int64; targets (B,)
+            int64.
+        """
+        end = self.end[rows]
+        begin = torch.maximum(self.start[rows], end - self.max_length)
+        lengths = end - begin
+        places = torch.arange(self.max_length, device=end.device)
+        inside = places < lengths[:, None]
+        items = self.events[torch.where(inside, begin[:, None] + places, 0)].long()
+        return torch.where(inside, items, self.n_items), lengths, self.events[end].long()
+
+
+def device_rows(dataset: SequenceDataset, rows: Rows, device: torch.device) -> DeviceRows:
+    """Put the pointers of one split, and the events they point into, on a device."""
+    return DeviceRows(
+        events=torch.from_numpy(dataset.events.astype(np.int32)).to(device),
+        start=torch.from_numpy(np.ascontiguousarray(rows.start)).to(device),
+        end=torch.from_numpy(np.ascontiguousarray(rows.end)).to(device),
+        max_length=dataset.max_length,
+        n_items=dataset.n_items,
+    )

@@ -1,0 +1,52 @@
+"""Which device, and the settings under which one seed gives one result on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from dllm2rec.errors import ConfigError
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device asked for; "auto" is the GPU if there is one.
+
+    Raises:
+        ConfigError: cuda was asked for and there is none; nothing falls back in silence.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ConfigError("train.device = cuda: torch sees no GPU, expected one; use cpu or auto")
+    if name == "auto":
+        name = "cuda" if available else "cpu"
+    return torch.device(name)
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Run with deterministic algorithms and full float32 products; restore what was set before."""
+    # cuBLAS reads this when it first starts: with it, split sums have one order.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    settings: Any = torch.utils.deterministic  # its attributes are made at run time
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        settings.fill_uninitialized_memory,
+        torch.backends.cudnn.benchmark,
+        torch.get_float32_matmul_precision(),
+    )
+    torch.use_deterministic_algorithms(mode=True)
+    # Filling every fresh buffer guards against reading it too early; it costs a pass over each.
+    settings.fill_uninitialized_memory = False
+    torch.backends.cudnn.benchmark = False
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(mode=before[0])
+        settings.fill_uninitialized_memory = before[1]
+        torch.backends.cudnn.benchmark = before[2]
+        torch.set_float32_matmul_precision(before[3])
