@@ -233,13 +233,3 @@ def test_distillation_equals_the_authors_loop(seed, alpha):
         scores, negatives, ranking, weights, propensity, alpha, 0.8
     )
     assert rows.distillation.mean().item() == pytest.approx(expected, rel=1e-12)
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 9))
-@settings(deadline=None)
-def test_consistency_weight_equals_its_twin_with_ties(seed, k):
-    rng = np.random.default_rng(seed)
-    scores = rng.integers(0, 4, size=(3, 9)).astype(np.float32)
-    ranking = np.stack([rng.permutation(9)[:4] for _ in range(3)])
-    result = authors.consistency_weight(torch.from_numpy(scores), torch.from_numpy(ranking), k)
-    np.testing.assert_array_equal(result.numpy(), reference.consistency(scores, ranking, k))

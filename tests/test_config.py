@@ -51,7 +51,7 @@ PAPER = {
     },
     "train": {
         "learning_rate": 1e-3, "batch_size": 256, "weight_decay": 0.0, "max_epochs": 100,
-        "patience": 8, "seed": 0,
+        "patience": 20, "seed": 0,
     },
 }  # fmt: skip
 AUTHORS = {

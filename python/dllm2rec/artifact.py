@@ -103,6 +103,25 @@ def write_folder(
     return manifest
 
 
+def replace_text(path: Path, text: str) -> None:
+    """Write a small text file so that readers see the old one or the new one, never a part.
+
+    Raises:
+        ResourceError: disk full, quota, no permission; the old file is still there.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            aside.write_text(text, encoding="utf-8")
+            _fsync(aside)
+            aside.replace(path)
+            _fsync(path.parent)
+        finally:
+            aside.unlink(missing_ok=True)
+    except OSError as err:
+        raise _out_of_resources(path, err.strerror or str(err)) from err
+
+
 def read_manifest(path: str | Path, kind: str, *, newest_version: int) -> Manifest:
     """Read a folder's manifest and verify every file that it lists.
 

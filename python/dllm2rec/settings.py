@@ -21,7 +21,7 @@ from dllm2rec.errors import ConfigError
 from dllm2rec.unknown_keys import unknown_key, unknown_name
 from dllm2rec.wrong_values import first_error, shown, spelled
 
-Recipe = Literal["strong", "paper", "authors"]
+Recipe = Literal["strong", "paper", "authors", "demo"]
 RECIPES: tuple[str, ...] = get_args(Recipe)
 MAX_BYTES = 100_000
 MAX_DOTS = 16  # in one key; the parser's memory grows with their square

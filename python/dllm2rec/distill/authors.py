@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from dllm2rec.distill.losses import bce, softplus
+from dllm2rec.distill.weights import consistency_from_scores
 
 EPSILON = 1e-8  # added to confidence and consistency; with distances above 18 it is all there is
 
@@ -74,32 +75,11 @@ def authors_weights(
     position = (-ranks / position_temperature).softmax(0)
     closeness = (-distance.to(scores.dtype)).exp() + EPSILON
     confidence = closeness / closeness.sum(1, keepdim=True)
-    consistency = consistency_weight(scores.detach(), ranking, top_k) + EPSILON
+    agreed = consistency_from_scores(scores.detach(), ranking, top_k)
+    consistency = agreed.to(scores.dtype) + EPSILON
     blended = gammas[0] * position + gammas[1] * confidence + gammas[2] * consistency
     blended = blended / blended.sum(1, keepdim=True)
     return AuthorsWeights(position, confidence, consistency, blended)
-
-
-def consistency_weight(scores: Tensor, ranking: Tensor, k: int) -> Tensor:
-    """1 where the teacher's item is among the student's k best, else 0; ties by item index.
-
-    Compares with the k-th best score; of the items at that score, the first by index fill what
-    places the better ones leave. No sort of the catalogue, no K x K comparison, no host sync.
-
-    Args:
-        scores: (B, N).
-        ranking: (B, K) int64 in 0..N - 1.
-        k: how many of the student's best count, at most N.
-
-    Returns:
-        (B, K), of the dtype of the scores.
-    """
-    bar = scores.topk(k, dim=1).values[:, -1:]
-    is_tied = scores == bar
-    free = k - (scores > bar).sum(1, keepdim=True)
-    order = is_tied.cumsum(1, dtype=torch.int32).gather(1, ranking)  # among the tied, from 1
-    listed = scores.gather(1, ranking)
-    return ((listed > bar) | ((listed == bar) & (order <= free))).to(scores.dtype)
 
 
 def authors_losses(

@@ -1,0 +1,162 @@
+"""A trained student on disk: weights in safetensors, everything else in JSON, whole or not there.
+
+A student's folder grows while it is trained. Each checkpoint is a folder of its own, written under
+a temporary name and renamed; `best` and `last` are one-line files that name one, replaced by
+rename, so whatever moment the process dies at, both name a folder that is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from dllm2rec.artifact import read_manifest, replace_text, write_folder
+from dllm2rec.config import Config
+from dllm2rec.errors import ArtifactError
+from dllm2rec.students import Student, build_student
+
+KIND = "checkpoint"
+VERSION = 1
+POINTERS = ("best", "last")
+WEIGHTS, STATE = "model.safetensors", "state.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A student as it can be served, and what was known when it was saved.
+
+    Attributes:
+        student: folded (no teacher tensor), in eval mode, on the CPU.
+        config: the configuration it was trained with.
+        n_items: N.
+        max_length: L.
+        record: the epoch's losses and validation metrics.
+    """
+
+    student: Student
+    config: Config
+    n_items: int
+    max_length: int
+    record: dict[str, float]
+
+
+def save_checkpoint(
+    folder: Path,
+    name: str,
+    student: Student,
+    config: Config,
+    record: dict[str, float],
+    *,
+    n_items: int,
+    max_length: int,
+    pointers: tuple[str, ...],
+) -> None:
+    """Save a student and let some pointers name it; checkpoints that nothing names are deleted.
+
+    Args:
+        folder: the student's folder.
+        name: of the checkpoint's own folder; if it is there already, only the pointers move.
+        student: any device; it is folded on the way.
+        config: its configuration.
+        record: the epoch's losses and validation metrics.
+        n_items: N.
+        max_length: L.
+        pointers: which of `best` and `last` shall name it.
+
+    Raises:
+        ResourceError: the disk is full; what was there before still is.
+    """
+    if not (folder / name).is_dir():
+        _write_checkpoint(folder / name, student, config, record, n_items, max_length)
+    for pointer in pointers:
+        replace_text(folder / pointer, name + "\n")
+    _delete_unnamed(folder)
+
+
+def _write_checkpoint(
+    path: Path,
+    student: Student,
+    config: Config,
+    record: dict[str, float],
+    n_items: int,
+    max_length: int,
+) -> None:
+    folded = student.fold()
+    # The folded student's own configuration: folding can untie the output.
+    config = config.model_copy(update={"student": folded.config})
+    tensors = {
+        key: tensor.detach().to("cpu").contiguous() for key, tensor in folded.state_dict().items()
+    }
+    state = {
+        "config": config.model_dump(mode="json"),
+        "n_items": n_items,
+        "max_length": max_length,
+        "record": record,
+    }
+
+    def write_weights(file: Path) -> None:
+        save_file(tensors, file)
+
+    def write_state(file: Path) -> None:
+        file.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+
+    write_folder(path, {WEIGHTS: write_weights, STATE: write_state}, kind=KIND, version=VERSION)
+
+
+def _delete_unnamed(folder: Path) -> None:
+    named = {
+        (folder / pointer).read_text(encoding="utf-8").strip()
+        for pointer in POINTERS
+        if (folder / pointer).is_file()
+    }
+    for child in folder.iterdir():
+        if child.is_dir() and child.name not in named:
+            shutil.rmtree(child)
+
+
+def load_checkpoint(folder: Path, pointer: str = "best") -> Checkpoint:
+    """Load the checkpoint that a pointer of a student's folder names.
+
+    Raises:
+        ArtifactError: there is none, or it is corrupt, of another version or does not fit.
+    """
+    place = folder / pointer
+    if not place.is_file():
+        raise ArtifactError(
+            f"{folder}: no file named {pointer}, expected the folder of a trained student; give a "
+            "folder that dllm2rec train made"
+        )
+    name = place.read_text(encoding="utf-8").strip()
+    path = folder / name
+    if not name or name != Path(name).name or not path.is_dir():
+        there = ", ".join(sorted(c.name for c in folder.iterdir() if c.is_dir())) or "nothing"
+        raise ArtifactError(f"{place}: names {name!r}, expected one of the folders there: {there}")
+    read_manifest(path, KIND, newest_version=VERSION)
+    try:
+        state = json.loads((path / STATE).read_text(encoding="utf-8"))
+        config = Config.model_validate_json(json.dumps(state["config"]))
+        tensors = load_file(path / WEIGHTS)
+        student = build_student(
+            config.student,
+            n_items=state["n_items"],
+            max_length=state["max_length"],
+            teacher_embeddings=None,
+            embedding_weight=0.0,
+            embedding_sides=config.distillation.embedding_sides,
+            variant=config.variant,
+        )
+        student.load_state_dict(tensors)
+    except (KeyError, ValueError, RuntimeError, SafetensorError) as err:
+        raise ArtifactError(
+            f"{path}: {err}, expected a checkpoint that this version can read; train again"
+        ) from err
+    if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
+        raise ArtifactError(f"E-CKPT-NONFINITE {path}: NaN or infinity among the weights")
+    student.eval()
+    return Checkpoint(student, config, state["n_items"], state["max_length"], state["record"])

@@ -1,0 +1,88 @@
+"""A student's rank counts on a split: users are encoded in blocks, items scored in tiles."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dllm2rec.data.device_rows import DeviceRows
+from dllm2rec.evaluate.metrics import RankCounts
+from dllm2rec.evaluate.ranking import fused_rank_counts
+from dllm2rec.students import Student
+
+# Fixed, so that a score's last bit never depends on a user's setting.
+BLOCK_ROWS = 4096
+
+
+@torch.no_grad()
+def split_counts(student: Student, rows: DeviceRows, *, exclude_seen: bool = False) -> RankCounts:
+    """Rank every row's target among all items.
+
+    Args:
+        student: on the device of `rows`; it is put into eval mode and back.
+        rows: R rows.
+        exclude_seen: leave the items of each row's history out of the candidates. A target that
+            repeats the history stays a candidate, and is then scored without the window offset.
+
+    Returns:
+        `greater` and `equal` counts of each row, (R,).
+    """
+    was_training = student.training
+    student.eval()
+    try:
+        blocks = torch.split(torch.arange(len(rows), device=rows.end.device), BLOCK_ROWS)
+        counts = [_block_counts(student, rows, block, exclude_seen) for block in blocks]
+    finally:
+        student.train(was_training)
+    return RankCounts(
+        np.concatenate([part.greater for part in counts]),
+        np.concatenate([part.equal for part in counts]),
+    )
+
+
+def _block_counts(
+    student: Student, rows: DeviceRows, block: Tensor, exclude_seen: bool
+) -> RankCounts:
+    sequences, lengths, targets = rows.windows(block)
+    table = student.item_table()
+    users = student.encode(sequences, lengths, table)
+    items, bias = student.output_items(table)
+    end = rows.end[block]
+    listed, offset = None, 0.0
+    if exclude_seen:
+        listed = history_lists(rows.events, rows.start[block], end, targets)
+        offset = -math.inf
+    elif student.window_offset is not None:
+        listed = history_lists(rows.events, end - lengths, end, None)
+        offset = float(student.window_offset)
+    return fused_rank_counts(users, items, targets, bias=bias, window=listed, window_offset=offset)
+
+
+def history_lists(
+    events: Tensor, begin: Tensor, end: Tensor, targets: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Cut `events[begin:end]` of each row, one after the other.
+
+    Args:
+        events: all events, (n_events,).
+        begin: first event of each row, (B,).
+        end: one past the last, (B,).
+        targets: where given, (B,): an event that is the row's target is left out, since a target
+            is always a candidate.
+
+    Returns:
+        Where each row's items begin, (B + 1,), int64, and the items, int64.
+    """
+    row = torch.repeat_interleave(torch.arange(len(begin), device=begin.device), end - begin)
+    first = torch.cumsum(end - begin, dim=0) - (end - begin)
+    place = torch.arange(len(row), device=row.device) - first[row] + begin[row]
+    items = events[place].long()
+    if targets is not None:
+        other = items != targets[row]
+        row, items = row[other], items[other]
+    offsets = torch.zeros(len(begin) + 1, dtype=torch.int64, device=begin.device)
+    offsets[1:] = torch.bincount(row, minlength=len(begin)).cumsum(dim=0)
+    return offsets, items

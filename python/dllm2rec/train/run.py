@@ -1,0 +1,200 @@
+"""A run: every student without and with the teacher, on the same rows, in one folder and one table.
+
+A run's folder holds `config.toml`, `run.json` (what it was made from), `items.parquet` (what an
+index stands for), `results.json` (the table) and a folder for each student with its metrics epoch
+by epoch and its best and last checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dllm2rec.artifact import replace_text
+from dllm2rec.config import Config
+from dllm2rec.data.catalogue_file import save_catalogue
+from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.device import choose_device, deterministic
+from dllm2rec.errors import ConfigError, InputError
+from dllm2rec.evaluate.baselines import (
+    fit_window_counts,
+    popularity_counts,
+    teacher_quality,
+)
+from dllm2rec.evaluate.metrics import rank_metrics
+from dllm2rec.progress import Progress
+from dllm2rec.results import MetricRow, MetricTable
+from dllm2rec.runs import RESULTS_FILE, RUN_FILE
+from dllm2rec.settings import config_to_toml
+from dllm2rec.sources import Source
+from dllm2rec.teacher.knowledge import TeacherKnowledge
+from dllm2rec.train.arm import ResultRow, arm_config, train_arm
+from dllm2rec.train.loop import selection_ks
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run, as `results.json` holds it."""
+
+    folder: str
+    dataset: str
+    n_items: int
+    n_train: int
+    n_validation: int
+    n_test: int
+    exclude_seen: bool
+    device: str
+    seconds: float
+    rows: list[ResultRow]
+    notes: list[str]
+
+
+def train_run(
+    config: Config,
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    folder: Path,
+    *,
+    students: Sequence[str],
+    baseline: bool,
+    source: Source,
+    progress: Progress,
+) -> RunResult:
+    """Train each student without and with the teacher and write the run's folder.
+
+    Args:
+        config: for all students; each takes its own name and, alone, no teacher.
+        dataset: what to learn from.
+        teacher: None trains the students alone.
+        folder: new or empty.
+        students: names of `student.name`.
+        baseline: also train each student without the teacher.
+        source: where dataset and teacher came from, kept in `run.json` for later commands.
+        progress: is told how it goes.
+
+    Returns:
+        The table: settings chosen on validation, the test rows scored once.
+
+    Raises:
+        ConfigError: the device asked for is not there, or a K exceeds the catalogue.
+        InputError: a split has no rows, or the configuration needs what the teacher lacks.
+        NonFiniteError: a loss stopped being finite.
+        ResourceError: the disk is full.
+    """
+    began = time.perf_counter()
+    device = choose_device(config.train.device)
+    _check_fit(config, dataset)
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_text(folder / "config.toml", config_to_toml(config))
+    save_catalogue(folder, dataset.catalogue)
+    _write_json(folder / RUN_FILE, _provenance(config, dataset, source, device))
+    results = baseline_rows(dataset, teacher, selection_ks(config))
+    with deterministic():
+        for name in students:
+            for with_teacher in _arms(teacher, baseline=baseline):
+                arm = arm_config(config, name, with_teacher=with_teacher)
+                knowledge = teacher if with_teacher else None
+                results.append(train_arm(arm, dataset, knowledge, folder, device, progress))
+    result = RunResult(
+        folder=str(folder),
+        dataset=dataset.name,
+        n_items=dataset.n_items,
+        n_train=len(dataset.train),
+        n_validation=len(dataset.validation),
+        n_test=len(dataset.test),
+        exclude_seen=config.evaluation.exclude_seen,
+        device=_device_name(device),
+        seconds=time.perf_counter() - began,
+        rows=results,
+        notes=[*dataset.notes, *([] if teacher is None else teacher.notes)],
+    )
+    _write_json(folder / RESULTS_FILE, asdict(result))
+    return result
+
+
+def test_table(result: RunResult) -> MetricTable:
+    """The test metrics of a run, as they are shown."""
+    return MetricTable(
+        f"{result.dataset}, test",
+        tuple(MetricRow(row.name, row.test) for row in result.rows),
+        result.n_test,
+        result.n_items,
+        result.exclude_seen,
+    )
+
+
+def _check_fit(config: Config, dataset: SequenceDataset) -> None:
+    """Refuse what only the dataset shows to be impossible, before any work."""
+    for name, rows in dataset.splits().items():
+        if len(rows) == 0:
+            raise InputError(f"{dataset.name}: no {name} rows, expected at least one")
+    limits = {"evaluation.ks": max(config.evaluation.ks)}
+    if any(config.distillation.ranking_weights):
+        limits["distillation.top_k"] = config.distillation.top_k
+    for field, value in limits.items():
+        if value > dataset.n_items:
+            raise ConfigError(
+                f"{field}: {value}, expected at most {dataset.n_items}, the items of {dataset.name}"
+            )
+
+
+def _arms(teacher: TeacherKnowledge | None, *, baseline: bool) -> Iterator[bool]:
+    if baseline or teacher is None:
+        yield False
+    if teacher is not None:
+        yield True
+
+
+def baseline_rows(
+    dataset: SequenceDataset, teacher: TeacherKnowledge | None, ks: tuple[int, ...]
+) -> list[ResultRow]:
+    """Popularity, window counts and, where its lists are known, the teacher itself."""
+    splits = (dataset.validation, dataset.test)
+    fitted = fit_window_counts(dataset)
+    popular = (rank_metrics(popularity_counts(dataset, rows), ks) for rows in splits)
+    counted = (rank_metrics(fitted.rank_counts(rows), ks) for rows in splits)
+    detail = {"power": fitted.power, "constant": fitted.constant}
+    results = [
+        ResultRow("popularity", next(popular), next(popular)),
+        ResultRow("window counts", next(counted), next(counted), detail),
+    ]
+    quality = {} if teacher is None else teacher_quality(teacher, dataset, ks)
+    if "test" in quality:
+        results.append(ResultRow("teacher", quality.get("validation", {}), quality["test"]))
+    return results
+
+
+def _provenance(
+    config: Config, dataset: SequenceDataset, source: Source, device: torch.device
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "source": asdict(source),
+        "dataset": dataset.name,
+        "fingerprint": dataset.fingerprint(),
+        "seed": config.train.seed,
+        "config": config.model_dump(mode="json"),
+        "device": _device_name(device),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: version(name) for name in ("dllm2rec", "torch", "numpy")},
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    replace_text(path, json.dumps(value, indent=1) + "\n")

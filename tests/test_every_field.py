@@ -1,0 +1,139 @@
+"""Every configuration field has a reader: changing it alone changes what a training gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from dllm2rec.config import Config, Section
+from dllm2rec.errors import ConfigError
+from dllm2rec.evaluate.split import split_counts
+from dllm2rec.progress import Silent
+from dllm2rec.settings import changed, load_config
+from dllm2rec.train.arm import make_student, make_task
+from dllm2rec.train.loop import fit
+from tests.worlds import cycle_dataset, oracle_teacher
+
+DATASET = cycle_dataset(40)
+TEACHER = oracle_teacher(DATASET)
+TRAIN = {"max_epochs": 2, "batch_size": 64, "learning_rate": 0.01, "device": "cpu"}
+SOFT = {"distillation": {"ranking_weight": 0.3, "top_k": 6}, "student": {"hidden_size": 8}}
+IMPORTANCE = {
+    "loss": {"base": "bce", "dro_weight": 0.5},
+    "student": {"hidden_size": 8},
+    "distillation": {
+        "ranking_weight": 0.5,
+        "ranking_form": "importance",
+        "top_k": 6,
+        "drop_window_items": False,
+        "confidence_temperature": 0.2,
+    },
+}
+ALONE = {
+    "student": {"hidden_size": 8},
+    "distillation": {"ranking_weight": 0.0, "embedding_weight": 0.0},
+}
+
+# field -> the configuration in which it acts, and another value
+CASES: dict[str, tuple[dict[str, Any], Any]] = {
+    "student.name": (SOFT, "gru4rec"),
+    "student.hidden_size": (SOFT, 16),
+    "student.dropout": (SOFT, 0.1),
+    "student.n_blocks": (SOFT, 2),
+    "student.n_heads": (SOFT, 4),
+    "student.n_filters": ({**SOFT, "student": {"name": "caser", "hidden_size": 8}}, 4),
+    "student.filter_heights": ({**SOFT, "student": {"name": "caser", "hidden_size": 8}}, [2, 3]),
+    "student.tied": (ALONE, False),
+    "student.output_bias": (SOFT, True),
+    "student.window_offset": (SOFT, False),
+    "student.init_std": (SOFT, 0.1),
+    "loss.base": (ALONE, "bce"),
+    "loss.n_negatives": (IMPORTANCE, 3),
+    "loss.exclude": (IMPORTANCE, "history"),
+    "loss.dro_weight": (IMPORTANCE, 0.0),
+    "loss.dro_temperature": (IMPORTANCE, 0.5),
+    "distillation.ranking_weight": (SOFT, 0.1),
+    "distillation.ranking_form": (SOFT, "importance"),
+    "distillation.top_k": (SOFT, 3),
+    "distillation.drop_window_items": (IMPORTANCE, True),
+    "distillation.position_gamma": (IMPORTANCE, 0.0),
+    "distillation.confidence_gamma": (IMPORTANCE, 0.0),
+    "distillation.consistency_gamma": (IMPORTANCE, 0.0),
+    "distillation.position_temperature": (IMPORTANCE, 2.0),
+    "distillation.confidence_temperature": (SOFT, 0.2),
+    "distillation.embedding_weight": (SOFT, 0.0),
+    "distillation.embedding_sides": (SOFT, "input"),
+    "train.learning_rate": (SOFT, 0.02),
+    "train.batch_size": (SOFT, 32),
+    "train.weight_decay": (SOFT, 0.1),
+    "train.max_epochs": (SOFT, 1),
+    "train.patience": ({**SOFT, "train": {"max_epochs": 9, "learning_rate": 1e-9}}, 2),
+    "train.seed": (SOFT, 1),
+    "evaluation.ks": (SOFT, [3]),
+    "evaluation.exclude_seen": (SOFT, True),
+}
+ELSEWHERE = {"train.device", "variant"}  # tested below
+
+
+def all_fields(section: type[Section], prefix: str = "") -> set[str]:
+    """The dotted names of every field."""
+    names = set()
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            names |= all_fields(kind, f"{prefix}{name}.")
+        else:
+            names.add(f"{prefix}{name}")
+    return names
+
+
+def outcome(config: Config) -> list[object]:
+    """Everything a training gives: its records without the times, and its weights."""
+    torch.manual_seed(config.train.seed)
+    student = make_student(config, DATASET, TEACHER)
+    task = make_task(config, DATASET, TEACHER, torch.device("cpu"))
+    records = [
+        {key: value for key, value in record.items() if not key.endswith("_s")}
+        for record in fit(student, task, config, Silent())
+    ]
+    counts = split_counts(student, task.validation)
+    weights = [p.detach().numpy().tobytes() for p in student.parameters()]
+    return [records, counts.greater.tolist(), weights]
+
+
+def test_every_field_is_covered() -> None:
+    assert set(CASES) | ELSEWHERE == all_fields(Config)
+
+
+@pytest.mark.parametrize("field", sorted(CASES))
+def test_a_field_changes_what_comes_out(field: str) -> None:
+    base, value = CASES[field]
+    config = changed(
+        load_config(recipe="strong"), **{**base, "train": TRAIN | base.get("train", {})}
+    )
+    section, name = field.split(".")
+    other = changed(config, **{section: {name: value}})
+    assert outcome(config) == outcome(config)
+    assert outcome(config) != outcome(other)
+
+
+def test_the_variant_changes_what_comes_out() -> None:
+    theirs = changed(
+        load_config(recipe="authors"),
+        student={"hidden_size": 8},
+        distillation={"top_k": 6},
+        train=TRAIN,
+    )
+    ours = theirs.model_copy(update={"variant": "paper"})
+    assert outcome(theirs) != outcome(ours)
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dllm2rec.device import choose_device
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto").type == "cpu"
+    with pytest.raises(ConfigError, match="cuda"):
+        choose_device("cuda")
