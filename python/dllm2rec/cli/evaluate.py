@@ -52,7 +52,7 @@ def evaluate(
     check_device("auto" if device is None else device.value)
     use_threads(threads)
 
-    from dllm2rec.evaluate.run import evaluate_run  # type: ignore[import-not-found]
+    from dllm2rec.evaluate.run import evaluate_run
 
     table = evaluate_run(
         run,

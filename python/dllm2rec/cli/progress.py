@@ -14,8 +14,6 @@ from rich.progress import Progress as Bars
 
 from dllm2rec.progress import Progress
 
-_FIRST = ("epoch", "loss")
-
 
 @contextmanager
 def watching(stream: IO[str] | None = None) -> Iterator[Progress]:
@@ -29,13 +27,13 @@ def watching(stream: IO[str] | None = None) -> Iterator[Progress]:
 
 
 def record_text(record: Mapping[str, float]) -> str:
-    """One epoch in one line: its number, its loss, then what else was measured."""
-    first = [key for key in _FIRST if key in record]
-    rest = [key for key in record if key not in _FIRST]
-    parts = (
-        f"{key} {record[key]:.0f}" if key == "epoch" else f"{key} {record[key]:.4f}"
-        for key in [*first, *rest]
-    )
+    """One epoch in one line: its number, losses, what selects, speed; the file has the rest."""
+    terms = [key for key in record if key.startswith("loss_")]
+    shown = ["loss", *(terms if len(terms) > 1 else []), "hr@20", "ndcg@20"]
+    parts = [f"epoch {record['epoch']:.0f}"]
+    parts += [f"{key.removeprefix('loss_')} {record[key]:.4f}" for key in shown if key in record]
+    if "rows_per_s" in record:
+        parts.append(f"{record['rows_per_s']:,.0f} rows/s")
     return "  ".join(parts)
 
 

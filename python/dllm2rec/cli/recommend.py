@@ -68,11 +68,9 @@ def recommend(
     use_threads(threads)
     users = read_histories(input_) if input_ else [("", split_ids(history or ""))]
 
-    from dllm2rec.serve.recommend import (  # type: ignore[import-not-found]
-        recommend as recommend_lists,
-    )
+    from dllm2rec.serve.recommend import recommend as recommend_lists
 
-    lists: list[list[Recommendation]] = recommend_lists(
+    lists = recommend_lists(
         run,
         [ids for _, ids in users],
         n=top,

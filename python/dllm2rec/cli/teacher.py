@@ -11,8 +11,8 @@ from dllm2rec.cli.options import JsonOption, OverwriteOption, print_json
 from dllm2rec.results import MetricRow, MetricTable
 
 if TYPE_CHECKING:  # numpy and pyarrow are imported when the command runs
-    from dllm2rec.data.dataset import SequenceDataset  # type: ignore[import-not-found]
-    from dllm2rec.teacher.knowledge import TeacherKnowledge  # type: ignore[import-not-found]
+    from dllm2rec.data.dataset import SequenceDataset
+    from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 EXAMPLES = """\b
 Example:
@@ -37,7 +37,7 @@ def import_(
 
     check_output(out, overwrite=overwrite, inputs=[source, dataset])
 
-    from dllm2rec.data.authors_layout import load_dataset  # type: ignore[import-not-found]
+    from dllm2rec.data.authors_layout import load_dataset
     from dllm2rec.teacher.knowledge import load_teacher, save_teacher
 
     data = load_dataset(dataset)
@@ -79,7 +79,7 @@ def _have(values: object) -> str:
 
 def teacher_tables(knowledge: TeacherKnowledge, data: SequenceDataset) -> list[MetricTable]:
     """The teacher's own quality, on each split it was asked about."""
-    from dllm2rec.evaluate.metrics import list_metrics  # type: ignore[import-not-found]
+    from dllm2rec.evaluate.metrics import list_metrics
 
     asked = {"validation": knowledge.ranking_validation, "test": knowledge.ranking_test}
     tables = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +36,11 @@ def train(
         typer.Option(help="Folder of the teacher; without it students train alone.", metavar="DIR"),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="strong (the default), paper or authors.", metavar="NAME")
+        str | None,
+        typer.Option(
+            help="strong (the default), paper, authors; demo, for the embedded world.",
+            metavar="NAME",
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="A TOML file of settings.", metavar="FILE")
@@ -68,13 +73,15 @@ def train(
     """
     from dllm2rec.cli.progress import watching
     from dllm2rec.cli.tables import metric_table, print_table
-    from dllm2rec.folders import check_output, next_run
+    from dllm2rec.folders import check_output, clear_output, next_run
     from dllm2rec.settings import changed, load_config
 
     if teacher is not None and dataset is None:
         raise ConfigError(
             "--teacher without --dataset: the embedded world has a teacher of its own"
         )
+    if dataset is None and recipe is None and config is None:
+        recipe = "demo"
     settings = load_config(recipe=recipe, path=config, overrides=set_ or [])
     own = {"device": None if device is None else device.value, "seed": seed}
     settings = changed(settings, train={key: v for key, v in own.items() if v is not None})
@@ -84,26 +91,32 @@ def train(
     check_device(settings.train.device)
     use_threads(threads)
 
-    from dllm2rec.train.run import train_run  # type: ignore[import-not-found]
+    from dllm2rec.sources import Source
+    from dllm2rec.train.run import test_table, train_run
 
+    source = Source.of(dataset, teacher)
+    data, knowledge = source.open()
     everyone = dataset is None and config is None and not names_student(set_ or [])
     students = student or (list(StudentName) if everyone else [StudentName(settings.student.name)])
+    clear_output(folder)
     with watching() as progress:
-        table = train_run(
+        result = train_run(
             settings,
-            dataset=dataset,
-            teacher=teacher,
+            data,
+            knowledge,
+            folder,
             students=[name.value for name in dict.fromkeys(students)],
             baseline=baseline,
-            out=folder,
-            overwrite=overwrite,
+            source=source,
             progress=progress,
         )
     if json:
-        print_json({"run": str(folder), **table.as_json()})
-    else:
-        print_table(metric_table(table))
-        print(f"written to {folder}")
+        print_json(asdict(result))
+        return
+    for note in result.notes:
+        print(f"note: {note}")
+    print_table(metric_table(test_table(result)))
+    print(f"{result.seconds:.0f} s on {result.device}; written to {folder}")
 
 
 def names_student(overrides: list[str]) -> bool:

@@ -1,0 +1,118 @@
+"""Histories in the user's own ids in, the best items with their titles out; no refit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dllm2rec.checkpoint import Checkpoint, load_checkpoint
+from dllm2rec.data.catalogue_file import load_catalogue
+from dllm2rec.data.dataset import Catalogue
+from dllm2rec.device import choose_device
+from dllm2rec.errors import ArtifactError, ConfigError, InputError
+from dllm2rec.evaluate.ranking import fused_top_n
+from dllm2rec.results import Recommendation
+from dllm2rec.runs import student_folders
+from dllm2rec.train.loop import SELECTION
+
+BLOCK_ROWS = 4096
+
+
+def recommend(
+    run: Path,
+    histories: Sequence[Sequence[str]],
+    *,
+    n: int = 10,
+    exclude_seen: bool = True,
+    student: str | None = None,
+    device: str = "auto",
+) -> list[list[Recommendation]]:
+    """Recommend for each history with a trained student.
+
+    Args:
+        run: the folder of a run or of one of its students.
+        histories: item ids, oldest first; the last L count.
+        n: how many items to recommend; fewer come back where fewer are left.
+        exclude_seen: leave out every item of the history.
+        student: a name of `student.name`; by default all, of which validation's best is taken.
+        device: "auto", "cpu" or "cuda".
+
+    Returns:
+        One list a history: score descending, then item index ascending.
+
+    Raises:
+        ArtifactError: it is no run, holds no such student, or is corrupt.
+        ConfigError: `n` is not within 1..N, or the device is not there.
+        InputError: a history is empty or names an unknown item.
+    """
+    checkpoint, catalogue = _load(run, student)
+    if not 1 <= n <= checkpoint.n_items:
+        raise ConfigError(f"n = {n}, expected 1..{checkpoint.n_items}, the size of the catalogue")
+    indexed = [_indices(catalogue, number, ids) for number, ids in enumerate(histories, start=1)]
+    checkpoint.student.to(choose_device(device))
+    lists = []
+    for begin in range(0, len(indexed), BLOCK_ROWS):
+        block = indexed[begin : begin + BLOCK_ROWS]
+        items, scores = _top_n(checkpoint, block, n, exclude_seen=exclude_seen)
+        lists += [
+            _named(catalogue, *row) for row in zip(items.tolist(), scores.tolist(), strict=True)
+        ]
+    return lists
+
+
+def _load(run: Path, student: str | None) -> tuple[Checkpoint, Catalogue]:
+    loaded = {folder: load_checkpoint(folder) for folder in student_folders(run)}
+    if student is not None:
+        there = sorted({checkpoint.config.student.name for checkpoint in loaded.values()})
+        loaded = {f: c for f, c in loaded.items() if c.config.student.name == student}
+        if not loaded:
+            raise ArtifactError(f"{run}: no student {student}, expected one of {', '.join(there)}")
+    best = max(loaded, key=lambda folder: loaded[folder].record[SELECTION])
+    catalogue = load_catalogue(best.resolve().parent)
+    if catalogue.n_items != loaded[best].n_items:
+        raise ArtifactError(
+            f"{best}: a student of {loaded[best].n_items} items beside a catalogue of "
+            f"{catalogue.n_items}, expected as many"
+        )
+    return loaded[best], catalogue
+
+
+def _indices(catalogue: Catalogue, number: int, history: Sequence[str]) -> list[int]:
+    if not history:
+        raise InputError(f"history {number}: no items, expected at least one", code="E-EMPTY")
+    return [catalogue.index_of(item_id) for item_id in history]
+
+
+@torch.no_grad()
+def _top_n(
+    checkpoint: Checkpoint, histories: list[list[int]], n: int, *, exclude_seen: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    student, length, n_items = checkpoint.student, checkpoint.max_length, checkpoint.n_items
+    place = next(student.parameters()).device
+    windows = [history[-length:] for history in histories]
+    padded = [window + [n_items] * (length - len(window)) for window in windows]
+    lengths = torch.tensor([len(window) for window in windows], device=place)
+    table = student.item_table()
+    users = student.encode(torch.tensor(padded, device=place), lengths, table)
+    matrix, bias = student.output_items(table)
+    if exclude_seen:
+        listed, offset = histories, -math.inf
+    else:
+        listed = windows
+        offset = 0.0 if student.window_offset is None else float(student.window_offset)
+    offsets = np.cumsum([0, *map(len, listed)])
+    flat = np.concatenate([np.asarray(row) for row in listed])
+    return fused_top_n(users, matrix, n, bias=bias, window=(offsets, flat), window_offset=offset)
+
+
+def _named(catalogue: Catalogue, items: list[int], scores: list[float]) -> list[Recommendation]:
+    titles = catalogue.titles
+    return [
+        Recommendation(rank, catalogue.item_ids[item], titles[item] if titles else None, score)
+        for rank, (item, score) in enumerate(zip(items, scores, strict=True), start=1)
+        if item < catalogue.n_items  # places that no candidate is left for
+    ]
