@@ -26,7 +26,7 @@ demo:  ## the main job on embedded data
 
 bench:  ## time every kernel against its peers
 	python -m pip install '.[bench]'
-	python -m pytest benches --benchmark-only
+	dllm2rec bench
 
 clean:  ## remove what builds leave
 	cargo clean

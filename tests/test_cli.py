@@ -438,9 +438,11 @@ def test_titles_survive_an_ascii_terminal():
 # --- progress ------------------------------------------------------------------------------------
 
 
-def test_record_text_begins_with_epoch_and_loss():
-    record = {"ndcg@20": 0.01, "epoch": 3, "loss": 1.5}
-    assert record_text(record) == "epoch 3  loss 1.5000  ndcg@20 0.0100"
+def test_record_text_shows_losses_selection_and_speed():
+    record = {"hr@1": 0.5, "ndcg@20": 0.01, "epoch": 3, "loss": 1.5, "rows_per_s": 1234.5}
+    assert record_text(record) == "epoch 3  loss 1.5000  ndcg@20 0.0100  1,234 rows/s"
+    terms = record_text(record | {"loss_base": 1.0, "loss_dro": 0.5})
+    assert terms.startswith("epoch 3  loss 1.5000  base 1.0000  dro 0.5000")
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal():

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from dllm2rec.bench import Row
 from dllm2rec.results import MetricRow, MetricTable, Recommendation
 
 
@@ -83,3 +84,27 @@ def fact_table(facts: Iterable[tuple[str, int | str]]) -> Table:
     for name, value in facts:
         table.add_row(escape(name), f"{value:,}" if isinstance(value, int) else escape(value))
     return table
+
+
+def bench_table(rows: Sequence[Row]) -> Table:
+    """Lay benches out: our median, then each peer as a multiple of it, the nearest peer first."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("bench", no_wrap=True)
+    table.add_column("dllm2rec", justify="right", no_wrap=True)
+    table.add_column("times as long")
+    for row in rows:
+        nearest = sorted(row.ratios.items(), key=lambda peer: peer[1])
+        peers = ", ".join(f"{name} {_times(ratio)}" for name, ratio in nearest)
+        table.add_row(escape(row.group), _duration(row.ours_s), escape(peers or "-"))
+    return table
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:.0f}x"
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} us"
