@@ -5,6 +5,7 @@ Only arrays come out of here; what they mean for a data set is the business of `
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def read_authors_teacher(
 
     `myrank_train.txt` is needed; `confidence_train.txt`, `target_distance_train.txt`,
     `myrank_val.txt`, `myrank_test.txt` (each also as `.gz`) and `all_embeddings.pt` are read where
-    they are there.
+    they are there. Where a `NAME.sha256` lies beside a file, the file must agree with it.
 
     Args:
         folder: where the files are.
@@ -107,11 +108,13 @@ def read_authors_teacher(
     validation = reader.items(RANKING_VALIDATION, n_validation)
     test = reader.items(RANKING_TEST, n_test)
     embeddings = None
-    if (folder / EMBEDDINGS).exists():
+    vectors = folder / EMBEDDINGS
+    if vectors.exists():
+        reader.check_digest(vectors)
         embeddings, notes = load_embeddings(
-            folder / EMBEDDINGS, n_items=n_items, has_pad_row=embeddings_have_pad_row
+            vectors, n_items=n_items, has_pad_row=embeddings_have_pad_row
         )
-        reader.warn(folder / EMBEDDINGS, notes)
+        reader.warn(vectors, notes)
     return AuthorsTeacher(
         ranking=ranking,
         distance=distance,
@@ -123,6 +126,64 @@ def read_authors_teacher(
     )
 
 
+@dataclass(frozen=True)
+class RankingFacts:
+    """How a teacher's lists relate to the rows they belong to; nothing here is a fault.
+
+    Attributes:
+        target_hits: rows whose list holds the row's target.
+        hit_rate: their share, the teacher's HR@K.
+        window_items: listed items that the row's own window holds, over all rows.
+        warnings: W-TEACHER-RANDOM if the hit rate is below twice that of a random list.
+    """
+
+    target_hits: int
+    hit_rate: float
+    window_items: int
+    warnings: list[str]
+
+
+def ranking_facts(
+    ranking: NDArray[np.uint32],
+    targets: NDArray[np.uint32],
+    sequences: NDArray[np.uint32],
+    *,
+    n_items: int,
+) -> RankingFacts:
+    """Count how often the teacher lists a row's target, and items of the row's window.
+
+    A file of the right length whose rows are in another order cannot be told from a right one; but
+    its lists hit their targets no more often than chance, K / N.
+
+    Args:
+        ranking: the teacher's lists, (R, K).
+        targets: the true next items, (R,).
+        sequences: the windows, (R, L), padded with N on the right.
+        n_items: the size N of the catalogue.
+
+    Raises:
+        InputError: the arrays have different numbers of rows.
+    """
+    n_rows, width = ranking.shape
+    if len(targets) != n_rows or len(sequences) != n_rows:
+        got = f"{n_rows} lists, {len(targets)} targets, {len(sequences)} windows"
+        raise InputError(f"{got}, expected as many of each", code="E-ROWS")
+    hits = int((ranking == targets[:, None]).any(axis=1).sum())
+    in_window = 0
+    for begin in range(0, n_rows, 4096):  # bounds the memory of the comparison
+        rows = slice(begin, begin + 4096)
+        same = ranking[rows, :, None] == sequences[rows, None, :]
+        in_window += int((same.any(axis=2) & (ranking[rows] < n_items)).sum())
+    rate = hits / n_rows if n_rows else 0.0
+    warnings = []
+    if rate < 2 * width / n_items:
+        warnings.append(
+            f"W-TEACHER-RANDOM the lists hold {rate:.4%} of the targets, random ones "
+            f"{width / n_items:.4%}: are the rows in the order of the training rows?"
+        )
+    return RankingFacts(hits, rate, in_window, warnings)
+
+
 class _Reader:
     """Finds files of a folder and collects the warnings about them."""
 
@@ -131,6 +192,13 @@ class _Reader:
         self.n_items = n_items
         self.options = options
         self.warnings: list[str] = []
+
+    def open(self, name: str) -> Path | None:
+        """The file to read, its digest checked."""
+        path = self.find(name)
+        if path is not None:
+            self.check_digest(path)
+        return path
 
     def find(self, name: str) -> Path | None:
         """The file or its gzipped form; both at once would be a guess."""
@@ -144,8 +212,24 @@ class _Reader:
             )
         return found[0] if found else None
 
+    def check_digest(self, path: Path) -> None:
+        """Compare a file with the `NAME.sha256` beside it, if there is one."""
+        beside = path.with_name(f"{path.name}.sha256")
+        if not beside.exists():
+            return
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        expected = beside.read_text(encoding="utf-8").split()[:1]
+        if [found] != expected:
+            raise InputError(
+                f"sha256 {found}, expected what {beside.name} says",
+                code="E-DIGEST",
+                path=path,
+                hint="the file or its digest is from another export; copy both again",
+            )
+
     def items(self, name: str, n_rows: int) -> NDArray[np.uint32] | None:
-        path = self.find(name)
+        path = self.open(name)
         if path is None:
             return None
         items, notes = _core.parse_items(
@@ -162,7 +246,7 @@ class _Reader:
         return items
 
     def distances(self, name: str, n_rows: int, n_columns: int) -> NDArray[np.float32] | None:
-        path = self.find(name)
+        path = self.open(name)
         if path is None:
             return None
         distances, notes = _core.parse_distances(
