@@ -36,6 +36,10 @@ FORBIDDEN = {
     "is unsafe": r"\bunsafe (fn|impl|\{)",
 }
 
+# What asks the processor for wider vectors, and nothing else: the one keeps the same bits on every
+# processor, the other pays for fused products with a last bit that may differ between processors.
+UNSAFE = {"rust/core/src/wide.rs": 1, "rust/core/src/ranking/simd.rs": 4}
+
 
 def found(pattern: str, text: str) -> list[int]:
     lines = text.splitlines()
@@ -48,9 +52,18 @@ def test_no_source_does_what_is_forbidden(rule):
     guilty = [
         f"{path.relative_to(ROOT)}:{line} {rule}"
         for path in sources()
+        if rule != "is unsafe" or path.relative_to(ROOT).as_posix() not in UNSAFE
         for line in found(FORBIDDEN[rule], path.read_text(encoding="utf-8"))
     ]
     assert guilty == []
+
+
+def test_the_unsafe_blocks_are_counted():
+    counts = {
+        name: len(found(FORBIDDEN["is unsafe"], (ROOT / name).read_text(encoding="utf-8")))
+        for name in UNSAFE
+    }
+    assert counts == UNSAFE
 
 
 @pytest.mark.parametrize(

@@ -112,10 +112,6 @@ def _build_encoder(config: StudentConfig, max_length: int, variant: Variant) -> 
         return Caser(size, max_length, *filters, newest_last=is_ours)
     if not is_ours:
         return AuthorsSASRec(size, max_length, config.dropout)
-    if size % config.n_heads:
-        raise ConfigError(
-            f"student.n_heads = {config.n_heads}, expected a divisor of hidden_size = {size}"
-        )
     return SASRec(size, max_length, config.n_blocks, config.n_heads, config.dropout)
 
 
