@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dllm2rec._core import __version__ as __version__
     from dllm2rec._core import set_threads as set_threads
+    from dllm2rec.checkpoint import load_checkpoint as load_checkpoint
     from dllm2rec.config import Config as Config
+    from dllm2rec.data.authors_layout import load_dataset as load_dataset
+    from dllm2rec.data.dataset import Catalogue as Catalogue
+    from dllm2rec.data.dataset import Rows as Rows
+    from dllm2rec.data.dataset import SequenceDataset as SequenceDataset
+    from dllm2rec.data.demo import demo_world as demo_world
     from dllm2rec.errors import ArtifactError as ArtifactError
     from dllm2rec.errors import ConfigError as ConfigError
     from dllm2rec.errors import Dllm2RecError as Dllm2RecError
@@ -19,16 +25,31 @@ if TYPE_CHECKING:
     from dllm2rec.errors import InternalError as InternalError
     from dllm2rec.errors import NonFiniteError as NonFiniteError
     from dllm2rec.errors import ResourceError as ResourceError
+    from dllm2rec.evaluate.metrics import RankCounts as RankCounts
+    from dllm2rec.evaluate.metrics import list_metrics as list_metrics
+    from dllm2rec.evaluate.metrics import rank_metrics as rank_metrics
+    from dllm2rec.evaluate.run import evaluate_run as evaluate_run
     from dllm2rec.progress import Progress as Progress
+    from dllm2rec.progress import Silent as Silent
     from dllm2rec.results import MetricRow as MetricRow
     from dllm2rec.results import MetricTable as MetricTable
     from dllm2rec.results import Recommendation as Recommendation
+    from dllm2rec.serve.recommend import recommend as recommend
+    from dllm2rec.settings import changed as changed
     from dllm2rec.settings import config_to_toml as config_to_toml
     from dllm2rec.settings import load_config as load_config
+    from dllm2rec.sources import Source as Source
+    from dllm2rec.students import Student as Student
+    from dllm2rec.students import build_student as build_student
+    from dllm2rec.teacher.knowledge import TeacherKnowledge as TeacherKnowledge
+    from dllm2rec.teacher.knowledge import load_teacher as load_teacher
+    from dllm2rec.teacher.knowledge import save_teacher as save_teacher
+    from dllm2rec.train.run import train_run as train_run
 
 # name -> module; tests/test_public_api.py holds it to the imports above.
 _HOMES = {
     "ArtifactError": "errors",
+    "Catalogue": "data.dataset",
     "Config": "config",
     "ConfigError": "errors",
     "Dllm2RecError": "errors",
@@ -38,12 +59,31 @@ _HOMES = {
     "MetricTable": "results",
     "NonFiniteError": "errors",
     "Progress": "progress",
+    "RankCounts": "evaluate.metrics",
     "Recommendation": "results",
     "ResourceError": "errors",
+    "Rows": "data.dataset",
+    "SequenceDataset": "data.dataset",
+    "Silent": "progress",
+    "Source": "sources",
+    "Student": "students",
+    "TeacherKnowledge": "teacher.knowledge",
     "__version__": "_core",
+    "build_student": "students",
+    "changed": "settings",
     "config_to_toml": "settings",
+    "demo_world": "data.demo",
+    "evaluate_run": "evaluate.run",
+    "list_metrics": "evaluate.metrics",
+    "load_checkpoint": "checkpoint",
     "load_config": "settings",
+    "load_dataset": "data.authors_layout",
+    "load_teacher": "teacher.knowledge",
+    "rank_metrics": "evaluate.metrics",
+    "recommend": "serve.recommend",
+    "save_teacher": "teacher.knowledge",
     "set_threads": "_core",
+    "train_run": "train.run",
 }
 __all__ = sorted(_HOMES)
 

@@ -55,6 +55,10 @@ def open_dataset(run: Path, dataset: Path | None) -> SequenceDataset:
         InputError: the dataset is not there any more.
     """
     facts = read_run(run)
+    if dataset is None and facts["source"] is None:
+        raise ArtifactError(
+            f"{run}: it does not know where its dataset is, expected to be told; give --dataset"
+        )
     source = Source(**facts["source"]) if dataset is None else Source.of(dataset, None)
     loaded = source.open_dataset()
     if loaded.fingerprint() != facts["fingerprint"]:

@@ -30,7 +30,7 @@ from dllm2rec.evaluate.baselines import (
     teacher_quality,
 )
 from dllm2rec.evaluate.metrics import rank_metrics
-from dllm2rec.progress import Progress
+from dllm2rec.progress import Progress, Silent
 from dllm2rec.results import MetricRow, MetricTable
 from dllm2rec.runs import RESULTS_FILE, RUN_FILE
 from dllm2rec.settings import config_to_toml
@@ -66,9 +66,9 @@ def train_run(
     folder: Path,
     *,
     students: Sequence[str],
-    baseline: bool,
-    source: Source,
-    progress: Progress,
+    baseline: bool = True,
+    source: Source | None = None,
+    progress: Progress | None = None,
 ) -> RunResult:
     """Train each student without and with the teacher and write the run's folder.
 
@@ -79,8 +79,9 @@ def train_run(
         folder: new or empty.
         students: names of `student.name`.
         baseline: also train each student without the teacher.
-        source: where dataset and teacher came from, kept in `run.json` for later commands.
-        progress: is told how it goes.
+        source: where dataset and teacher came from, kept in `run.json` so that `evaluate_run` finds
+            the dataset again; None where it has to be told.
+        progress: is told how it goes; by default nobody is.
 
     Returns:
         The table: settings chosen on validation, the test rows scored once.
@@ -104,7 +105,9 @@ def train_run(
             for with_teacher in _arms(teacher, baseline=baseline):
                 arm = arm_config(config, name, with_teacher=with_teacher)
                 knowledge = teacher if with_teacher else None
-                results.append(train_arm(arm, dataset, knowledge, folder, device, progress))
+                results.append(
+                    train_arm(arm, dataset, knowledge, folder, device, progress or Silent())
+                )
     result = RunResult(
         folder=str(folder),
         dataset=dataset.name,
@@ -175,11 +178,11 @@ def baseline_rows(
 
 
 def _provenance(
-    config: Config, dataset: SequenceDataset, source: Source, device: torch.device
+    config: Config, dataset: SequenceDataset, source: Source | None, device: torch.device
 ) -> dict[str, Any]:
     return {
         "format": FORMAT,
-        "source": asdict(source),
+        "source": None if source is None else asdict(source),
         "dataset": dataset.name,
         "fingerprint": dataset.fingerprint(),
         "seed": config.train.seed,
