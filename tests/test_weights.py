@@ -103,7 +103,9 @@ def test_consistency_weight_equals_its_twin(lists: tuple[Any, Any]) -> None:
     np.testing.assert_array_equal(got, reference.consistency_weight(*lists))
 
 
-@pytest.mark.parametrize(("k", "other"), [(10, 10), (16, 10), (3, 5), (100, 100), (33, 7), (7, 33), (300, 5000)])
+@pytest.mark.parametrize(
+    ("k", "other"), [(10, 10), (16, 10), (3, 5), (100, 100), (33, 7), (7, 33), (300, 5000)]
+)
 def test_consistency_weight_equals_a_set_over_many_rows(k: int, other: int) -> None:
     rng = np.random.default_rng(k)
     n_items = 4 * max(k, other)
