@@ -1,7 +1,9 @@
 //! How many items score above the target, and how many the same.
 //!
 //! Performance diary (15,000 x 17,408 float32, 2 threads; one read of the matrix is the floor):
-//! one pass that compares for `>`, `==` and "not below infinity" is bound by memory.
+//! * one pass, compared for `>`, `==` and "not below infinity": 55 GB/s in cache, 26 from memory;
+//! * the third comparison as two integer maxima of the bits: 66 in cache (without any check 84);
+//! * sums or counts in arrays of lanes 40 to 47, SSE2 instead of AVX2 or AVX-512 20.
 
 use super::score::{Score, Wide};
 use super::simd::{Lanes, Level, Task};
@@ -73,8 +75,8 @@ fn count_row<S: Score>(
     let mut tally = Tally::default();
     for block in scores.chunks(BLOCK) {
         stop.check()?;
-        let wide = S::widen(block, &mut buffer[..block.len()]);
-        tally.add(Level::best().run(Count { scores: wide, target }));
+        let buffer = &mut buffer[..block.len()];
+        tally.add(Level::best().run(Count { scores: block, buffer, target }));
     }
     if tally.refused {
         return Err(first_refused(row, scores, buffer));
@@ -114,31 +116,32 @@ impl Tally {
     }
 }
 
-struct Count<'a, W> {
-    scores: &'a [W],
-    target: W,
+struct Count<'a, S: Score> {
+    scores: &'a [S],
+    buffer: &'a mut [S::Wide],
+    target: S::Wide,
 }
 
-impl<W: Wide> Task for Count<'_, W> {
+impl<S: Score> Task for Count<'_, S> {
     type Output = Tally;
 
     #[inline(always)]
     fn run<const ITEMS: usize, const FMA: bool>(self, _: impl Lanes) -> Tally {
-        tally(self.scores, self.target)
+        tally(S::widen(self.scores, self.buffer), self.target)
     }
 }
 
 /// Compares a block of scores with the target's.
 #[inline(always)]
 pub(super) fn tally<W: Wide>(scores: &[W], target: W) -> Tally {
-    let mut tally = Tally::default();
+    let (mut greater, mut equal, mut extremes) = (0_u32, 0_u32, W::Extremes::default());
     for &score in scores {
         // Wrapping: a checked addition is not vectorised, and a block is short.
-        tally.greater = tally.greater.wrapping_add(u32::from(score > target));
-        tally.equal = tally.equal.wrapping_add(u32::from(score == target));
-        tally.refused |= !is_allowed(score);
+        greater = greater.wrapping_add(u32::from(score > target));
+        equal = equal.wrapping_add(u32::from(score == target));
+        extremes = score.remember(extremes);
     }
-    tally
+    Tally { greater, equal, refused: W::refused(extremes) }
 }
 
 #[cfg(test)]

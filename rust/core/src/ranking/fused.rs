@@ -5,30 +5,23 @@
 //! move the scores of listed items, count or select. Tasks are independent and their results merge
 //! exactly (sums of integers, or a total order), so nothing depends on how the work was cut.
 //!
-//! Performance diary: see [`super::simd`] for the product.
-
-use std::cmp::Ordering;
-use std::ops::Range;
-
-use rayon::prelude::*;
+//! Performance diary (2 cores of an EPYC 9004, GFLOP/s; see [`super::simd`] for the product alone):
+//! * the float32 product of MKL in tiles, which counts and selects nothing: 135 (d = 64), 158 (256);
+//!   prototypes on the crates gemm and matrixmultiply reached 130 and 170 before anything was
+//!   selected, and 93-125 with a million items: with the selection on top they would miss it;
+//! * this file's counts: 204 (d = 64) and 208 (256), from 17,408 to a million items;
+//! * checking what is finite a tile at a time, while it is packed, costs less than a pass of its own,
+//!   and a bound on sums of products spares looking at the scores themselves.
 
 use super::best::{Best, write_row};
 use super::counts::{Counts, is_allowed, tally};
-use super::panels::{Tile, Users, magnitude, pair_score, product, tile_items};
-use super::simd::{Lanes, Level, Task, USERS};
+use super::cuts::{Cuts, lowest_error};
+use super::simd::{Lanes, Level};
 use super::top_n::TopN;
-use super::window::{Listed, Window};
+use super::walk::{Consumer, Walk};
+use super::window::Window;
 use super::{check_n, check_targets, filled};
 use crate::{Error, Result, Stop};
-
-/// Users of a block at most: enough to make packing the items cheap, few enough to share out.
-const BLOCK_USERS: usize = 128 * USERS;
-
-/// Items of a range at least, where a block's items are shared out too.
-const RANGE_ITEMS: usize = 16_384;
-
-/// Bytes that the lists of one block may take before the block is made smaller.
-const LIST_BYTES: usize = 8 << 20;
 
 /// What is to be scored: the score of user `b` and item `i` is `users[b] . items[i] + bias[i]`, moved
 /// by the window's shift if row `b` lists item `i`.
@@ -122,11 +115,11 @@ fn lists_at(level: Level, scoring: &Scoring, n: usize, stop: &Stop) -> Result<To
 
 impl Scoring<'_> {
     /// Users and items.
-    fn sizes(&self) -> (usize, usize) {
+    pub(super) fn sizes(&self) -> (usize, usize) {
         (self.users.len() / self.width, self.items.len() / self.width)
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         if self.width == 0 {
             return Err(Error::Parameter { name: "width", value: 0.0, rule: "at least 1" });
         }
@@ -150,186 +143,6 @@ impl Scoring<'_> {
         }
         self.window.map_or(Ok(()), |window| window.check(n_users, n_items))
     }
-}
-
-/// How the work is cut: blocks of users, each against ranges of items.
-#[derive(Debug, Clone, Copy)]
-struct Cuts {
-    n_users: usize,
-    n_items: usize,
-    block_users: usize,
-    range_items: usize,
-    n_blocks: usize,
-    n_ranges: usize,
-}
-
-impl Cuts {
-    /// Enough tasks for the threads of this pool, of blocks as large as they may be.
-    fn new(n_users: usize, n_items: usize, most_users: usize) -> Self {
-        let in_pool = rayon::current_thread_index().is_some();
-        let n_tasks = if in_pool { 4 * rayon::current_num_threads() } else { 1 };
-        Self::of(n_users, n_items, most_users, n_tasks)
-    }
-
-    fn of(n_users: usize, n_items: usize, most_users: usize, n_tasks: usize) -> Self {
-        let n_blocks = n_users.div_ceil(most_users).max(1);
-        let n_ranges = n_tasks.div_ceil(n_blocks).clamp(1, (n_items / RANGE_ITEMS).max(1));
-        let n_blocks = n_blocks.max((n_tasks / n_ranges).min(n_users / (8 * USERS)));
-        let block_users = n_users.div_ceil(n_blocks).next_multiple_of(USERS).max(USERS);
-        let range_items = n_items.div_ceil(n_ranges).max(1);
-        let n_blocks = n_users.div_ceil(block_users);
-        let n_ranges = n_items.div_ceil(range_items).max(1);
-        Self { n_users, n_items, block_users, range_items, n_blocks, n_ranges }
-    }
-
-    fn users(&self, task: usize) -> Range<usize> {
-        let begin = task / self.n_ranges * self.block_users;
-        begin..(begin + self.block_users).min(self.n_users)
-    }
-
-    fn items(&self, task: usize) -> Range<usize> {
-        let begin = task % self.n_ranges * self.range_items;
-        begin..(begin + self.range_items).min(self.n_items)
-    }
-
-    /// The result of each task, in order, on the threads of this pool or on this thread.
-    fn share_out<R: Send>(
-        &self,
-        work: impl Fn(Range<usize>, Range<usize>) -> Result<R> + Sync,
-    ) -> Vec<Result<R>> {
-        let tasks = 0..self.n_blocks * self.n_ranges;
-        let work = |task| work(self.users(task), self.items(task));
-        if rayon::current_thread_index().is_none() {
-            return tasks.map(work).collect();
-        }
-        tasks.into_par_iter().with_max_len(1).map(work).collect()
-    }
-}
-
-/// All results, or the error that comes first whatever the cut: of the lowest row and column.
-fn lowest_error<R>(results: Vec<Result<R>>) -> Result<Vec<R>> {
-    let place = |error: &Error| match *error {
-        Error::NonFinite { name: "items", row, column, .. } => (1, row, column),
-        Error::NonFinite { row, column, .. } => (2, row, column),
-        _ => (0, 0, 0),
-    };
-    let lowest =
-        results.iter().filter_map(|result| result.as_ref().err()).min_by_key(|error| place(error));
-    match lowest {
-        Some(error) => Err(error.clone()),
-        None => results.into_iter().collect(),
-    }
-}
-
-/// A checked problem and the instructions to work on it with.
-struct Walk<'a> {
-    level: Level,
-    scoring: &'a Scoring<'a>,
-    /// The greatest magnitude a score can have is this times that of the items, plus `highest_shift`.
-    highest_factor: f64,
-    highest_shift: f64,
-}
-
-impl<'a> Walk<'a> {
-    fn new(level: Level, scoring: &'a Scoring<'a>) -> Result<Self> {
-        scoring.check()?;
-        let users = magnitude("users", scoring.users, scoring.width, 0)?;
-        let finite = |value: f32| if value.is_finite() { f64::from(value.abs()) } else { 0.0 };
-        let bias =
-            scoring.bias.map_or(0.0, |bias| bias.iter().copied().map(finite).fold(0.0, f64::max));
-        let shift = scoring.window.map_or(0.0, |window| finite(window.shift));
-        let highest_factor = f64::from(users) * scoring.width as f64;
-        Ok(Self { level, scoring, highest_factor, highest_shift: bias + shift })
-    }
-
-    /// Users of a block at most, where each has a list of `n`.
-    fn block_users(&self, n: usize) -> usize {
-        let by_lists = LIST_BYTES / (8 * Best::<f32>::capacity(n));
-        let by_width = (BLOCK_USERS * 1024) / self.scoring.width;
-        (by_lists.min(by_width).clamp(USERS, BLOCK_USERS) / USERS) * USERS
-    }
-
-    fn user_rows(&self, users: Range<usize>) -> &'a [f32] {
-        &self.scoring.users[users.start * self.scoring.width..users.end * self.scoring.width]
-    }
-
-    /// Whether a sum of products could leave the range of float32 (half of it, for rounding).
-    fn may_overflow(&self, highest_item: f32) -> bool {
-        let highest = self.highest_factor * f64::from(highest_item) + self.highest_shift;
-        highest > f64::from(f32::MAX) / 2.0
-    }
-
-    /// Shows `consumer` the scores of `users` and `items`, item tiles in ascending order.
-    fn score<C: Consumer>(
-        &self,
-        users: Range<usize>,
-        items: Range<usize>,
-        stop: &Stop,
-        consumer: &mut C,
-    ) -> Result<()> {
-        let width = self.scoring.width;
-        let block = Users::new(self.user_rows(users.clone()), width);
-        let mut listed = Listed::new(self.scoring.window, users.clone(), &items);
-        let micro = self.level.items();
-        let step = tile_items(width, micro);
-        let (mut tile, mut strip) = (Tile::default(), vec![0.0; USERS * step]);
-        let mut refused: Option<Refused> = None;
-        for begin in items.clone().step_by(step) {
-            stop.check()?;
-            let range = begin..(begin + step).min(items.end);
-            let highest = tile.load(self.scoring.items, self.scoring.bias, width, range, micro)?;
-            let checked = self.may_overflow(highest);
-            let (block, tile, strip) = (&block, &tile, &mut strip[..USERS * tile.bias.len()]);
-            let (listed, consumer) = (&mut listed, &mut *consumer);
-            let found =
-                self.level.run(Pass { block, tile, width, strip, listed, checked, consumer });
-            refused = [refused, found].into_iter().flatten().min_by(Refused::place);
-        }
-        match refused {
-            None => Ok(()),
-            Some(Refused { row, item: column, score }) => {
-                let (row, value) = (users.start + row, score.into());
-                Err(Error::NonFinite { name: "scores", row, column, value })
-            }
-        }
-    }
-
-    /// The score of each row's target, as its tile will give it.
-    fn target_scores(&self, targets: &[u32], stop: &Stop) -> Result<Vec<f32>> {
-        let rows = self.scoring.users.chunks_exact(self.scoring.width).zip(targets).enumerate();
-        rows.map(|(row, (user, &item))| {
-            stop.check()?;
-            self.target_score(row, user, item)
-        })
-        .collect()
-    }
-
-    fn target_score(&self, row: usize, user: &[f32], item: u32) -> Result<f32> {
-        let Scoring { items, width, bias, window, .. } = *self.scoring;
-        let column = item as usize;
-        let vector = &items[column * width..][..width];
-        let bias = bias.map_or(0.0, |bias| bias[column]);
-        if bias == f32::NEG_INFINITY {
-            return Err(Error::MaskedTarget { row, item });
-        }
-        magnitude("items", vector, width, column)?;
-        let score = self.level.run(Pair { user, item: vector, bias });
-        let listed = window.filter(|window| window.row(row).contains(&item));
-        let moved = score + listed.map_or(0.0, |window| window.shift);
-        if !score.is_finite() || !is_allowed(moved) {
-            let value = if score.is_finite() { moved } else { score }.into();
-            return Err(Error::NonFinite { name: "scores", row, column, value });
-        }
-        if moved == f32::NEG_INFINITY {
-            return Err(Error::MaskedTarget { row, item });
-        }
-        Ok(moved)
-    }
-}
-
-/// What is done with scores: `scores` are those of items `first_item..` for row `row` of the block.
-trait Consumer {
-    fn see(&mut self, lanes: impl Lanes, row: usize, first_item: usize, scores: &[f32]);
 }
 
 struct Counting<'a> {
@@ -358,92 +171,11 @@ impl Consumer for Listing {
     }
 }
 
-/// A score that overflowed; `row` counts within the block.
-#[derive(Debug, Clone, Copy)]
-struct Refused {
-    row: usize,
-    item: usize,
-    score: f32,
-}
-
-impl Refused {
-    fn place(&self, other: &Self) -> Ordering {
-        (self.row, self.item).cmp(&(other.row, other.item))
-    }
-}
-
-/// A block of users against one tile; gives the first score that is refused, if `checked`.
-struct Pass<'a, C> {
-    block: &'a Users,
-    tile: &'a Tile,
-    width: usize,
-    strip: &'a mut [f32],
-    listed: &'a mut Listed,
-    checked: bool,
-    consumer: &'a mut C,
-}
-
-impl<C: Consumer> Task for Pass<'_, C> {
-    type Output = Option<Refused>;
-
-    #[inline(always)]
-    fn run<const ITEMS: usize, const FMA: bool>(self, lanes: impl Lanes) -> Option<Refused> {
-        let Self { block, tile, width, strip, listed, checked, consumer } = self;
-        let first_item = tile.items.start;
-        let mut refused = None;
-        for (panel, first_row) in block.panels(width).zip((0..).step_by(USERS)) {
-            product::<ITEMS, FMA>(panel, tile, width, strip);
-            let rows = first_row..block.len.min(first_row + USERS);
-            for (row, scores) in rows.zip(strip.chunks_exact_mut(tile.bias.len())) {
-                let scores = &mut scores[..tile.items.len()];
-                if checked {
-                    refused = refused.or_else(|| overflow(row, tile, scores));
-                }
-                listed.patch(row, first_item, scores);
-                if checked {
-                    refused = refused.or_else(|| infinite(row, first_item, scores));
-                }
-                consumer.see(lanes, row, first_item, scores);
-            }
-        }
-        refused
-    }
-}
-
-/// The first score that is not finite though its item is not masked.
-#[inline(never)]
-fn overflow(row: usize, tile: &Tile, scores: &[f32]) -> Option<Refused> {
-    let masked = |bias: f32| bias == f32::NEG_INFINITY;
-    let bad = scores.iter().zip(&tile.bias).position(|(s, &bias)| !s.is_finite() && !masked(bias));
-    bad.map(|column| Refused { row, item: tile.items.start + column, score: scores[column] })
-}
-
-/// The first score that is NaN or +inf.
-#[inline(never)]
-fn infinite(row: usize, first_item: usize, scores: &[f32]) -> Option<Refused> {
-    let bad = scores.iter().position(|&score| !is_allowed(score));
-    bad.map(|column| Refused { row, item: first_item + column, score: scores[column] })
-}
-
-/// One pair of a user and an item.
-struct Pair<'a> {
-    user: &'a [f32],
-    item: &'a [f32],
-    bias: f32,
-}
-
-impl Task for Pair<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn run<const ITEMS: usize, const FMA: bool>(self, _: impl Lanes) -> f32 {
-        pair_score::<FMA>(self.user, self.item, self.bias)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ranking::cuts::RANGE_ITEMS;
+    use crate::ranking::walk::Pair;
     use crate::ranking::{rank_counts, top_n};
 
     const MASK: f32 = f32::NEG_INFINITY;
@@ -544,19 +276,6 @@ mod tests {
                 assert_eq!(fused_rank_counts(&scoring, &targets, &Stop::new()), counts);
                 assert_eq!(fused_top_n(&scoring, 20, &Stop::new()), lists);
             });
-        }
-    }
-
-    #[test]
-    fn tasks_cover_every_pair_once() {
-        for (n_users, n_items, n_tasks) in
-            [(0, 5, 4), (1, 100_000, 8), (7, 3, 8), (5000, 40_000, 32)]
-        {
-            let cuts = Cuts::of(n_users, n_items, BLOCK_USERS, n_tasks);
-            let tasks = 0..cuts.n_blocks * cuts.n_ranges;
-            let pairs: usize =
-                tasks.map(|task| cuts.users(task).len() * cuts.items(task).len()).sum();
-            assert_eq!(pairs, n_users * n_items);
         }
     }
 

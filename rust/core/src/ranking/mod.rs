@@ -1,6 +1,6 @@
 //! Where a target ranks among all items, and which items rank first.
 //!
-//! From a score matrix: [`rank_counts`] and [`top_n`]. From user and item vectors, tile by tile and
+//! From a score matrix: [`rank_counts`] and [`top_n()`]. From user and item vectors, tile by tile and
 //! without the matrix: [`fused_rank_counts`] and [`fused_top_n`]. The rules are the same in all four:
 //!
 //! * a score of -inf masks the item: it is no candidate, is never listed, and as a target refused;
@@ -13,11 +13,13 @@
 
 mod best;
 mod counts;
+mod cuts;
 mod fused;
 mod panels;
 mod score;
 mod simd;
 mod top_n;
+mod walk;
 mod window;
 
 pub use counts::{Counts, rank_counts};

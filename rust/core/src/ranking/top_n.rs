@@ -1,7 +1,7 @@
 //! The best items of each row of a score matrix.
 
 use super::best::{Best, write_row};
-use super::counts::{check_scores, first_refused, is_allowed};
+use super::counts::{check_scores, first_refused};
 use super::score::{Score, Wide};
 use super::simd::{Lanes, Level, Task};
 use super::{BLOCK, check_n, filled};
@@ -70,8 +70,8 @@ fn see_row<S: Score>(
 ) -> Result<()> {
     for (block, first_item) in scores.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
         stop.check()?;
-        let wide = S::widen(block, &mut buffer[..block.len()]);
-        if !Level::best().run(See { first_item, scores: wide, best }) {
+        let wide = &mut buffer[..block.len()];
+        if !Level::best().run(See { first_item, scores: block, buffer: wide, best }) {
             return Err(first_refused(row, scores, buffer));
         }
     }
@@ -79,20 +79,23 @@ fn see_row<S: Score>(
 }
 
 /// Shows a block to the list; false if it holds NaN or +inf.
-struct See<'a, W: Wide> {
+struct See<'a, S: Score> {
     first_item: usize,
-    scores: &'a [W],
-    best: &'a mut Best<W>,
+    scores: &'a [S],
+    buffer: &'a mut [S::Wide],
+    best: &'a mut Best<S::Wide>,
 }
 
-impl<W: Wide> Task for See<'_, W> {
+impl<S: Score> Task for See<'_, S> {
     type Output = bool;
 
     #[inline(always)]
     fn run<const ITEMS: usize, const FMA: bool>(self, lanes: impl Lanes) -> bool {
-        let allowed = self.scores.iter().fold(true, |all, &score| all & is_allowed(score));
+        let scores = S::widen(self.scores, self.buffer);
+        let extremes = scores.iter().fold(Default::default(), |seen, score| score.remember(seen));
+        let allowed = !S::Wide::refused(extremes);
         if allowed {
-            self.best.see(lanes, self.first_item, self.scores);
+            self.best.see(lanes, self.first_item, scores);
         }
         allowed
     }

@@ -1,0 +1,99 @@
+//! How fused scoring is cut into tasks and shared out, and which error of several is told.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::simd::USERS;
+use crate::{Error, Result};
+
+/// Items of a range at least, where a block's items are shared out too.
+pub const RANGE_ITEMS: usize = 16_384;
+
+/// How the work is cut: blocks of users, each against ranges of items.
+#[derive(Debug, Clone, Copy)]
+pub struct Cuts {
+    n_users: usize,
+    n_items: usize,
+    block_users: usize,
+    range_items: usize,
+    n_blocks: usize,
+    /// Ranges of items a block is cut into; tasks go range by range, then block by block.
+    pub n_ranges: usize,
+}
+
+impl Cuts {
+    /// Enough tasks for the threads of this pool, of blocks as large as they may be.
+    pub fn new(n_users: usize, n_items: usize, most_users: usize) -> Self {
+        let in_pool = rayon::current_thread_index().is_some();
+        let n_tasks = if in_pool { 4 * rayon::current_num_threads() } else { 1 };
+        Self::of(n_users, n_items, most_users, n_tasks)
+    }
+
+    fn of(n_users: usize, n_items: usize, most_users: usize, n_tasks: usize) -> Self {
+        let n_blocks = n_users.div_ceil(most_users).max(1);
+        let n_ranges = n_tasks.div_ceil(n_blocks).clamp(1, (n_items / RANGE_ITEMS).max(1));
+        let n_blocks = n_blocks.max((n_tasks / n_ranges).min(n_users / (8 * USERS)));
+        let block_users = n_users.div_ceil(n_blocks).next_multiple_of(USERS).max(USERS);
+        let range_items = n_items.div_ceil(n_ranges).max(1);
+        let n_blocks = n_users.div_ceil(block_users);
+        let n_ranges = n_items.div_ceil(range_items).max(1);
+        Self { n_users, n_items, block_users, range_items, n_blocks, n_ranges }
+    }
+
+    pub fn users(&self, task: usize) -> Range<usize> {
+        let begin = task / self.n_ranges * self.block_users;
+        begin..(begin + self.block_users).min(self.n_users)
+    }
+
+    fn items(&self, task: usize) -> Range<usize> {
+        let begin = task % self.n_ranges * self.range_items;
+        begin..(begin + self.range_items).min(self.n_items)
+    }
+
+    /// The result of each task, in order, on the threads of this pool or on this thread.
+    pub fn share_out<R: Send>(
+        &self,
+        work: impl Fn(Range<usize>, Range<usize>) -> Result<R> + Sync,
+    ) -> Vec<Result<R>> {
+        let tasks = 0..self.n_blocks * self.n_ranges;
+        let work = |task| work(self.users(task), self.items(task));
+        if rayon::current_thread_index().is_none() {
+            return tasks.map(work).collect();
+        }
+        tasks.into_par_iter().with_max_len(1).map(work).collect()
+    }
+}
+
+/// All results, or the error that comes first whatever the cut: of the lowest row and column.
+pub fn lowest_error<R>(results: Vec<Result<R>>) -> Result<Vec<R>> {
+    let place = |error: &Error| match *error {
+        Error::NonFinite { name: "items", row, column, .. } => (1, row, column),
+        Error::NonFinite { row, column, .. } => (2, row, column),
+        _ => (0, 0, 0),
+    };
+    let lowest =
+        results.iter().filter_map(|result| result.as_ref().err()).min_by_key(|error| place(error));
+    match lowest {
+        Some(error) => Err(error.clone()),
+        None => results.into_iter().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_cover_every_pair_once() {
+        for (n_users, n_items, n_tasks) in
+            [(0, 5, 4), (1, 100_000, 8), (7, 3, 8), (5000, 40_000, 32)]
+        {
+            let cuts = Cuts::of(n_users, n_items, 768, n_tasks);
+            let tasks = 0..cuts.n_blocks * cuts.n_ranges;
+            let pairs: usize =
+                tasks.map(|task| cuts.users(task).len() * cuts.items(task).len()).sum();
+            assert_eq!(pairs, n_users * n_items);
+        }
+    }
+}
