@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use dllm2rec_core::Stop;
 use dllm2rec_core::teacher::{
     self, DistanceRules, Failure, ItemRules, Limits, Meaning, OnDuplicate, Table, TextError,
 };
-use numpy::{Element, IntoPyArray, PyArray2, PyArrayMethods};
+use numpy::{Element, IntoPyArray, PyArray1, PyArray2, PyArrayMethods, dtype};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PySlice};
 
 use crate::errors::{InputError, python_error};
 use crate::run::run_with;
@@ -41,9 +42,7 @@ fn parse_items<'py>(
     };
     let limits = Limits { expected_rows, skip_rows, strict, ..Limits::default() };
     let rules = ItemRules { n_items, min_columns, id_base, on_duplicate, limits };
-    let parse = |stop: &_| teacher::parse_items(&path, &rules, stop);
-    let table = run_with(py, teacher::effort(&path), parse, |failure| raised(py, &path, failure))?;
-    array(py, table)
+    parsed(py, &path, &rules.limits, |room, stop| teacher::parse_items(&path, &rules, room, stop))
 }
 
 /// Reads lists of distances; see the stub.
@@ -64,18 +63,42 @@ fn parse_distances<'py>(
     };
     let limits = Limits { expected_rows, strict, ..Limits::default() };
     let rules = DistanceRules { expected_columns, meaning, limits };
-    let parse = |stop: &_| teacher::parse_distances(&path, &rules, stop);
-    let table = run_with(py, teacher::effort(&path), parse, |failure| raised(py, &path, failure))?;
-    array(py, table)
+    let parse = |room: &mut _, stop: &_| teacher::parse_distances(&path, &rules, room, stop);
+    parsed(py, &path, &rules.limits, parse)
 }
 
 fn choice(name: &str, got: &str, expected: &str) -> PyErr {
     PyValueError::new_err(format!("{name} = {got:?}, expected {expected}"))
 }
 
-fn array<T: Element>(py: Python<'_>, table: Table<T>) -> PyResult<Parsed<'_, T>> {
-    let values = table.values.into_pyarray(py).reshape([table.rows, table.columns])?;
+/// Parses into memory of `NumPy`, which asks for huge pages: touching it first is then cheap.
+fn parsed<'py, T: Element + Copy + Send>(
+    py: Python<'py>,
+    path: &Path,
+    limits: &Limits,
+    parse: impl FnOnce(&mut [T], &Stop) -> Result<Table<T>, Failure> + Send,
+) -> PyResult<Parsed<'py, T>> {
+    let array = room::<T>(py, teacher::likely_values(path, limits))?;
+    let mut access = array.readwrite();
+    let room = access.as_slice_mut()?;
+    let kernel = |stop: &Stop| parse(room, stop);
+    let table = run_with(py, teacher::effort(path), kernel, |failure| raised(py, path, failure))?;
+    drop(access);
+    let shape = [table.rows, table.columns];
+    let values = if table.values.is_empty() {
+        let used = PySlice::new(py, 0, (table.rows * table.columns).cast_signed(), 1);
+        array.get_item(used)?.cast_into::<PyArray1<T>>()?.reshape(shape)?
+    } else {
+        table.values.into_pyarray(py).reshape(shape)?
+    };
     Ok((values, table.warnings))
+}
+
+/// Zeros, or an empty array where there is no memory for so many: then the kernel must see to it.
+fn room<T: Element>(py: Python<'_>, n_values: usize) -> PyResult<Bound<'_, PyArray1<T>>> {
+    let zeros = |n: usize| py.import("numpy")?.call_method1("zeros", (n, dtype::<T>(py)));
+    let array = zeros(n_values).or_else(|_| zeros(0))?;
+    Ok(array.cast_into::<PyArray1<T>>()?)
 }
 
 fn raised(py: Python<'_>, path: &Path, failure: Failure) -> PyErr {

@@ -23,39 +23,37 @@ pub(super) enum NotWhole {
 #[inline]
 pub(super) fn fast(text: &[u8]) -> Option<(u64, usize)> {
     let word = swar::word(text)?;
-    let n_digits = swar::leading_digits(word);
-    match n_digits {
-        1 if (word >> 8) & 0xff == u64::from(b'.') => scientific(text, word),
-        1..=7 => {
-            let shift = 64_u32.wrapping_sub(n_digits << 3);
-            Some((swar::number(swar::values(word) << shift), n_digits as usize))
-        }
-        _ => None,
+    if (word >> 8) & 0xff == u64::from(b'.') {
+        return scientific(text);
     }
+    let n_digits = swar::leading_digits(word);
+    if n_digits == 0 || n_digits == 8 {
+        return None;
+    }
+    let shift = 64_u32.wrapping_sub(n_digits << 3);
+    Some((swar::number(swar::values(word) << shift), n_digits as usize))
 }
 
-/// `d.dddddddddddddddddde+0x`, the form of `%.18e`, if it is a whole number below 10^8.
+/// `d.dddddddddddddddddde+0x`, the form of `%.18e`, if it is a whole number below 10^7.
 #[inline]
-fn scientific(text: &[u8], word: u64) -> Option<(u64, usize)> {
+fn scientific(text: &[u8]) -> Option<(u64, usize)> {
     let token = text.first_chunk::<24>()?;
-    let [_, _, fraction @ .., e, sign, tens, ones] = token;
-    let exponent = ones.wrapping_sub(b'0');
-    if (*e, *sign, *tens) != (b'e', b'+', b'0') || exponent > 7 {
+    let (head, rest) = token.split_first_chunk::<8>()?;
+    let (middle, tail) = rest.split_first_chunk::<8>()?;
+    let [zeros @ .., last] = tail.first_chunk::<8>()?;
+    let exponent = u32::from(last.wrapping_sub(b'0'));
+    if middle != b"00000000" || zeros != b"0000e+0" || exponent > 6 {
         return None;
     }
-    let head = swar::word(fraction)?;
-    let (_, tail) = fraction.split_first_chunk::<8>()?;
-    if !swar::all_digits(head) || tail != b"0000000000" {
-        return None;
-    }
-    let digits = swar::values(head);
+    // The seven digits around the point, then a zero byte.
+    let word = u64::from_le_bytes(*head);
+    let digits = swar::values((word >> 8 & !0xff) | (word & 0xff)) & 0x00ff_ffff_ffff_ffff;
+    let kept = exponent << 3;
     // Digits behind the decimal point, once it has moved, must be zeros.
-    let kept = u32::from(exponent) << 3;
-    if digits >> kept != 0 {
+    if !swar::are_digits(digits) || digits >> 8 >> kept != 0 {
         return None;
     }
-    let leading = (digits << 8) | (word & 0xf);
-    Some((swar::number(leading << 56_u32.wrapping_sub(kept)), 24))
+    Some((swar::number(digits << 56_u32.wrapping_sub(kept)), 24))
 }
 
 /// The value of any decimal number, exactly.

@@ -6,8 +6,8 @@ use super::fault::{Fault, TextError};
 use super::integer::{self, NotWhole};
 use super::{Kind, OnDuplicate, diagnose};
 
-/// Bits of the table by which repeated items of a row are suspected.
-const MARKS: usize = 1 << 16;
+/// Entries of the table by which repeated items of a row are suspected.
+const STAMPS: usize = 1 << 16;
 
 /// What the values of an item file must be.
 #[derive(Debug)]
@@ -21,7 +21,10 @@ pub(super) struct ItemList {
 /// What is known of the rows seen so far, and scratch space.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    marks: Vec<u64>,
+    /// For each item modulo the table's size: the last row that listed it.
+    stamps: Vec<u8>,
+    /// The stamp of the row at hand, from 1.
+    stamp: u8,
     sorted: Vec<u32>,
     has_zero: bool,
     rows_with_duplicates: u64,
@@ -150,23 +153,25 @@ fn not_whole(why: NotWhole) -> Fault {
 }
 
 impl Tally {
-    /// Whether two items of the row share a mark: always if one is there twice.
+    /// Whether two items of the row share a stamp: always if one is there twice.
     fn suspects(&mut self, row: &[u32]) -> bool {
-        self.marks.resize(MARKS >> 6, 0);
-        let mut shared = 0;
+        self.stamp = self.stamp.wrapping_add(1);
+        if self.stamp <= 1 {
+            self.stamps.clear();
+            self.stamps.resize(STAMPS, 0);
+            self.stamp = 1;
+        }
+        let Some(stamps) = self.stamps.first_chunk_mut::<STAMPS>() else {
+            return true;
+        };
+        let mut is_shared = false;
         for &item in row {
-            let bit = 1_u64 << (item & 63);
-            if let Some(word) = self.marks.get_mut((item as usize % MARKS) >> 6) {
-                shared |= *word & bit;
-                *word |= bit;
+            if let Some(stamp) = stamps.get_mut(usize::from(item as u16)) {
+                is_shared |= *stamp == self.stamp;
+                *stamp = self.stamp;
             }
         }
-        for &item in row {
-            if let Some(word) = self.marks.get_mut((item as usize % MARKS) >> 6) {
-                *word = 0;
-            }
-        }
-        shared != 0
+        is_shared
     }
 
     fn repeats(&mut self, row: &[u32]) -> bool {

@@ -53,6 +53,7 @@ mod pipe;
 mod row;
 mod segment;
 mod source;
+mod store;
 mod swar;
 mod table;
 
@@ -63,6 +64,7 @@ use crate::Stop;
 
 pub use fault::{Failure, TextError};
 pub use source::effort;
+pub use store::likely_values;
 
 use distances::Distances;
 use fault::Fault;
@@ -72,7 +74,7 @@ use source::Source;
 /// A table of numbers, row-major.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table<T> {
-    /// The numbers, `(rows, columns)`.
+    /// The numbers, `(rows, columns)`; none of them if all are in the caller's room.
     pub values: Vec<T>,
     /// How many rows.
     pub rows: usize,
@@ -160,12 +162,20 @@ pub struct DistanceRules {
 
 /// Reads a file of items; they count from 0 in the table whatever the file does.
 ///
+/// The table is written to the start of `room` if it fits (see [`likely_values`]), else to a vector
+/// of its own; the memory allocator of the caller may be the faster one.
+///
 /// # Errors
 ///
 /// The first rule that the text breaks, in file order; [`crate::Error::Interrupted`];
 /// [`crate::Error::Memory`].
-pub fn parse_items(path: &Path, rules: &ItemRules, stop: &Stop) -> Result<Table<u32>, Failure> {
-    parse_file(path, &rules.kind(), &rules.limits, stop)
+pub fn parse_items(
+    path: &Path,
+    rules: &ItemRules,
+    room: &mut [u32],
+    stop: &Stop,
+) -> Result<Table<u32>, Failure> {
+    parse_file(path, &rules.kind(), &rules.limits, room, stop)
 }
 
 /// Reads a file of distances, rounded to `f64` and then to `f32`.
@@ -176,9 +186,10 @@ pub fn parse_items(path: &Path, rules: &ItemRules, stop: &Stop) -> Result<Table<
 pub fn parse_distances(
     path: &Path,
     rules: &DistanceRules,
+    room: &mut [f32],
     stop: &Stop,
 ) -> Result<Table<f32>, Failure> {
-    parse_file(path, &rules.kind(), &rules.limits, stop)
+    parse_file(path, &rules.kind(), &rules.limits, room, stop)
 }
 
 /// [`parse_items`] of a text that is no file and not compressed.
@@ -191,7 +202,7 @@ pub fn read_items(
     rules: &ItemRules,
     stop: &Stop,
 ) -> Result<Table<u32>, Failure> {
-    table::read(&rules.kind(), &rules.limits, text, None, stop)
+    table::read(&rules.kind(), &rules.limits, text, &mut [], stop)
 }
 
 /// [`parse_distances`] of a text that is no file and not compressed.
@@ -204,20 +215,20 @@ pub fn read_distances(
     rules: &DistanceRules,
     stop: &Stop,
 ) -> Result<Table<f32>, Failure> {
-    table::read(&rules.kind(), &rules.limits, text, None, stop)
+    table::read(&rules.kind(), &rules.limits, text, &mut [], stop)
 }
 
 fn parse_file<K: Kind>(
     path: &Path,
     kind: &K,
     limits: &Limits,
+    room: &mut [K::Value],
     stop: &Stop,
 ) -> Result<Table<K::Value>, Failure> {
     let source = Source::open(path, stop);
     stop.check()?; // an interrupted wait for a pipe is no fault of the pipe
     let mut source = source?;
-    let size = source.size;
-    let table = table::read(kind, limits, &mut source.reader, size, stop);
+    let table = table::read(kind, limits, &mut source.reader, room, stop);
     stop.check()?;
     source.check_unchanged()?; // what a changing file made wrong is no fault of its text
     table

@@ -20,7 +20,13 @@ pub(super) fn leading_digits(word: u64) -> u32 {
 /// Whether all eight bytes are digits.
 #[inline]
 pub(super) fn all_digits(word: u64) -> bool {
-    leading_digits(word) == 8
+    are_digits(values(word))
+}
+
+/// Whether all eight values (see [`values`]) are those of digits, 0..=9.
+#[inline]
+pub(super) fn are_digits(values: u64) -> bool {
+    (values.wrapping_add(0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080 == 0
 }
 
 /// The digits of a word that holds eight of them, each as 0..=9.

@@ -11,22 +11,23 @@ use super::block::{Block, Then};
 use super::fault::{Failure, Fault, TextError};
 use super::layout::{self, Layout};
 use super::segment::Segment;
+use super::store::Store;
 use super::{Kind, Limits, Table};
 
 /// A text may end with this many bytes of blank lines.
 const LONGEST_BLANK_END: u64 = 1 << 16;
 
-/// Reads a whole text; `size` is its length where that is known.
+/// Reads a whole text, into `room` if all its values fit there.
 pub(super) fn read<K: Kind>(
     kind: &K,
     limits: &Limits,
     reader: &mut (impl Read + Send),
-    size: Option<u64>,
+    room: &mut [K::Value],
     stop: &Stop,
 ) -> Result<Table<K::Value>, Failure> {
     let (mut block, mut next) = first_block(limits, reader)?;
     let layout = layout::of_text(&block, limits.skip_rows)?;
-    let mut state = State::new(kind, limits, layout, size);
+    let mut state = State::new(kind, limits, layout, room);
     let mut skipped = layout.skipped;
     loop {
         stop.check()?; // a block takes some milliseconds
@@ -83,10 +84,9 @@ struct State<'a, K: Kind> {
     kind: &'a K,
     limits: &'a Limits,
     layout: Layout,
-    size: Option<u64>,
+    store: Store<'a, K::Value>,
     segments: Vec<Segment<K>>,
     n_pieces: usize,
-    values: Vec<K::Value>,
     filled: usize,
     rows: usize,
     /// A blank line: a fault unless nothing follows. And where it is.
@@ -94,15 +94,14 @@ struct State<'a, K: Kind> {
 }
 
 impl<'a, K: Kind> State<'a, K> {
-    fn new(kind: &'a K, limits: &'a Limits, layout: Layout, size: Option<u64>) -> Self {
+    fn new(kind: &'a K, limits: &'a Limits, layout: Layout, room: &'a mut [K::Value]) -> Self {
         Self {
             kind,
             limits,
             layout,
-            size,
+            store: Store::new(room),
             segments: Vec::new(),
             n_pieces: 0,
-            values: Vec::new(),
             filled: 0,
             rows: 0,
             blank: None,
@@ -148,8 +147,7 @@ impl<'a, K: Kind> State<'a, K> {
             let is_blank_end = end.saturating_sub(start) <= LONGEST_BLANK_END && is_blank(text);
             return if is_blank_end { Ok(()) } else { Err(blank.clone().into()) };
         }
-        let is_start = self.rows == 0;
-        if is_start && self.segments.first().is_some_and(|segment| segment.rows > 0) {
+        if self.rows == 0 && self.segments.first().is_some_and(|segment| segment.rows > 0) {
             let wrong = |fault: Fault| fault.placed(self.layout.first_line, offset);
             self.kind.check_columns(self.layout.columns).map_err(wrong)?;
         }
@@ -168,10 +166,7 @@ impl<'a, K: Kind> State<'a, K> {
             }
             place = place.saturating_add(piece.len());
         }
-        if is_start && self.rows > 0 {
-            self.provide(text.len());
-        }
-        self.copy()
+        Ok(self.copy()?)
     }
 
     /// Counts the rows of one segment; fails with its fault, or where there is one row too many.
@@ -235,37 +230,16 @@ impl<'a, K: Kind> State<'a, K> {
         Fault::new("E-ROWS", 0, message).hint(ROWS_HINT)
     }
 
-    /// Provides room for all rows that the first block lets expect: zeroed pages cost nothing
-    /// until they are written. More or fewer rows are fine.
-    fn provide(&mut self, n_bytes: usize) {
-        let columns = self.layout.columns;
-        let size = self.size.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
-        // Each value takes at least two bytes of text.
-        let most = size.map_or(usize::MAX, |size| size >> 1).saturating_add(columns);
-        let by_size = size.map(|size| {
-            let share = size as f64 / n_bytes.max(1) as f64;
-            (self.rows as f64 * share * 1.02) as usize
-        });
-        let rows = self.limits.expected_rows.or(by_size).unwrap_or(self.rows);
-        let n_values = rows.saturating_mul(columns).min(most);
-        // `vec!` aborts where there is no memory, so ask first.
-        if Vec::<K::Value>::new().try_reserve_exact(n_values).is_ok() {
-            self.values = vec![K::Value::default(); n_values];
-        }
-    }
-
     /// Copies the values of the segments behind those of the blocks before.
-    fn copy(&mut self) -> Result<(), Failure> {
+    fn copy(&mut self) -> Result<(), Error> {
         let end = self.rows.saturating_mul(self.layout.columns);
-        let more = end.saturating_sub(self.values.len());
-        let bytes = end.saturating_mul(size_of::<K::Value>());
-        self.values.try_reserve(more).map_err(|_| Error::Memory { bytes })?;
-        self.values.resize(end.max(self.values.len()), K::Value::default());
-        let mut free = self.values.get_mut(self.filled..end).unwrap_or_default();
+        let values = self.store.provide(self.filled, end)?;
+        let mut free = values.get_mut(self.filled..).unwrap_or_default();
         let mut copies = Vec::new();
         for segment in self.segments.iter().take(self.n_pieces) {
+            let n_values = segment.values.len();
             let (slots, rest) =
-                mem::take(&mut free).split_at_mut_checked(segment.values.len()).unwrap_or_default();
+                mem::take(&mut free).split_at_mut_checked(n_values).unwrap_or_default();
             copies.push((slots, segment.values.as_slice()));
             free = rest;
         }
@@ -280,7 +254,7 @@ impl<'a, K: Kind> State<'a, K> {
     }
 
     /// Checks what only the whole text can show.
-    fn finish(mut self, has_no_end: bool) -> Result<Table<K::Value>, Failure> {
+    fn finish(self, has_no_end: bool) -> Result<Table<K::Value>, Failure> {
         if let Some(expected) = self.limits.expected_rows
             && self.rows != expected
         {
@@ -291,9 +265,8 @@ impl<'a, K: Kind> State<'a, K> {
         if has_no_end && self.blank.is_none() {
             warnings.push(self.no_end()?);
         }
-        self.values.truncate(self.filled);
-        self.values.shrink_to_fit();
-        Ok(Table { values: self.values, rows: self.rows, columns: self.layout.columns, warnings })
+        let values = self.store.finish(self.filled);
+        Ok(Table { values, rows: self.rows, columns: self.layout.columns, warnings })
     }
 
     fn no_end(&self) -> Result<String, TextError> {

@@ -110,6 +110,40 @@ fn blank_lines_may_only_end_a_text() {
 }
 
 #[test]
+fn room_is_used_if_all_values_fit_and_only_then() {
+    let text: Vec<u8> = (1..400).flat_map(|i| format!("{i} {}\n", i + 1).into_bytes()).collect();
+    let file = Scratch::new("room", &text);
+    let whole = items(&text, Limits::default()).unwrap();
+    let rules = item_rules(limits(64, 16));
+    for n_values in [0, 1, 2, 100, 797, 798, 799, 1000] {
+        let mut room = vec![9; n_values];
+        let table = parse_items(&file.0, &rules, &mut room, &Stop::new()).unwrap();
+        assert_eq!((table.rows, table.columns), (whole.rows, whole.columns));
+        if n_values < whole.values.len() {
+            assert_eq!(table.values, whole.values);
+        } else {
+            assert!(table.values.is_empty());
+            assert_eq!(room[..798], whole.values);
+            assert!(room[798..].iter().all(|&value| value == 9));
+        }
+    }
+}
+
+#[test]
+fn likely_values_are_at_least_those_of_an_even_file() {
+    let text = b"1 2 3\n".repeat(50_000);
+    let file = Scratch::new("likely", &text);
+    let likely = likely_values(&file.0, &Limits::default());
+    assert!((150_000..160_000).contains(&likely), "{likely}");
+    let told = Limits { expected_rows: Some(7), ..Limits::default() };
+    assert_eq!(likely_values(&file.0, &told), 21);
+    let absurd = Limits { expected_rows: Some(usize::MAX), ..Limits::default() };
+    assert!(likely_values(&file.0, &absurd) <= text.len());
+    assert_eq!(likely_values(Path::new("/dev/zero"), &told), 0);
+    assert_eq!(likely_values(Path::new("/none"), &told), 0);
+}
+
+#[test]
 fn a_text_has_a_longest_length() {
     let limits = Limits { max_bytes: 100, ..limits(16, 16) };
     let error = refusal(read_items(
