@@ -89,7 +89,8 @@ def train(
     inputs = [path for path in (dataset, teacher, config) if path is not None]
     check_output(folder, overwrite=overwrite, inputs=inputs)
     check_device(settings.train.device)
-    use_threads(threads)
+    # The embedded world is so small that a second thread would mostly wait for the first.
+    use_threads(1 if dataset is None and threads is None else threads)
 
     from dllm2rec.sources import Source
     from dllm2rec.train.run import test_table, train_run
