@@ -312,7 +312,7 @@ def test_bomb_is_refused_as_soon_as_one_row_too_many_starts(tmp_path: Path) -> N
 def test_file_that_needs_more_memory_than_there_is_says_so(tmp_path: Path) -> None:
     path = written(tmp_path / "t.gz", b"1 2 3 4 5 6 7 8\n" * 4_000_000, compress=True)
     program = (
-        "import resource, sys; from dllm2rec import _core, errors\n"
+        "import resource, sys, numpy; from dllm2rec import _core, errors\n"
         "limit = int(open('/proc/self/statm').read().split()[0]) * 4096 + 90 * 2**20\n"
         "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
         "try: _core.parse_items(sys.argv[1], n_items=100)\n"
