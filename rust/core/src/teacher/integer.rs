@@ -145,6 +145,27 @@ mod tests {
         assert_eq!(fast(b"1.740700000000000001e+04 "), None);
     }
 
+    #[test]
+    fn no_other_byte_passes_in_any_place_of_a_token() {
+        for token in [*b"1.740700000000000000e+04", *b"1.000000000000000000e+00"] {
+            for (place, byte) in
+                (0..24).flat_map(|place| (0..=u8::MAX).map(move |byte| (place, byte)))
+            {
+                let mut text = [b' '; 32];
+                text[..24].copy_from_slice(&token);
+                text[place] = byte;
+                if let Some((value, length)) = fast(&text) {
+                    assert_eq!(
+                        exact(&text[..length]),
+                        Ok(value as i64),
+                        "{:?}",
+                        text.escape_ascii()
+                    );
+                }
+            }
+        }
+    }
+
     /// As `%.18e` prints it.
     fn savetxt(number: u64) -> String {
         let digits = number.to_string();

@@ -10,7 +10,9 @@ use super::row;
 /// The rows of one piece, up to its end or its first fault; reused from block to block.
 #[derive(Debug)]
 pub(super) struct Segment<K: Kind> {
-    pub values: Vec<K::Value>,
+    /// Numbers of the rows, and behind them what an earlier block left.
+    values: Vec<K::Value>,
+    n_values: usize,
     pub rows: usize,
     pub tally: K::Tally,
     /// The first fault and where its line starts in the piece.
@@ -19,11 +21,17 @@ pub(super) struct Segment<K: Kind> {
 
 impl<K: Kind> Default for Segment<K> {
     fn default() -> Self {
-        Self { values: Vec::new(), rows: 0, tally: K::Tally::default(), fault: None }
+        let tally = K::Tally::default();
+        Self { values: Vec::new(), n_values: 0, rows: 0, tally, fault: None }
     }
 }
 
 impl<K: Kind> Segment<K> {
+    /// The numbers of the rows.
+    pub(super) fn values(&self) -> &[K::Value] {
+        self.values.get(..self.n_values).unwrap_or_default()
+    }
+
     /// Parses a piece of whole lines.
     pub(super) fn parse(
         &mut self,
@@ -32,26 +40,31 @@ impl<K: Kind> Segment<K> {
         piece: &[u8],
         has_first_row: bool,
     ) -> Result<(), Error> {
-        (self.rows, self.fault) = (0, None);
-        self.values.clear();
+        (self.n_values, self.rows, self.fault) = (0, 0, None);
         let mut rest = piece;
         while !rest.is_empty() {
-            let begin = self.values.len();
-            let end = begin.saturating_add(layout.columns);
-            let bytes = layout.columns.saturating_mul(size_of::<K::Value>());
-            self.values.try_reserve(layout.columns).map_err(|_| Error::Memory { bytes })?;
-            self.values.resize(end, K::Value::default());
-            let slots = self.values.get_mut(begin..).unwrap_or_default();
+            let end = self.n_values.saturating_add(layout.columns);
+            self.provide(end)?;
+            let slots = self.values.get_mut(self.n_values..end).unwrap_or_default();
             let is_first = has_first_row && self.rows == 0;
             match one_row(kind, layout, rest, is_first, slots, &mut self.tally) {
                 Ok(after) => rest = after,
                 Err(fault) => {
-                    self.values.truncate(begin);
                     self.fault = Some((piece.len().saturating_sub(rest.len()), fault));
                     return Ok(());
                 }
             }
-            self.rows = self.rows.saturating_add(1);
+            (self.n_values, self.rows) = (end, self.rows.saturating_add(1));
+        }
+        Ok(())
+    }
+
+    /// Makes sure that there are `end` slots.
+    fn provide(&mut self, end: usize) -> Result<(), Error> {
+        if let Some(more) = end.checked_sub(self.values.len()) {
+            let bytes = end.saturating_mul(size_of::<K::Value>());
+            self.values.try_reserve(more).map_err(|_| Error::Memory { bytes })?;
+            self.values.resize(end, K::Value::default());
         }
         Ok(())
     }

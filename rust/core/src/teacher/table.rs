@@ -237,10 +237,10 @@ impl<'a, K: Kind> State<'a, K> {
         let mut free = values.get_mut(self.filled..).unwrap_or_default();
         let mut copies = Vec::new();
         for segment in self.segments.iter().take(self.n_pieces) {
-            let n_values = segment.values.len();
+            let n_values = segment.values().len();
             let (slots, rest) =
                 mem::take(&mut free).split_at_mut_checked(n_values).unwrap_or_default();
-            copies.push((slots, segment.values.as_slice()));
+            copies.push((slots, segment.values()));
             free = rest;
         }
         let copy = |(slots, values): (&mut [K::Value], &[K::Value])| slots.copy_from_slice(values);
