@@ -101,3 +101,12 @@ def test_a_place_without_an_item_weighs_nothing() -> None:
     assert lists is not None
     assert lists.items[0].tolist() == [*ranking[0, [0, 1, 3, 4, 5]].tolist()]
     assert lists.kept[0].tolist() == [1.0] * 5
+
+
+def test_the_authors_variant_refuses_a_list_with_an_empty_place() -> None:
+    dataset = cycle_dataset()
+    teacher = oracle_teacher(dataset)
+    ranking = teacher.ranking.copy()
+    ranking[3, 4:] = dataset.n_items
+    with pytest.raises(InputError, match="train row 3"):
+        teacher_lists(dataset, replace(teacher, ranking=ranking), IMPORTANCE, "authors")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dllm2rec.config import Config
 from dllm2rec.distill.losses import dros_propensity
+from dllm2rec.errors import ConfigError
 from dllm2rec.settings import changed, load_config
 from dllm2rec.students import Student
 from dllm2rec.train.arm import make_student, make_task
@@ -188,3 +189,30 @@ def test_the_authors_variant_trains_on_their_own_objective() -> None:
     assert student.output is not None
     torch.stack(tuple(terms.values())).sum(0).mean().backward()
     assert all(torch.isfinite(p.grad).all() for p in student.parameters() if p.grad is not None)
+
+
+def test_the_authors_variant_without_dros_is_their_objective_at_alpha_zero() -> None:
+    config = changed(
+        load_config(recipe="authors"),
+        student={"hidden_size": 8},
+        loss={"dro_weight": 0.0},
+        distillation={"top_k": 6},
+    )
+    _, _, terms, _ = prepared(config)
+    assert set(terms) == {"base", "ranking"}
+    assert all(torch.isfinite(term).all() for term in terms.values())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": {"base": "softmax"}},
+        {"loss": {"n_negatives": 2}},
+        {"distillation": {"drop_window_items": True}},
+    ],
+)
+def test_settings_that_the_authors_objective_would_not_read_are_refused(
+    change: dict[str, dict[str, object]],
+) -> None:
+    with pytest.raises(ConfigError, match='variant = "authors", expected'):
+        changed(load_config(recipe="authors"), **change)

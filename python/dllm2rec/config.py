@@ -158,4 +158,19 @@ class Config(Section):
                 f'= "{sides}", expected student.tied = false and embedding_sides = "input": the '
                 "authors' output layer has weights of its own and sees no teacher"
             )
+        if self.variant == "authors":
+            self._refuse_what_the_authors_objective_lacks()
         return self
+
+    def _refuse_what_the_authors_objective_lacks(self) -> None:
+        """One negative a row, whole lists as weighted positives: nothing else would be read."""
+        needed: dict[str, tuple[object, object]] = {
+            "loss.base": (self.loss.base, "bce"),
+            "loss.n_negatives": (self.loss.n_negatives, 1),
+        }
+        if any(self.distillation.ranking_weights):
+            needed["distillation.ranking_form"] = (self.distillation.ranking_form, "importance")
+            needed["distillation.drop_window_items"] = (self.distillation.drop_window_items, False)
+        for field, (value, only) in needed.items():
+            if value != only:
+                raise ValueError(f'{field} = {value} with variant = "authors", expected {only}')

@@ -82,6 +82,13 @@ def teacher_lists(
     items = np.take_along_axis(teacher.ranking, columns, axis=1)
     kept = np.take_along_axis(kept, columns, axis=1)
     if variant == "authors":
+        if not kept.all():
+            row = int(np.argmin(kept.all(axis=1)))
+            raise InputError(
+                f"the teacher's list of train row {row} has places without an item, expected "
+                f'{config.top_k} items a row with variant = "authors"',
+                hint="export longer lists, or lower distillation.top_k",
+            )
         weight = torch.from_numpy(np.take_along_axis(_distance(teacher), columns, axis=1))
     elif config.ranking_form == "soft_targets":
         weight = _probabilities(teacher, columns, kept, config.confidence_temperature)

@@ -79,7 +79,7 @@ def selection_ks(config: Config) -> tuple[int, ...]:
 
 
 def _stepper(student: Student, task: Task, config: Config) -> Stepper:
-    propensity = dros_propensity(task.target_counts) if config.loss.dro_weight > 0 else None
+    propensity = dros_propensity(task.target_counts)
     device = task.target_counts.device
     negatives = None
     if task.sampler is not None:

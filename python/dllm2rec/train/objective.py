@@ -62,7 +62,7 @@ def scorer(student: Student, sequences: Tensor, lengths: Tensor) -> Scorer:
 
 
 def batch_terms(
-    student: Student, batch: Batch, config: Config, propensity: Tensor | None
+    student: Student, batch: Batch, config: Config, propensity: Tensor
 ) -> dict[str, Tensor]:
     """Return the terms of the loss, already weighted, each (B,); their sum's mean is the loss.
 
@@ -70,7 +70,7 @@ def batch_terms(
         student: in train mode.
         batch: B rows.
         config: which terms there are, and their weights.
-        propensity: the item weights of DROS, (N,), or None where `dro_weight` is zero.
+        propensity: the item weights of DROS, (N,).
     """
     scored = scorer(student, batch.sequences, batch.lengths)
     if config.variant == "authors":
@@ -85,7 +85,7 @@ def batch_terms(
     )
     terms = {"base": _base(config, batch, all_scores, target, negative, candidate)}
     if config.loss.dro_weight > 0:
-        assert all_scores is not None and propensity is not None  # noqa: S101, PT018 - for mypy
+        assert all_scores is not None  # noqa: S101 - for mypy
         terms["dro"] = config.loss.dro_weight * dros(
             all_scores, batch.targets, propensity, config.loss.dro_temperature
         )
@@ -158,10 +158,10 @@ def _importance(config: Config, batch: Batch, scored: Scorer, all_scores: Tensor
 
 
 def _authors_terms(
-    scores: Tensor, batch: Batch, config: Config, propensity: Tensor | None
+    scores: Tensor, batch: Batch, config: Config, propensity: Tensor
 ) -> dict[str, Tensor]:
     """The terms of the authors' code; a row's distillation depends on the rest of the batch."""
-    assert batch.negatives is not None and propensity is not None  # noqa: S101, PT018 - for mypy
+    assert batch.negatives is not None  # noqa: S101 - for mypy
     distillation = config.distillation
     if batch.lists is None:
         ranking = batch.targets.new_zeros(len(batch.targets), 0)

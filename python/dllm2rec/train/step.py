@@ -66,7 +66,7 @@ class Stepper:
         rows: TrainingRows,
         config: Config,
         *,
-        propensity: Tensor | None,
+        propensity: Tensor,
         negatives: Tensor | None,
     ) -> None:
         self.student = student
