@@ -79,7 +79,7 @@ class Interactions:
                     f"{name}: {values.dtype} {values.shape}, "
                     f"expected {np.dtype(dtype)} ({len(self.users)},)"
                 )
-        limits = [
+        limits: list[tuple[str, npt.NDArray[np.unsignedinteger], int]] = [
             ("users", self.users, len(self.user_ids)),
             ("items", self.items, len(self.item_ids)),
         ]
