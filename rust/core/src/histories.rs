@@ -19,6 +19,9 @@ const BLOCK: usize = 1 << 18;
 /// Rows of windows between two looks at the stop flag.
 const ROWS: usize = 1 << 12;
 
+/// Rows whose events are fetched together.
+const NEAR: usize = 64;
+
 /// Numbers the events of a log in the order of their users, each user's by time; what happened at
 /// the same time stays in the order of the log.
 ///
@@ -194,29 +197,31 @@ pub fn gather_windows(
             return Err(Error::Shape { name, got, expected });
         }
     }
-    parallel::try_for_each_chunk(targets, ROWS, stop, |index, targets| {
-        for (row, target) in (index * ROWS..).zip(targets) {
-            *target = *rows.events.get(checked(rows, row)?.1).ok_or_else(|| outside(rows, row))?;
-        }
-        Ok(())
-    })?;
-    parallel::try_for_each_chunk(lengths, ROWS, stop, |index, lengths| {
-        for (row, length) in (index * ROWS..).zip(lengths) {
-            let (start, end) = checked(rows, row)?;
-            *length = (end - start).min(max_length) as u32;
-        }
-        Ok(())
-    })?;
-    let rows_per_chunk = (BLOCK / max_length).clamp(1, ROWS);
-    parallel::try_for_each_chunk(sequences, rows_per_chunk * max_length, stop, |index, out| {
-        for (row, window) in (index * rows_per_chunk..).zip(out.chunks_exact_mut(max_length)) {
-            let (start, end) = checked(rows, row)?;
-            let history = &rows.events[start.max(end.saturating_sub(max_length))..end];
-            let (items, rest) = window.split_at_mut(history.len());
-            items.copy_from_slice(history);
-            rest.fill(padding);
-        }
-        Ok(())
+    let outputs = sequences.chunks_mut(ROWS * max_length).zip(lengths.chunks_mut(ROWS));
+    let mut parts: Vec<_> = outputs.zip(targets.chunks_mut(ROWS)).collect();
+    parallel::try_for_each_chunk(&mut parts, 1, stop, |index, part| {
+        part.iter_mut().try_for_each(|((sequences, lengths), targets)| {
+            let blocks = sequences.chunks_mut(NEAR * max_length).zip(lengths.chunks_mut(NEAR));
+            for ((first, block), targets) in
+                (index * ROWS..).step_by(NEAR).zip(blocks).zip(targets.chunks_mut(NEAR))
+            {
+                // All of them first: the rows are anywhere, and so the waits for memory overlap.
+                for (row, target) in (first..).zip(targets) {
+                    *target = rows.events[checked(rows, row)?.1];
+                }
+                let (sequences, lengths) = block;
+                let windows = sequences.chunks_exact_mut(max_length).zip(lengths);
+                for (row, (window, length)) in (first..).zip(windows) {
+                    let (start, end) = checked(rows, row)?;
+                    let history = &rows.events[start.max(end.saturating_sub(max_length))..end];
+                    let (items, rest) = window.split_at_mut(history.len());
+                    items.copy_from_slice(history);
+                    rest.fill(padding);
+                    *length = history.len() as u32;
+                }
+            }
+            Ok(())
+        })
     })
 }
 
