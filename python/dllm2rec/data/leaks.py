@@ -49,7 +49,10 @@ def find_leaks(dataset: SequenceDataset, times: npt.NDArray[np.int64] | None) ->
         later = 0
         if len(dataset.test) and len(dataset.train):
             first = times[dataset.test.end].min()
-            later = int(np.count_nonzero(times[dataset.train.end] > first))
+            ends = dataset.train.end
+            later = sum(
+                int(np.count_nonzero(times[ends[block]] > first)) for block in blocks(len(ends))
+            )
     return Leaks(_rows_in_train(dataset, others), _targets_in_window(dataset, others), later)
 
 

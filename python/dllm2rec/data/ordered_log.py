@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,6 @@ from dllm2rec.data.interactions import Interactions
 Mask = npt.NDArray[np.bool_]
 UInt32Vector = npt.NDArray[np.uint32]
 Int64Vector = npt.NDArray[np.int64]
-Number = TypeVar("Number", bound=np.generic)
 
 # Events looked at together: a hundred million at once would need several times their memory.
 _BLOCK = 1 << 22
@@ -69,24 +68,35 @@ class OrderedLog:
 
 def order_log(log: Interactions, kept: Mask) -> OrderedLog:
     """Order the events that are kept by user, then time, then place in the file."""
-    everything = bool(kept.all())
-    places = None if everything else np.flatnonzero(kept).astype(np.uint32)
-
-    def chosen(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-        return values if places is None else values[places]
-
-    times = None if log.times is None else chosen(log.times)
-    users = chosen(log.users)
-    order, starts = _core.order_by_user(users, times, log.n_users)
+    columns = _columns(log, kept)
+    n_users, n_items = log.n_users, log.n_items
+    del log  # whoever has no other use for it frees its columns one by one
+    order, starts = _core.order_by_user(columns.pop("users"), columns.get("times"), n_users)
+    items = columns.pop("items")[order]
+    places = columns.pop("places", None)
+    times, splits = columns.pop("times", None), columns.pop("splits", None)
     return OrderedLog(
-        np.repeat(np.arange(log.n_users, dtype=np.uint32), np.diff(starts)),
-        chosen(log.items)[order],
+        np.repeat(np.arange(n_users, dtype=np.uint32), np.diff(starts)),
+        items,
         order if places is None else places[order],
         None if times is None else times[order],
-        None if log.splits is None else chosen(log.splits)[order],
-        log.n_users,
-        log.n_items,
+        None if splits is None else splits[order],
+        n_users,
+        n_items,
     )
+
+
+def _columns(log: Interactions, kept: Mask) -> dict[str, npt.NDArray[Any]]:
+    """The columns of the events that are kept, themselves where all are."""
+    columns: dict[str, npt.NDArray[Any]] = {"users": log.users, "items": log.items}
+    if log.times is not None:
+        columns["times"] = log.times
+    if log.splits is not None:
+        columns["splits"] = log.splits
+    if bool(kept.all()):
+        return columns
+    places = np.flatnonzero(kept).astype(np.uint32)
+    return {name: values[places] for name, values in columns.items()} | {"places": places}
 
 
 def blocks(n: int) -> Iterator[slice]:

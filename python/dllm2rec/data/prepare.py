@@ -13,6 +13,7 @@ from dllm2rec.data.interactions import SPLITS, Interactions
 from dllm2rec.data.leaks import Leaks, find_leaks
 from dllm2rec.data.ordered_log import (
     OrderedLog,
+    blocks,
     core,
     count,
     order_log,
@@ -148,9 +149,12 @@ def prepare(
     ordered_items, catalogue, untitled = _numbered(
         ordered, item_ids, title_of, titles, protocol.catalogue
     )
-    rows, sampled_from = _rows(ordered, split, protocol)
     events, times, starts = ordered_items, ordered.times, ordered.starts()
-    del ordered, split
+    del ordered, ordered_items
+    with_events = np.flatnonzero(np.diff(starts))
+    starts = np.append(starts[with_events], starts[-1])
+    rows, sampled_from = _rows(starts, split, protocol)
+    del split
     cold, dropped = _cold_targets(events, rows, catalogue.n_items, protocol)
     if catalogue.n_items < 2:
         message = "a catalogue of one item, expected at least two: nothing could be recommended"
@@ -178,7 +182,6 @@ def prepare(
         told = ", ".join(f"{number:,} {split_name}" for split_name, number in cold.items())
         notes.append(f"W-COLD {told} targets are items that train does not hold")
     dataset.notes.extend(notes)
-    places = np.flatnonzero(np.diff(starts) > 0)
     report = PrepareReport(
         steps=steps,
         rows={split_name: len(each) for split_name, each in rows.items()},
@@ -191,8 +194,8 @@ def prepare(
         leaks=leaks,
         notes=notes,
     )
-    begin = np.append(starts[places], starts[-1])
-    return Prepared(dataset, user_ids.take(pa.array(places)), begin, times, protocol, report)
+    users = user_ids.take(pa.array(with_events))
+    return Prepared(dataset, users, starts, times, protocol, report)
 
 
 def _step(rule: str, log: OrderedLog) -> Step:
@@ -303,9 +306,9 @@ def _numbered(
 
 
 def _rows(
-    log: OrderedLog, split: npt.NDArray[np.uint8], protocol: Protocol
+    starts: npt.NDArray[np.int64], split: npt.NDArray[np.uint8], protocol: Protocol
 ) -> tuple[dict[str, Rows], dict[str, int]]:
-    rows = {name: rows_of(log, split, number) for number, name in enumerate(SPLITS)}
+    rows = {name: rows_of(starts, split, number) for number, name in enumerate(SPLITS)}
     if protocol.sample is None:
         return rows, {}
     rng = np.random.default_rng(protocol.seed)
@@ -320,14 +323,14 @@ def _cold_targets(
     """Count, and drop if asked, the targets that no train row has as a target or in its history."""
     known = np.zeros(n_items, bool)
     train = rows["train"]
-    known[events[train.end]] = True
-    if len(train):
-        # All histories of a user begin at the first event; the last reaches furthest.
-        last = np.append(train.start[1:] != train.start[:-1], True)
-        inside = np.zeros(len(events) + 1, np.int32)
-        np.add.at(inside, train.start[last], 1)
-        np.add.at(inside, train.end[last], -1)
-        known[events[np.cumsum(inside[:-1]) > 0]] = True
+    # All histories of a user begin at the first event; the last target reaches furthest.
+    last = np.flatnonzero(np.append(train.start[1:] != train.start[:-1], True)[: len(train)])
+    change = np.zeros(len(events) + 1, np.int8)
+    change[train.start[last]] = 1
+    change[train.end[last] + 1] -= 1
+    inside = np.cumsum(change[:-1], dtype=np.int8)
+    for block in blocks(len(events)):
+        known[events[block][inside[block] > 0]] = True
     cold, dropped = {}, 0
     for name in SPLITS[1:]:
         is_cold = ~known[events[rows[name].end]]

@@ -75,10 +75,13 @@ def _by_user(starts: Int64Vector, protocol: Protocol, split: npt.NDArray[np.uint
     else:
         n_test = n_validation = np.full(len(sizes), protocol.leave)
         used = sizes >= 2 * protocol.leave + 1
-    split[:] = 0
-    from_end = np.repeat(starts[1:], sizes) - np.arange(starts[-1])  # 1 for a user's last
-    split[from_end <= np.repeat(n_test + n_validation, sizes)] = 1
-    split[from_end <= np.repeat(n_test, sizes)] = 2
+    # Where the number of the split changes within a user, and back; summed up it is the number.
+    change = np.zeros(len(split) + 1, np.int8)
+    for n in (n_test, n_test + n_validation):
+        ends = starts[1:][used]
+        np.add.at(change, np.maximum(ends - n[used], starts[:-1][used]), 1)
+        np.add.at(change, ends, -1)
+    np.cumsum(change[:-1], dtype=np.int8, out=split.view(np.int8))
     split[_first(starts)] = NONE
     split[np.repeat(~used, sizes)] = NONE
 
@@ -119,10 +122,11 @@ def _earliest(times: Int64Vector, places: npt.NDArray[np.uint32], n: int) -> npt
     return chosen
 
 
-def rows_of(log: OrderedLog, split: npt.NDArray[np.uint8], number: int) -> Rows:
-    """Return the rows of one split, in the order of the log."""
-    end = np.flatnonzero(split == number)
-    return Rows(log.starts()[log.users[end]], end)
+def rows_of(starts: Int64Vector, split: npt.NDArray[np.uint8], number: int) -> Rows:
+    """Return the rows of one split, in the order of the log; `starts` are where users begin."""
+    is_row = split == number
+    per_user = np.add.reduceat(is_row, starts[:-1], dtype=np.int64)
+    return Rows(np.repeat(starts[:-1], per_user), np.flatnonzero(is_row))
 
 
 def sampled(rows: Rows, n: int, rng: np.random.Generator) -> Rows:
