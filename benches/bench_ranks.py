@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dllm2rec import _core
+from dllm2rec.evaluate.metrics import list_metrics
 
 SCALE = float(os.environ.get("DLLM2REC_BENCH_SCALE", "1"))
 N_ROWS, N_ITEMS = max(1, int(15_000 * SCALE)), 17_408
@@ -93,4 +94,28 @@ def test_top_20(benchmark, scores, peer):
         "torch.sum (one read)": whole.sum,
     }
     np.testing.assert_array_equal(_core.top_n(scores, 20)[1], whole.topk(20).values.numpy())
+    benchmark(work[peer])
+
+
+@pytest.mark.parametrize("peer", ["dllm2rec", "ranx"])
+def test_metrics_of_lists(benchmark, peer):
+    """Hits, NDCG and MRR of 20 listed items a row; ranx gets its own arrays, made beforehand."""
+    rng = np.random.default_rng(2)
+    start = rng.integers(0, N_ITEMS, (N_ROWS, 1))
+    lists = ((start + np.arange(20) * 61) % N_ITEMS).astype(np.uint32)
+    targets = np.where(rng.random(N_ROWS) < 0.5, lists[:, 7], (start[:, 0] + 1) % N_ITEMS)
+    benchmark.group = f"metrics of lists/{N_ROWS}x20"
+    benchmark.extra_info["peer"] = peer
+    names = [f"{name}@{k}" for name in ("hr", "ndcg", "mrr") for k in (10, 20)]
+    work = {"dllm2rec": lambda: list_metrics(lists, targets, (10, 20))}
+    if peer == "ranx":
+        ranx = pytest.importorskip("ranx", reason="ranx is not installed")
+        scores = np.broadcast_to(np.arange(20, 0, -1), lists.shape)
+        run = np.stack([lists, scores], axis=2).astype(np.float64)
+        relevant = np.stack([targets, np.ones(N_ROWS)], axis=1)[:, None, :]
+        theirs = [name.replace("hr@", "hit_rate@") for name in names]
+        work[peer] = lambda: ranx.evaluate(relevant, run, theirs)
+        found = work[peer]()
+        for name, other in zip(names, theirs, strict=True):
+            np.testing.assert_allclose(found[other], work["dllm2rec"]()[name], rtol=1e-9)
     benchmark(work[peer])

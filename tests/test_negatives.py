@@ -277,3 +277,22 @@ def test_sample_negatives_takes_any_layout() -> None:
 
 def test_sample_negatives_of_no_rows_is_empty() -> None:
     assert draw([], np.zeros((0, 2)), 5, 3).shape == (0, 3)
+
+
+@pytest.mark.slow
+def test_no_excluded_item_in_a_hundred_million_draws() -> None:
+    """A small catalogue, so that a draw that looked at nothing would hit 5 million times."""
+    n_items, n_rows, n_negatives, n_excluded = 200, 10_000, 1000, 10
+    start = np.random.default_rng(3).integers(0, n_items, (n_rows, 1))
+    lists = (start + np.arange(n_excluded) * 7) % n_items
+    begin = np.arange(n_rows) * n_excluded
+    bounds = np.stack([begin, begin + n_excluded], axis=1)
+    is_excluded = np.zeros((n_rows, n_items), bool)
+    np.put_along_axis(is_excluded, lists, values=True, axis=1)
+    for epoch in range(10):
+        items = draw(lists.ravel(), bounds, n_items, n_negatives, epoch=epoch)
+        assert not np.take_along_axis(is_excluded, items.astype(np.int64), axis=1).any()
+        if epoch == 0:  # the check itself sees an excluded item
+            is_excluded[17, items[17, 5]] = True
+            assert np.take_along_axis(is_excluded, items.astype(np.int64), axis=1).any()
+            is_excluded[17, items[17, 5]] = False

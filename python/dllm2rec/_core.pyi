@@ -159,6 +159,31 @@ def ranking_weights_from_distance(
 ) -> NDArray[np.float32]:
     """Return `ranking_weights` of `candidate_confidence(distance)`, without the array between."""
 
+# --- histories -----------------------------------------------------------------------------------
+
+def order_by_user(
+    users: NDArray[np.uint32], times: NDArray[np.int64] | None, n_users: int
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Number the events of a log by user, then time, then place in the log.
+
+    `users` and `times` are (n,). Returns the events' numbers (n,) and where each user's begin, and
+    the end, (n_users + 1,). Raises InputError for a user outside 0..n_users-1 and for more than
+    4294967295 events.
+    """
+
+def gather_windows(
+    events: NDArray[np.uint32],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    max_length: int,
+    padding: int,
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]:
+    """Cut windows: the items of `events[max(start, end - max_length):end]` and `events[end]`.
+
+    `start` and `end` are (R,). Returns sequences (R, max_length), right-padded, lengths (R,) and
+    targets (R,). Raises InputError, naming the row, unless 0 <= start < end < n_events.
+    """
+
 # --- negatives -----------------------------------------------------------------------------------
 
 def sample_negatives(

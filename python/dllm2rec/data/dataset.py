@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from dllm2rec import _core
 from dllm2rec.errors import InputError
 
 Int64Vector = npt.NDArray[np.int64]
@@ -195,14 +196,10 @@ class SequenceDataset:
             InputError: a row points outside the events.
         """
         self._check_inside("rows", rows)
-        begin = self.window_begin(rows)
-        places = begin[:, None] + np.arange(self.max_length)
-        padding = places >= rows.end[:, None]
-        places[padding] = 0  # any valid place: overwritten below
-        sequences = self.events[places] if self.events.size else places.astype(np.uint32)
-        sequences[padding] = self.n_items
-        lengths = (rows.end - begin).astype(np.uint32)
-        return Windows(sequences, lengths, self.events[rows.end])
+        start, end = (np.ascontiguousarray(pointers) for pointers in (rows.start, rows.end))
+        return Windows(
+            *_core.gather_windows(self.events, start, end, self.max_length, self.n_items)
+        )
 
     def window_begin(self, rows: Rows) -> Int64Vector:
         """Return where each row's window begins in the events, int64 (R,)."""

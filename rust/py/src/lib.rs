@@ -8,6 +8,7 @@
 
 mod dense;
 mod errors;
+mod histories;
 mod negatives;
 mod ranking;
 mod run;
@@ -21,6 +22,7 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     run::register(module)?;
+    histories::register(module)?;
     teacher::register(module)?;
     weights::register(module)?;
     negatives::register(module)?;

@@ -84,7 +84,7 @@ impl Block {
         loop {
             self.read_on(reader);
             let fresh = self.bytes.get(searched..self.filled).unwrap_or_default();
-            let newline = fresh.iter().rposition(|&byte| byte == b'\n');
+            let newline = memchr::memrchr(b'\n', fresh);
             self.complete = newline.map_or(0, |at| searched.saturating_add(at).saturating_add(1));
             match self.then {
                 Then::More if self.complete > 0 => return Ok(()),

@@ -3,32 +3,38 @@
 //! One line is one row; row alignment is sacred. Nothing is dropped, padded, cut or rounded
 //! silently, and the error is the first one of the file whatever the number of threads.
 //!
-//! A block of lines is split into pieces that are parsed in parallel while the next block is read;
-//! the rows of a piece go to a buffer of its own, and from there to the table. A row is first
-//! parsed the way programs write it (`segment`), and with care (`row`) where that fails: the fast
-//! way only ever declines, it never decides that something is wrong.
+//! A block of lines is split into pieces that are parsed in parallel; the rows of a piece go to a
+//! buffer of its own, and from there to the table. A row is first parsed the way programs write it
+//! (all at once in `vectors`, or number by number in `segment`), and with care (`row`) where that
+//! fails: the fast ways only ever decline, they never decide that something is wrong.
 //!
 //! # Performance diary
 //!
 //! 150,000 x 100 numbers on two cores of a shared machine, best of many runs, in seconds; the best
-//! of polars 2.1 in the same minutes is .25 (`%d`), .35 (`%.18e` items), .40 (distances).
+//! of polars 2.1 in the same minutes is .20 (`%d`), .32 (`%.18e` items), .35 (distances).
 //!
 //! - Digits eight at a time in a 64-bit word (`swar`), for `%d` from the position of the first byte
-//!   that is no digit: .13 on one thread, .07 on two.
+//!   that is no digit: .10 on one thread, .053 on two. Where one number ends decides where the next
+//!   starts, 11 cycles each; two pieces in lockstep on one thread gave nothing.
+//! - `%d` with the ends of 64 bytes found at once (`vectors`): .077 and .041; the words kept in
+//!   registers, not stored and loaded as vectors: .068 and .037.
 //! - `%.18e` items: the power of ten by a multiplication loop .26 on one thread; the digits shifted
-//!   together and spelled in one step .19; zeros and exponent compared as words .17, .09 on two.
-//!   Reading alone is .05: pages of the file copied by the kernel, whatever the block size.
+//!   together and spelled in one step .19; zeros and exponent compared as words .14, .08 on two.
+//!   Eight at a time (`vectors`), since every number takes 25 bytes: .097 and .068; as a loop over
+//!   arrays of registers, which the compiler did not unroll, it had been .121.
+//! - Reading is .03 to .05 of that: pages of the file copied by the kernel, whatever the block size.
+//!   Copying the rows of one block while the next is read: .060. All threads read, then all parse
+//!   what they read themselves (`parts`): .050. More is not to be had: two threads read hardly
+//!   faster than one, and the pages of the result take .01.
 //! - `%.18e` distances: no Eisel-Lemire and no 128-bit product. One `f64` multiplication by a table
 //!   of powers is within 5 units of the last place, which decides the `f32` but for one number in
-//!   2^24; those go to `std`. .20 on one thread, .12 on two.
+//!   2^24; those go to `std`. .19 on one thread, .10 on two.
 //! - Repeated items: a bit table cleared by walking the row again 1.4 ns a number; a table of byte
 //!   stamps, cleared every 255 rows, .6 ns. Only rows that it suspects are sorted.
 //! - First touch of the result's pages was a quarter of the time for `%d`. The caller may give room
 //!   (`likely_values` guesses how much); `NumPy` asks the system for huge pages, which takes .03 off.
 //! - Blocks of 4, 2, 1 and .5 MB, pieces of 128 to 32 KB: the same within the noise, so 2 MB and
 //!   64 KB, which leave most of the 64 MB beyond the result unused.
-//! - Two pieces in lockstep on one thread, to hide the wait for where the next number starts: no
-//!   gain for `%d`, 10 % slower for `%.18e`. Dropped.
 
 // No input may end in a panic; only tests may.
 #![cfg_attr(
@@ -52,6 +58,8 @@ mod float;
 mod integer;
 mod items;
 mod layout;
+#[cfg(unix)]
+mod parts;
 mod pipe;
 mod row;
 mod segment;
@@ -59,6 +67,7 @@ mod source;
 mod store;
 mod swar;
 mod table;
+mod vectors;
 
 use std::io::Read;
 use std::path::Path;
@@ -73,6 +82,7 @@ use distances::Distances;
 use fault::Fault;
 use items::ItemList;
 use source::Source;
+use table::Reading;
 
 /// A table of numbers, row-major.
 #[derive(Debug, Clone, PartialEq)]
@@ -205,7 +215,7 @@ pub fn read_items(
     rules: &ItemRules,
     stop: &Stop,
 ) -> Result<Table<u32>, Failure> {
-    table::read(&rules.kind(), &rules.limits, text, &mut [], stop)
+    table::read(&rules.kind(), &rules.limits, text, Reading::Meanwhile, &mut [], stop)
 }
 
 /// [`parse_distances`] of a text that is no file and not compressed.
@@ -218,7 +228,7 @@ pub fn read_distances(
     rules: &DistanceRules,
     stop: &Stop,
 ) -> Result<Table<f32>, Failure> {
-    table::read(&rules.kind(), &rules.limits, text, &mut [], stop)
+    table::read(&rules.kind(), &rules.limits, text, Reading::Meanwhile, &mut [], stop)
 }
 
 fn parse_file<K: Kind>(
@@ -231,7 +241,8 @@ fn parse_file<K: Kind>(
     let source = Source::open(path, stop);
     stop.check()?; // an interrupted wait for a pipe is no fault of the pipe
     let mut source = source?;
-    let table = table::read(kind, limits, &mut source.reader, room, stop);
+    let reading = if source.takes_all_threads { Reading::Between } else { Reading::Meanwhile };
+    let table = table::read(kind, limits, &mut source.reader, reading, room, stop);
     stop.check()?;
     source.check_unchanged()?; // what a changing file made wrong is no fault of its text
     table
@@ -262,6 +273,11 @@ trait Kind: Sync {
 
     /// Reads a number off the front of a text: its value and its length; `None`: look closer.
     fn fast(&self, text: &[u8]) -> Option<(Self::Value, usize)>;
+
+    /// Reads a whole line at once: its length with the newline; `None`: look closer.
+    fn fast_row(&self, _text: &[u8], _separator: u8, _row: &mut [Self::Value]) -> Option<usize> {
+        None
+    }
 
     /// Reads a token; the fault's place is set by the caller.
     fn exact(&self, token: &[u8]) -> Result<Self::Value, Fault>;

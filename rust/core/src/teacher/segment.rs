@@ -80,7 +80,8 @@ fn one_row<'a, K: Kind>(
     slots: &mut [K::Value],
     tally: &mut K::Tally,
 ) -> Result<&'a [u8], Fault> {
-    let after = match usual_row(kind, layout.separator, text, slots) {
+    let at_once = kind.fast_row(text, layout.separator, slots).and_then(|end| text.get(end..));
+    let after = match at_once.or_else(|| usual_row(kind, layout.separator, text, slots)) {
         Some(after) => after,
         None => careful_row(kind, layout, text, is_first, slots)?,
     };

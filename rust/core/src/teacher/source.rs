@@ -12,6 +12,8 @@ use flate2::bufread::MultiGzDecoder;
 use crate::Stop;
 
 use super::fault::TextError;
+#[cfg(unix)]
+use super::parts::Parts;
 use super::pipe::Pipe;
 
 /// Compressed bytes read at a time.
@@ -20,6 +22,8 @@ const COMPRESSED_BLOCK: usize = 1 << 17;
 /// An open text and what its file was when it was opened.
 pub(super) struct Source<'a> {
     pub reader: Box<dyn Read + Send + 'a>,
+    /// All threads read at once, so that nothing else is to be done meanwhile.
+    pub takes_all_threads: bool,
     /// Bytes of text, where they can be known without reading.
     pub size: Option<u64>,
     path: PathBuf,
@@ -67,6 +71,7 @@ impl<'a> Source<'a> {
             let (reader, _) = text_of(pipe)?;
             return Ok(Self {
                 reader,
+                takes_all_threads: false,
                 size: None,
                 path,
                 file: None,
@@ -76,9 +81,14 @@ impl<'a> Source<'a> {
         let file = File::open(&path).map_err(|err| cannot_open(&err))?;
         let before = Identity::of(&file.metadata().map_err(|err| cannot_open(&err))?);
         let kept = file.try_clone().map_err(|err| cannot_open(&err))?;
-        let (reader, is_gzip) = text_of(file)?;
+        let (mut reader, is_gzip) = text_of(file)?;
+        #[cfg(unix)]
+        if !is_gzip {
+            reader = Box::new(Parts::of(kept.try_clone().map_err(|err| cannot_open(&err))?));
+        }
         let size = (!is_gzip).then_some(before.size);
-        Ok(Self { reader, size, path, file: Some(kept), before })
+        let takes_all_threads = cfg!(unix) && !is_gzip;
+        Ok(Self { reader, takes_all_threads, size, path, file: Some(kept), before })
     }
 
     /// Fails if the file was cut, rewritten or replaced since it was opened.

@@ -1,4 +1,4 @@
-//! Text to table, block by block: one thread reads the next block while all parse this one.
+//! Text to table, block by block.
 
 use std::io::Read;
 use std::mem;
@@ -17,11 +17,22 @@ use super::{Kind, Limits, Table};
 /// A text may end with this many bytes of blank lines.
 const LONGEST_BLANK_END: u64 = 1 << 16;
 
+/// When the next block is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// By one thread, while the others parse this one: what comes from a pipe or is decompressed.
+    Meanwhile,
+    /// By all threads, between parsing and parsing: what a thread reads is still in its cache when
+    /// it parses it.
+    Between,
+}
+
 /// Reads a whole text, into `room` if all its values fit there.
 pub(super) fn read<K: Kind>(
     kind: &K,
     limits: &Limits,
     reader: &mut (impl Read + Send),
+    reading: Reading,
     room: &mut [K::Value],
     stop: &Stop,
 ) -> Result<Table<K::Value>, Failure> {
@@ -34,13 +45,24 @@ pub(super) fn read<K: Kind>(
         let text = block.lines().get(skipped..).unwrap_or_default();
         let offset = block.offset.saturating_add(skipped as u64);
         let is_last = !matches!(block.then, Then::More);
-        let (parsed, read) = both(
-            || state.parse(text),
-            || if is_last { Ok(()) } else { next.follow(&block, reader) },
-        );
-        parsed?;
-        state.absorb(text, offset)?;
-        read?;
+        let mut follow = || if is_last { Ok(()) } else { next.follow(&block, reader) };
+        let followed = match reading {
+            Reading::Meanwhile => {
+                let (parsed, followed) = both(|| state.parse(text), follow);
+                parsed?;
+                state.count_rows(text, offset)?;
+                state.copy()?;
+                followed
+            }
+            Reading::Between => {
+                state.parse(text)?;
+                state.count_rows(text, offset)?;
+                let (followed, copied) = both(&mut follow, || state.copy());
+                copied?;
+                followed
+            }
+        };
+        followed?;
         if offset.saturating_add(text.len() as u64) > limits.max_bytes {
             let message = format!("more than {} bytes of text", limits.max_bytes);
             return Err(TextError::whole("E-BYTES", message, "is this the right file?").into());
@@ -130,7 +152,7 @@ impl<'a, K: Kind> State<'a, K> {
         while !rest.is_empty() {
             let least = self.limits.piece_bytes.min(rest.len()).max(1);
             let tail = rest.get(least.saturating_sub(1)..).unwrap_or_default();
-            let newline = tail.iter().position(|&byte| byte == b'\n');
+            let newline = memchr::memchr(b'\n', tail);
             let end = newline.map_or(rest.len(), |at| least.saturating_add(at));
             let (piece, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
             pieces.push(piece);
@@ -139,12 +161,13 @@ impl<'a, K: Kind> State<'a, K> {
         pieces
     }
 
-    /// Appends what the segments hold, in order; fails with the first fault of the text.
-    fn absorb(&mut self, text: &[u8], offset: u64) -> Result<(), Failure> {
+    /// Counts the rows of the segments, in order; fails with the first fault of the text.
+    fn count_rows(&mut self, text: &[u8], offset: u64) -> Result<(), Failure> {
         if let Some(blank) = &self.blank {
             let start = blank.byte_offset.unwrap_or(offset);
             let end = offset.saturating_add(text.len() as u64);
             let is_blank_end = end.saturating_sub(start) <= LONGEST_BLANK_END && is_blank(text);
+            self.n_pieces = 0;
             return if is_blank_end { Ok(()) } else { Err(blank.clone().into()) };
         }
         if self.rows == 0 && self.segments.first().is_some_and(|segment| segment.rows > 0) {
@@ -166,7 +189,7 @@ impl<'a, K: Kind> State<'a, K> {
             }
             place = place.saturating_add(piece.len());
         }
-        Ok(self.copy()?)
+        Ok(())
     }
 
     /// Counts the rows of one segment; fails with its fault, or where there is one row too many.
