@@ -11,6 +11,7 @@ import pytest
 from dllm2rec.artifact import write_folder
 from dllm2rec.data.authors_layout import load_authors_dataset
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
+from dllm2rec.data.load import load_dataset
 from dllm2rec.data.writers import authors_files, recbole_window_files
 from dllm2rec.errors import InputError
 from tests.worlds import cycle_dataset
@@ -28,7 +29,7 @@ def table_of(path, delimiter):
 
 def test_authors_files_read_back_as_the_same_rows(tmp_path):
     dataset = cycle_dataset()
-    again = load_authors_dataset(written(tmp_path, authors_files(dataset)))
+    again = load_dataset(written(tmp_path, authors_files(dataset)))
     for split, rows in dataset.splits().items():
         ours, theirs = dataset.windows(rows), again.windows(again.splits()[split])
         assert np.array_equal(ours.sequences, theirs.sequences)
