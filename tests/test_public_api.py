@@ -48,6 +48,7 @@ PUBLIC = {
     "save_teacher",
     "set_threads",
     "train_run",
+    "write_report",
 }
 
 
