@@ -29,6 +29,7 @@ FLOORS = [
     ["evaluate"],
     ["checkpoint", "sources"],
     ["runs"],
+    ["report"],
     ["train"],
     ["evaluate.run", "serve"],
     ["cli"],

@@ -24,7 +24,7 @@ from dllm2rec.cli.lists import COLUMNS, read_histories, write_lists
 from dllm2rec.cli.outcome import describe
 from dllm2rec.cli.progress import Drawn, Lines, bars, record_text
 from dllm2rec.cli.recommend import split_ids
-from dllm2rec.cli.tables import metric_table, print_table, recommendation_table, shown_metrics
+from dllm2rec.cli.tables import metric_table, print_table, recommendation_table
 from dllm2rec.errors import (
     ArtifactError,
     ConfigError,
@@ -34,7 +34,7 @@ from dllm2rec.errors import (
     ResourceError,
 )
 from dllm2rec.folders import check_output, clear_output, next_run
-from dllm2rec.results import MetricRow, MetricTable, Recommendation
+from dllm2rec.results import MetricRow, MetricTable, Recommendation, shown_metrics
 
 DLLM2REC = [sys.executable, "-m", "dllm2rec"]
 TABLE = MetricTable(

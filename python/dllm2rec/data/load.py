@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dllm2rec.artifact import MANIFEST
 from dllm2rec.data.authors_layout import load_authors_dataset
+from dllm2rec.data.csv_files import find_csv
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.dataset_folder import load_dataset_folder
 from dllm2rec.errors import InputError
@@ -32,6 +33,7 @@ def load_dataset(path: str | Path, *, strict: bool = False) -> SequenceDataset:
             code="E-FILE",
             path=folder,
         )
-    if (folder / MANIFEST).is_file():
+    # What `--write authors` wrote has a manifest too.
+    if (folder / MANIFEST).is_file() and find_csv(folder, "train_data") is None:
         return load_dataset_folder(folder)
     return load_authors_dataset(folder, strict=strict)

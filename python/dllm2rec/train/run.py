@@ -1,8 +1,8 @@
 """A run: every student without and with the teacher, on the same rows, in one folder and one table.
 
 A run's folder holds `config.toml`, `run.json` (what it was made from), `items.parquet` (what an
-index stands for), `results.json` (the table) and a folder for each student with its metrics epoch
-by epoch and its best and last checkpoint.
+index stands for), `results.json` (the table), `report.html` (all of it as a page) and a folder for
+each student with its metrics epoch by epoch and its best and last checkpoint.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from dllm2rec.evaluate.baselines import (
 )
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.progress import Progress, Silent
+from dllm2rec.report.page import write_report
 from dllm2rec.results import MetricRow, MetricTable
 from dllm2rec.runs import RESULTS_FILE, RUN_FILE
 from dllm2rec.settings import config_to_toml
@@ -122,6 +123,7 @@ def train_run(
         notes=[*dataset.notes, *([] if teacher is None else teacher.notes)],
     )
     _write_json(folder / RESULTS_FILE, asdict(result))
+    write_report(folder)
     return result
 
 
