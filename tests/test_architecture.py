@@ -31,7 +31,7 @@ FLOORS = [
     ["runs"],
     ["report"],
     ["train"],
-    ["evaluate.run", "serve"],
+    ["evaluate.run", "plan", "serve"],
     ["cli"],
     ["__main__"],
 ]
