@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dllm2rec.data.authors_layout import load_dataset
+from dllm2rec.data.load import load_dataset
 from dllm2rec.errors import InputError
 
 HEADER = "seq,len_seq,next\n"
@@ -218,7 +218,7 @@ def test_missing_file_is_named(tmp_path, missing):
 
 
 def test_missing_folder_says_what_is_expected(tmp_path):
-    with pytest.raises(InputError, match=r"no such folder, expected a folder with train_data\.csv"):
+    with pytest.raises(InputError, match="no such folder, expected a folder that dllm2rec"):
         load_dataset(tmp_path / "absent")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="a file, expected a folder"):

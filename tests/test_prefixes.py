@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dllm2rec.data.authors_layout import load_dataset
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
+from dllm2rec.data.load import load_dataset
 from dllm2rec.data.prefixes import prefix_rows
 
 

@@ -11,8 +11,8 @@ import pytest
 import safetensors.numpy
 
 from dllm2rec.artifact import write_folder
-from dllm2rec.data.authors_layout import load_dataset
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
+from dllm2rec.data.load import load_dataset
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.teacher.authors_files import TextOptions
 from dllm2rec.teacher.knowledge import TeacherKnowledge, load_teacher, save_teacher

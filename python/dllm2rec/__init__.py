@@ -13,11 +13,19 @@ if TYPE_CHECKING:
     from dllm2rec._core import set_threads as set_threads
     from dllm2rec.checkpoint import load_checkpoint as load_checkpoint
     from dllm2rec.config import Config as Config
-    from dllm2rec.data.authors_layout import load_dataset as load_dataset
     from dllm2rec.data.dataset import Catalogue as Catalogue
     from dllm2rec.data.dataset import Rows as Rows
     from dllm2rec.data.dataset import SequenceDataset as SequenceDataset
+    from dllm2rec.data.dataset_folder import save_dataset as save_dataset
     from dllm2rec.data.demo import demo_world as demo_world
+    from dllm2rec.data.interactions import Columns as Columns
+    from dllm2rec.data.interactions import Interactions as Interactions
+    from dllm2rec.data.load import load_dataset as load_dataset
+    from dllm2rec.data.prepare import Prepared as Prepared
+    from dllm2rec.data.prepare import PrepareReport as PrepareReport
+    from dllm2rec.data.prepare import prepare as prepare
+    from dllm2rec.data.protocol import Protocol as Protocol
+    from dllm2rec.data.protocol import named_protocol as named_protocol
     from dllm2rec.errors import ArtifactError as ArtifactError
     from dllm2rec.errors import ConfigError as ConfigError
     from dllm2rec.errors import Dllm2RecError as Dllm2RecError
@@ -31,6 +39,7 @@ if TYPE_CHECKING:
     from dllm2rec.evaluate.run import evaluate_run as evaluate_run
     from dllm2rec.progress import Progress as Progress
     from dllm2rec.progress import Silent as Silent
+    from dllm2rec.report.page import write_report as write_report
     from dllm2rec.results import MetricRow as MetricRow
     from dllm2rec.results import MetricTable as MetricTable
     from dllm2rec.results import Recommendation as Recommendation
@@ -48,6 +57,14 @@ if TYPE_CHECKING:
 
 # name -> module; tests/test_public_api.py holds it to the imports above.
 _HOMES = {
+    "Columns": "data.interactions",
+    "Interactions": "data.interactions",
+    "Prepared": "data.prepare",
+    "PrepareReport": "data.prepare",
+    "Protocol": "data.protocol",
+    "prepare": "data.prepare",
+    "named_protocol": "data.protocol",
+    "save_dataset": "data.dataset_folder",
     "ArtifactError": "errors",
     "Catalogue": "data.dataset",
     "Config": "config",
@@ -77,13 +94,14 @@ _HOMES = {
     "list_metrics": "evaluate.metrics",
     "load_checkpoint": "checkpoint",
     "load_config": "settings",
-    "load_dataset": "data.authors_layout",
+    "load_dataset": "data.load",
     "load_teacher": "teacher.knowledge",
     "rank_metrics": "evaluate.metrics",
     "recommend": "serve.recommend",
     "save_teacher": "teacher.knowledge",
     "set_threads": "_core",
     "train_run": "train.run",
+    "write_report": "report.page",
 }
 __all__ = sorted(_HOMES)
 

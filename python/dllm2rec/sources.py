@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dllm2rec.data.authors_layout import load_dataset
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.demo import demo_world
+from dllm2rec.data.load import load_dataset
 from dllm2rec.teacher.knowledge import TeacherKnowledge, load_teacher
 
 DEMO_SEED = 0

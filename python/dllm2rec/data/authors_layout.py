@@ -18,28 +18,6 @@ _STEMS = {"train": "train_data", "validation": "val_data", "test": "test_data"}
 _COLUMNS = ("seq", "len_seq", "next")
 
 
-def load_dataset(path: str | Path, *, strict: bool = False) -> SequenceDataset:
-    """Read the dataset in a folder.
-
-    Args:
-        path: a folder in the authors' layout.
-        strict: refuse what is otherwise only counted in the dataset's notes: rows that are in train
-            and in another split.
-
-    Raises:
-        InputError: the folder or one of its files is missing or breaks a rule.
-    """
-    folder = Path(path)
-    if not folder.is_dir():
-        found = "a file" if folder.exists() else "no such folder"
-        raise InputError(
-            f"{found}, expected a folder with train_data.csv, val_data.csv and test_data.csv",
-            code="E-FILE",
-            path=folder,
-        )
-    return load_authors_dataset(folder, strict=strict)
-
-
 def load_authors_dataset(folder: Path, *, strict: bool = False) -> SequenceDataset:
     """Read `train_data`, `val_data` and `test_data` (.csv or .csv.gz) and `items.csv`, if there.
 

@@ -60,17 +60,30 @@ def parse_int_lists(table: CsvTable, column: str) -> npt.NDArray[np.int64]:
         InputError: a cell is no such list, or is longer or shorter than the first; the message
             names its line and column.
     """
+    values, counts = parse_ragged_lists(table, column)
+    if (counts != counts[0]).any():
+        row = int((counts != counts[0]).argmax())
+        message = f"a list of {counts[row]} items, expected {counts[0]} as in the first row"
+        raise table.fault(column, row, message, code="E-RAGGED")
+    return values.reshape(len(counts), -1)
+
+
+def parse_ragged_lists(table: CsvTable, column: str) -> tuple[Int64Vector, Int64Vector]:
+    """Read a column of lists of whole numbers, each of its own length.
+
+    Returns:
+        The numbers of all rows one after the other, int64, 0 or more; how many each row has,
+        int64 (R,).
+
+    Raises:
+        InputError: a cell is no such list; the message names its line and column.
+    """
     text, offsets = _bytes_of(table.columns[column])
     kinds = _kinds(table, column, text, offsets)
     _check_separators(table, column, kinds, offsets)
     starts, widths = _digit_runs(kinds)
     _check_runs(table, column, kinds, offsets, starts, widths)
-    counts = np.diff(np.searchsorted(starts, offsets))
-    if (counts != counts[0]).any():
-        row = int((counts != counts[0]).argmax())
-        message = f"a list of {counts[row]} items, expected {counts[0]} as in the first row"
-        raise table.fault(column, row, message, code="E-RAGGED")
-    return _values(text, starts, widths).reshape(len(counts), -1)
+    return _values(text, starts, widths), np.diff(np.searchsorted(starts, offsets))
 
 
 def _bytes_of(cells: pa.LargeStringArray) -> tuple[npt.NDArray[np.uint8], Int64Vector]:

@@ -1,0 +1,125 @@
+"""A prepared dataset on disk: four Parquet files and a manifest, whole or not there.
+
+`interactions.parquet` holds the events (user, item and, where known, time in microseconds) in the
+order of users; `users.parquet` and `items.parquet` what their numbers stand for; `rows.parquet` the
+rows: which split and where the target stands. A row's history begins with its user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dllm2rec.artifact import Manifest, read_manifest, write_folder
+from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
+from dllm2rec.data.interactions import SPLITS
+from dllm2rec.data.prepare import Prepared
+from dllm2rec.errors import ArtifactError, InputError
+
+KIND = "dataset"
+VERSION = 1
+EVENTS, USERS, ITEMS, ROWS = (
+    f"{name}.parquet" for name in ("interactions", "users", "items", "rows")
+)
+
+
+def save_dataset(prepared: Prepared, folder: str | Path) -> Manifest:
+    """Write a prepared dataset as a folder that is there whole or not at all.
+
+    Raises:
+        ConfigError: `folder` exists and is not empty.
+        ResourceError: the disk is full; nothing is left behind.
+    """
+    dataset = prepared.dataset
+    sizes = np.diff(prepared.user_start)
+    events: dict[str, Any] = {
+        "user": np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes),
+        "item": dataset.events,
+    }
+    if prepared.times is not None:
+        events["time"] = pa.array(prepared.times, pa.timestamp("us", "UTC"))
+    items: dict[str, Any] = {"item_id": pa.array(dataset.catalogue.item_ids, pa.string())}
+    if dataset.catalogue.titles is not None:
+        items["title"] = pa.array(dataset.catalogue.titles, pa.string())
+    parts = dataset.splits().values()
+    rows = {
+        "split": np.repeat(np.arange(len(SPLITS), dtype=np.uint8), [len(part) for part in parts]),
+        "end": np.concatenate([part.end for part in parts]),
+    }
+    facts = {
+        "name": dataset.name,
+        "max_length": dataset.max_length,
+        "fingerprint": dataset.fingerprint(),
+        "protocol": prepared.protocol.model_dump(mode="json"),
+        "report": asdict(prepared.report),
+    }
+    writers = {
+        EVENTS: _writer(events),
+        USERS: _writer({"user_id": prepared.user_ids}),
+        ITEMS: _writer(items),
+        ROWS: _writer(rows),
+    }
+    return write_folder(folder, writers, kind=KIND, version=VERSION, facts=facts)
+
+
+def _writer(columns: dict[str, Any]) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        pq.write_table(pa.table(columns), path, compression="zstd")
+
+    return write
+
+
+def load_dataset_folder(folder: str | Path) -> SequenceDataset:
+    """Read what `save_dataset` wrote, every file verified.
+
+    Raises:
+        ArtifactError: it is no such folder, a file is missing or changed, or it is of a newer
+            version.
+    """
+    folder = Path(folder)
+    facts = read_manifest(folder, KIND, newest_version=VERSION).facts
+    try:
+        events = pq.read_table(folder / EVENTS, columns=["user", "item"])
+        items = pq.read_table(folder / ITEMS)
+        rows = pq.read_table(folder / ROWS)
+        titles = items["title"].to_pylist() if "title" in items.column_names else None
+        users = events["user"].to_numpy()
+        end = rows["end"].to_numpy()
+        start = _user_starts(users)[users[end]]
+        split = rows["split"].to_numpy()
+        parts = [Rows(start[split == n], end[split == n]) for n in range(len(SPLITS))]
+        dataset = SequenceDataset(
+            name=facts["name"],
+            catalogue=Catalogue(items["item_id"].to_pylist(), titles),
+            events=np.ascontiguousarray(events["item"].to_numpy()),
+            max_length=facts["max_length"],
+            train=parts[0],
+            validation=parts[1],
+            test=parts[2],
+            has_users=True,
+            notes=list(facts["report"]["notes"]),
+        )
+        fingerprint = facts["fingerprint"]
+    except (KeyError, IndexError, TypeError, OSError, pa.ArrowException, InputError) as err:
+        raise ArtifactError(
+            f"{folder}: {err}, expected a dataset that this version can read; prepare it again"
+        ) from err
+    if dataset.fingerprint() != fingerprint:
+        raise ArtifactError(
+            f"{folder}: fingerprint {dataset.fingerprint()[:12]}, expected {fingerprint[:12]}; "
+            "prepare it again"
+        )
+    return dataset
+
+
+def _user_starts(
+    users: np.ndarray[Any, np.dtype[np.uint32]],
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Where each user's events begin, by number; users stand together and none is left out."""
+    return np.flatnonzero(np.append(True, users[1:] != users[:-1]))

@@ -1,0 +1,341 @@
+"""A log becomes a dataset; what was dropped on the way, and what leaks, is counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
+from dllm2rec.data.interactions import SPLITS, Interactions
+from dllm2rec.data.leaks import Leaks, find_leaks
+from dllm2rec.data.ordered_log import (
+    OrderedLog,
+    blocks,
+    core,
+    count,
+    order_log,
+    tied,
+    without_duplicates,
+    without_repeats,
+)
+from dllm2rec.data.protocol import Protocol, microseconds
+from dllm2rec.data.splits import rows_of, sampled, split_targets
+from dllm2rec.errors import InputError
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one rule left.
+
+    Attributes:
+        rule: the rule, with its parameter, such as `rating >= 4`.
+        events: events that are left.
+        users: users who still have one.
+        items: items that still have one.
+    """
+
+    rule: str
+    events: int
+    users: int
+    items: int
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What became of a log.
+
+    Attributes:
+        steps: the log as read, and then what each rule left, in order.
+        rows: train, validation and test rows, by name.
+        users_without_row: users who have events but are in no split, since they have too few.
+        sampled_from: rows before they were sampled, by name; empty if they were not.
+        cold_targets: validation and test rows whose target no train row holds.
+        cold_dropped: how many of those were dropped.
+        ties: events at the time of the one before: only the order of the file orders them.
+        untitled_items: items of the catalogue without a title.
+        leaks: what train knows of the other splits.
+        notes: what the reader of the file found, and what else should be known.
+    """
+
+    steps: list[Step]
+    rows: dict[str, int]
+    users_without_row: int
+    sampled_from: dict[str, int]
+    cold_targets: dict[str, int]
+    cold_dropped: int
+    ties: int
+    untitled_items: int
+    leaks: Leaks
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A dataset and how it came about.
+
+    Attributes:
+        dataset: what students learn from.
+        user_ids: external ids of the users, in the order of their events, Arrow strings (n_users,).
+        user_start: where each user's events begin, and the end, int64 (n_users + 1,).
+        times: of each event, microseconds, int64 (n_events,), or None.
+        protocol: what was done.
+        report: what it did.
+    """
+
+    dataset: SequenceDataset
+    user_ids: pa.Array
+    user_start: npt.NDArray[np.int64]
+    times: npt.NDArray[np.int64] | None
+    protocol: Protocol
+    report: PrepareReport
+
+
+def prepare(
+    log: Interactions,
+    protocol: Protocol | None = None,
+    titles: pa.Table | None = None,
+    *,
+    strict: bool = False,
+) -> Prepared:
+    """Apply a protocol to a log.
+
+    Items are numbered in the order in which they first appear in the file (or in the table of
+    titles, for `catalogue = "titles"`), users as well: the same file gives the same numbers
+    everywhere.
+
+    Args:
+        log: as it was read. It is let go of as soon as it is ordered.
+        protocol: the rules; by default leave-one-out of everything.
+        titles: columns `item_id` and `title`, strings.
+        strict: refuse rows that are in train and in another split, which else are counted.
+
+    Raises:
+        InputError: nothing is left, a rule needs times, splits or titles that are not there, or,
+            if strict, train holds rows of another split.
+    """
+    protocol = protocol or Protocol()
+    notes, name, user_ids, item_ids = list(log.notes), log.name, log.user_ids, log.item_ids
+    title_of = _titles_by_item(titles, item_ids)
+    steps = [Step("as read", len(log), log.n_users, log.n_items)]
+    kept = _first_filters(log, protocol, title_of, steps)
+    ordered = order_log(log, kept)
+    del log, kept
+    ordered = _later_filters(ordered, protocol, steps)
+    if len(ordered) == 0:
+        raise InputError(
+            f"{name}: no events left after {steps[-1].rule}, expected at least one",
+            code="E-EMPTY",
+            hint="loosen the protocol",
+        )
+    ties = int(np.count_nonzero(tied(ordered)))
+    if ties:
+        notes.append(f"W-TIES {ties:,} events at the time of the one before: in the file's order")
+    split = split_targets(ordered, protocol)
+    starts = ordered.starts()
+    used = np.zeros(ordered.n_users, bool)
+    used[ordered.users[split < len(SPLITS)]] = True
+    has_events = np.diff(starts) > 0
+    lost = int(np.count_nonzero(has_events & ~used))
+    if lost:
+        notes.append(f"W-SHORT {lost:,} users have too few events for a row")
+    keep_user = used if protocol.split in {"leave_one_out", "leave_k_out"} else has_events
+    if lost and protocol.split in {"leave_one_out", "leave_k_out"}:
+        kept = keep_user[ordered.users]
+        ordered, split = ordered.take(kept), split[kept]
+        steps.append(_step("users with enough events to split", ordered))
+    ordered_items, catalogue, untitled = _numbered(
+        ordered, item_ids, title_of, titles, protocol.catalogue
+    )
+    events, times, starts = ordered_items, ordered.times, ordered.starts()
+    del ordered, ordered_items
+    with_events = np.flatnonzero(np.diff(starts))
+    starts = np.append(starts[with_events], starts[-1])
+    rows, sampled_from = _rows(starts, split, protocol)
+    del split
+    cold, dropped = _cold_targets(events, rows, catalogue.n_items, protocol)
+    if catalogue.n_items < 2:
+        message = "a catalogue of one item, expected at least two: nothing could be recommended"
+        raise InputError(f"{name}: {message}", code="E-CATALOGUE")
+    dataset = SequenceDataset(
+        name=name,
+        catalogue=catalogue,
+        events=events,
+        max_length=protocol.max_length,
+        train=rows["train"],
+        validation=rows["validation"],
+        test=rows["test"],
+        has_users=True,
+    )
+    leaks = find_leaks(dataset, times)
+    if strict and leaks.rows_in_train:
+        raise InputError(
+            f"{name}: {leaks.rows_in_train:,} validation and test rows are train rows too, "
+            "expected none",
+            code="E-LEAK",
+            hint="drop duplicates or repeats, or prepare without --strict",
+        )
+    notes.extend(leaks.notes())
+    if any(cold.values()):
+        told = ", ".join(f"{number:,} {split_name}" for split_name, number in cold.items())
+        notes.append(f"W-COLD {told} targets are items that train does not hold")
+    dataset.notes.extend(notes)
+    report = PrepareReport(
+        steps=steps,
+        rows={split_name: len(each) for split_name, each in rows.items()},
+        users_without_row=lost,
+        sampled_from=sampled_from,
+        cold_targets=cold,
+        cold_dropped=dropped,
+        ties=ties,
+        untitled_items=untitled,
+        leaks=leaks,
+        notes=notes,
+    )
+    users = user_ids.take(pa.array(with_events))
+    return Prepared(dataset, users, starts, times, protocol, report)
+
+
+def _step(rule: str, log: OrderedLog) -> Step:
+    users = int(np.count_nonzero(count(log.users, log.n_users)))
+    items = int(np.count_nonzero(count(log.items, log.n_items)))
+    return Step(rule, len(log), users, items)
+
+
+def _titles_by_item(titles: pa.Table | None, item_ids: pa.Array) -> list[str] | None:
+    """Return the title of each item of the log, "" where the table has none."""
+    if titles is None:
+        return None
+    table = dict(zip(titles["item_id"].to_pylist(), titles["title"].to_pylist(), strict=True))
+    return [table.get(item_id) or "" for item_id in item_ids.to_pylist()]
+
+
+def _first_filters(
+    log: Interactions, protocol: Protocol, title_of: list[str] | None, steps: list[Step]
+) -> npt.NDArray[np.bool_]:
+    kept = np.ones(len(log), bool)
+
+    def apply(rule: str, mask: npt.NDArray[np.bool_]) -> None:
+        np.logical_and(kept, mask, out=kept)
+        users = np.count_nonzero(count(log.users[kept], log.n_users))
+        items = np.count_nonzero(count(log.items[kept], log.n_items))
+        steps.append(Step(rule, int(np.count_nonzero(kept)), int(users), int(items)))
+
+    if protocol.min_rating is not None:
+        if log.ratings is None:
+            raise _missing("min_rating", "ratings", "--rating-column")
+        apply(f"rating >= {protocol.min_rating:g}", log.ratings >= protocol.min_rating)
+    for name, date in (("since", protocol.since), ("until", protocol.until)):
+        if date is None:
+            continue
+        if log.times is None:
+            raise _missing(name, "times", "--time-column")
+        moment = microseconds(date)
+        apply(f"{name} {date}", log.times >= moment if name == "since" else log.times < moment)
+    if protocol.min_title_length:
+        if title_of is None:
+            raise _missing("min_title_length", "titles", "--titles")
+        lengths = np.fromiter(map(len, title_of), np.int64, len(title_of))
+        apply(
+            f"title of {protocol.min_title_length} characters or more",
+            (lengths >= protocol.min_title_length)[log.items],
+        )
+    return kept
+
+
+def _missing(field_name: str, what: str, option: str) -> InputError:
+    return InputError(
+        f"{field_name} is set, but the log has no {what}, expected some",
+        code="E-COLUMN",
+        hint=f"name them with {option}",
+    )
+
+
+def _later_filters(log: OrderedLog, protocol: Protocol, steps: list[Step]) -> OrderedLog:
+    if protocol.duplicates == "drop":
+        if log.times is None:
+            raise _missing("duplicates", "times", "--time-column")
+        log = log.take(without_duplicates(log))
+        steps.append(_step("first of the same user, item and time", log))
+    if protocol.repeats != "keep":
+        log = log.take(without_repeats(log, protocol.repeats))
+        which = {"first": "first", "last": "last", "consecutive": "first in a row"}
+        steps.append(_step(f"{which[protocol.repeats]} of the same user and item", log))
+    if protocol.min_user_events > 1 or protocol.min_item_events > 1:
+        log, rounds = core(log, protocol.min_user_events, protocol.min_item_events)
+        rule = (
+            f"users >= {protocol.min_user_events}, items >= {protocol.min_item_events} events "
+            f"({rounds} rounds)"
+        )
+        steps.append(_step(rule, log))
+    return log
+
+
+def _numbered(
+    log: OrderedLog,
+    item_ids: pa.Array,
+    title_of: list[str] | None,
+    titles: pa.Table | None,
+    which: str,
+) -> tuple[npt.NDArray[np.uint32], Catalogue, int]:
+    """Number the items of the catalogue, 0..n_items-1, in the events."""
+    if which == "titles":
+        if titles is None:
+            raise _missing("catalogue = 'titles'", "titles", "--titles")
+        known = dict.fromkeys(titles["item_id"].to_pylist())
+        ids = [*known, *(each for each in item_ids.to_pylist() if each not in known)]
+        number_of = {item_id: number for number, item_id in enumerate(ids)}
+        table = np.array([number_of[each] for each in item_ids.to_pylist()], np.uint32)
+        given = dict(zip(titles["item_id"].to_pylist(), titles["title"].to_pylist(), strict=True))
+        names: list[str] | None = [given.get(item_id) or "" for item_id in ids]
+    else:
+        kept = np.ones(log.n_items, bool)
+        if which == "kept":
+            kept = count(log.items, log.n_items) > 0
+        table = (np.cumsum(kept) - 1).astype(np.uint32)
+        ids = item_ids.filter(pa.array(kept)).to_pylist()
+        names = None
+        if title_of is not None:
+            names = [
+                title for title, is_kept in zip(title_of, kept.tolist(), strict=True) if is_kept
+            ]
+    untitled = 0 if names is None else sum(not title for title in names)
+    return table[log.items], Catalogue(ids, names), untitled
+
+
+def _rows(
+    starts: npt.NDArray[np.int64], split: npt.NDArray[np.uint8], protocol: Protocol
+) -> tuple[dict[str, Rows], dict[str, int]]:
+    rows = {name: rows_of(starts, split, number) for number, name in enumerate(SPLITS)}
+    if protocol.sample is None:
+        return rows, {}
+    rng = np.random.default_rng(protocol.seed)
+    before = {name: len(each) for name, each in rows.items()}
+    sizes = dict(zip(SPLITS, protocol.sample, strict=True))
+    return {name: sampled(each, sizes[name], rng) for name, each in rows.items()}, before
+
+
+def _cold_targets(
+    events: npt.NDArray[np.uint32], rows: dict[str, Rows], n_items: int, protocol: Protocol
+) -> tuple[dict[str, int], int]:
+    """Count, and drop if asked, the targets that no train row has as a target or in its history."""
+    known = np.zeros(n_items, bool)
+    train = rows["train"]
+    # All histories of a user begin at the first event; the last target reaches furthest.
+    last = np.flatnonzero(np.append(train.start[1:] != train.start[:-1], True)[: len(train)])
+    change = np.zeros(len(events) + 1, np.int8)
+    change[train.start[last]] = 1
+    change[train.end[last] + 1] -= 1
+    inside = np.cumsum(change[:-1], dtype=np.int8)
+    for block in blocks(len(events)):
+        known[events[block][inside[block] > 0]] = True
+    cold, dropped = {}, 0
+    for name in SPLITS[1:]:
+        is_cold = ~known[events[rows[name].end]]
+        cold[name] = int(np.count_nonzero(is_cold))
+        if protocol.cold_items == "drop":
+            rows[name] = rows[name].take(~is_cold)
+            dropped += cold[name]
+    return cold, dropped
