@@ -168,6 +168,7 @@ def main() -> None:
         sys.stdout.write(line + "\n")
 
     wanted = args.cases.split(",")
+    sizes = [n for n in (100_000, 1_000_000, 10_000_000) if "sizes" in wanted or str(n) in wanted]
     if {"games", "epochs"} & set(wanted):
         games = load_authors_dataset(args.data)
         teacher = load_teacher(args.data / "teacher", games)
@@ -181,23 +182,24 @@ def main() -> None:
                 record(case, lambda: step_time(config, games, known, STEPS, args.profile))  # noqa: B023
             if "epochs" in wanted:
                 record(f"epoch {case}", lambda: epochs(config, games, known))  # noqa: B023
+    rows = 4096 * 4
+    wide = changed(PAPER, train={"batch_size": 4096})
     if "sizes" in wanted:
-        rows = 4096 * 4
-        wide = changed(PAPER, train={"batch_size": 4096})
         games_size = world(17_408, rows)
         record(
             "17k items, vectors 4096 wide, batch 4096",
             lambda: step_time(wide, games_size, random_teacher(games_size, 4096), 50, args.profile),
         )
-        for n_items, steps in ((100_000, 50), (1_000_000, 10), (10_000_000, 3)):
-            large = world(n_items, rows)
-            lists = random_teacher(large, 0)
-            dros = changed(wide, distillation={"embedding_weight": 0.0})
-            softmax = changed(ALONE, train={"batch_size": 4096})
-            both = {"dros + lists": (dros, lists), "softmax": (softmax, None)}
-            for loss, (config, known) in both.items():
-                work = partial(step_time, config, large, known, steps, profile=False)
-                record(f"{n_items} items, {loss}, batch 4096", work)
+    for n_items in sizes:
+        steps = max(3, 5_000_000 // n_items)
+        large = world(n_items, rows)
+        lists = random_teacher(large, 0)
+        dros = changed(wide, distillation={"embedding_weight": 0.0})
+        softmax = changed(ALONE, train={"batch_size": 4096})
+        both = {"dros + lists": (dros, lists), "softmax": (softmax, None)}
+        for loss, (config, known) in both.items():
+            work = partial(step_time, config, large, known, steps, profile=False)
+            record(f"{n_items} items, {loss}, batch 4096", work)
 
 
 if __name__ == "__main__":

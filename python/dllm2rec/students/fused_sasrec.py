@@ -12,6 +12,7 @@ that the sum is the same in whatever order a GPU adds them.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -64,20 +65,48 @@ def encode_fused(
         Users (B, D), and the table: to be used for scoring in place of the argument, so that the
         gradients of both uses meet in one tensor.
     """
+    result: tuple[Tensor, Tensor] = _Encode.apply(
+        table, sequences, lengths, noise, sums, _shape(student), *_weights(student)
+    )
+    return result
+
+
+def compile_ahead(student: Student, sequences: Tensor, lengths: Tensor, noise: Tensor) -> None:
+    """Compile both kernels at once: their compiler works outside Python's lock most of the time.
+
+    One after the other they take longer than all else that a short training does.
+    """
+    from dllm2rec.students import sasrec_triton  # its compiler is there only beside CUDA
+
+    table = student.embedding.ids.weight.detach().clone()
+    weights, shape = _weights(student), _shape(student)
+    users = table.new_zeros(len(sequences), table.shape[1])
+    sums = torch.zeros(table.shape, dtype=torch.int64, device=table.device)
+    rest = (table, sequences, lengths, noise, weights, shape)
+    with ThreadPoolExecutor(2) as pool:
+        forth = pool.submit(sasrec_triton.encode, *rest)
+        back = pool.submit(sasrec_triton.encode_back, *rest, users, torch.zeros_like(table), sums)
+    forth.result()
+    back.result()
+
+
+def _weights(student: Student) -> tuple[Tensor, ...]:
+    """The encoder's weights in the kernels' order."""
     encoder = student.encoder
     assert isinstance(encoder, SASRec)  # noqa: S101 - for mypy
     block: Any = encoder.blocks[0]  # a container does not say what it holds
-    weights = [encoder.positions.weight]
+    weights: list[Tensor] = [encoder.positions.weight]
     for part in (block.attention_norm, block.query, block.key_value, block.output):
         weights += [part.weight, part.bias]
     for part in (block.feed_norm, block.feed_in, block.feed_out, encoder.norm):
         weights += [part.weight, part.bias]
-    dropout = encoder.dropout if student.training else 0.0
-    shape = (student.n_items, block.n_heads, dropout)
-    result: tuple[Tensor, Tensor] = _Encode.apply(
-        table, sequences, lengths, noise, sums, shape, *weights
-    )
-    return result
+    return tuple(weights)
+
+
+def _shape(student: Student) -> tuple[int, int, float]:
+    """Number of items, heads, and the share that is dropped."""
+    dropout = student.config.dropout if student.training else 0.0
+    return student.n_items, student.config.n_heads, dropout
 
 
 class _Encode(torch.autograd.Function):

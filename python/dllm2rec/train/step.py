@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dllm2rec.config import Config
 from dllm2rec.students import Student
+from dllm2rec.students.fused_sasrec import compile_ahead
 from dllm2rec.train.batches import TrainingRows
 from dllm2rec.train.objective import Aids, batch_terms, term_names, term_rows
 from dllm2rec.train.optimizer import Trouble, make_optimizer
@@ -84,6 +85,9 @@ class Stepper:
         self._graph_rows = torch.arange(batch_size, device=self.loss_sum.device)
         noise = None if self.aids.noise is None else self.aids.noise.clone()
         self.trouble.flag.fill_(1.0)
+        if noise is not None:
+            batch = self.rows.batch(self._graph_rows, self.negatives)
+            compile_ahead(self.student, batch.sequences, batch.lengths, noise)
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
