@@ -27,6 +27,7 @@ from dllm2rec.data.log_columns import (
 from dllm2rec.data.log_files import PathLike, find_logs, format_of
 from dllm2rec.data.log_times import (
     CUT_NOTE,
+    Kind,
     MixedUnitsError,
     RawTimes,
     count_implausible,
@@ -128,7 +129,7 @@ class _Log:
         self.roles = set(roles)
         self.users, self.items = IdCodes(), IdCodes()
         self.times: GrowingArray | None = None
-        self.are_exact = False
+        self.time_kind: Kind = "numbers"
         self.ratings = GrowingArray(np.float32)
         self.splits = GrowingArray(np.uint8)
         self.notes: dict[str, int] = {}
@@ -151,10 +152,9 @@ class _Log:
         for note, count in times.notes.items():
             self.notes[note] = self.notes.get(note, 0) + count
         if self.times is None:
-            self.times, self.are_exact = GrowingArray(times.values.dtype), times.exact
-        if times.exact != self.are_exact:
-            had = "dates" if self.are_exact else "numbers"
-            message = f"times as {'dates' if times.exact else 'numbers'}, expected {had} as before"
+            self.times, self.time_kind = GrowingArray(times.values.dtype), times.kind
+        if times.kind != self.time_kind:
+            message = f"{times.kind}, expected {self.time_kind} as in the rows before"
             raise chunk.fault(0, "time", message, "E-TS", "")
         values = times.values
         if values.dtype != self.times.dtype:
@@ -211,7 +211,7 @@ def _finished_times(
         return None, ["no column of times: the order of the file is the order of events"]
     times, counts = log.times.finish(), dict(log.notes)
     unit = "as dates"
-    if not log.are_exact:
+    if log.time_kind == "numbers":
         try:
             times, unit, n_cut = in_microseconds(times)
         except MixedUnitsError as err:

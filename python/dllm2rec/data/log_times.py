@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,18 +31,21 @@ ZONE_NOTE = "W-TS-ZONE: {:,} times without an offset from UTC were read as UTC"
 _INTEGER = r"^-?[0-9]{1,19}$"
 
 
-@dataclass
+Kind = Literal["numbers", "times with an offset", "times without one"]
+
+
+@dataclass(frozen=True, eq=False)
 class RawTimes:
     """What one chunk's times say: numbers whose unit the whole file tells, or microseconds.
 
     Attributes:
         values: int64 or float64 (n,).
-        exact: whether they are microseconds already.
+        kind: `numbers`; or microseconds already, `times with an offset` or `times without one`.
         notes: how often something was accepted that should be known, by its note.
     """
 
     values: Raw
-    exact: bool
+    kind: Kind
     notes: dict[str, int] = field(default_factory=dict)
 
 
@@ -87,7 +91,7 @@ def _finite(chunk: Chunk, values: Raw) -> RawTimes:
         row = int(np.isfinite(values).argmin())
         message = f"time {values[row]}, expected a finite number"
         raise chunk.fault(row, "time", message, "E-TS", "")
-    return RawTimes(values, exact=False)
+    return RawTimes(values, kind="numbers")
 
 
 def _missing(chunk: Chunk, row: int) -> None:
@@ -109,13 +113,16 @@ def _of_timestamps(array: pa.Array) -> RawTimes:
         cut = (array.cast(pa.int64()).to_numpy() % 1000 != 0).sum()
         if cut:
             notes[CUT_NOTE] = int(cut)
-    return RawTimes(_int64(exact), exact=True, notes=notes)
+    kind_of = _kind(has_zone=zone is not None)
+    if zone is None:
+        notes[ZONE_NOTE] = len(array)
+    return RawTimes(_int64(exact), kind_of, notes)
 
 
 def _of_text(chunk: Chunk, cells: pa.Array) -> RawTimes:
     """Read times as text; the first cell says whether they are numbers or ISO 8601."""
     if not len(cells):
-        return RawTimes(np.empty(0, dtype=np.int64), exact=False)
+        return RawTimes(np.empty(0, dtype=np.int64), kind="numbers")
     empty = compute.equal(cells, "").index(True).as_py()
     if empty >= 0:
         _missing(chunk, empty)
@@ -124,7 +131,7 @@ def _of_text(chunk: Chunk, cells: pa.Array) -> RawTimes:
         _refuse(chunk, cells, numeric, "a number as in the rows before")
         if compute.all(compute.match_substring_regex(cells, _INTEGER)).as_py():
             try:
-                return RawTimes(_int64(cells), exact=False)
+                return RawTimes(_int64(cells), kind="numbers")
             except pa.ArrowInvalid:
                 values = cells.cast(pa.float64()).to_numpy()
                 row = int((np.abs(values) >= 2**63).argmax())
@@ -166,7 +173,11 @@ def _of_iso(chunk: Chunk, cells: pa.Array) -> RawTimes:
     except pa.ArrowInvalid:
         row = next(row for row in range(len(cells)) if not _is_time(cells[row : row + 1], kind))
         raise _no_time(chunk, row, cells[row].as_py(), "a day and an hour that exist") from None
-    return RawTimes(_int64(stamps), exact=True, notes=notes)
+    return RawTimes(_int64(stamps), _kind(has_zone=has_zone), notes)
+
+
+def _kind(*, has_zone: bool) -> Kind:
+    return "times with an offset" if has_zone else "times without one"
 
 
 def _is_time(cell: pa.Array, kind: pa.DataType) -> bool:
