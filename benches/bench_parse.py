@@ -18,7 +18,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from dllm2rec import _core
 
-SCALE = float(os.environ.get("DLLM2REC_BENCH_SCALE", "0.1"))
+SCALE = float(os.environ.get("DLLM2REC_BENCH_SCALE", "1"))
 N_ROWS, N_COLUMNS, N_ITEMS = max(10, round(150_000 * SCALE)), 100, 17_408
 
 FORMS = {"items-d": "%d", "items-e18": "%.18e", "distances-e18": "%.18e"}
@@ -35,7 +35,8 @@ def text(
         for begin in range(0, N_ROWS, 1000):
             n_rows = min(1000, N_ROWS - begin)
             if request.param.startswith("items"):
-                rows = np.argsort(rng.random((n_rows, N_ITEMS)), axis=1)[:, :N_COLUMNS]
+                start = rng.integers(0, N_ITEMS, (n_rows, 1))
+                rows = (start + np.arange(N_COLUMNS) * 61) % N_ITEMS
             else:
                 rows = np.sort(rng.random((n_rows, N_COLUMNS)) * 1.5, axis=1)
             np.savetxt(file, rows, fmt=FORMS[request.param])

@@ -47,6 +47,18 @@ def negatives(_: Path) -> Work:
     )
 
 
+def windows(_: Path) -> Work:
+    events = RNG.integers(0, N_ITEMS, N_ROWS * 4, dtype=np.uint32)
+    end = RNG.integers(100, N_ROWS * 4, N_ROWS)
+    return lambda: _core.gather_windows(events, end - 100, end, 50, N_ITEMS)
+
+
+def order(_: Path) -> Work:
+    users = RNG.integers(0, N_ROWS, N_ROWS * 20, dtype=np.uint32)
+    times = RNG.integers(0, 10**9, N_ROWS * 20)
+    return lambda: _core.order_by_user(users, times, N_ROWS)
+
+
 def scores() -> Any:
     return RNG.standard_normal((max(10, N_ROWS // 30), N_ITEMS), dtype=np.float32)
 
@@ -85,6 +97,8 @@ KERNELS: dict[str, Callable[[Path], Work]] = {
     "parse %.18e": lambda folder: parse(folder, 20, "%.18e"),
     "weights": weights,
     "negatives": negatives,
+    "windows": windows,
+    "order": order,
     "ranks": ranks,
     "top20": top_20,
     "fused ranks": fused_ranks,

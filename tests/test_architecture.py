@@ -29,8 +29,9 @@ FLOORS = [
     ["evaluate"],
     ["checkpoint", "sources"],
     ["runs"],
+    ["report"],
     ["train"],
-    ["evaluate.run", "serve"],
+    ["evaluate.run", "plan", "serve"],
     ["cli"],
     ["__main__"],
 ]

@@ -19,12 +19,12 @@ from rich.console import Console
 
 from dllm2rec import cli
 from dllm2rec.cli import main
-from dllm2rec.cli import train as train_command
+from dllm2rec.cli.asked import names_student
 from dllm2rec.cli.lists import COLUMNS, read_histories, write_lists
 from dllm2rec.cli.outcome import describe
 from dllm2rec.cli.progress import Drawn, Lines, bars, record_text
 from dllm2rec.cli.recommend import split_ids
-from dllm2rec.cli.tables import metric_table, print_table, recommendation_table, shown_metrics
+from dllm2rec.cli.tables import metric_table, print_table, recommendation_table
 from dllm2rec.errors import (
     ArtifactError,
     ConfigError,
@@ -34,7 +34,7 @@ from dllm2rec.errors import (
     ResourceError,
 )
 from dllm2rec.folders import check_output, clear_output, next_run
-from dllm2rec.results import MetricRow, MetricTable, Recommendation
+from dllm2rec.results import MetricRow, MetricTable, Recommendation, shown_metrics
 
 DLLM2REC = [sys.executable, "-m", "dllm2rec"]
 TABLE = MetricTable(
@@ -565,8 +565,8 @@ def test_ids_of_one_history_are_split_at_commas():
 
 
 def test_train_knows_whether_an_override_names_the_student():
-    assert train_command.names_student(["train.seed=1", " student.name = caser"])
-    assert not train_command.names_student(["student.hidden_size=8"])
+    assert names_student(["train.seed=1", " student.name = caser"])
+    assert not names_student(["student.hidden_size=8"])
 
 
 # --- teacher import ------------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from dllm2rec.config import Config, Section
+from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ConfigError
 from dllm2rec.evaluate.split import split_counts
 from dllm2rec.progress import Silent
@@ -70,11 +72,15 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "train.weight_decay": (SOFT, 0.1),
     "train.max_epochs": (SOFT, 1),
     "train.patience": ({**SOFT, "train": {"max_epochs": 9, "learning_rate": 1e-9}}, 2),
+    "train.schedule": (SOFT, "cosine"),
+    "train.warmup_steps": (SOFT, 5),
+    "train.max_gradient_norm": (SOFT, 1e-3),
+    "train.ema_decay": (SOFT, 0.9),
     "train.seed": (SOFT, 1),
     "evaluation.ks": (SOFT, [3]),
     "evaluation.exclude_seen": (SOFT, True),
 }
-ELSEWHERE = {"train.device", "variant"}  # tested below
+ELSEWHERE = {"train.device", "variant", "loss.unseen_by_text", "train.prefix_rows"}  # tested below
 
 
 def all_fields(section: type[Section], prefix: str = "") -> set[str]:
@@ -89,11 +95,12 @@ def all_fields(section: type[Section], prefix: str = "") -> set[str]:
     return names
 
 
-def outcome(config: Config) -> list[object]:
+def outcome(config: Config, dataset: SequenceDataset = DATASET) -> list[object]:
     """Everything a training gives: its records without the times, and its weights."""
     torch.manual_seed(config.train.seed)
-    student = make_student(config, DATASET, TEACHER)
-    task = make_task(config, DATASET, TEACHER, torch.device("cpu"))
+    teacher = TEACHER if dataset is DATASET else oracle_teacher(dataset)
+    student = make_student(config, dataset, teacher)
+    task = make_task(config, dataset, teacher, torch.device("cpu"))
     records = [
         {key: value for key, value in record.items() if not key.endswith("_s")}
         for record in fit(student, task, config, Silent())
@@ -137,3 +144,42 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) 
     assert choose_device("auto").type == "cpu"
     with pytest.raises(ConfigError, match="cuda"):
         choose_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("field", "rows"),
+    [
+        ("loss.unseen_by_text", slice(0, 9)),  # few users: most items are never seen
+        ("train.prefix_rows", slice(6, None, 7)),  # one row a user: its window hides the others
+    ],
+)
+def test_a_field_about_what_the_rows_leave_out_changes_what_comes_out(
+    field: str, rows: slice
+) -> None:
+    dataset = replace(DATASET, train=DATASET.train.take(rows))
+    config = changed(load_config(recipe="strong"), **SOFT, train=TRAIN)
+    section, name = field.split(".")
+    other = changed(config, **{section: {name: True}})
+    assert outcome(config, dataset) == outcome(config, dataset)
+    assert outcome(config, dataset) != outcome(other, dataset)
+
+
+def test_items_that_training_never_sees_have_no_id_vector_and_leave_lists_and_softmax() -> None:
+    dataset = replace(DATASET, train=DATASET.train.take(slice(0, 9)))
+    config = changed(
+        load_config(recipe="strong"), **SOFT, train=TRAIN, loss={"unseen_by_text": True}
+    )
+    task = make_task(config, dataset, oracle_teacher(dataset), torch.device("cpu"))
+    student = make_student(config, dataset, oracle_teacher(dataset))
+    windows = dataset.windows(dataset.train)
+    seen = {*windows.sequences.ravel().tolist(), *windows.targets.tolist()} - {dataset.n_items}
+    counted = task.rows.in_softmax
+    assert counted is not None
+    assert set(counted.nonzero().flatten().tolist()) == seen
+    assert len(seen) < dataset.n_items
+    assert student.embedding.known is not None
+    assert student.embedding.known.flatten().bool().tolist() == [*counted.tolist(), False]
+    assert task.rows.lists is not None
+    kept = task.rows.lists.items[task.rows.lists.kept > 0]
+    assert len(kept) > 0
+    assert set(kept.tolist()) <= seen

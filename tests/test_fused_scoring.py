@@ -53,7 +53,7 @@ def on_tensors(problem):
     """The problem of the torch path, on CPU tensors."""
     window = problem.get("window")
     if window is not None:
-        window = (window[0].astype(np.int64), window[1].astype(np.uint32))
+        window = tuple(torch.from_numpy(part.astype(np.int64)) for part in window)
     users, items = (torch.from_numpy(problem[name].copy()) for name in ("users", "items"))
     shift = problem.get("window_offset", 0.0)
     return tiles.Problem.of(users, items, problem.get("bias"), window, shift)
@@ -299,7 +299,7 @@ def test_arrays_that_do_not_fit_are_refused(change, error):
         fused_rank_counts(**(whole | change))
     if set(change) <= {"window", "window_offset"}:
         users, items = torch.ones(4, 3), torch.ones(6, 3)
-        window = (np.array(change["window"][0]), np.array(change["window"][1], dtype=np.uint32))
+        window = tuple(torch.tensor(part, dtype=torch.int64) for part in change["window"])
         shift = change.get("window_offset", 0.0)
         if window[1].max() < 6:
             with pytest.raises(error):

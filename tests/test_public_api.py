@@ -56,6 +56,7 @@ PUBLIC = {
     "save_teacher",
     "set_threads",
     "train_run",
+    "write_report",
 }
 
 

@@ -66,6 +66,15 @@ def long_calls(name: str) -> Call:
         )
     if name == "consistency_from_scores":
         return lambda: select_rising(300)
+    if name == "order_by_user":
+        users = rng.integers(0, 1000, 30_000_000, dtype=np.uint32)
+        times = rng.integers(0, 2**62, len(users))
+        return lambda: _core.order_by_user(users, times, 1000)
+    if name == "gather_windows":
+        # 2 GiB of windows.
+        events = np.zeros(1 << 20, np.uint32)
+        end = rng.integers(500, 1 << 20, n_rows)
+        return lambda: _core.gather_windows(events, np.zeros_like(end), end, 512, 1)
     distance = np.resize(rng.random(1 << 20, np.float32), (n_rows, 100))
     if name == "candidate_confidence":
         return lambda: _core.candidate_confidence(distance)
@@ -75,8 +84,14 @@ def long_calls(name: str) -> Call:
     return lambda: _core.ranking_weights(lists, distance, lists, 100, 1.0, GAMMAS, normalise=True)
 
 
-LONG = ["sleep", "sample_negatives", "sample_negatives of one row", "consistency_from_scores"]
-LARGE = ["candidate_confidence", "sequence_confidence", "ranking_weights"]
+LONG = [
+    "sleep",
+    "sample_negatives",
+    "sample_negatives of one row",
+    "consistency_from_scores",
+    "order_by_user",
+]
+LARGE = ["candidate_confidence", "sequence_confidence", "ranking_weights", "gather_windows"]
 
 
 @pytest.mark.parametrize("in_worker", [False, True])

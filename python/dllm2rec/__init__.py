@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from dllm2rec.evaluate.run import evaluate_run as evaluate_run
     from dllm2rec.progress import Progress as Progress
     from dllm2rec.progress import Silent as Silent
+    from dllm2rec.report.page import write_report as write_report
     from dllm2rec.results import MetricRow as MetricRow
     from dllm2rec.results import MetricTable as MetricTable
     from dllm2rec.results import Recommendation as Recommendation
@@ -100,6 +101,7 @@ _HOMES = {
     "save_teacher": "teacher.knowledge",
     "set_threads": "_core",
     "train_run": "train.run",
+    "write_report": "report.page",
 }
 __all__ = sorted(_HOMES)
 

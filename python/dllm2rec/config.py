@@ -71,6 +71,9 @@ class LossConfig(Section):
     exclude: Literal["window", "history"] = "window"  # what is never drawn, besides the target
     dro_weight: NonNegative = 0.0  # the authors' --alpha; .5 on SASRec is the paper's DROS
     dro_temperature: Temperature = 1.0  # the authors' --beta
+    # Items that no train window or target holds: no id vector, no place in the softmax's sum. Acts
+    # where the student has the teacher's vectors, which is all that is known of them.
+    unseen_by_text: bool = False
 
 
 class DistillationConfig(Section):
@@ -121,6 +124,12 @@ class TrainConfig(Section):
     weight_decay: NonNegative = 0.0  # the authors' --l2_decay
     max_epochs: PositiveInt = 40  # --epoch
     patience: PositiveInt = 4  # epochs without a better validation ndcg@20
+    prefix_rows: bool = False  # also the rows inside train windows that window files leave out
+    schedule: Literal["constant", "cosine"] = "constant"  # to 0 over max_epochs
+    warmup_steps: Annotated[int, Field(ge=0)] = 0  # updates over which the rate rises to its value
+    max_gradient_norm: NonNegative = 0.0  # longer gradients are cut to this length; 0: none is
+    # Validation, checkpoints and test use an exponential average of the weights; 0: the last ones.
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
@@ -149,6 +158,11 @@ class Config(Section):
             raise ValueError(
                 'distillation.ranking_form = "soft_targets" with loss.base = "bce", expected '
                 '"softmax" or "sampled_softmax": the lists are a share of the softmax\'s targets'
+            )
+        if self.loss.unseen_by_text and self.loss.base != "softmax":
+            raise ValueError(
+                f'loss.unseen_by_text = true with loss.base = "{self.loss.base}", expected '
+                '"softmax": the other losses have no sum over the catalogue to leave items out of'
             )
         sides = self.distillation.embedding_sides
         if self.variant == "authors" and (self.student.tied or sides != "input"):

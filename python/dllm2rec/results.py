@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+# How tables call a student that was taught: its name alone, then this.
+TAUGHT = " + dllm2rec"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,48 @@ class MetricTable:
             "exclude_seen": self.exclude_seen,
             "rows": [{"name": row.name, "metrics": dict(row.metrics)} for row in self.rows],
         }
+
+
+def shown_metrics(rows: Iterable[MetricRow]) -> list[str]:
+    """Pick the columns people want: HR and NDCG at the two largest K."""
+    keys = dict.fromkeys(key for row in rows for key in row.metrics)
+    ks = sorted({int(key.partition("@")[2]) for key in keys if key.startswith("hr@")})[-2:]
+    return [key for k in ks for key in (f"hr@{k}", f"ndcg@{k}") if key in keys]
+
+
+def best_text(rows: Sequence[MetricRow], key: str) -> str:
+    """The best value as a table shows it; empty where there is nothing to compare."""
+    values = [row.metrics[key] for row in rows if key in row.metrics]
+    return f"{max(values):.4f}" if len(rows) > 1 and values else ""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What the teacher added to a student: `percent[key]` is `100 * (taught / alone - 1)`.
+
+    A metric that is 0 alone has no percentage and is left out.
+    """
+
+    student: str
+    percent: Mapping[str, float]
+
+
+def teacher_gains(rows: Sequence[MetricRow]) -> list[Gain]:
+    """Compare every taught student with the same student alone, where the rows hold both."""
+    alone = {row.name: row.metrics for row in rows}
+    pairs = [(row, row.name.removesuffix(TAUGHT)) for row in rows if row.name.endswith(TAUGHT)]
+    return [
+        Gain(
+            name,
+            {
+                key: 100 * (value / alone[name][key] - 1)
+                for key, value in row.metrics.items()
+                if alone[name].get(key, 0.0) > 0
+            },
+        )
+        for row, name in pairs
+        if name in alone
+    ]
 
 
 @dataclass(frozen=True)

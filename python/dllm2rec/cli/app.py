@@ -6,13 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-from dllm2rec.cli import bench, evaluate, recommend, teacher, train
+from dllm2rec.cli import bench, evaluate, plan, recommend, report, teacher, train
 
 # Plain help: a tenth of a second faster than rich's, and the same bytes on every terminal.
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 app.command(epilog=train.EXAMPLES)(train.train)
+app.command(epilog=plan.EXAMPLES)(plan.plan)
 app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command(epilog=recommend.EXAMPLES)(recommend.recommend)
+app.command(epilog=report.EXAMPLES)(report.report)
 app.command(epilog=bench.EXAMPLES)(bench.bench)
 teacher_app = typer.Typer(help="Bring in what a teacher said.", no_args_is_help=True)
 teacher_app.command("import", epilog=teacher.EXAMPLES)(teacher.import_)

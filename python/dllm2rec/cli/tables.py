@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dllm2rec.bench import Row
-from dllm2rec.results import MetricRow, MetricTable, Recommendation
+from dllm2rec.results import MetricTable, Recommendation, best_text, shown_metrics
 
 
 def print_table(table: RenderableType) -> None:
@@ -19,13 +19,6 @@ def print_table(table: RenderableType) -> None:
     options = console.options.update(max_width=10_000)
     console.width = max(console.width, console.measure(table, options=options).maximum)
     console.print(table)
-
-
-def shown_metrics(rows: Iterable[MetricRow]) -> list[str]:
-    """Pick the columns people want: HR and NDCG at the two largest K."""
-    keys = dict.fromkeys(key for row in rows for key in row.metrics)
-    ks = sorted({int(key.partition("@")[2]) for key in keys if key.startswith("hr@")})[-2:]
-    return [key for k in ks for key in (f"hr@{k}", f"ndcg@{k}") if key in keys]
 
 
 def metric_table(result: MetricTable, columns: Sequence[str] | None = None) -> Group:
@@ -41,16 +34,10 @@ def metric_table(result: MetricTable, columns: Sequence[str] | None = None) -> G
     for key in columns:
         table.add_column(key, justify="right", no_wrap=True)
     for row in result.rows:
-        cells = (_cell(row.metrics.get(key), _best(result.rows, key)) for key in columns)
+        cells = (_cell(row.metrics.get(key), best_text(result.rows, key)) for key in columns)
         table.add_row(escape(row.name), *cells)
     # A title of the table itself would be wrapped to the width of the table.
     return Group(Text(f"{result.title}: {result.protocol()}"), table)
-
-
-def _best(rows: Sequence[MetricRow], key: str) -> str:
-    """The best value as the table shows it; empty where there is nothing to compare."""
-    values = [row.metrics[key] for row in rows if key in row.metrics]
-    return f"{max(values):.4f}" if len(rows) > 1 else ""
 
 
 def _cell(value: float | None, best: str) -> str:

@@ -8,18 +8,26 @@ from typing import Annotated
 
 import typer
 
+from dllm2rec.cli.asked import (
+    BaselineOption,
+    ConfigOption,
+    RecipeOption,
+    SeedOption,
+    SetOption,
+    StudentsOption,
+    TeacherOption,
+    read_asked,
+)
 from dllm2rec.cli.options import (
     DatasetOption,
     DeviceOption,
     JsonOption,
     OverwriteOption,
-    StudentName,
     ThreadsOption,
     check_device,
     print_json,
     use_threads,
 )
-from dllm2rec.errors import ConfigError
 
 EXAMPLES = """\b
 Examples:
@@ -31,39 +39,19 @@ Examples:
 
 def train(
     dataset: DatasetOption = None,
-    teacher: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the teacher; without it students train alone.", metavar="DIR"),
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            help="strong (the default), paper, authors; demo, for the embedded world.",
-            metavar="NAME",
-        ),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="A TOML file of settings.", metavar="FILE")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="One setting; may be repeated.", metavar="SECTION.FIELD=VALUE"),
-    ] = None,
-    student: Annotated[
-        list[StudentName] | None, typer.Option(help="A student to train; may be repeated.")
-    ] = None,
+    teacher: TeacherOption = None,
+    recipe: RecipeOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    student: StudentsOption = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder to write; by default runs/NAME-N.", metavar="DIR"),
     ] = None,
     overwrite: OverwriteOption = False,
-    baseline: Annotated[
-        bool, typer.Option(help="Train each student without the teacher too.")
-    ] = True,
+    baseline: BaselineOption = True,
     device: DeviceOption = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=2**63 - 1, metavar="N", help="Same seed, same result.")
-    ] = None,
+    seed: SeedOption = None,
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -74,21 +62,21 @@ def train(
     from dllm2rec.cli.progress import watching
     from dllm2rec.cli.tables import metric_table, print_table
     from dllm2rec.folders import check_output, clear_output, next_run
-    from dllm2rec.settings import changed, load_config
 
-    if teacher is not None and dataset is None:
-        raise ConfigError(
-            "--teacher without --dataset: the embedded world has a teacher of its own"
-        )
-    if dataset is None and recipe is None and config is None:
-        recipe = "demo"
-    settings = load_config(recipe=recipe, path=config, overrides=set_ or [])
-    own = {"device": None if device is None else device.value, "seed": seed}
-    settings = changed(settings, train={key: v for key, v in own.items() if v is not None})
+    asked = read_asked(
+        dataset=dataset,
+        teacher=teacher,
+        recipe=recipe,
+        config=config,
+        overrides=set_ or [],
+        students=student or [],
+        device=device,
+        seed=seed,
+    )
     folder = out or next_run("demo" if dataset is None else dataset.resolve().name)
     inputs = [path for path in (dataset, teacher, config) if path is not None]
     check_output(folder, overwrite=overwrite, inputs=inputs)
-    check_device(settings.train.device)
+    check_device(asked.settings.train.device)
     # The embedded world is so small that a second thread would mostly wait for the first.
     use_threads(1 if dataset is None and threads is None else threads)
 
@@ -97,16 +85,14 @@ def train(
 
     source = Source.of(dataset, teacher)
     data, knowledge = source.open()
-    everyone = dataset is None and config is None and not names_student(set_ or [])
-    students = student or (list(StudentName) if everyone else [StudentName(settings.student.name)])
     clear_output(folder)
     with watching() as progress:
         result = train_run(
-            settings,
+            asked.settings,
             data,
             knowledge,
             folder,
-            students=[name.value for name in dict.fromkeys(students)],
+            students=asked.students,
             baseline=baseline,
             source=source,
             progress=progress,
@@ -118,8 +104,3 @@ def train(
         print(f"note: {note}")
     print_table(metric_table(test_table(result)))
     print(f"{result.seconds:.0f} s on {result.device}; written to {folder}")
-
-
-def names_student(overrides: list[str]) -> bool:
-    """Whether an override chooses the student."""
-    return any(text.partition("=")[0].strip() == "student.name" for text in overrides)

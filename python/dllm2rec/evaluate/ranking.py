@@ -273,7 +273,28 @@ def _problem_on(
 ) -> tiles.Problem:
     left, right = _matrix_on(device, users, "users"), _matrix_on(device, items, "items")
     _check_vectors(left, right)
-    host = [part.cpu() if isinstance(part, torch.Tensor) else part for part in window or ()]
-    listed = _window((host[0], host[1]) if window else None, len(right))
+    listed = None if window is None else _window_on(device, window, len(right))
     added = _bias(bias.cpu() if isinstance(bias, torch.Tensor) else bias, len(right))
     return tiles.Problem.of(left, right, added, listed, window_offset)
+
+
+def _window_on(
+    device: torch.device, window: Window, n_items: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Offsets and items, int64 on the device; what lies there already is checked there."""
+    offsets, items = window
+    if isinstance(offsets, torch.Tensor) and isinstance(items, torch.Tensor):
+        whole = not (offsets.is_floating_point() or items.is_floating_point())
+        if whole and offsets.device == items.device == device and offsets.ndim == items.ndim == 1:
+            offsets, items = offsets.long(), items.long()
+            if not bool(((items < 0) | (items >= n_items)).any()):
+                return offsets, items
+    # Everything else, and what will be refused, goes by the host's checks and messages.
+    host = [part.cpu() if isinstance(part, torch.Tensor) else part for part in window]
+    checked = _window((host[0], host[1]), n_items)
+    assert checked is not None  # noqa: S101 - for mypy
+    starts, listed = checked
+    return (
+        torch.from_numpy(starts).to(device),
+        torch.from_numpy(listed.astype(np.int64)).to(device),
+    )

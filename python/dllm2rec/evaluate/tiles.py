@@ -49,18 +49,19 @@ class Problem:
         users: torch.Tensor,
         items: torch.Tensor,
         bias: npt.NDArray[np.float32] | None,
-        window: tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]] | None,
+        window: tuple[torch.Tensor, torch.Tensor] | None,
         shift: float,
     ) -> Problem:
-        """Check bias and window, and bring them to the device of `users`."""
+        """Check bias and window: offsets and items, int64 on the device of `users`."""
         if np.isnan(shift) or shift == np.inf:
             raise InputError(f"window_offset = {shift}, expected a finite number or -inf")
         if bias is not None and not (bias < np.inf).all():
             row = int(np.argmin(bias < np.inf))
             raise _refusal("bias", row, 0, float(bias[row]))
         added = None if bias is None else torch.from_numpy(bias).to(users.device)
-        pairs, cuts = _listed_pairs(window, len(users), len(items))
-        listed = None if window is None else torch.from_numpy(pairs).to(users.device)
+        listed, cuts = None, np.zeros((0, 0), dtype=np.int64)
+        if window is not None:
+            listed, cuts = _listed_pairs(window, len(users), len(items))
         return cls(users.float(), items, added, listed, cuts, float(shift))
 
     def blocks(self) -> Iterator[tuple[int, slice]]:
@@ -112,26 +113,30 @@ def _no_infinity(scores: torch.Tensor) -> torch.Tensor:
 
 
 def _listed_pairs(
-    window: tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]] | None, n_users: int, n_items: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    if window is None:
-        return np.zeros((2, 0), np.int64), np.zeros((0, 0), np.int64)
+    window: tuple[torch.Tensor, torch.Tensor], n_users: int, n_items: int
+) -> tuple[torch.Tensor, npt.NDArray[np.int64]]:
+    """Each (row, item) once, by block of users and item, and where each block's tiles begin.
+
+    One integer a pair, sorted where it is: on the host this took longer than the ranking.
+    """
     offsets, items = window
-    lengths = np.diff(offsets)
-    ends = (offsets[:1] == 0).all() and (offsets[-1:] == len(items)).all()
-    if len(offsets) != n_users + 1 or (lengths < 0).any() or not ends:
+    lengths = offsets.diff()
+    ends = (offsets[:1] == 0).all() & (offsets[-1:] == len(items)).all()
+    if len(offsets) != n_users + 1 or bool((lengths < 0).any() | ~ends):
         raise InputError(
             f"window: {len(offsets)} offsets for {n_users} rows and {len(items)} listed items, "
             "expected one more than rows, rising from 0 to the number of listed items"
         )
-    rows = np.repeat(np.arange(n_users, dtype=np.int64), lengths)
-    keys = np.stack([rows // BLOCK_USERS, items.astype(np.int64), rows])
-    keys = np.unique(keys, axis=1)
-    begins = np.arange(0, n_items + TILE_ITEMS, TILE_ITEMS)
-    blocks = np.arange(-(-n_users // BLOCK_USERS))
-    place = keys[0] * (n_items + TILE_ITEMS) + keys[1]
-    cuts = np.searchsorted(place, blocks[:, None] * (n_items + TILE_ITEMS) + begins)
-    return keys[[2, 1]], cuts
+    rows = torch.repeat_interleave(torch.arange(n_users, device=offsets.device), lengths)
+    place = rows // BLOCK_USERS * n_items + items
+    keys = torch.unique(place * BLOCK_USERS + rows % BLOCK_USERS)
+    place, within = keys // BLOCK_USERS, keys % BLOCK_USERS
+    rows = place // n_items * BLOCK_USERS + within
+    begins = torch.arange(0, n_items + TILE_ITEMS, TILE_ITEMS, device=keys.device)
+    blocks = torch.arange(-(-n_users // BLOCK_USERS), device=keys.device)
+    edges = blocks[:, None] * n_items + begins.clamp(max=n_items)
+    cuts = torch.searchsorted(place, edges).cpu().numpy()
+    return torch.stack([rows, place % n_items]), cuts
 
 
 @contextmanager

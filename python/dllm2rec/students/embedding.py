@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class ItemEmbedding(nn.Module):
@@ -49,8 +52,10 @@ class ItemEmbedding(nn.Module):
         """All item vectors, (N + 1, D), the teacher's part included: one projection of (N, E)."""
         if self.projector is None:
             return self.id_rows()
-        projected = F.pad(self.projector(self.teacher), (0, 0, 0, 1))  # the padding has no text
-        return torch.add(self.id_rows(), projected, alpha=self.weight)
+        table: Tensor = _Table.apply(
+            self.id_rows(), self.teacher, self.projector.weight, self.projector.bias, self.weight
+        )
+        return table
 
     def forward(self, sequences: Tensor, table: Tensor | None) -> Tensor:
         """Look up each place of the windows.
@@ -71,3 +76,34 @@ class ItemEmbedding(nn.Module):
         is_item = (sequences < self.n_items).unsqueeze(2)
         texts = F.embedding(sequences.clamp(max=self.n_items - 1), self.teacher)  # (B, L, E)
         return torch.add(own, self.projector(texts) * is_item, alpha=self.weight)
+
+
+class _Table(torch.autograd.Function):
+    """rows + weight (Z W' + c), the padding's row left as it is, in one fresh tensor.
+
+    Both ways without a copy of the table: the gradient of the rows is the table's own.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        rows: Tensor,
+        teacher: Tensor,
+        matrix: Tensor,
+        shift: Tensor,
+        weight: float,
+    ) -> Tensor:
+        ctx.save_for_backward(teacher)
+        ctx.weight = weight
+        table = torch.add(rows, shift, alpha=weight)
+        table[-1].copy_(rows[-1])
+        table[:-1].addmm_(teacher, matrix.T, alpha=weight)
+        return table
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        (teacher,) = ctx.saved_tensors
+        of_items = grad[:-1]
+        to_matrix = torch.mm(of_items.T, teacher).mul_(ctx.weight)
+        return grad, None, to_matrix, of_items.sum(0).mul_(ctx.weight), None

@@ -22,7 +22,13 @@ from dllm2rec.progress import Progress
 from dllm2rec.settings import changed, config_to_toml
 from dllm2rec.students import Student, build_student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
-from dllm2rec.train.batches import negative_sampler, training_rows
+from dllm2rec.train.batches import (
+    leaves_out_unseen,
+    negative_sampler,
+    seen_items,
+    train_rows,
+    training_rows,
+)
 from dllm2rec.train.loop import SELECTION, Task, fit, selection_ks
 
 # `last` is for a person who looks in while a run goes on; `best` is saved whenever it improves.
@@ -171,6 +177,7 @@ def make_student(
         embedding_weight=distillation.embedding_weight,
         embedding_sides=distillation.embedding_sides,
         variant=config.variant,
+        known_items=torch.from_numpy(seen_items(dataset)) if leaves_out_unseen(config) else None,
     )
 
 
@@ -185,7 +192,7 @@ def make_task(
         rows=training_rows(dataset, teacher, config, device),
         validation=device_rows(dataset, dataset.validation, device),
         target_counts=torch.from_numpy(dataset.target_counts()).to(device),
-        sampler=negative_sampler(dataset, config.loss),
+        sampler=negative_sampler(dataset, config.loss, train_rows(dataset, config)),
         row_names=f"{dataset.name} train rows",
     )
 

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from dllm2rec.config import Config, LossConfig
-from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.data.device_rows import DeviceRows, device_rows
+from dllm2rec.data.prefixes import prefix_rows
 from dllm2rec.errors import InputError
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.train.lists import TeacherLists, teacher_lists
@@ -31,8 +32,9 @@ class Batch:
         targets: the items to predict, (B,).
         negatives: sampled items, (B, M), or None where the loss draws none.
         log_expected: log of how often one non-excluded item is expected among a row's M
-            negatives, (B,), or None where the loss draws none.
+            negatives, (B,), or None where the loss does not correct for it.
         lists: the teacher's lists of these rows, or None without ranking distillation.
+        listed: target, negatives and the teacher's items side by side, (B, 1 + M + K).
     """
 
     sequences: Tensor
@@ -41,15 +43,24 @@ class Batch:
     negatives: Tensor | None
     log_expected: Tensor | None
     lists: TeacherLists | None
+    listed: Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingRows:
-    """The train split on the device, with what the teacher says of each row."""
+    """The train split on the device, with what the teacher says of each row.
+
+    Attributes:
+        rows: R rows; prefix rows, where they are asked for, come last.
+        lists: the teacher's lists, or None; prefix rows have empty ones.
+        log_expected: as in `Batch`, of all rows.
+        in_softmax: which items the softmax counts, (N,) bool, or None for all.
+    """
 
     rows: DeviceRows
     lists: TeacherLists | None
     log_expected: Tensor | None
+    in_softmax: Tensor | None = None
 
     def batch(self, rows: Tensor, negatives: Tensor | None) -> Batch:
         """Gather a batch on the device.
@@ -58,15 +69,28 @@ class TrainingRows:
             rows: row numbers, (B,), int64.
             negatives: the epoch's negatives of every row, (R, M), int32, or None.
         """
+        log_expected = None if self.log_expected is None else self.log_expected[rows]
+        if rows.device.type == "cuda":
+            return self._gathered(rows, negatives, log_expected)
         sequences, lengths, targets = self.rows.windows(rows)
-        return Batch(
-            sequences=sequences,
-            lengths=lengths,
-            targets=targets,
-            negatives=None if negatives is None else negatives[rows].long(),
-            log_expected=None if self.log_expected is None else self.log_expected[rows],
-            lists=None if self.lists is None else self.lists.of_rows(rows),
-        )
+        drawn = None if negatives is None else negatives[rows].long()
+        lists = None if self.lists is None else self.lists.of_rows(rows)
+        parts = [targets[:, None], drawn, None if lists is None else lists.items]
+        listed = torch.cat([part for part in parts if part is not None], dim=1)
+        return Batch(sequences, lengths, targets, drawn, log_expected, lists, listed)
+
+    def _gathered(
+        self, rows: Tensor, negatives: Tensor | None, log_expected: Tensor | None
+    ) -> Batch:
+        from dllm2rec.train.batches_triton import gather  # its compiler is there only beside CUDA
+
+        sequences, lengths, listed, weight, kept = gather(self.rows, self.lists, negatives, rows)
+        first_list = 1 + (0 if negatives is None else negatives.shape[1])
+        drawn = None if negatives is None else listed[:, 1:first_list]
+        lists = None
+        if self.lists is not None:
+            lists = TeacherLists(listed[:, first_list:], weight, kept)
+        return Batch(sequences, lengths, listed[:, 0], drawn, log_expected, lists, listed)
 
 
 def training_rows(
@@ -80,13 +104,42 @@ def training_rows(
     Raises:
         InputError: the configuration needs something the teacher or the dataset does not have.
     """
-    lists = teacher_lists(dataset, teacher, config.distillation, config.variant)
-    sampler = negative_sampler(dataset, config.loss)
+    counted = seen_items(dataset) if leaves_out_unseen(config) else None
+    lists = teacher_lists(dataset, teacher, config.distillation, config.variant, counted)
+    rows = train_rows(dataset, config)
+    sampler = negative_sampler(dataset, config.loss, rows)
+    if config.loss.base != "sampled_softmax":
+        sampler = None  # the others do not correct for how often an item is drawn
+    if lists is not None:
+        lists = lists.followed_by_empty(len(rows) - len(dataset.train)).to(device)
     return TrainingRows(
-        rows=device_rows(dataset, dataset.train, device),
-        lists=None if lists is None else lists.to(device),
+        rows=device_rows(dataset, rows, device),
+        lists=lists,
         log_expected=None if sampler is None else sampler.log_expected().to(device),
+        in_softmax=None if counted is None else torch.from_numpy(counted).to(device),
     )
+
+
+def train_rows(dataset: SequenceDataset, config: Config) -> Rows:
+    """The train split, followed by its prefix rows if the configuration asks for them."""
+    if not config.train.prefix_rows:
+        return dataset.train
+    return dataset.train.followed_by(prefix_rows(dataset))
+
+
+def leaves_out_unseen(config: Config) -> bool:
+    """Whether items that training never sees are known by their text alone."""
+    return config.loss.unseen_by_text and config.distillation.embedding_weight > 0
+
+
+def seen_items(dataset: SequenceDataset) -> npt.NDArray[np.bool_]:
+    """Which items some train window or target holds, (N,)."""
+    change = np.zeros(len(dataset.events) + 1, dtype=np.int64)
+    np.add.at(change, dataset.window_begin(dataset.train), 1)
+    np.add.at(change, dataset.train.end + 1, -1)
+    seen = np.zeros(dataset.n_items, dtype=np.bool_)
+    seen[dataset.events[change.cumsum()[:-1] > 0]] = True
+    return seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,15 +178,19 @@ class NegativeSampler:
         return torch.from_numpy(np.log(self.n_negatives / possible).astype(np.float32))
 
 
-def negative_sampler(dataset: SequenceDataset, config: LossConfig) -> NegativeSampler | None:
+def negative_sampler(
+    dataset: SequenceDataset, config: LossConfig, rows: Rows | None = None
+) -> NegativeSampler | None:
     """Return the sampler that a loss needs, or None if it draws no negatives.
+
+    Without `rows` it draws for the train split.
 
     Raises:
         InputError: the whole history is to be excluded and the dataset has no users.
     """
     if config.base == "softmax":
         return None
-    rows = dataset.train
+    rows = dataset.train if rows is None else rows
     if config.exclude == "history":
         if not dataset.has_users:
             raise InputError(

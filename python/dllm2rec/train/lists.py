@@ -45,6 +45,14 @@ class TeacherLists:
         """The lists of some rows, with int64 items for indexing."""
         return TeacherLists(self.items[rows].long(), self.weight[rows], self.kept[rows])
 
+    def followed_by_empty(self, n_rows: int) -> TeacherLists:
+        """These lists and then `n_rows` rows without an item."""
+        items, weight, kept = (
+            torch.cat([part, part.new_zeros(n_rows, part.shape[1])])
+            for part in (self.items, self.weight, self.kept)
+        )
+        return TeacherLists(items, weight, kept)
+
     def to(self, device: torch.device) -> TeacherLists:
         """The same lists on another device."""
         return TeacherLists(self.items.to(device), self.weight.to(device), self.kept.to(device))
@@ -55,8 +63,12 @@ def teacher_lists(
     teacher: TeacherKnowledge | None,
     config: DistillationConfig,
     variant: str,
+    counted: npt.NDArray[np.bool_] | None = None,
 ) -> TeacherLists | None:
     """Prepare the lists of every train row, or None where the ranking weight is zero.
+
+    Where only some items count in the softmax, `counted` (N,), the others leave the lists too: a
+    soft target outside the sum would be pulled up without end.
 
     Raises:
         InputError: there is no teacher, its lists are shorter than `top_k`, or the distances that
@@ -78,6 +90,8 @@ def teacher_lists(
             hint=f"set distillation.top_k = {top_n} or export longer lists",
         )
     kept = _kept(dataset, teacher, config)
+    if counted is not None:
+        kept &= np.append(counted, False)[np.minimum(teacher.ranking, dataset.n_items)]
     columns = _first_kept(kept, config.top_k)
     items = np.take_along_axis(teacher.ranking, columns, axis=1)
     kept = np.take_along_axis(kept, columns, axis=1)

@@ -53,6 +53,7 @@ def fit(
         began = time.perf_counter()
         losses = _train_epoch(stepper, task, config, epoch, progress)
         trained = time.perf_counter()
+        stepper.optimizer.swap_average()
         counts = split_counts(student, task.validation, exclude_seen=config.evaluation.exclude_seen)
         metrics = rank_metrics(counts, selection_ks(config))
         record = {
@@ -65,6 +66,7 @@ def fit(
         }
         progress.epoch(record)
         yield record
+        stepper.optimizer.swap_average()
         if record[SELECTION] > best:
             best, waited = record[SELECTION], 0
         else:

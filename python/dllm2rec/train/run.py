@@ -1,8 +1,8 @@
 """A run: every student without and with the teacher, on the same rows, in one folder and one table.
 
 A run's folder holds `config.toml`, `run.json` (what it was made from), `items.parquet` (what an
-index stands for), `results.json` (the table) and a folder for each student with its metrics epoch
-by epoch and its best and last checkpoint.
+index stands for), `results.json` (the table), `report.html` (all of it as a page) and a folder for
+each student with its metrics epoch by epoch and its best and last checkpoint.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from dllm2rec.evaluate.baselines import (
 )
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.progress import Progress, Silent
+from dllm2rec.report.page import write_report
 from dllm2rec.results import MetricRow, MetricTable
 from dllm2rec.runs import RESULTS_FILE, RUN_FILE
 from dllm2rec.settings import config_to_toml
@@ -94,7 +95,7 @@ def train_run(
     """
     began = time.perf_counter()
     device = choose_device(config.train.device)
-    _check_fit(config, dataset)
+    check_fit(config, dataset)
     folder.mkdir(parents=True, exist_ok=True)
     replace_text(folder / "config.toml", config_to_toml(config))
     save_catalogue(folder, dataset.catalogue)
@@ -102,7 +103,7 @@ def train_run(
     results = baseline_rows(dataset, teacher, selection_ks(config))
     with deterministic():
         for name in students:
-            for with_teacher in _arms(teacher, baseline=baseline):
+            for with_teacher in arms(teacher, baseline=baseline):
                 arm = arm_config(config, name, with_teacher=with_teacher)
                 knowledge = teacher if with_teacher else None
                 results.append(
@@ -116,12 +117,13 @@ def train_run(
         n_validation=len(dataset.validation),
         n_test=len(dataset.test),
         exclude_seen=config.evaluation.exclude_seen,
-        device=_device_name(device),
+        device=device_name(device),
         seconds=time.perf_counter() - began,
         rows=results,
         notes=[*dataset.notes, *([] if teacher is None else teacher.notes)],
     )
     _write_json(folder / RESULTS_FILE, asdict(result))
+    write_report(folder)
     return result
 
 
@@ -136,7 +138,7 @@ def test_table(result: RunResult) -> MetricTable:
     )
 
 
-def _check_fit(config: Config, dataset: SequenceDataset) -> None:
+def check_fit(config: Config, dataset: SequenceDataset) -> None:
     """Refuse what only the dataset shows to be impossible, before any work."""
     for name, rows in dataset.splits().items():
         if len(rows) == 0:
@@ -151,7 +153,8 @@ def _check_fit(config: Config, dataset: SequenceDataset) -> None:
             )
 
 
-def _arms(teacher: TeacherKnowledge | None, *, baseline: bool) -> Iterator[bool]:
+def arms(teacher: TeacherKnowledge | None, *, baseline: bool) -> Iterator[bool]:
+    """Whether each training of a student is with the teacher, in their order."""
     if baseline or teacher is None:
         yield False
     if teacher is not None:
@@ -187,7 +190,7 @@ def _provenance(
         "fingerprint": dataset.fingerprint(),
         "seed": config.train.seed,
         "config": config.model_dump(mode="json"),
-        "device": _device_name(device),
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -195,7 +198,8 @@ def _provenance(
     }
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """What reports call a device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 

@@ -1,0 +1,82 @@
+"""`dllm2rec plan`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from dllm2rec.cli.asked import (
+    BaselineOption,
+    ConfigOption,
+    RecipeOption,
+    SeedOption,
+    SetOption,
+    StudentsOption,
+    TeacherOption,
+    read_asked,
+)
+from dllm2rec.cli.options import (
+    DatasetOption,
+    DeviceOption,
+    JsonOption,
+    ThreadsOption,
+    check_device,
+    print_json,
+    use_threads,
+)
+
+EXAMPLES = """\b
+Examples:
+  dllm2rec plan
+  dllm2rec plan --dataset data/games --teacher data/games/teacher --set train.batch_size=4096
+"""
+
+
+def plan(
+    dataset: DatasetOption = None,
+    teacher: TeacherOption = None,
+    recipe: RecipeOption = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    student: StudentsOption = None,
+    baseline: BaselineOption = True,
+    device: DeviceOption = None,
+    seed: SeedOption = None,
+    threads: ThreadsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Tell what train with the same options would take: parameters, memory, disk and time.
+
+    Each student is trained for two seconds, and thrown away.
+    """
+    asked = read_asked(
+        dataset=dataset,
+        teacher=teacher,
+        recipe=recipe,
+        config=config,
+        overrides=set_ or [],
+        students=student or [],
+        device=device,
+        seed=seed,
+    )
+    check_device(asked.settings.train.device)
+    use_threads(1 if dataset is None and threads is None else threads)
+
+    from dllm2rec.cli.plan_tables import print_plan
+    from dllm2rec.cli.progress import watching
+    from dllm2rec.plan.run import plan_run
+    from dllm2rec.sources import Source
+
+    data, knowledge = Source.of(dataset, teacher).open()
+    with watching() as progress:
+        planned = plan_run(
+            asked.settings,
+            data,
+            knowledge,
+            students=asked.students,
+            baseline=baseline,
+            progress=progress,
+        )
+    if json:
+        print_json(asdict(planned))
+    else:
+        print_plan(planned)

@@ -1,0 +1,29 @@
+"""`dllm2rec report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dllm2rec.cli.options import JsonOption, print_json
+
+EXAMPLES = """\b
+Examples:
+  dllm2rec report runs/games-1
+"""
+
+
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that train wrote.")],
+    json: JsonOption = False,
+) -> None:
+    """Write report.html of a run again, also while it is still training."""
+    from dllm2rec.report.page import write_report
+
+    page = write_report(run)
+    if json:
+        print_json({"run": str(run), "report": str(page)})
+    else:
+        print(f"written to {page}")

@@ -1,0 +1,257 @@
+"""The plan of a run: what `train_run` with the same arguments would make, hold and take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from dllm2rec.config import Config
+from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.device import choose_device, deterministic
+from dllm2rec.evaluate.baselines import fit_window_counts, popularity_counts
+from dllm2rec.plan.memory import fits, peak_bytes, resident_bytes, training_memory
+from dllm2rec.plan.timing import Pace, measure
+from dllm2rec.progress import Progress, Silent
+from dllm2rec.settings import changed
+from dllm2rec.students import Student
+from dllm2rec.teacher.knowledge import TeacherKnowledge
+from dllm2rec.train.arm import arm_config, arm_name, make_student, make_task
+from dllm2rec.train.run import arms, check_fit, device_name
+
+WATCH_S = 2.0
+# What a student's part is called, by the attribute that holds it.
+PARTS = {
+    "embedding.ids": "item vectors",
+    "embedding.projector": "projection of the teacher",
+    "encoder": "encoder",
+    "bridge": "bridge",
+    "output": "output",
+    "bias": "output bias",
+    "window_offset": "window offset",
+}
+# `best` and `last`; a third is there for a moment, while it replaces one of them.
+N_CHECKPOINTS = 3
+
+
+@dataclass(frozen=True)
+class ArmPlan:
+    """One student, without or with the teacher.
+
+    Attributes:
+        name: as the run's table calls it.
+        ranking_weights: each is trained.
+        parameters: how many are trained, by part.
+        memory: bytes on the device at the peak, by part, of the ranking weight that needs most.
+        fits: whether the device has as much free; where it has not, nothing was timed.
+        checkpoint_bytes: the weights of one checkpoint.
+        steps_per_epoch: batches.
+        train_s: seconds for the steps of an epoch, of the slowest ranking weight.
+        validation_s: seconds of its validation pass.
+        seconds: all trainings to their last epoch and the test rows once.
+    """
+
+    name: str
+    ranking_weights: tuple[float, ...]
+    parameters: dict[str, int]
+    memory: dict[str, int]
+    fits: bool
+    checkpoint_bytes: int
+    steps_per_epoch: int
+    train_s: float | None
+    validation_s: float | None
+    seconds: float | None
+
+    @property
+    def n_parameters(self) -> int:
+        """All parts."""
+        return sum(self.parameters.values())
+
+    @property
+    def memory_bytes(self) -> int:
+        """All parts."""
+        return sum(self.memory.values())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before it is started.
+
+    Attributes:
+        dataset: its name.
+        device: where it would be trained.
+        n_items: N.
+        n_train: rows to learn from.
+        n_validation: rows to choose by.
+        n_test: rows to report.
+        max_epochs: of each training.
+        patience: epochs without a better one after which a training stops earlier.
+        arms: one for each student's row of the table.
+        host_bytes: memory of the process at its peak.
+        disk_bytes: checkpoints of the whole run.
+        baselines_s: seconds of the rows that are not trained.
+        seconds: at most; None where an arm does not fit.
+    """
+
+    dataset: str
+    device: str
+    n_items: int
+    n_train: int
+    n_validation: int
+    n_test: int
+    max_epochs: int
+    patience: int
+    arms: list[ArmPlan]
+    host_bytes: int
+    disk_bytes: int
+    baselines_s: float
+    seconds: float | None
+
+
+def plan_run(
+    config: Config,
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    *,
+    students: Sequence[str],
+    baseline: bool = True,
+    watch_s: float = WATCH_S,
+    progress: Progress | None = None,
+) -> Plan:
+    """Tell what `train_run` of the same arguments takes; nothing is written, no test row is read.
+
+    Parameters are counted, memory is computed from the tensors and from the growth of two small
+    batches, time is that of the run's own loop, watched for `watch_s` seconds for each arm.
+
+    Args:
+        config: as for `train_run`.
+        dataset: as for `train_run`.
+        teacher: as for `train_run`.
+        students: names of `student.name`.
+        baseline: whether each student is also trained without the teacher.
+        watch_s: seconds of training to watch for each arm.
+        progress: is told which arm is measured; by default nobody is.
+
+    Raises:
+        ConfigError: the device asked for is not there, or a K exceeds the catalogue.
+        InputError: a split has no rows, or the configuration needs what the teacher lacks.
+        NonFiniteError: a loss stopped being finite within the watch.
+    """
+    device = choose_device(config.train.device)
+    check_fit(config, dataset)
+    progress = progress or Silent()
+    baselines_s = _baselines_s(dataset)
+    peak = peak_bytes()
+    plans = []
+    with deterministic():
+        for name in students:
+            for with_teacher in arms(teacher, baseline=baseline):
+                arm = arm_config(config, name, with_teacher=with_teacher)
+                before = resident_bytes()
+                progress.start(arm_name(arm, with_teacher=with_teacher), 1)
+                plan = _plan_arm(arm, dataset, teacher if with_teacher else None, device, watch_s)
+                progress.finish(f"{plan.n_parameters:,} parameters")
+                plans.append(plan)
+                on_host = plan.memory_bytes if device.type == "cpu" else 0
+                peak = max(peak, before + on_host)
+    known = [plan.seconds for plan in plans if plan.seconds is not None]
+    return Plan(
+        dataset=dataset.name,
+        device=device_name(device),
+        n_items=dataset.n_items,
+        n_train=len(dataset.train),
+        n_validation=len(dataset.validation),
+        n_test=len(dataset.test),
+        max_epochs=config.train.max_epochs,
+        patience=config.train.patience,
+        arms=plans,
+        host_bytes=peak,
+        disk_bytes=N_CHECKPOINTS * sum(plan.checkpoint_bytes for plan in plans),
+        baselines_s=baselines_s,
+        seconds=baselines_s + sum(known) if len(known) == len(plans) else None,
+    )
+
+
+def _baselines_s(dataset: SequenceDataset) -> float:
+    """Time popularity and window counts on the validation rows; the test rows take as long each."""
+    began = time.perf_counter()
+    fitted = fit_window_counts(dataset)
+    fitting_s = time.perf_counter() - began
+    popularity_counts(dataset, dataset.validation)
+    fitted.rank_counts(dataset.validation)
+    scoring_s = time.perf_counter() - began - fitting_s
+    return fitting_s + scoring_s * (1 + len(dataset.test) / len(dataset.validation))
+
+
+def _plan_arm(
+    config: Config,
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    device: torch.device,
+    watch_s: float,
+) -> ArmPlan:
+    weights = config.distillation.ranking_weights
+    kinds = list(_kinds(weights))
+    memory: dict[str, int] = {}
+    slowest: Pace | None = None
+    seconds: float | None = 0.0
+    for weight, n_trainings in kinds:
+        one = changed(config, distillation={"ranking_weight": weight})
+        began = time.perf_counter()
+        torch.manual_seed(config.train.seed)
+        student = make_student(one, dataset, teacher).to(device)
+        task = make_task(one, dataset, teacher, device)
+        making_s = time.perf_counter() - began
+        held = training_memory(student, task, one)
+        memory = max(memory, held, key=lambda parts: sum(parts.values()))
+        if not fits(held, device):
+            seconds = None
+        if seconds is None:
+            continue
+        pace = measure(student, task, one, watch_s / len(kinds))
+        slowest = max(slowest or pace, pace, key=lambda pace: pace.epoch_s)
+        training_s = making_s + pace.start_s + config.train.max_epochs * pace.epoch_s
+        seconds += n_trainings * training_s
+    if slowest is not None and seconds is not None:
+        seconds += slowest.validation_s * len(dataset.test) / len(dataset.validation)
+    n_rows = len(task.rows.rows)
+    return ArmPlan(
+        name=arm_name(config, with_teacher=teacher is not None),
+        ranking_weights=weights,
+        parameters=_parameters(student),
+        memory=memory,
+        fits=seconds is not None,
+        checkpoint_bytes=_folded_bytes(student),
+        steps_per_epoch=-(-n_rows // config.train.batch_size),
+        train_s=None if slowest is None else slowest.train_s,
+        validation_s=None if slowest is None else slowest.validation_s,
+        seconds=seconds,
+    )
+
+
+def _kinds(weights: tuple[float, ...]) -> Iterator[tuple[float, int]]:
+    """A weight to measure for each kind of step, and how often it is trained.
+
+    All weights above 0 take the same step; at 0 there are no lists in it.
+    """
+    zeros = sum(weight == 0 for weight in weights)
+    if zeros:
+        yield 0.0, zeros
+    if zeros < len(weights):
+        yield max(weights), len(weights) - zeros
+
+
+def _parameters(student: Student) -> dict[str, int]:
+    counts = dict.fromkeys(PARTS.values(), 0)
+    for name, parameter in student.named_parameters():
+        part = next(word for start, word in PARTS.items() if name.startswith(start))
+        counts[part] += parameter.numel()
+    return {part: count for part, count in counts.items() if count}
+
+
+def _folded_bytes(student: Student) -> int:
+    """The tensors that a checkpoint holds: those of the student without the teacher."""
+    tensors = student.fold().state_dict().values()
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

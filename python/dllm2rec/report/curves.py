@@ -1,0 +1,95 @@
+"""The curves of a run as images inside the page; matplotlib draws them, the `report` extra."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dllm2rec.report.facts import Epochs
+
+# One hue a student, so that its two arms and its ranking weights stay together; from Okabe and Ito,
+# whose colours differ to the colour-blind too.
+HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+DASHES = ("-", "--", ":", "-.")
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One figure: `image` is an SVG as a data URI, which a page shows without any other file."""
+
+    title: str
+    image: str
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is installed."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def draw_curves(trainings: Sequence[Epochs]) -> list[Curves]:
+    """Draw each loss part and validation HR@20 and NDCG@20 over epochs, one line a training.
+
+    Call `can_draw` first.
+    """
+    keys = dict.fromkeys(key for one in trainings for r in one.records for key in r)
+    losses = [key for key in keys if key.startswith("loss_")]
+    wanted = ["ndcg@20", "hr@20", "loss", *(losses if len(losses) > 1 else [])]
+    shown = [key for key in wanted if key in keys]
+    return [Curves(_title(key), _image(key, trainings)) for key in shown]
+
+
+def _title(key: str) -> str:
+    if not key.startswith("loss"):
+        return f"validation {key}"
+    part = key.removeprefix("loss").strip("_")
+    return f"train loss: {part}" if part else "train loss"
+
+
+def _image(key: str, trainings: Sequence[Epochs]) -> str:
+    # Not pyplot: no global state, no backend to choose.
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    # The salt and the missing date make the same run the same bytes.
+    with rc_context({"svg.hashsalt": "dllm2rec", "font.size": 9, "text.parse_math": False}):
+        figure = Figure(figsize=(8.4, 3.2), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.add_subplot()
+        for (colour, dash), training in zip(_styles(trainings), trainings, strict=True):
+            series = training.series(key)
+            if not series:
+                continue
+            axes.plot(
+                [epoch for epoch, _ in series],
+                [value for _, value in series],
+                color=colour,
+                linestyle=dash,
+                linewidth=1.6,
+                marker="o" if len(series) == 1 else None,
+                label=training.name.lstrip("_"),
+            )
+        axes.set(xlabel="epoch", ylabel=key)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        file = io.BytesIO()
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _styles(trainings: Sequence[Epochs]) -> list[tuple[str, str]]:
+    """A hue for each student and a dash for each of its trainings."""
+    seen: dict[str, int] = {}
+    styles = []
+    for training in trainings:
+        student = training.name.partition(",")[0].partition("+dllm2rec")[0]
+        count = seen[student] = seen.get(student, -1) + 1
+        hue = HUES[list(seen).index(student) % len(HUES)]
+        styles.append((hue, DASHES[count % len(DASHES)]))
+    return styles

@@ -1,0 +1,172 @@
+"""What a run's folder says of the run: only its own files are read, and no tensor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dllm2rec.errors import ArtifactError
+from dllm2rec.results import MetricRow, MetricTable
+from dllm2rec.runs import RESULTS_FILE, RUN_FILE
+
+METRICS_FILE = "metrics.jsonl"
+POINTERS = ("best", "last")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """One training, epoch by epoch.
+
+    Attributes:
+        name: the student's folder, relative to the run's; with the ranking weight where validation
+            chose among several.
+        records: one mapping an epoch, in order, as `metrics.jsonl` holds them.
+    """
+
+    name: str
+    records: tuple[dict[str, float], ...]
+
+    def series(self, key: str) -> list[tuple[float, float]]:
+        """The epochs that have `key`, and its values."""
+        return [(record["epoch"], record[key]) for record in self.records if key in record]
+
+
+@dataclass(frozen=True)
+class CheckpointFact:
+    """A pointer of a student's folder and the checkpoint that it names."""
+
+    student: str
+    pointer: str
+    name: str
+    n_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run as its folder holds it.
+
+    Attributes:
+        made_from: `run.json`.
+        settings: `config.toml`.
+        finished: `results.json`, or None while the run has not ended.
+        trainings: every training, the students by name.
+        checkpoints: every pointer of every student.
+    """
+
+    made_from: dict[str, Any]
+    settings: str
+    finished: dict[str, Any] | None
+    trainings: tuple[Epochs, ...]
+    checkpoints: tuple[CheckpointFact, ...]
+
+    def table(self, split: str) -> MetricTable | None:
+        """The metrics of "validation" or "test"; None while the run has not ended."""
+        if self.finished is None:
+            return None
+        rows = (MetricRow(row["name"], row[split]) for row in self.finished["rows"])
+        return MetricTable(
+            f"{self.finished['dataset']}, {split}",
+            tuple(row for row in rows if row.metrics),
+            self.finished[f"n_{split}"],
+            self.finished["n_items"],
+            self.finished["exclude_seen"],
+        )
+
+
+def read_facts(folder: Path) -> RunFacts:
+    """Read the files of a run, ended or not.
+
+    Raises:
+        ArtifactError: it is no run, or one of its files is not what a run writes.
+    """
+    if not (folder / RUN_FILE).is_file():
+        raise ArtifactError(
+            f"{folder}: no {RUN_FILE}, expected a folder that dllm2rec train made; give the run's "
+            "folder itself, not that of one of its students"
+        )
+    results = folder / RESULTS_FILE
+    settings = folder / "config.toml"
+    students = sorted(file.parent for file in folder.rglob(METRICS_FILE))
+    return RunFacts(
+        made_from=_checked(folder / RUN_FILE, _run_json),
+        settings=settings.read_text(encoding="utf-8") if settings.is_file() else "",
+        finished=_checked(results, _results_json) if results.is_file() else None,
+        trainings=tuple(
+            training
+            for student in students
+            for training in _trainings(student.relative_to(folder).as_posix(), student)
+        ),
+        checkpoints=tuple(
+            _checkpoint(student.relative_to(folder).as_posix(), student / pointer)
+            for student in students
+            for pointer in POINTERS
+            if (student / pointer).is_file()
+        ),
+    )
+
+
+def _checked(file: Path, parse: Callable[[str], Value]) -> Value:
+    """Parse a file of the run; whatever it lacks becomes an error that names it."""
+    try:
+        return parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+        raise ArtifactError(
+            f"{file}: {type(err).__name__} {err}, expected what dllm2rec train writes there"
+        ) from err
+
+
+def _run_json(text: str) -> dict[str, Any]:
+    content = json.loads(text)
+    return {"dataset": content["dataset"], "fingerprint": content["fingerprint"], **content}
+
+
+def _results_json(text: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(text)
+    for key in ("dataset", "n_items", "n_validation", "n_test", "exclude_seen", "notes"):
+        content[key]
+    for row in content["rows"]:
+        row["name"].encode()
+        for split in ("validation", "test"):
+            for value in row[split].values():
+                float(value)
+    return content
+
+
+def _trainings(name: str, student: Path) -> list[Epochs]:
+    """The trainings of one student: one for each ranking weight."""
+    records = _checked(student / METRICS_FILE, _epoch_lines)
+    weights = list(dict.fromkeys(record.get("ranking_weight", 0.0) for record in records))
+    return [
+        Epochs(
+            name if len(weights) == 1 else f"{name}, ranking weight {weight:g}",
+            tuple(r for r in records if r.get("ranking_weight", 0.0) == weight),
+        )
+        for weight in weights
+    ]
+
+
+def _epoch_lines(text: str) -> list[dict[str, float]]:
+    """Parse complete lines; a last one without its end is being written, or was cut by a kill."""
+    records = [json.loads(line) for line in text.split("\n")[:-1]]
+    return [
+        {"epoch": record["epoch"], **{key: float(value) for key, value in record.items()}}
+        for record in records
+    ]
+
+
+def _checkpoint(student: str, pointer: Path) -> CheckpointFact:
+    name = pointer.read_text(encoding="utf-8").strip()
+    if not name or name != Path(name).name:
+        raise ArtifactError(f"{pointer}: names {name!r}, expected a folder beside it")
+
+    def parse(text: str) -> CheckpointFact:
+        manifest = json.loads(text)
+        n_bytes = sum(int(record["size"]) for record in manifest["files"].values())
+        return CheckpointFact(student, pointer.name, name, n_bytes, str(manifest["sha256"]))
+
+    return _checked(pointer.parent / name / "manifest.json", parse)

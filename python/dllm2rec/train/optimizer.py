@@ -1,0 +1,240 @@
+"""Adam with what surrounds it: schedule, clipping, averaged weights, and the guard of `Trouble`.
+
+Two forms of one update: torch's fused Adam on the CPU, three kernels over flat memory on CUDA,
+where a model of twenty small tensors and one large one leaves torch's own mostly idle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from dllm2rec.config import TrainConfig
+
+LARGE = 1 << 14  # above this a tensor is copied by a kernel of its own
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+
+
+@dataclass(eq=False)
+class Trouble:
+    """The device's own record of the first non-finite step."""
+
+    flag: Tensor  # float32 (): 1 once something was not finite
+    steps: Tensor  # int64 (): steps taken so far
+    first: Tensor  # int64 (): the first bad step, from 0; -1 if none
+
+    @classmethod
+    def none(cls, device: torch.device) -> Trouble:
+        """A clean record."""
+        return cls(
+            torch.zeros((), device=device),
+            torch.zeros((), dtype=torch.int64, device=device),
+            torch.full((), -1, dtype=torch.int64, device=device),
+        )
+
+    def note(self, finite: Tensor) -> None:
+        """Count a step, and keep its number if it is the first that is not finite."""
+        bad = ~finite
+        self.first.copy_(torch.where(bad & (self.first < 0), self.steps, self.first))
+        self.flag.copy_(torch.maximum(self.flag, bad.to(self.flag.dtype)))
+        self.steps.add_(1)
+
+    def clear(self) -> None:
+        """Forget everything, in place."""
+        self.flag.zero_()
+        self.steps.zero_()
+        self.first.fill_(-1)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate of each update: a linear warm-up, then constant or half a cosine to 0."""
+
+    learning_rate: float
+    warmup_steps: int
+    cosine_steps: int  # all updates of the training; 0 for a constant rate
+
+    @classmethod
+    def of(cls, config: TrainConfig, n_rows: int) -> Schedule:
+        """The schedule of a training on `n_rows` rows."""
+        n_steps = config.max_epochs * -(-n_rows // config.batch_size)
+        steps = n_steps if config.schedule == "cosine" else 0
+        return cls(config.learning_rate, config.warmup_steps, steps)
+
+    def at(self, step: int) -> float:
+        """The rate of update `step`, counted from 0."""
+        rate = self.learning_rate
+        if self.warmup_steps:
+            rate *= min(1.0, (step + 1) / self.warmup_steps)
+        if self.cosine_steps:
+            rate *= 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.cosine_steps)))
+        return rate
+
+
+def average_decay(decay: float, step: int) -> float:
+    """How much of the average stays at update `step`: less at first, when it knows little."""
+    return min(decay, (1 + step) / (10 + step))
+
+
+class Optimizer(Protocol):
+    """What a step needs of either form."""
+
+    def update(
+        self, gradients: Sequence[Tensor | None], terms: Tensor, trouble: Trouble, sums: Tensor
+    ) -> None:
+        """Apply one update unless something is not finite; add the terms of the loss to `sums`."""
+
+    def swap_average(self) -> None:
+        """Exchange weights and averaged weights; nothing without `ema_decay`."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything a resumed training needs besides the weights, by name."""
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take over what `state` gave."""
+
+
+def make_optimizer(student: nn.Module, config: TrainConfig, n_rows: int) -> Optimizer:
+    """Choose the form for the student's device. On CUDA its weights move into flat memory."""
+    parameters = list(student.parameters())
+    schedule = Schedule.of(config, n_rows)
+    if parameters[0].device.type != "cuda":
+        return HostOptimizer(parameters, config, schedule)
+    return DeviceOptimizer(parameters, config, schedule)
+
+
+class HostOptimizer:
+    """On the CPU."""
+
+    def __init__(
+        self, parameters: list[nn.Parameter], config: TrainConfig, schedule: Schedule
+    ) -> None:
+        self.parameters = parameters
+        self.config = config
+        self.schedule = schedule
+        self.n_updates = 0
+        self.adam = torch.optim.Adam(
+            parameters, betas=BETAS, eps=EPSILON, weight_decay=config.weight_decay, fused=True
+        )
+        averages = config.ema_decay > 0
+        self.average = [p.detach().clone() for p in parameters] if averages else []
+
+    def update(
+        self, gradients: Sequence[Tensor | None], terms: Tensor, trouble: Trouble, sums: Tensor
+    ) -> None:
+        """Apply one update unless something is not finite."""
+        norm = torch.nn.utils.get_total_norm([g for g in gradients if g is not None])
+        of_terms = terms.sum(1)
+        of_terms = torch.cat([of_terms, of_terms.sum(0, keepdim=True)])
+        trouble.note(torch.isfinite(of_terms).all() & torch.isfinite(norm))
+        sums.add_(of_terms)
+        if self.config.max_gradient_norm > 0:
+            factor = (self.config.max_gradient_norm / (norm + 1e-6)).clamp(max=1.0)
+            gradients = [g if g is None else g * factor for g in gradients]
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            # A weight that the loss does not reach has gradient 0, and decays as any other.
+            parameter.grad = torch.zeros_like(parameter) if gradient is None else gradient
+        self.adam.found_inf = trouble.flag  # type: ignore[attr-defined]
+        self.adam.param_groups[0]["lr"] = self.schedule.at(self.n_updates)
+        self.adam.step()
+        if self.average and not bool(trouble.flag):
+            keep = average_decay(self.config.ema_decay, self.n_updates)
+            with torch.no_grad():
+                torch._foreach_lerp_(self.average, [*self.parameters], 1 - keep)
+        self.n_updates += 1
+
+    def swap_average(self) -> None:
+        """Exchange weights and averaged weights."""
+        for parameter, average in zip(self.parameters, self.average, strict=False):
+            parameter.data, average.data = average.data, parameter.data
+
+    def state(self) -> dict[str, Tensor]:
+        """Moments and averages, one after the other, and the number of updates."""
+        result = {"n_updates": torch.tensor(self.n_updates)}
+        for n, parameter in enumerate(self.parameters):
+            for name, value in self.adam.state.get(parameter, {}).items():
+                result[f"{n}.{name}"] = value
+            if self.average:
+                result[f"{n}.average"] = self.average[n]
+        return result
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take over what `state` gave."""
+        self.n_updates = int(state["n_updates"])
+        for n, parameter in enumerate(self.parameters):
+            names = ("step", "exp_avg", "exp_avg_sq")
+            moments = {k: state[f"{n}.{k}"].clone() for k in names if f"{n}.{k}" in state}
+            if moments:
+                self.adam.state[parameter] = moments
+            if self.average:
+                self.average[n].copy_(state[f"{n}.average"])
+
+
+class DeviceOptimizer:
+    """On CUDA: weights, moments and averages each in one flat tensor; fit for a CUDA graph."""
+
+    def __init__(
+        self, parameters: list[nn.Parameter], config: TrainConfig, schedule: Schedule
+    ) -> None:
+        self.config = config
+        self.schedule = schedule
+        self.weights = torch.cat([p.detach().reshape(-1) for p in parameters])
+        self.gradients = torch.zeros_like(self.weights)
+        self.slots = []
+        for place, parameter in zip(_places(parameters), parameters, strict=True):
+            parameter.data = self.weights[place].view_as(parameter)
+            self.slots.append(self.gradients[place].view_as(parameter))
+        self.first = torch.zeros_like(self.weights)
+        self.second = torch.zeros_like(self.weights)
+        self.average = self.weights.clone() if config.ema_decay > 0 else None
+        self.n_updates = torch.zeros((), dtype=torch.int64, device=self.weights.device)
+
+    def update(
+        self, gradients: Sequence[Tensor | None], terms: Tensor, trouble: Trouble, sums: Tensor
+    ) -> None:
+        """Apply one update unless something is not finite."""
+        from dllm2rec.train import update_triton  # its compiler is there only beside CUDA
+
+        small: tuple[list[Tensor], list[Tensor]] = [], []
+        for slot, gradient in zip(self.slots, gradients, strict=True):
+            if gradient is None:
+                continue  # its slot holds zeros
+            if slot.numel() > LARGE:
+                slot.copy_(gradient)
+            else:
+                small[0].append(slot)
+                small[1].append(gradient)
+        torch._foreach_copy_(*small)
+        update_triton.update(self, terms.contiguous(), trouble, sums)
+
+    def swap_average(self) -> None:
+        """Exchange weights and averaged weights, in place: a CUDA graph keeps their addresses."""
+        if self.average is not None:
+            kept = self.weights.clone()
+            self.weights.copy_(self.average)
+            self.average.copy_(kept)
+
+    def state(self) -> dict[str, Tensor]:
+        """Moments, averages and the number of updates."""
+        result = {"n_updates": self.n_updates, "first": self.first, "second": self.second}
+        return result if self.average is None else {**result, "average": self.average}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take over what `state` gave."""
+        for name, own in self.state().items():
+            own.copy_(state[name])
+
+
+def _places(parameters: list[nn.Parameter]) -> list[slice]:
+    """Where each lies in flat memory."""
+    places, at = [], 0
+    for parameter in parameters:
+        places.append(slice(at, at + parameter.numel()))
+        at += parameter.numel()
+    return places
