@@ -48,7 +48,7 @@ def load_config(
     """
     table: Table = {}
     origins: Origins = {}
-    own = {} if path is None else _read(path)
+    own = {} if path is None else read_toml(path)
     named = own.pop("recipe", "strong")
     chosen = named if recipe is None else recipe
     if chosen not in RECIPES:
@@ -105,8 +105,12 @@ def _shipped(recipe: str) -> Table:
     return tomllib.loads(source.read_text(encoding="utf-8"))
 
 
-def _read(path: Path) -> Table:
-    """Read the user's file: TOML in UTF-8, with or without BOM, at most `MAX_BYTES`."""
+def read_toml(path: Path) -> Table:
+    """Read the user's file: TOML in UTF-8, with or without BOM, at most `MAX_BYTES`.
+
+    Raises:
+        ConfigError: it cannot be read or is no TOML; the message says where.
+    """
     if path.suffix.lower() in {".yaml", ".yml", ".json"}:
         raise ConfigError(f"{path}: a {path.suffix} file, expected TOML, such as config.toml")
     try:
@@ -148,17 +152,25 @@ def _override(text: str, where: str) -> Table:
         raise ConfigError(f"{where}: expected section.field=value, such as train.max_epochs=20")
     if keys == ["recipe"]:
         raise ConfigError(f"{where}: a recipe is no field; choose it with --recipe")
-    value = value.strip()
-    if re.fullmatch(r"[A-Za-z_][\w-]*", value) and value not in {"true", "false", "nan", "inf"}:
-        parsed: Table = {"value": value}
-    else:
-        parsed = _parsed(f"value = {value}", where)
-    if set(parsed) != {"value"}:
-        raise ConfigError(f"{where}: several lines, expected one value")
-    result: Any = parsed["value"]
+    result = override_value(value, where)
     for key in reversed(keys):
         result = {key: result}
     return result  # type: ignore[no-any-return] # keys is never empty
+
+
+def override_value(value: str, where: str) -> Any:  # noqa: ANN401 - whatever TOML can hold
+    """Read the right side of `--set name=value`: a value in TOML or a bare word.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    value = value.strip()
+    if re.fullmatch(r"[A-Za-z_][\w-]*", value) and value not in {"true", "false", "nan", "inf"}:
+        return value
+    parsed = _parsed(f"value = {value}", where)
+    if set(parsed) != {"value"}:
+        raise ConfigError(f"{where}: several lines, expected one value")
+    return parsed["value"]
 
 
 def _lay_over(table: Table, origins: Origins, layer: Table, origin: str) -> None:
