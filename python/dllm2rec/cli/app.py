@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from dllm2rec.cli import bench, evaluate, plan, recommend, report, teacher, train
+from dllm2rec.cli import bench, evaluate, plan, prepare, recommend, report, teacher, train
 
 # Plain help: a tenth of a second faster than rich's, and the same bytes on every terminal.
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app.command(epilog=prepare.EXAMPLES)(prepare.prepare)
 app.command(epilog=train.EXAMPLES)(train.train)
 app.command(epilog=plan.EXAMPLES)(plan.plan)
 app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dllm2rec.bench import Row
+from dllm2rec.data.prepare import Step
 from dllm2rec.results import MetricTable, Recommendation, best_text, shown_metrics
 
 
@@ -70,6 +71,20 @@ def fact_table(facts: Iterable[tuple[str, int | str]]) -> Table:
     table.add_column()
     for name, value in facts:
         table.add_row(escape(name), f"{value:,}" if isinstance(value, int) else escape(value))
+    return table
+
+
+def step_table(steps: Sequence[Step]) -> Table:
+    """Lay out what each rule left and how many events it dropped."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("rule", no_wrap=True)
+    for name in ("events", "users", "items", "dropped"):
+        table.add_column(name, justify="right", no_wrap=True)
+    before = steps[0].events if steps else 0
+    for step in steps:
+        numbers = (step.events, step.users, step.items, before - step.events)
+        table.add_row(escape(step.rule), *(f"{number:,}" for number in numbers))
+        before = step.events
     return table
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from dllm2rec.data.line_files import first_lines
+from dllm2rec.data.titles import has_titles
 from dllm2rec.errors import ConfigError, InputError
 
 FORMATS = (
@@ -42,6 +43,15 @@ _RECBOLE_NAMES = {
     "time": "timestamp",
     "rating": "rating",
     "split": "split",
+}
+_TITLE_FILES = {
+    r"u\.item": "movielens-pipes",
+    r".*\.dat": "movielens-colons",
+    r".*\.item": "recbole",
+    r".*\.csv": "csv",
+    r".*\.tsv": "tsv",
+    r".*\.jsonl?": "amazon",
+    r"id2name\.txt": "bigrec",
 }
 _ASIN = re.compile(r"[0-9A-Z]{10}")
 
@@ -117,6 +127,23 @@ def recognise(sources: Sequence[Path], file_format: str = "auto") -> Layout:
 def plain_name(path: Path) -> str:
     """The name of a file without what only tells its compression."""
     return re.sub(r"\.(gz|zst)$", "", path.name)
+
+
+def titles_layout_of(path: Path) -> str:
+    """How `read_titles` is to read a file, by its name.
+
+    Raises:
+        InputError: the name says nothing.
+    """
+    name = plain_name(path)
+    for pattern, layout in _TITLE_FILES.items():
+        if re.fullmatch(pattern, name):
+            return layout
+    raise InputError(
+        "unknown ending, expected one of .csv, .tsv, .item, .dat, .json, .jsonl, or id2name.txt",
+        code="E-FORMAT",
+        path=path,
+    )
 
 
 def _named(files: Iterable[Path], pattern: str) -> list[Path]:
@@ -267,7 +294,9 @@ def _table(given: list[Path], files: list[Path], kind: str | None = None) -> Lay
         return None
     why = f"the ending of {logs[0].name}" if kind is None else f"--format {kind}"
     items = _first(files, r"items\.(csv|tsv)")
-    titles_layout = "" if items is None else Path(plain_name(items)).suffix[1:]
+    if items is not None and not has_titles(items):
+        items = None
+    titles_layout = "" if items is None else titles_layout_of(items)
     return Layout("table", why, logs, kinds.pop(), titles=items, titles_layout=titles_layout)
 
 

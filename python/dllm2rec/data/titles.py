@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from dllm2rec.data.line_files import decoded, read_lines
+from dllm2rec.data.line_files import decoded, first_lines, read_lines
 from dllm2rec.errors import InputError
 
 Titled = Iterator[tuple[str, str]]
@@ -78,6 +78,13 @@ def read_titles(path: Path, layout: str) -> Titles:
     if n_again:
         notes.append(f"{path.name}: {n_again:,} lines repeat an item; its first title is kept")
     return Titles(_table(titles), notes)
+
+
+def has_titles(path: Path) -> bool:
+    """Whether the header of a delimited file names a column of titles."""
+    header = first_lines(path, 1)
+    names = re.split(r"[,\t]", header[0]) if header else []
+    return any(name.strip('"') in _TITLE_COLUMNS for name in names)
 
 
 def _table(titles: dict[str, str]) -> pa.Table:

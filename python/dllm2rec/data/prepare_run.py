@@ -1,0 +1,202 @@
+"""From the files that people have to a folder: read, prepare, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from dllm2rec.artifact import write_folder
+from dllm2rec.data.bigrec_files import load_bigrec_dataset
+from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.data.dataset_folder import save_dataset
+from dllm2rec.data.interactions import Interactions
+from dllm2rec.data.known_logs import LogOptions, read_layout_titles, read_log
+from dllm2rec.data.layouts import SPLIT_LAYOUTS, Layout, recognise
+from dllm2rec.data.load import load_dataset
+from dllm2rec.data.log_writers import csv_log_files, recbole_log_files
+from dllm2rec.data.prepare import Prepared, PrepareReport, prepare
+from dllm2rec.data.protocol import Protocol
+from dllm2rec.data.titles import Titles
+from dllm2rec.data.writers import Files, authors_files, recbole_window_files
+from dllm2rec.errors import ConfigError
+from dllm2rec.folders import check_output, clear_output
+
+Form = Literal["dataset", "authors", "recbole", "inter", "csv"]
+Watch = Callable[[str], AbstractContextManager[object]]
+
+# Version of the folders that hold the layouts of others; their manifest is all that is ours.
+_VERSION = 1
+_LOG_FORMS = ("inter", "csv")
+_SPLIT_FORMS = ("authors", "recbole")
+
+
+@dataclass(frozen=True)
+class PrepareResult:
+    """What was read and written.
+
+    Attributes:
+        out: the folder.
+        form: what it holds.
+        read_as: the layout of the source, and by what it was recognised.
+        counts: how much there is of everything, by name.
+        report: what each rule did; None where no protocol was applied.
+        notes: what else should be known, one sentence each.
+    """
+
+    out: Path
+    form: Form
+    read_as: str
+    counts: dict[str, int]
+    report: PrepareReport | None
+    notes: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {**asdict(self), "out": str(self.out)}
+
+
+def prepare_run(
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    file_format: str = "auto",
+    titles: Path | None = None,
+    options: LogOptions | None = None,
+    protocol: Protocol | None = None,
+    strict: bool = False,
+    form: Form = "dataset",
+    excel_safe: bool = False,
+    overwrite: bool = False,
+    watch: Watch = nullcontext,
+) -> PrepareResult:
+    """Read a log in any known layout, apply a protocol, and write a folder, whole or not at all.
+
+    Args:
+        sources: one folder, or the files of one log.
+        out: folder to write.
+        file_format: one of `layouts.FORMATS`; "auto" goes by names and first lines.
+        titles: file of titles, where they are not beside the log.
+        options: what the files do not say of themselves.
+        protocol: the rules; by default leave-one-out of everything.
+        strict: refuse rows that are in train and in another split.
+        form: "dataset"; its rows as "authors" or "recbole" have them; or the log itself, before
+            any rule, as "inter" (RecBole) or "csv". A source that is already split becomes
+            "authors" or "recbole" only.
+        excel_safe: disarm ids that a spreadsheet would run, in "csv".
+        overwrite: replace a folder that this package wrote.
+        watch: entered around each stretch of work, with its name.
+
+    Raises:
+        ConfigError: the parts do not go together, or `out` must not be written.
+        InputError: a file breaks a rule, or nothing is left.
+        ArtifactError: a prepared folder changed since it was written.
+        ResourceError: the disk is full.
+    """
+    inputs = [*sources, *([] if titles is None else [titles])]
+    check_output(out, overwrite=overwrite, inputs=inputs)
+    layout = recognise(sources, file_format)
+    _check_form(layout, form, excel_safe=excel_safe)
+    if layout.name in SPLIT_LAYOUTS:
+        if titles is not None or protocol is not None or options not in (None, LogOptions()):
+            raise ConfigError(
+                f"{layout.logs[0]}: its rows are already split, expected no protocol, no titles "
+                "and no columns"
+            )
+        with watch("reading"):
+            written = _split_rows(layout, form, out.name, strict=strict)
+    else:
+        with watch("reading titles"):
+            found = read_layout_titles(layout, titles)
+        if form in _LOG_FORMS:
+            with watch("reading"):
+                log = read_log(layout, options)
+            written = _log(log, found, form, out.name, excel_safe=excel_safe)
+        else:
+            # Ratings that no rule looks at may be missing.
+            rated = protocol is not None and protocol.min_rating is not None
+            # The log is let go of as soon as it is ordered: no name may hold it here.
+            with watch("reading and preparing"):
+                prepared = prepare(
+                    replace(read_log(layout, options, ratings=rated), name=out.resolve().name),
+                    protocol,
+                    None if found is None else found.table,
+                    strict=strict,
+                )
+            written = _prepared(prepared, found, form, out.name)
+    with watch("writing"):
+        if overwrite:
+            clear_output(out)
+        written.save(out)
+    return PrepareResult(out, form, _read_as(layout), written.counts, written.report, written.notes)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A result and how to write it."""
+
+    save: Callable[[Path], object]
+    counts: dict[str, int]
+    notes: list[str]
+    report: PrepareReport | None = None
+
+
+def _check_form(layout: Layout, form: Form, *, excel_safe: bool) -> None:
+    if excel_safe and form != "csv":
+        raise ConfigError(f"excel-safe with the form {form}, expected csv")
+    if layout.name in SPLIT_LAYOUTS and form not in _SPLIT_FORMS:
+        raise ConfigError(
+            f"the form {form} of {layout.logs[0]}, whose rows are already split, "
+            f"expected {' or '.join(_SPLIT_FORMS)}"
+        )
+
+
+def _read_as(layout: Layout) -> str:
+    titles = "" if layout.titles is None else f"; titles from {layout.titles.name}"
+    return f"{layout.name} ({layout.why}{titles})"
+
+
+def _split_rows(layout: Layout, form: Form, name: str, *, strict: bool) -> _Written:
+    (folder,) = layout.logs
+    bigrec = layout.name == "bigrec"
+    data = load_bigrec_dataset(folder) if bigrec else load_dataset(folder, strict=strict)
+    return _Written(partial(_write, _row_files(data, form, name), form), _counts(data), data.notes)
+
+
+def _log(
+    log: Interactions, titles: Titles | None, form: Form, name: str, *, excel_safe: bool
+) -> _Written:
+    if form == "csv":
+        files = csv_log_files(log, name, excel_safe=excel_safe)
+    else:
+        files = recbole_log_files(log, name, None if titles is None else titles.table)
+    counts = {"events": len(log), "users": log.n_users, "items": log.n_items}
+    notes = [*log.notes, *([] if titles is None else titles.notes)]
+    return _Written(partial(_write, files, form), counts, notes)
+
+
+def _prepared(prepared: Prepared, titles: Titles | None, form: Form, name: str) -> _Written:
+    data = prepared.dataset
+    if form == "dataset":
+        save: Callable[[Path], object] = partial(save_dataset, prepared)
+    else:
+        save = partial(_write, _row_files(data, form, name), form)
+    counts = {"users": len(prepared.user_ids), **_counts(data)}
+    notes = [*prepared.report.notes, *([] if titles is None else titles.notes)]
+    return _Written(save, counts, notes, prepared.report)
+
+
+def _row_files(data: SequenceDataset, form: Form, name: str) -> Files:
+    return authors_files(data) if form == "authors" else recbole_window_files(data, name)
+
+
+def _write(files: Files, form: Form, out: Path) -> None:
+    write_folder(out, files, kind=form, version=_VERSION)
+
+
+def _counts(data: SequenceDataset) -> dict[str, int]:
+    rows = {f"{name} rows": len(each) for name, each in data.splits().items()}
+    return {"items": data.n_items, "events": data.events.size, **rows}
