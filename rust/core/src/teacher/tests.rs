@@ -285,7 +285,8 @@ fn check<T: std::fmt::Debug>(text: &[u8], result: &Result<Table<T>, Failure>) {
 #[test]
 fn mutated_inputs_never_panic_and_seams_never_change_the_outcome() {
     let (mut random, begin, mut runs, mut accepted) = (Random(7), Instant::now(), 0, 0);
-    while runs < 200_000 && begin.elapsed() < Duration::from_secs(2) {
+    // Two seconds, or as long as it takes for enough of them on a busy machine.
+    while runs < 2_000 || (runs < 200_000 && begin.elapsed() < Duration::from_secs(2)) {
         let text = mutated(&mut random);
         let (block, piece) = (1 + random.below(40), 1 + random.below(40));
         let whole = items(&text, limits(1 << 12, 1 << 12));
@@ -300,5 +301,5 @@ fn mutated_inputs_never_panic_and_seams_never_change_the_outcome() {
         accepted += usize::from(whole.is_ok()) + usize::from(distances.is_ok());
         runs += 1;
     }
-    assert!(runs > 1_000 && accepted > runs / 20, "{accepted} of {runs} accepted");
+    assert!(accepted > runs / 20, "{accepted} of {runs} accepted");
 }
