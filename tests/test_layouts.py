@@ -57,13 +57,19 @@ CASES = [
     ({"train_data.csv": ""}, "authors", None, None, "train_data.csv"),
     ({"manifest.json": "", "interactions.parquet": ""}, "dataset", None, None, "manifest.json"),
     (
-        {"interactions.parquet": "", "items.csv": "", "users.csv": ""},
+        {"interactions.parquet": "", "items.csv": "item_id,title\n", "users.csv": ""},
         "table",
         "interactions.parquet",
         "items.csv",
         "ending",
     ),
-    ({"log.csv": "user_id,item_id\n", "items.csv": ""}, "table", "log.csv", "items.csv", "ending"),
+    (
+        {"log.csv": "user_id,item_id\n", "items.csv": "item_id,title\n"},
+        "table",
+        "log.csv",
+        "items.csv",
+        "ending",
+    ),
     ({"log.jsonl": '{"user_id": "a"}\n'}, "table", "log.jsonl", None, "ending"),
 ]
 
