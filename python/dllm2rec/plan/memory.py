@@ -26,11 +26,9 @@ from dllm2rec.train.step import Stepper
 
 # Two sizes, so that what does not depend on the batch (the projected item table) is told apart.
 FEW_ROWS, MORE_ROWS = 16, 48
-# The backward pass of anything but scores holds its gradient beside it; on a GPU, where gathered
-# vectors are scattered back in a fixed order, also two sorted copies.
-COPIES = {"cpu": 1, "cuda": 3}
-# cuBLAS takes as much for each stream: that of warm-up, of capture, of replay and of what is eager.
-GPU_WORKSPACE = 4 * 32 * 2**20
+# While the backward pass walks through the scores it holds as much again, twice: their gradient
+# and what that is made from.
+WALKING_COPIES = 2
 
 
 def training_memory(student: Student, task: Task, config: Config) -> dict[str, int]:
@@ -57,10 +55,7 @@ def training_memory(student: Student, task: Task, config: Config) -> dict[str, i
         propensity=dros_propensity(task.target_counts),
         negatives=negatives,
     )
-    device = task.target_counts.device.type
-    batch_size = min(config.train.batch_size, n_rows)
-    kept = _kept(stepper, batch_size)
-    walking = _walking(config, max(kept, default=0), 4 * batch_size * student.n_items, device)
+    kept, largest = _kept(stepper, min(config.train.batch_size, n_rows))
     return {
         "parameters": parameters,
         "gradients": parameters,
@@ -69,41 +64,22 @@ def training_memory(student: Student, task: Task, config: Config) -> dict[str, i
         "rows": _bytes(_tensors(task.rows.rows)) + _bytes(_tensors(task.validation)) + 8 * n_rows,
         "lists of the teacher": _bytes(_tensors(task.rows.lists)),
         "negatives": 0 if negatives is None else _bytes([negatives]),
-        "scores and activations": sum(kept) + walking,
-        "workspaces of the GPU": GPU_WORKSPACE if device == "cuda" else 0,
+        "scores and activations": kept + WALKING_COPIES * largest,
     }
 
 
-def _walking(config: Config, largest: int, scores: int, device: str) -> int:
-    """What the backward pass holds beside what was kept, in bytes.
-
-    Args:
-        config: of the training.
-        largest: of what was kept.
-        scores: a batch's scores of all items.
-        device: "cpu" or "cuda".
-    """
-    if largest >= scores:  # the loss walks back through the scores, several copies at a time
-        if config.variant == "authors":
-            return 4 * scores
-        return (1 + 2 * (config.loss.base == "softmax") + (config.loss.dro_weight > 0)) * scores
-    distillation = config.distillation
-    agrees = distillation.ranking_form == "importance" and distillation.consistency_gamma > 0
-    passing = scores if agrees and any(distillation.ranking_weights) else 0
-    return max(passing, COPIES[device] * largest)
-
-
-def _kept(stepper: Stepper, batch_size: int) -> list[int]:
-    """What a batch keeps for the backward pass, block by block, in bytes."""
+def _kept(stepper: Stepper, batch_size: int) -> tuple[int, int]:
+    """What a batch keeps for the backward pass, and its largest tensor, in bytes."""
     if batch_size <= MORE_ROWS:
         return _kept_by(stepper, batch_size)
     few, more = _kept_by(stepper, FEW_ROWS), _kept_by(stepper, MORE_ROWS)
     steps = (batch_size - FEW_ROWS) / (MORE_ROWS - FEW_ROWS)
-    return [round(a + (b - a) * steps) for a, b in zip(few, more, strict=True)]
+    total, largest = (round(a + (b - a) * steps) for a, b in zip(few, more, strict=True))
+    return total, largest
 
 
-def _kept_by(stepper: Stepper, n_rows: int) -> list[int]:
-    """Run one forward pass of `n_rows` rows and list the blocks of memory that it keeps."""
+def _kept_by(stepper: Stepper, n_rows: int) -> tuple[int, int]:
+    """Run one forward pass of `n_rows` rows and count the memory it keeps, each block once."""
     still = {*stepper.student.parameters(), *stepper.student.buffers()}
     known = {tensor.untyped_storage().data_ptr() for tensor in still}
     seen: dict[int, int] = {}
@@ -112,15 +88,13 @@ def _kept_by(stepper: Stepper, n_rows: int) -> list[int]:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in known:
             seen[storage.data_ptr()] = storage.nbytes()
-        # Detached: a tensor kept by the node that made it would keep that node, and the parameters'
-        # nodes with it, alive; a CUDA graph captured later would then refuse to start.
-        return tensor.detach()
+        return tensor
 
     rows = torch.arange(n_rows, device=stepper.loss_sum.device)
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         terms = stepper.terms(rows)  # named: the blocks stay in place while the graph lives
     del terms
-    return list(seen.values())
+    return sum(seen.values()), max(seen.values(), default=0)
 
 
 def _tensors(holder: object) -> Iterator[Tensor]:
