@@ -88,7 +88,9 @@ def _kept_by(stepper: Stepper, n_rows: int) -> tuple[int, int]:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in known:
             seen[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        # Detached: a tensor kept by the node that made it would keep that node alive, and a CUDA
+        # graph that is captured later would then refuse to start.
+        return tensor.detach()
 
     rows = torch.arange(n_rows, device=stepper.loss_sum.device)
     with saved_tensors_hooks(keep, lambda tensor: tensor):
