@@ -1,8 +1,9 @@
 """CSV, TSV and their like as chunks of a log.
 
 Arrow parses and converts; what it would let through (quotes inside a field, white space around
-numbers, hexadecimal, blank lines) is found in the bytes beforehand, and where a row is at fault the
-block is looked at again to say where.
+numbers, hexadecimal) is found in the bytes beforehand, and where a row is at fault the block is
+looked at again to say where. A blank line is a row of empty cells to Arrow, so that its user is
+missing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pyarrow import csv
 from dllm2rec.data.interactions import Columns
 from dllm2rec.data.log_columns import NUMBER, Chunk, roles_of
 from dllm2rec.data.text_blocks import (
+    Int64Vector,
     TextBlock,
     fault_at,
     record_starts,
@@ -59,6 +61,8 @@ class DelimitedLog:
             starts = record_starts(block.data)
             if record < done + starts.size:
                 begin, end = _cell(block, starts, record - done, field, self.delimiter)
+                if _is_blank(block, starts, record - done):
+                    return block.blank(int(starts[record - done]))
                 return fault_at(
                     self.path,
                     block.offset + begin,
@@ -116,6 +120,8 @@ def _chunk(log: DelimitedLog, batch: pa.RecordBatch, first: int, *, plain: bool)
 def _opened(block: TextBlock, columns: Columns, delimiter: str) -> tuple[DelimitedLog, TextBlock]:
     starts = record_starts(block.data)
     end = int(starts[1]) if starts.size > 1 else len(block.data)
+    if _is_blank(block, starts, 0):
+        raise block.blank(0)
     header = _fields(block.data[:end], delimiter)
     _check_header(block.path, header, columns, delimiter)
     roles = roles_of(header, columns, block.path, line=1)
@@ -182,11 +188,17 @@ def _parse(log: DelimitedLog, block: TextBlock) -> pa.Table:
 
 def _is_loose(data: bytes, delimiter: str) -> bool:
     """Whether a number may be there that Arrow reads and we do not: ` 5`, `0x10`."""
-    if not _is_plain(data, delimiter):
-        return True
-    before = (delimiter.encode(), b"\n", b'"')
-    marks = [start + form for start in before for form in (b"0x", b"0X", b"-0x", b"-0X")]
-    return data[:3].lower().lstrip(b"-").startswith(b"0x") or any(mark in data for mark in marks)
+    return not _is_plain(data, delimiter) or any(_has_hexadecimal(data, x) for x in (b"x", b"X"))
+
+
+def _has_hexadecimal(data: bytes, letter: bytes) -> bool:
+    """Whether a `0x` may begin a number: no letter or digit stands before it."""
+    if letter not in data:
+        return False
+    text = np.frombuffer(b"\n\n" + data, dtype=np.uint8)
+    places = np.flatnonzero(text == letter[0])
+    before = text[places[text[places - 1] == ord("0")] - 2]
+    return any(not chr(byte).isalnum() for byte in np.unique(before))
 
 
 def _numbers(log: DelimitedLog, block: TextBlock) -> dict[str, pa.DataType]:
@@ -244,6 +256,8 @@ def _check_widths(log: DelimitedLog, block: TextBlock) -> None:
     if not bad.any():
         return
     record = int(bad.argmax())
+    if _is_blank(block, starts, record):
+        raise block.blank(int(starts[record]))
     end = int(starts[record + 1]) if record + 1 < starts.size else len(data)
     if counts[record] > n_fields:
         place = int(places[before[record] + n_fields - 1]) + 1
@@ -253,8 +267,12 @@ def _check_widths(log: DelimitedLog, block: TextBlock) -> None:
     raise block.fault(place, message, "E-RAGGED", "a row may be cut, or hold an unquoted delimiter")
 
 
+def _is_blank(block: TextBlock, starts: Int64Vector, record: int) -> bool:
+    return block.data[starts[record] : starts[record] + 1] in (b"\r", b"\n")
+
+
 def _cell(
-    block: TextBlock, starts: np.ndarray, record: int, field: int, delimiter: str
+    block: TextBlock, starts: Int64Vector, record: int, field: int, delimiter: str
 ) -> tuple[int, int]:
     """Return where a cell's text begins, behind an opening quote, and where it ends."""
     begin = int(starts[record])

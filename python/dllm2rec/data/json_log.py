@@ -58,6 +58,8 @@ def read_json_lines(path: Path, columns: Columns) -> Iterator[Chunk]:
 
 def _parsed(block: TextBlock, start: int, end: int) -> dict[str, Any]:
     line = block.data[start:end].rstrip(b"\r\n")
+    if not line:
+        raise block.blank(start)
     if line.count(b"[") + line.count(b"{") > _MAX_DEPTH:
         _check_depth(block, start, line)
     text = line.decode()

@@ -67,7 +67,7 @@ class IdCodes:
     """
 
     def __init__(self) -> None:
-        self._names = pa.array([], pa.large_string())
+        self._names = pa.nulls(0, pa.large_string())
         self._codes = GrowingArray(np.uint32)
         self._waiting: list[pa.DictionaryArray] = []
         self._n_ids = self._n_rows = 0
@@ -83,7 +83,7 @@ class IdCodes:
 
     def settle(self) -> None:
         """Number what waits."""
-        none = pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), self._names)
+        none = pa.DictionaryArray.from_arrays(pa.nulls(0, pa.int32()), self._names)
         unified = pa.chunked_array([none, *self._waiting]).unify_dictionaries()
         self._waiting.clear()
         for part in unified.chunks:

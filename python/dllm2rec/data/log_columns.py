@@ -34,6 +34,8 @@ _SPLIT_NAMES = {
     "2": 2,
 }
 _SHOWN = 40
+# A scalar of its own: for a plain "" Arrow would import pandas, where it is installed.
+_EMPTY = pa.scalar("", pa.large_string())
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +111,8 @@ def checked_ids(chunk: Chunk, role: str, *, id_type: IdType, strip: bool) -> pa.
         _missing(chunk, role, int(array.is_null().index(True).as_py()))
     encoded = _encoded(chunk, role, array)
     names = encoded.dictionary
-    if names.null_count or compute.any(compute.equal(names, "")).as_py():
-        empty = compute.fill_null(compute.equal(names, ""), fill_value=True)
+    if names.null_count or compute.any(compute.equal(names, _EMPTY)).as_py():
+        empty = compute.fill_null(compute.equal(names, _EMPTY), fill_value=True)
         _missing(chunk, role, _first(encoded, empty))
     if not chunk.plain:
         names = _without_space(chunk, role, encoded, strip=strip)
@@ -178,7 +180,7 @@ def _without_space(
             "E-LOG-SPACE",
             "--strip removes it, and makes ids that differ by it the same",
         )
-    empty = compute.equal(trimmed, "")
+    empty = compute.equal(trimmed, _EMPTY)
     if compute.any(empty).as_py():
         _missing(chunk, role, _first(encoded, empty))
     return trimmed

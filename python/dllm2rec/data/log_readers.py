@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -122,6 +123,15 @@ def _chunks(
     return read_delimited(path, columns, usual if delimiter is None else delimiter)
 
 
+def _ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """Yield the same chunks, the next one being read by another thread meanwhile."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(next, chunks, None)
+        while (chunk := waiting.result()) is not None:
+            waiting = thread.submit(next, chunks, None)
+            yield chunk
+
+
 class _Log:
     """What has been read so far."""
 
@@ -172,7 +182,7 @@ def _assemble(
     log: _Log | None = None
     faults: list[tuple[int, Fault]] = []
     for path, chunks in sources:
-        for chunk in chunks:
+        for chunk in _ahead(chunks):
             if log is None:
                 log = _Log(chunk.columns)
             elif log.roles != set(chunk.columns):
