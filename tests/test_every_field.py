@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from typing import Any
 
@@ -144,6 +145,18 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) 
     assert choose_device("auto").type == "cpu"
     with pytest.raises(ConfigError, match="cuda"):
         choose_device("cuda")
+
+
+def test_a_gpu_without_the_compiler_of_its_kernels_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from dllm2rec.device import check_compiler
+
+    check_compiler(torch.device("cpu"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    check_compiler(torch.device("cpu"))
+    with pytest.raises(ConfigError, match="triton is missing"):
+        check_compiler(torch.device("cuda"))
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,9 @@ def pandas_frame(table: Table) -> object:
 
 
 def polars_frame(table: Table) -> object:
-    return pytest.importorskip("polars").from_arrow(arrow_table(table))
+    import polars as pl
+
+    return pl.from_arrow(arrow_table(table))
 
 
 FILES: dict[str, Callable[[Table], bytes]] = {

@@ -283,6 +283,19 @@ def test_leaks_are_counted_and_refused_if_strict() -> None:
     assert prepare(log_of(other), strict=True).report.leaks.rows_in_train == 0
 
 
+def test_a_folder_with_leaks_is_refused_if_strict(tmp_path: Path) -> None:
+    events = [
+        *[("u", i, t) for t, i in enumerate("abcde")],
+        *[("v", i, t) for t, i in enumerate("abc")],
+    ]
+    save_dataset(prepare(log_of(events)), tmp_path / "data")
+    assert load_dataset(tmp_path / "data").has_users
+    with pytest.raises(InputError, match=r"E-LEAK: .*2 validation and test rows"):
+        load_dataset(tmp_path / "data", strict=True)
+    save_dataset(prepare(log_of(FOUR)), tmp_path / "clean")
+    load_dataset(tmp_path / "clean", strict=True)
+
+
 def test_a_catalogue_of_one_item_is_refused() -> None:
     with pytest.raises(InputError, match="E-CATALOGUE"):
         prepare(log_of([("u", "a", t) for t in range(5)]))

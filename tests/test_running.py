@@ -75,6 +75,17 @@ def long_calls(name: str) -> Call:
         events = np.zeros(1 << 20, np.uint32)
         end = rng.integers(500, 1 << 20, n_rows)
         return lambda: _core.gather_windows(events, np.zeros_like(end), end, 512, 1)
+    if name.startswith("fused"):
+        users, items = (rng.random((n, 64), np.float32) for n in (200_000, 200_000))
+        if name == "fused_top_n":
+            return lambda: _core.fused_top_n(users, items, 20)
+        return lambda: _core.fused_rank_counts(users, items, np.zeros(len(users), np.uint32))
+    if name == "top_n":
+        rising = np.tile(np.arange(20_000, dtype=np.float32), (1000, 1))
+        return lambda: _core.top_n(rising, 10_000)
+    if name == "rank_counts":
+        zeros = np.zeros((1 << 14, 1 << 16), np.float32)  # 4 GiB that are one page until written
+        return lambda: _core.rank_counts(zeros, np.zeros(len(zeros), np.uint32))
     distance = np.resize(rng.random(1 << 20, np.float32), (n_rows, 100))
     if name == "candidate_confidence":
         return lambda: _core.candidate_confidence(distance)
@@ -90,8 +101,17 @@ LONG = [
     "sample_negatives of one row",
     "consistency_from_scores",
     "order_by_user",
+    "fused_rank_counts",
+    "fused_top_n",
 ]
-LARGE = ["candidate_confidence", "sequence_confidence", "ranking_weights", "gather_windows"]
+LARGE = [
+    "candidate_confidence",
+    "sequence_confidence",
+    "ranking_weights",
+    "gather_windows",
+    "top_n",
+    "rank_counts",
+]
 
 
 @pytest.mark.parametrize("in_worker", [False, True])

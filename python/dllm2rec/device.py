@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,19 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if available else "cpu"
     return torch.device(name)
+
+
+def check_compiler(device: torch.device) -> None:
+    """Refuse to train on a GPU without the compiler of its kernels; evaluation needs none.
+
+    Raises:
+        ConfigError: the package triton is missing.
+    """
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        raise ConfigError(
+            "train.device = cuda: the package triton is missing, expected it beside torch, to "
+            "compile the kernels of training; install it, or set train.device = cpu"
+        )
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def arm_table(plan: Plan) -> Table:
         "memory",
         "s an epoch",
         "trainings",
-        "at most",
+        "all epochs",
     ):
         table.add_column(name, justify="right", no_wrap=True)
     for arm in plan.arms:
@@ -78,7 +78,7 @@ def totals(plan: Plan) -> list[str]:
         lines.append("time: not known, since a student does not fit; lower train.batch_size")
     else:
         lines.append(
-            f"time: at most {time_text(plan.seconds)}, if every training goes to its last epoch, "
+            f"time: about {time_text(plan.seconds)}, if every training goes to its last epoch, "
             f"{plan.max_epochs}; it ends earlier after {plan.patience} epochs without a better one"
         )
     return lines

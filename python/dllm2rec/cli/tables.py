@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dllm2rec.bench import Row
-from dllm2rec.data.prepare import Step
+from dllm2rec.data.filters import Step
 from dllm2rec.results import MetricTable, Recommendation, best_text, shown_metrics
 
 

@@ -17,8 +17,8 @@ from dllm2rec.errors import InputError
 
 # A gzip file may inflate to 100 times its size, or to 32 MiB, whichever is more: real rows stay
 # below 20:1, and a bomb is refused before it costs memory.
-_INFLATED_RATIO = 100
-_INFLATED_FLOOR = 32 * 2**20
+INFLATED_RATIO = 100
+INFLATED_FLOOR = 32 * 2**20
 _CHUNK = 1 << 20
 _TOKEN_SHOWN = 40
 
@@ -136,7 +136,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _inflate(path: Path, data: bytes) -> bytes:
-    limit = max(_INFLATED_FLOOR, _INFLATED_RATIO * len(data))
+    limit = max(INFLATED_FLOOR, INFLATED_RATIO * len(data))
     inflated = io.BytesIO()
     try:
         while data:  # one turn per gzip member

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from dllm2rec.artifact import Manifest, read_manifest, write_folder
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
 from dllm2rec.data.interactions import SPLITS
+from dllm2rec.data.leaks import rows_leaked
 from dllm2rec.data.prepare import Prepared
 from dllm2rec.errors import ArtifactError, InputError
 
@@ -75,10 +76,15 @@ def _writer(columns: dict[str, Any]) -> Callable[[Path], None]:
     return write
 
 
-def load_dataset_folder(folder: str | Path) -> SequenceDataset:
+def load_dataset_folder(folder: str | Path, *, strict: bool = False) -> SequenceDataset:
     """Read what `save_dataset` wrote, every file verified.
 
+    Args:
+        folder: where it is.
+        strict: refuse rows that are in train and in another split, as they were counted then.
+
     Raises:
+        InputError: strict, and there are such rows.
         ArtifactError: it is no such folder, a file is missing or changed, or it is of a newer
             version.
     """
@@ -106,6 +112,7 @@ def load_dataset_folder(folder: str | Path) -> SequenceDataset:
             notes=list(facts["report"]["notes"]),
         )
         fingerprint = facts["fingerprint"]
+        leaked = int(facts["report"]["leaks"]["rows_in_train"])
     except (KeyError, IndexError, TypeError, OSError, pa.ArrowException, InputError) as err:
         raise ArtifactError(
             f"{folder}: {err}, expected a dataset that this version can read; prepare it again"
@@ -115,6 +122,8 @@ def load_dataset_folder(folder: str | Path) -> SequenceDataset:
             f"{folder}: fingerprint {dataset.fingerprint()[:12]}, expected {fingerprint[:12]}; "
             "prepare it again"
         )
+    if strict and leaked:
+        raise rows_leaked(str(folder), leaked)
     return dataset
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.data.ordered_log import blocks
+from dllm2rec.errors import InputError
 
 # Bits of the table that finds train rows which may equal another row.
 _TABLE_BITS = 24
@@ -39,6 +40,15 @@ class Leaks:
                 f"W-SEEN {self.targets_in_window:,} validation and test targets are in their window"
             )
         return notes
+
+
+def rows_leaked(name: str, n_rows: int) -> InputError:
+    """Return the error for validation and test rows that are train rows too."""
+    return InputError(
+        f"{name}: {n_rows:,} validation and test rows are train rows too, expected none",
+        code="E-LEAK",
+        hint="drop duplicates or repeats, or do without strict",
+    )
 
 
 def find_leaks(dataset: SequenceDataset, times: npt.NDArray[np.int64] | None) -> Leaks:

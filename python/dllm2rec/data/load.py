@@ -17,8 +17,8 @@ def load_dataset(path: str | Path, *, strict: bool = False) -> SequenceDataset:
 
     Args:
         path: a folder that `dllm2rec prepare` made, or one in the authors' layout.
-        strict: refuse what is otherwise only counted in the notes of a dataset in the authors'
-            layout: rows that are in train and in another split.
+        strict: refuse what is otherwise only counted in the dataset's notes: rows that are in train
+            and in another split.
 
     Raises:
         InputError: the folder or one of its files is missing or breaks a rule.
@@ -35,5 +35,5 @@ def load_dataset(path: str | Path, *, strict: bool = False) -> SequenceDataset:
         )
     # What `--write authors` wrote has a manifest too.
     if (folder / MANIFEST).is_file() and find_csv(folder, "train_data") is None:
-        return load_dataset_folder(folder)
+        return load_dataset_folder(folder, strict=strict)
     return load_authors_dataset(folder, strict=strict)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from dllm2rec.data.csv_files import INFLATED_FLOOR, INFLATED_RATIO
 from dllm2rec.errors import ArtifactError, InputError
 
 PathLike = str | os.PathLike[str]
@@ -24,10 +25,6 @@ FORMATS = {
 }
 _COMPRESSED = (".gz", ".zst")
 _CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-
-# As for other CSV files: real rows stay below 20:1, and a bomb is refused before it costs memory.
-_INFLATED_RATIO = 100
-_INFLATED_FLOOR = 32 * 2**20
 
 _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
     (rb"\x80[\x02-\x05]", "a Python pickle", "never loaded, as it may run code; save it as CSV"),
@@ -126,7 +123,7 @@ def raw_pieces(path: Path, size: int) -> Iterator[bytes]:
     except OSError as err:
         raise _unreadable(path, err) from err
     n_bytes = 0
-    limit = max(_INFLATED_FLOOR, _INFLATED_RATIO * path.stat().st_size)
+    limit = max(INFLATED_FLOOR, INFLATED_RATIO * path.stat().st_size)
     with source:
         while True:
             try:

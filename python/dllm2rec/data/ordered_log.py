@@ -27,7 +27,7 @@ class OrderedLog:
     Attributes:
         users: uint32 (n,), not falling.
         items: uint32 (n,).
-        places: where in the file each event was, uint32 (n,), not needed where it is None.
+        places: where in the file each event was, uint32 (n,).
         times: microseconds, int64 (n,), or None.
         splits: index into `SPLITS`, uint8 (n,), or None.
         n_users: as many as the numbers of users reach.
@@ -66,28 +66,8 @@ class OrderedLog:
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
 
-def order_log(log: Interactions, kept: Mask) -> OrderedLog:
-    """Order the events that are kept by user, then time, then place in the file."""
-    columns = _columns(log, kept)
-    n_users, n_items = log.n_users, log.n_items
-    del log  # whoever has no other use for it frees its columns one by one
-    order, starts = _core.order_by_user(columns.pop("users"), columns.get("times"), n_users)
-    items = columns.pop("items")[order]
-    places = columns.pop("places", None)
-    times, splits = columns.pop("times", None), columns.pop("splits", None)
-    return OrderedLog(
-        np.repeat(np.arange(n_users, dtype=np.uint32), np.diff(starts)),
-        items,
-        order if places is None else places[order],
-        None if times is None else times[order],
-        None if splits is None else splits[order],
-        n_users,
-        n_items,
-    )
-
-
-def _columns(log: Interactions, kept: Mask) -> dict[str, npt.NDArray[Any]]:
-    """The columns of the events that are kept, themselves where all are."""
+def columns_of(log: Interactions, kept: Mask) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of the events that are kept, themselves where all are."""
     columns: dict[str, npt.NDArray[Any]] = {"users": log.users, "items": log.items}
     if log.times is not None:
         columns["times"] = log.times
@@ -97,6 +77,24 @@ def _columns(log: Interactions, kept: Mask) -> dict[str, npt.NDArray[Any]]:
         return columns
     places = np.flatnonzero(kept).astype(np.uint32)
     return {name: values[places] for name, values in columns.items()} | {"places": places}
+
+
+def order_log(columns: dict[str, npt.NDArray[Any]], n_users: int, n_items: int) -> OrderedLog:
+    """Order events by user, then time, then place in the file.
+
+    Args:
+        columns: of `columns_of`. They are taken out one by one, so that each is freed once it is
+            ordered, if nobody else holds it.
+        n_users: as many as the numbers of users reach.
+        n_items: as many as the numbers of items reach.
+    """
+    order, starts = _core.order_by_user(columns.pop("users"), columns.get("times"), n_users)
+    items = columns.pop("items")[order]
+    times = columns.pop("times")[order] if "times" in columns else None
+    splits = columns.pop("splits")[order] if "splits" in columns else None
+    places = columns.pop("places")[order] if "places" in columns else order
+    users = np.repeat(np.arange(n_users, dtype=np.uint32), np.diff(starts))
+    return OrderedLog(users, items, places, times, splits, n_users, n_items)
 
 
 def blocks(n: int) -> Iterator[slice]:

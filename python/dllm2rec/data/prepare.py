@@ -9,38 +9,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
+from dllm2rec.data.filters import Step, first_filters, later_filters, missing, step_of
 from dllm2rec.data.interactions import SPLITS, Interactions
-from dllm2rec.data.leaks import Leaks, find_leaks
-from dllm2rec.data.ordered_log import (
-    OrderedLog,
-    blocks,
-    core,
-    count,
-    order_log,
-    tied,
-    without_duplicates,
-    without_repeats,
-)
-from dllm2rec.data.protocol import Protocol, microseconds
+from dllm2rec.data.leaks import Leaks, find_leaks, rows_leaked
+from dllm2rec.data.ordered_log import OrderedLog, blocks, columns_of, count, order_log, tied
+from dllm2rec.data.protocol import Protocol
 from dllm2rec.data.splits import rows_of, sampled, split_targets
 from dllm2rec.errors import InputError
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one rule left.
-
-    Attributes:
-        rule: the rule, with its parameter, such as `rating >= 4`.
-        events: events that are left.
-        users: users who still have one.
-        items: items that still have one.
-    """
-
-    rule: str
-    events: int
-    users: int
-    items: int
 
 
 @dataclass(frozen=True)
@@ -118,12 +93,16 @@ def prepare(
     """
     protocol = protocol or Protocol()
     notes, name, user_ids, item_ids = list(log.notes), log.name, log.user_ids, log.item_ids
-    title_of = _titles_by_item(titles, item_ids)
+    titles_by_id = None if titles is None else _by_id(titles)
+    title_of = None
+    if titles_by_id is not None:
+        title_of = [titles_by_id.get(item_id, "") for item_id in item_ids.to_pylist()]
     steps = [Step("as read", len(log), log.n_users, log.n_items)]
-    kept = _first_filters(log, protocol, title_of, steps)
-    ordered = order_log(log, kept)
-    del log, kept
-    ordered = _later_filters(ordered, protocol, steps)
+    n_users, n_items = log.n_users, log.n_items
+    columns = columns_of(log, first_filters(log, protocol, title_of, steps))
+    del log  # a caller that holds it no longer lets its columns go as they are ordered
+    ordered = order_log(columns, n_users, n_items)
+    ordered = later_filters(ordered, protocol, steps)
     if len(ordered) == 0:
         raise InputError(
             f"{name}: no events left after {steps[-1].rule}, expected at least one",
@@ -134,23 +113,20 @@ def prepare(
     if ties:
         notes.append(f"W-TIES {ties:,} events at the time of the one before: in the file's order")
     split = split_targets(ordered, protocol)
-    starts = ordered.starts()
     used = np.zeros(ordered.n_users, bool)
     used[ordered.users[split < len(SPLITS)]] = True
-    has_events = np.diff(starts) > 0
-    lost = int(np.count_nonzero(has_events & ~used))
+    lost = int(np.count_nonzero((np.diff(ordered.starts()) > 0) & ~used))
     if lost:
         notes.append(f"W-SHORT {lost:,} users have too few events for a row")
-    keep_user = used if protocol.split in {"leave_one_out", "leave_k_out"} else has_events
     if lost and protocol.split in {"leave_one_out", "leave_k_out"}:
-        kept = keep_user[ordered.users]
+        kept = used[ordered.users]
         ordered, split = ordered.take(kept), split[kept]
-        steps.append(_step("users with enough events to split", ordered))
-    ordered_items, catalogue, untitled = _numbered(
-        ordered, item_ids, title_of, titles, protocol.catalogue
+        steps.append(step_of("users with enough events to split", ordered))
+    events, catalogue, untitled = _numbered(
+        ordered, item_ids, title_of, titles_by_id, protocol.catalogue
     )
-    events, times, starts = ordered_items, ordered.times, ordered.starts()
-    del ordered, ordered_items
+    times, starts = ordered.times, ordered.starts()
+    del ordered
     with_events = np.flatnonzero(np.diff(starts))
     starts = np.append(starts[with_events], starts[-1])
     rows, sampled_from = _rows(starts, split, protocol)
@@ -171,12 +147,7 @@ def prepare(
     )
     leaks = find_leaks(dataset, times)
     if strict and leaks.rows_in_train:
-        raise InputError(
-            f"{name}: {leaks.rows_in_train:,} validation and test rows are train rows too, "
-            "expected none",
-            code="E-LEAK",
-            hint="drop duplicates or repeats, or prepare without --strict",
-        )
+        raise rows_leaked(name, leaks.rows_in_train)
     notes.extend(leaks.notes())
     if any(cold.values()):
         told = ", ".join(f"{number:,} {split_name}" for split_name, number in cold.items())
@@ -198,98 +169,28 @@ def prepare(
     return Prepared(dataset, users, starts, times, protocol, report)
 
 
-def _step(rule: str, log: OrderedLog) -> Step:
-    users = int(np.count_nonzero(count(log.users, log.n_users)))
-    items = int(np.count_nonzero(count(log.items, log.n_items)))
-    return Step(rule, len(log), users, items)
-
-
-def _titles_by_item(titles: pa.Table | None, item_ids: pa.Array) -> list[str] | None:
-    """Return the title of each item of the log, "" where the table has none."""
-    if titles is None:
-        return None
-    table = dict(zip(titles["item_id"].to_pylist(), titles["title"].to_pylist(), strict=True))
-    return [table.get(item_id) or "" for item_id in item_ids.to_pylist()]
-
-
-def _first_filters(
-    log: Interactions, protocol: Protocol, title_of: list[str] | None, steps: list[Step]
-) -> npt.NDArray[np.bool_]:
-    kept = np.ones(len(log), bool)
-
-    def apply(rule: str, mask: npt.NDArray[np.bool_]) -> None:
-        np.logical_and(kept, mask, out=kept)
-        users = np.count_nonzero(count(log.users[kept], log.n_users))
-        items = np.count_nonzero(count(log.items[kept], log.n_items))
-        steps.append(Step(rule, int(np.count_nonzero(kept)), int(users), int(items)))
-
-    if protocol.min_rating is not None:
-        if log.ratings is None:
-            raise _missing("min_rating", "ratings", "--rating-column")
-        apply(f"rating >= {protocol.min_rating:g}", log.ratings >= protocol.min_rating)
-    for name, date in (("since", protocol.since), ("until", protocol.until)):
-        if date is None:
-            continue
-        if log.times is None:
-            raise _missing(name, "times", "--time-column")
-        moment = microseconds(date)
-        apply(f"{name} {date}", log.times >= moment if name == "since" else log.times < moment)
-    if protocol.min_title_length:
-        if title_of is None:
-            raise _missing("min_title_length", "titles", "--titles")
-        lengths = np.fromiter(map(len, title_of), np.int64, len(title_of))
-        apply(
-            f"title of {protocol.min_title_length} characters or more",
-            (lengths >= protocol.min_title_length)[log.items],
-        )
-    return kept
-
-
-def _missing(field_name: str, what: str, option: str) -> InputError:
-    return InputError(
-        f"{field_name} is set, but the log has no {what}, expected some",
-        code="E-COLUMN",
-        hint=f"name them with {option}",
-    )
-
-
-def _later_filters(log: OrderedLog, protocol: Protocol, steps: list[Step]) -> OrderedLog:
-    if protocol.duplicates == "drop":
-        if log.times is None:
-            raise _missing("duplicates", "times", "--time-column")
-        log = log.take(without_duplicates(log))
-        steps.append(_step("first of the same user, item and time", log))
-    if protocol.repeats != "keep":
-        log = log.take(without_repeats(log, protocol.repeats))
-        which = {"first": "first", "last": "last", "consecutive": "first in a row"}
-        steps.append(_step(f"{which[protocol.repeats]} of the same user and item", log))
-    if protocol.min_user_events > 1 or protocol.min_item_events > 1:
-        log, rounds = core(log, protocol.min_user_events, protocol.min_item_events)
-        rule = (
-            f"users >= {protocol.min_user_events}, items >= {protocol.min_item_events} events "
-            f"({rounds} rounds)"
-        )
-        steps.append(_step(rule, log))
-    return log
+def _by_id(titles: pa.Table) -> dict[str, str]:
+    """Return the titles by item, "" where there is none."""
+    texts = (title or "" for title in titles["title"].to_pylist())
+    return dict(zip(titles["item_id"].to_pylist(), texts, strict=True))
 
 
 def _numbered(
     log: OrderedLog,
     item_ids: pa.Array,
     title_of: list[str] | None,
-    titles: pa.Table | None,
+    titles_by_id: dict[str, str] | None,
     which: str,
 ) -> tuple[npt.NDArray[np.uint32], Catalogue, int]:
     """Number the items of the catalogue, 0..n_items-1, in the events."""
     if which == "titles":
-        if titles is None:
-            raise _missing("catalogue = 'titles'", "titles", "--titles")
-        known = dict.fromkeys(titles["item_id"].to_pylist())
-        ids = [*known, *(each for each in item_ids.to_pylist() if each not in known)]
+        if titles_by_id is None:
+            raise missing("catalogue = 'titles'", "titles", "--titles")
+        logged = item_ids.to_pylist()
+        ids = list(dict.fromkeys([*titles_by_id, *logged]))
         number_of = {item_id: number for number, item_id in enumerate(ids)}
-        table = np.array([number_of[each] for each in item_ids.to_pylist()], np.uint32)
-        given = dict(zip(titles["item_id"].to_pylist(), titles["title"].to_pylist(), strict=True))
-        names: list[str] | None = [given.get(item_id) or "" for item_id in ids]
+        table = np.array([number_of[item_id] for item_id in logged], np.uint32)
+        names: list[str] | None = [titles_by_id.get(item_id, "") for item_id in ids]
     else:
         kept = np.ones(log.n_items, bool)
         if which == "kept":

@@ -79,7 +79,8 @@ _PRESETS = {
     "leave-one-out": Protocol(),
     "five-core": Protocol(min_user_events=5, min_item_events=5),
     # The paper's data step (BIGRec): reviews of items with a title, one row for a short history and
-    # full windows for a long one, all rows in the order of time, 8:1:1.
+    # full windows for a long one, split 8:1:1 by the time of their targets. The rows of each part
+    # stay in the order of users, where BIGRec's are in that of time.
     "bigrec-games": Protocol(
         min_title_length=2, catalogue="log", rows="full_windows", split="global_time"
     ),

@@ -92,7 +92,8 @@ class Plan:
         host_bytes: memory of the process at its peak.
         disk_bytes: checkpoints of the whole run.
         baselines_s: seconds of the rows that are not trained.
-        seconds: at most; None where an arm does not fit.
+        seconds: if every training goes to its last epoch, without saving and reporting; None where
+            an arm does not fit.
     """
 
     dataset: str

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dllm2rec.config import Config
+from dllm2rec.device import check_compiler
 from dllm2rec.students import Student
 from dllm2rec.students.fused_sasrec import compile_ahead
 from dllm2rec.train.batches import TrainingRows
@@ -45,6 +46,7 @@ class Stepper:
         self.propensity = propensity
         self.negatives = negatives
         device = rows.rows.end.device
+        check_compiler(device)
         self.optimizer = make_optimizer(student, config.train, len(rows.rows))
         self.parameters = list(student.parameters())
         self.trouble = Trouble.none(device)
