@@ -18,6 +18,7 @@ FLOORS = [
     ["errors"],
     ["_core"],
     ["arrays", "artifact", "bench", "config", "device", "folders", "progress", "results"],
+    ["pointers"],
     ["wrong_values"],
     ["unknown_keys"],
     ["settings"],

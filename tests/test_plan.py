@@ -148,7 +148,9 @@ def test_an_epoch_longer_than_the_watch_is_left_early(monkeypatch: pytest.Monkey
     began = time.perf_counter()
     pace = measure(student, task, config, 0.3)
     watched = time.perf_counter() - began
-    (record, *_) = loop.fit(student, task, changed(config, train={"max_epochs": 1}), Silent())
+    (record, *_) = loop.fit(
+        loop.Training(student, task, changed(config, train={"max_epochs": 1})), Silent()
+    )
     assert watched < record["train_s"] / 1.5
     assert record["train_s"] / 2 < pace.train_s < record["train_s"] * 2
     assert pace.validation_s > 0

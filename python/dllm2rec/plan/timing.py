@@ -11,7 +11,7 @@ from dllm2rec.config import Config
 from dllm2rec.evaluate.split import split_counts
 from dllm2rec.settings import changed
 from dllm2rec.students import Student
-from dllm2rec.train.loop import Task, fit
+from dllm2rec.train.loop import Task, Training, fit
 
 # More than any watch lasts: neither the last epoch nor patience shall end it.
 MANY_EPOCHS = 1_000_000
@@ -79,7 +79,7 @@ def measure(student: Student, task: Task, config: Config, seconds: float) -> Pac
     records: list[dict[str, float]] = []
     start_s = 0.0
     try:
-        for record in fit(student, task, endless, watch):
+        for record in fit(Training(student, task, endless), watch):
             if not records:
                 start_s = time.perf_counter() - began - record["train_s"] - record["validation_s"]
             records.append(record)
