@@ -28,6 +28,7 @@ from dllm2rec.cli.options import (
     print_json,
     use_threads,
 )
+from dllm2rec.cli.processes import join_and_choose, process_name
 
 EXAMPLES = """\b
 Examples:
@@ -38,6 +39,7 @@ Examples:
 
 
 def train(
+    context: typer.Context,
     dataset: DatasetOption = None,
     teacher: TeacherOption = None,
     recipe: RecipeOption = None,
@@ -73,9 +75,14 @@ def train(
         device=device,
         seed=seed,
     )
-    folder = out or next_run("demo" if dataset is None else dataset.resolve().name)
     inputs = [path for path in (dataset, teacher, config) if path is not None]
-    check_output(folder, overwrite=overwrite, inputs=inputs)
+
+    def choose() -> Path:
+        chosen = out or next_run("demo" if dataset is None else dataset.resolve().name)
+        check_output(chosen, overwrite=overwrite, inputs=inputs)
+        return chosen
+
+    folder = join_and_choose(context, asked.settings.train.device, choose)
     check_device(asked.settings.train.device)
     # The embedded world is so small that a second thread would mostly wait for the first.
     use_threads(1 if dataset is None and threads is None else threads)
@@ -85,7 +92,8 @@ def train(
 
     source = Source.of(dataset, teacher)
     data, knowledge = source.open()
-    clear_output(folder)
+    if not process_name():
+        clear_output(folder)
     with watching() as progress:
         result = train_run(
             asked.settings,

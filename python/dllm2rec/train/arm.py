@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from dllm2rec.checkpoint import load_checkpoint, save_checkpoint
 from dllm2rec.config import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.device_rows import device_rows
+from dllm2rec.distributed import is_first, wait_for_all
 from dllm2rec.errors import InputError
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.evaluate.split import split_counts
@@ -90,9 +92,10 @@ def train_arm(
     began = time.perf_counter()
     name = arm_name(config, with_teacher=teacher is not None)
     folder = run_folder / name.replace(" ", "")
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_text(folder / "config.toml", config_to_toml(config))
-    replace_text(folder / METRICS_FILE, "")
+    if is_first():
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_text(folder / "config.toml", config_to_toml(config))
+        replace_text(folder / METRICS_FILE, "")
     weights = config.distillation.ranking_weights
     best = -1.0
     for weight in weights:
@@ -104,6 +107,7 @@ def train_arm(
         reached = _train_one(one, dataset, teacher, folder, device, progress, best)
         progress.finish(f"validation {SELECTION} {reached:.4f}")
         best = max(best, reached)
+    wait_for_all(f"{name}: saved")
     return _test_best(dataset, folder, device, name, time.perf_counter() - began)
 
 
@@ -125,6 +129,8 @@ def _train_one(
     best, saved_last = -1.0, time.monotonic()
 
     def save(*pointers: str) -> None:
+        if not is_first():
+            return
         save_checkpoint(
             folder,
             f"weight-{weight:g}-epoch-{record['epoch']:.0f}",
@@ -136,7 +142,8 @@ def _train_one(
             pointers=pointers,
         )
 
-    with (folder / METRICS_FILE).open("a", encoding="utf-8") as log:
+    metrics = folder / METRICS_FILE if is_first() else Path(os.devnull)
+    with metrics.open("a", encoding="utf-8") as log:
         for record in fit(student, task, config, progress):
             log.write(json.dumps({"ranking_weight": weight, **record}) + "\n")
             log.flush()

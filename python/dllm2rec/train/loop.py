@@ -12,6 +12,7 @@ from torch import Tensor
 from dllm2rec.config import Config
 from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.distill.losses import dros_propensity
+from dllm2rec.distributed import check_same, own_seed, rank, size
 from dllm2rec.errors import NonFiniteError
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.evaluate.split import split_counts
@@ -52,6 +53,7 @@ def fit(
     for epoch in range(config.train.max_epochs):
         began = time.perf_counter()
         losses = _train_epoch(stepper, task, config, epoch, progress)
+        check_same(stepper.parameters, f"epoch {epoch + 1}")
         trained = time.perf_counter()
         stepper.optimizer.swap_average()
         counts = split_counts(student, task.validation, exclude_seen=config.evaluation.exclude_seen)
@@ -89,9 +91,11 @@ def _stepper(student: Student, task: Task, config: Config) -> Stepper:
         negatives = torch.zeros(shape, dtype=torch.int32, device=device)
     student.train()
     stepper = Stepper(student, task.rows, config, propensity=propensity, negatives=negatives)
-    torch.manual_seed(config.train.seed)
+    torch.manual_seed(own_seed(config.train.seed))
+    if stepper.aids.noise is not None:
+        stepper.aids.noise.add_(rank() << 24)  # far from this seed's steps and the next seed's
     batch_size = min(config.train.batch_size, len(task.rows.rows))
-    if device.type == "cuda":
+    if device.type == "cuda" and size() == 1:
         stepper.capture(batch_size, config.train.seed)
     return stepper
 

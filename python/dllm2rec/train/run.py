@@ -23,6 +23,7 @@ from dllm2rec.config import Config
 from dllm2rec.data.catalogue_file import save_catalogue
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.device import choose_device, deterministic
+from dllm2rec.distributed import is_first, size
 from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.evaluate.baselines import (
     fit_window_counts,
@@ -96,10 +97,11 @@ def train_run(
     began = time.perf_counter()
     device = choose_device(config.train.device)
     check_fit(config, dataset)
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_text(folder / "config.toml", config_to_toml(config))
-    save_catalogue(folder, dataset.catalogue)
-    _write_json(folder / RUN_FILE, _provenance(config, dataset, source, device))
+    if is_first():
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_text(folder / "config.toml", config_to_toml(config))
+        save_catalogue(folder, dataset.catalogue)
+        _write_json(folder / RUN_FILE, _provenance(config, dataset, source, device))
     results = baseline_rows(dataset, teacher, selection_ks(config))
     with deterministic():
         for name in students:
@@ -122,8 +124,9 @@ def train_run(
         rows=results,
         notes=[*dataset.notes, *([] if teacher is None else teacher.notes)],
     )
-    _write_json(folder / RESULTS_FILE, asdict(result))
-    write_report(folder)
+    if is_first():
+        _write_json(folder / RESULTS_FILE, asdict(result))
+        write_report(folder)
     return result
 
 
@@ -139,7 +142,12 @@ def test_table(result: RunResult) -> MetricTable:
 
 
 def check_fit(config: Config, dataset: SequenceDataset) -> None:
-    """Refuse what only the dataset shows to be impossible, before any work."""
+    """Refuse what only the dataset or the processes show to be impossible, before any work."""
+    if config.variant == "authors" and size() > 1:
+        raise ConfigError(
+            f"variant = authors in {size()} processes, expected one: its loss of a row depends on "
+            "the other rows of the batch; start it without torchrun"
+        )
     for name, rows in dataset.splits().items():
         if len(rows) == 0:
             raise InputError(f"{dataset.name}: no {name} rows, expected at least one")
@@ -192,6 +200,7 @@ def _provenance(
         "config": config.model_dump(mode="json"),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
+        "processes": size(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: version(name) for name in ("dllm2rec", "torch", "numpy")},
