@@ -235,6 +235,14 @@ def absent(folder: Path) -> None:
     distributed.wait_for_all("epoch 7")
 
 
+def other_inputs(folder: Path) -> None:
+    """The last process has a log that differs in one event."""
+    dataset = cycle_dataset()
+    if distributed.rank() == distributed.size() - 1:
+        dataset.events[-1] = (dataset.events[-1] + 1) % N_ITEMS
+    train_run(CONFIG, dataset, None, folder / "other", students=["gru4rec"])
+
+
 def first_refuses(folder: Path) -> str:
     def refuse() -> str:
         raise ConfigError("runs/x: not empty")

@@ -164,6 +164,16 @@ def test_weights_that_differ_between_processes_are_never_trained_on(of):
     assert of(1)["differing"] == [None]
 
 
+def test_processes_that_see_another_dataset_than_the_first_stop(run_joined, tmp_path):
+    first, other = (
+        one["other_inputs"] for one in run_joined(2, ["other_inputs"], tmp_path).results
+    )
+    assert other["error"] == "ConfigError"
+    assert "dataset or settings of process 1 are not those of the first" in other["message"]
+    assert first["error"] == "ResourceError"
+    assert not (tmp_path / "other" / "results.json").exists()
+
+
 def test_the_first_process_decides_for_all(of):
     assert of(4)["first_tells"] == ["runs/größe-0"] * 4
     errors = [result["error"] for result in of(4)["first_refuses"]]
@@ -182,7 +192,7 @@ def test_when_a_process_is_killed_the_others_stop_with_a_message(run_joined, tmp
     for rank in (0, 2):
         result = ended.results[rank]["killed"]
         assert result["after_s"] < 10  # a minute is what they would have waited
-        assert f"process {rank} of 3, averaging gradients: another" in result["message"]
+        assert "averaging gradients: another process ended" in result["message"]
 
 
 def test_a_process_that_does_not_come_is_named(run_joined, tmp_path):

@@ -19,9 +19,9 @@ from torch import Tensor
 from dllm2rec.errors import ConfigError, InternalError, ResourceError
 
 # The longest that one process waits for another: above what loading and saving take, and short
-# enough that a run whose machine hangs does not cost a night.
-TIMEOUT_S = 300.0
-PATH_BYTES = 4096
+# enough that a run whose machine hangs does not cost a night. One that ends is noticed at once.
+TIMEOUT_S = 600.0
+TOLD_BYTES = 4096  # the longest path of Linux
 _NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _SPREAD = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: seeds and ranks stay far apart
 
@@ -73,12 +73,12 @@ def joined(device: str = "auto", *, timeout_s: float = TIMEOUT_S) -> Iterator[No
 
 def rank() -> int:
     """This process's number, from 0."""
-    return dist.get_rank() if dist.is_initialized() else 0
+    return dist.get_rank() if _has_group() else 0
 
 
 def size() -> int:
     """How many processes there are."""
-    return dist.get_world_size() if dist.is_initialized() else 1
+    return dist.get_world_size() if _has_group() else 1
 
 
 def is_first() -> bool:
@@ -132,7 +132,11 @@ def average_gradients(
 
 
 def gathered(table: Tensor, what: str) -> Tensor:
-    """Add up integers of which each process filled its own places and left zeros elsewhere."""
+    """Add up integers of which each process filled its own places and left zeros elsewhere.
+
+    Raises:
+        ResourceError: another process ended or does not answer.
+    """
     if size() > 1:
         _reduce(table, dist.ReduceOp.SUM, what)
     return table
@@ -181,7 +185,7 @@ def told_by_first(work: Callable[[], str]) -> str:
     """
     if size() == 1:
         return work()
-    told = torch.zeros(PATH_BYTES, dtype=torch.uint8)
+    told = torch.zeros(TOLD_BYTES, dtype=torch.uint8)
     text = ""
     try:
         if is_first():
@@ -199,6 +203,26 @@ def told_by_first(work: Callable[[], str]) -> str:
     return text
 
 
+def check_agreed(value: Callable[[], str], what: str) -> None:
+    """Refuse to work on something else than the first process does.
+
+    Raises:
+        ConfigError: in a process whose `value()` is not that of the first.
+    """
+    if size() == 1:
+        return
+    own = hashlib.sha256(value().encode()).hexdigest()
+    if own != told_by_first(lambda: own):
+        raise ConfigError(
+            f"{what} of process {rank()} are not those of the first process, expected the same in "
+            "all; give every machine the same files"
+        )
+
+
+def _has_group() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
 def _reduce(tensor: Tensor, operation: dist.ReduceOp.RedOpType, what: str) -> None:
     with _others_answer(what):
         dist.all_reduce(tensor, operation)
@@ -210,7 +234,7 @@ def _others_answer(what: str) -> Iterator[None]:
         yield
     except RuntimeError as err:  # Gloo and NCCL raise it, and classes below it
         raise ResourceError(
-            f"process {rank()} of {size()}, {what}: another process ended or does not answer "
+            f"{what}: another process ended or does not answer "
             f"({_first_line(err)}); what was saved stays, start all of them again"
         ) from err
 

@@ -23,7 +23,7 @@ from dllm2rec.config import Config
 from dllm2rec.data.catalogue_file import save_catalogue
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.device import choose_device, deterministic
-from dllm2rec.distributed import is_first, size
+from dllm2rec.distributed import check_agreed, is_first, size
 from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.evaluate.baselines import (
     fit_window_counts,
@@ -97,6 +97,7 @@ def train_run(
     began = time.perf_counter()
     device = choose_device(config.train.device)
     check_fit(config, dataset)
+    check_agreed(lambda: dataset.fingerprint() + config_to_toml(config), "dataset or settings")
     if is_first():
         folder.mkdir(parents=True, exist_ok=True)
         replace_text(folder / "config.toml", config_to_toml(config))
