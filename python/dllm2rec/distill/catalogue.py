@@ -119,7 +119,7 @@ class _CatalogueTerms(torch.autograd.Function):
                 to_offset.append(moved.view(-1))
             torch.mm(scores.T, users, out=to_matrix[chunk])
             if to_bias is not None:
-                torch.sum(scores, dim=0, out=to_bias[chunk])
+                ops.column_sums(scores, to_bias[chunk])
             if chunk.start == 0:
                 torch.mm(scores, matrix[chunk], out=to_users)
             else:

@@ -12,7 +12,6 @@ that the sum is the same in whatever order a GPU adds them.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -69,25 +68,6 @@ def encode_fused(
         table, sequences, lengths, noise, sums, _shape(student), *_weights(student)
     )
     return result
-
-
-def compile_ahead(student: Student, sequences: Tensor, lengths: Tensor, noise: Tensor) -> None:
-    """Compile both kernels at once: their compiler works outside Python's lock most of the time.
-
-    One after the other they take longer than all else that a short training does.
-    """
-    from dllm2rec.students import sasrec_triton  # its compiler is there only beside CUDA
-
-    table = student.embedding.ids.weight.detach().clone()
-    weights, shape = _weights(student), _shape(student)
-    users = table.new_zeros(len(sequences), table.shape[1])
-    sums = torch.zeros(table.shape, dtype=torch.int64, device=table.device)
-    rest = (table, sequences, lengths, noise, weights, shape)
-    with ThreadPoolExecutor(2) as pool:
-        forth = pool.submit(sasrec_triton.encode, *rest)
-        back = pool.submit(sasrec_triton.encode_back, *rest, users, torch.zeros_like(table), sums)
-    forth.result()
-    back.result()
 
 
 def _weights(student: Student) -> tuple[Tensor, ...]:

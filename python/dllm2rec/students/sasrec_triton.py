@@ -12,7 +12,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from dllm2rec.launch import launch
+
 N_WARPS = 2  # with 4, products of 64 x 64 wait on barriers: .4 instead of .3 ms at 2,048 rows
+SUM_ROWS = 32  # of them at a time
 PIECE_ROWS = 256  # products that sum over more rows than this leave most of the GPU idle
 SPARE_BITS = 3  # of the 64 that sums of gradients have, for the sign and for rounding up
 EPSILON = tl.constexpr(1e-5)  # of torch's LayerNorm
@@ -30,7 +33,9 @@ def encode(
     (n_rows, length), size = sequences.shape, table.shape[1]
     n_items, n_heads, dropout = shape
     users = table.new_empty(n_rows, size)
-    _encode[(n_rows,)](
+    launch(
+        _encode,
+        (n_rows,),
         table,
         sequences,
         lengths,
@@ -65,14 +70,17 @@ def encode_back(
     (n_rows, length), size = sequences.shape, table.shape[1]
     n_items, n_heads, dropout = shape
     width = size // n_heads
-    to_places = table.new_empty(n_rows, length, size)
     items = torch.empty_like(sequences)
-    left = table.new_empty(12, n_rows, size)  # gradients of biases and norms, row by row
+    # Gradients of biases and norms, row by row, and behind them those of the window's places.
+    left = table.new_empty(12 + length, n_rows, size)
+    to_places = left[12:]
     right = table.new_empty(4, n_rows, size)  # inputs of query, output, feed_in and feed_out
     head_left = table.new_empty(2 * n_heads, n_rows, width)  # query; gradient of the attended
     head_right = table.new_empty(2 * n_heads, n_rows, size)
     largest = table.new_empty(n_rows)
-    _encode_back[(n_rows,)](
+    launch(
+        _encode_back,
+        (n_rows,),
         table,
         sequences,
         lengths,
@@ -98,12 +106,12 @@ def encode_back(
     )
     to_matrices = _outer_sums(left[:4], right)
     to_heads = _outer_sums(head_left, head_right)
-    to_vectors = left.sum(1)
+    to_vectors = _row_sums(left)
     _sum_rows(to_places, items, largest.amax(), sums, to_table, n_items)
     query, output, feed_in, feed_out = to_matrices
     by_query, by_output, by_in, by_out = to_vectors[:4]
     return [
-        to_places.sum(0),
+        to_vectors[12:],
         *to_vectors[6:8],
         query,
         by_query,
@@ -120,6 +128,16 @@ def encode_back(
     ]
 
 
+def _row_sums(values: Tensor) -> Tensor:
+    """Sum over the rows: (n, B, D) -> (n, D), in pieces of rows."""
+    n, n_rows, size = values.shape
+    pieces = triton.cdiv(n_rows, PIECE_ROWS)
+    sums = values.new_empty(pieces, n, size)
+    grid = (n, pieces)
+    launch(_sum_piece, grid, values, sums, n_rows, SIZE=size, PIECE=PIECE_ROWS, ROWS=SUM_ROWS)
+    return sums[0] if pieces == 1 else sums.sum(0)
+
+
 def _outer_sums(left: Tensor, right: Tensor) -> Tensor:
     """Sum the rows' outer products: (n, B, a) and (n, B, b) -> (n, a, b), in pieces of rows."""
     n, n_rows, _ = left.shape
@@ -134,11 +152,13 @@ def _outer_sums(left: Tensor, right: Tensor) -> Tensor:
 def _sum_rows(
     values: Tensor, items: Tensor, largest: Tensor, sums: Tensor, out: Tensor, n_items: int
 ) -> None:
-    """Add the vectors of each item to its row of `out`; `sums` is zero before and after."""
-    n_rows, length, size = values.shape
+    """Add the vectors (L, B, D) of each item to its row of `out`; `sums` is zero around it."""
+    length, n_rows, size = values.shape
     bits = 63 - SPARE_BITS - (n_rows * length).bit_length()
     for kernel in (_add_rows, _take_rows):
-        kernel[(n_rows,)](
+        launch(
+            kernel,
+            (n_rows,),
             values,
             items,
             largest,
@@ -151,6 +171,19 @@ def _sum_rows(
             PLACES=triton.next_power_of_2(length),
             num_warps=4,
         )
+
+
+@triton.jit(do_not_specialize=["n_rows"])
+def _sum_piece(values, sums, n_rows, SIZE: tl.constexpr, PIECE: tl.constexpr, ROWS: tl.constexpr):
+    one, piece = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    d, lane = tl.arange(0, SIZE), tl.arange(0, ROWS)
+    total = tl.zeros([ROWS, SIZE], dtype=tl.float32)
+    for begin in range(0, PIECE, ROWS):
+        row = piece * PIECE + begin + lane
+        at = (one * n_rows + row[:, None]) * SIZE + d[None, :]
+        total += tl.load(values + at, mask=(row < n_rows)[:, None] & (d < SIZE)[None, :], other=0.0)
+    out = (piece.to(tl.int64) * tl.num_programs(0) + one) * SIZE + d
+    tl.store(sums + out, tl.sum(total, axis=0))
 
 
 @triton.jit
@@ -180,9 +213,9 @@ def _add_rows(
     top = tl.load(largest)
     counted = tl.where(top < 1e30, n_items, 0)  # none where a value is no number
     keep = (item < counted)[:, None] & (d < SIZE)[None, :]
-    value = tl.load(
-        values + (row * length + place[:, None]) * SIZE + d[None, :], mask=keep, other=0.0
-    )
+    n_rows = tl.num_programs(0).to(tl.int64)
+    at = (place[:, None] * n_rows + row) * SIZE + d[None, :]
+    value = tl.load(values + at, mask=keep, other=0.0)
     whole = (value.to(tl.float64) * _scale(top, bits)).to(tl.int64)
     tl.atomic_add(sums + item[:, None] * SIZE + d[None, :], whole, mask=keep)
 
@@ -478,7 +511,7 @@ def _encode_back(
     to_hidden += tl.where(is_newest, to_middle[None, :], 0.0)
     to_hidden *= kept0
     in_window = (place < length)[:, None] & (d < SIZE)[None, :]
-    at_places = (row * length + place[:, None]) * SIZE + d[None, :]
+    at_places = (place[:, None] * n_rows + row) * SIZE + d[None, :]
     tl.store(to_places + at_places, to_hidden, mask=in_window)
     tl.store(items + row * length + place, item, mask=place < length)
     size = tl.where(in_window, tl.abs(to_hidden), 0.0)

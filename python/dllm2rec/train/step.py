@@ -12,9 +12,9 @@ from torch import Tensor
 
 from dllm2rec.config import Config
 from dllm2rec.device import check_compiler
+from dllm2rec.launch import compiled_together
 from dllm2rec.students import Student
-from dllm2rec.students.fused_sasrec import compile_ahead
-from dllm2rec.train.batches import TrainingRows
+from dllm2rec.train.batches import Batch, TrainingRows
 from dllm2rec.train.objective import Aids, batch_terms, term_names, term_rows
 from dllm2rec.train.optimizer import Trouble, make_optimizer
 
@@ -71,9 +71,11 @@ class Stepper:
             self._eager(rows)
 
     def _eager(self, rows: Tensor) -> None:
-        batch = self.rows.batch(rows, self.negatives)
+        self._learn(self.rows.batch(rows, self.negatives))
+
+    def _learn(self, batch: Batch) -> None:
         terms = term_rows(self.student, batch, self.config, self.propensity, self.aids)
-        share = torch.full_like(terms, 1 / len(rows))
+        share = torch.full_like(terms, 1 / len(batch.targets))
         gradients = torch.autograd.grad(terms, self.parameters, share, allow_unused=True)
         self.optimizer.update(gradients, terms.detach(), self.trouble, self.loss_sum)
         if self.aids.noise is not None:
@@ -87,9 +89,9 @@ class Stepper:
         self._graph_rows = torch.arange(batch_size, device=self.loss_sum.device)
         noise = None if self.aids.noise is None else self.aids.noise.clone()
         self.trouble.flag.fill_(1.0)
-        if noise is not None:
-            batch = self.rows.batch(self._graph_rows, self.negatives)
-            compile_ahead(self.student, batch.sequences, batch.lengths, noise)
+        batch = self.rows.batch(self._graph_rows, self.negatives)
+        with compiled_together():
+            self._learn(batch)
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
