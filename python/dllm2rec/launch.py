@@ -1,4 +1,4 @@
-"""Launching Triton kernels, and compiling all that a training step needs at once.
+"""Launching Triton kernels, some beside others, and compiling all of a training step at once.
 
 One after the other, the kernels of a step take longer to compile than all else that a short
 training does, and their compiler works outside Python's lock most of the time.
@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 
 MOST_THREADS = 16
@@ -34,6 +35,30 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any
         kernel[grid](*arguments, **constants)
     else:
         _collected.append((kernel, grid, arguments, constants))
+
+
+@contextmanager
+def beside(side: torch.cuda.Stream | None, *read: Tensor) -> Iterator[None]:
+    """Do what is inside on another stream, after all before it; in line where there is none.
+
+    Args:
+        side: the other stream.
+        read: what is read inside and may be let go of before it is done.
+    """
+    if side is None:
+        yield
+        return
+    side.wait_stream(torch.cuda.current_stream())
+    for tensor in read:
+        tensor.record_stream(side)
+    with torch.cuda.stream(side):
+        yield
+
+
+def join(side: torch.cuda.Stream | None) -> None:
+    """Let what comes wait for what was done beside."""
+    if side is not None:
+        torch.cuda.current_stream().wait_stream(side)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dllm2rec.config import Config
 from dllm2rec.device import check_compiler
-from dllm2rec.launch import compiled_together
+from dllm2rec.launch import compiled_together, join
 from dllm2rec.students import Student
 from dllm2rec.train.batches import Batch, TrainingRows
 from dllm2rec.train.objective import Aids, batch_terms, term_names, term_rows
@@ -77,6 +77,7 @@ class Stepper:
         terms = term_rows(self.student, batch, self.config, self.propensity, self.aids)
         share = torch.full_like(terms, 1 / len(batch.targets))
         gradients = torch.autograd.grad(terms, self.parameters, share, allow_unused=True)
+        join(self.aids.side)
         self.optimizer.update(gradients, terms.detach(), self.trouble, self.loss_sum)
         if self.aids.noise is not None:
             self.aids.noise.add_(1)
