@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from dllm2rec.cli import main
-from dllm2rec.cli.plan_tables import size_text, time_text, totals
+from dllm2rec.cli.plan_tables import totals
+from dllm2rec.cli.units import size_text, time_text
 from dllm2rec.config import Config
 from dllm2rec.data.demo import demo_world
 from dllm2rec.errors import ConfigError

@@ -22,6 +22,7 @@ from dllm2rec.cli.options import (
     DatasetOption,
     DeviceOption,
     JsonOption,
+    LogOption,
     OverwriteOption,
     ThreadsOption,
     check_device,
@@ -34,6 +35,7 @@ Examples:
   dllm2rec train
   dllm2rec train --dataset data/games --teacher data/games/teacher --student sasrec
   dllm2rec train --recipe paper --set train.max_epochs=20 --set loss.dro_weight=0.5 --seed 3
+  dllm2rec train --log tensorboard                  then: tensorboard --logdir runs
 """
 
 
@@ -53,6 +55,7 @@ def train(
     device: DeviceOption = None,
     seed: SeedOption = None,
     threads: ThreadsOption = None,
+    log: LogOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train students and compare them on the test rows.
@@ -62,6 +65,8 @@ def train(
     from dllm2rec.cli.progress import watching
     from dllm2rec.cli.tables import metric_table, print_table
     from dllm2rec.folders import check_output, clear_output, next_run
+    from dllm2rec.loggers.open import check_logger, logging_to
+    from dllm2rec.progress import Together
 
     asked = read_asked(
         dataset=dataset,
@@ -77,6 +82,8 @@ def train(
     inputs = [path for path in (dataset, teacher, config) if path is not None]
     check_output(folder, overwrite=overwrite, inputs=inputs)
     check_device(asked.settings.train.device)
+    for name in log or []:
+        check_logger(name)
     # The embedded world is so small that a second thread would mostly wait for the first.
     use_threads(1 if dataset is None and threads is None else threads)
 
@@ -86,7 +93,7 @@ def train(
     source = Source.of(dataset, teacher)
     data, knowledge = source.open()
     clear_output(folder)
-    with watching() as progress:
+    with logging_to(log or [], folder) as kept, watching() as shown:
         result = train_run(
             asked.settings,
             data,
@@ -95,7 +102,7 @@ def train(
             students=asked.students,
             baseline=baseline,
             source=source,
-            progress=progress,
+            progress=Together([shown, kept]),
         )
     if json:
         print_json(asdict(result))

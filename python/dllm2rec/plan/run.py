@@ -14,7 +14,7 @@ from dllm2rec.device import choose_device, deterministic
 from dllm2rec.evaluate.baselines import fit_window_counts, popularity_counts
 from dllm2rec.plan.memory import fits, peak_bytes, resident_bytes, training_memory
 from dllm2rec.plan.timing import Pace, measure
-from dllm2rec.progress import Progress, Silent
+from dllm2rec.progress import Progress, Silent, TrainingName
 from dllm2rec.settings import changed
 from dllm2rec.students import Student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
@@ -151,7 +151,7 @@ def plan_run(
             for with_teacher in arms(teacher, baseline=baseline):
                 arm = arm_config(config, name, with_teacher=with_teacher)
                 before = resident_bytes()
-                progress.start(arm_name(arm, with_teacher=with_teacher), 1)
+                progress.start(TrainingName(arm_name(arm, with_teacher=with_teacher)), 1)
                 plan = _plan_arm(arm, dataset, teacher if with_teacher else None, device, watch_s)
                 progress.finish(f"{plan.n_parameters:,} parameters")
                 plans.append(plan)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from dllm2rec.config import Config
 from dllm2rec.evaluate.split import split_counts
+from dllm2rec.progress import Silent
 from dllm2rec.settings import changed
 from dllm2rec.students import Student
 from dllm2rec.train.loop import Task, fit
@@ -36,16 +37,13 @@ class _Enough(Exception):  # noqa: N818 - no error: it leaves an epoch that woul
 
 
 @dataclass
-class _Watch:
+class _Watch(Silent):
     """A `Progress` that notes when batches were done and leaves a long first epoch early."""
 
     limit: float
     marks: list[tuple[float, int]] = field(default_factory=list)
     n_batches: int = 0
     n_epochs: int = 0
-
-    def start(self, name: str, n_epochs: int) -> None:
-        """Note nothing."""
 
     def batch(self, done: int, total: int, loss: float) -> None:
         """Note when; in the first epoch, stop once there is a pace and the time is up."""
@@ -58,9 +56,6 @@ class _Watch:
     def epoch(self, record: Mapping[str, float]) -> None:
         """Count."""
         self.n_epochs += 1
-
-    def finish(self, summary: str) -> None:
-        """Note nothing."""
 
 
 def measure(student: Student, task: Task, config: Config, seconds: float) -> Pace:

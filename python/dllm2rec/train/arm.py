@@ -18,7 +18,7 @@ from dllm2rec.data.device_rows import device_rows
 from dllm2rec.errors import InputError
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.evaluate.split import split_counts
-from dllm2rec.progress import Progress
+from dllm2rec.progress import Progress, TrainingName
 from dllm2rec.settings import changed, config_to_toml
 from dllm2rec.students import Student, build_student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
@@ -96,10 +96,8 @@ def train_arm(
     weights = config.distillation.ranking_weights
     best = -1.0
     for weight in weights:
-        progress.start(
-            name if len(weights) == 1 else f"{name} (ranking weight {weight:g})",
-            config.train.max_epochs,
-        )
+        training = TrainingName(name, ranking_weight=weight if len(weights) > 1 else None)
+        progress.start(training, config.train.max_epochs)
         one = changed(config, distillation={"ranking_weight": weight})
         reached = _train_one(one, dataset, teacher, folder, device, progress, best)
         progress.finish(f"validation {SELECTION} {reached:.4f}")

@@ -99,16 +99,17 @@ def train_run(
     folder.mkdir(parents=True, exist_ok=True)
     replace_text(folder / "config.toml", config_to_toml(config))
     save_catalogue(folder, dataset.catalogue)
-    _write_json(folder / RUN_FILE, _provenance(config, dataset, source, device))
+    made_from = _provenance(config, dataset, source, device)
+    progress = progress or Silent()
+    progress.run(made_from)
+    _write_json(folder / RUN_FILE, made_from)
     results = baseline_rows(dataset, teacher, selection_ks(config))
     with deterministic():
         for name in students:
             for with_teacher in arms(teacher, baseline=baseline):
                 arm = arm_config(config, name, with_teacher=with_teacher)
                 knowledge = teacher if with_teacher else None
-                results.append(
-                    train_arm(arm, dataset, knowledge, folder, device, progress or Silent())
-                )
+                results.append(train_arm(arm, dataset, knowledge, folder, device, progress))
     result = RunResult(
         folder=str(folder),
         dataset=dataset.name,
@@ -124,6 +125,7 @@ def train_run(
     )
     _write_json(folder / RESULTS_FILE, asdict(result))
     write_report(folder)
+    progress.results(test_table(result))
     return result
 
 
