@@ -81,6 +81,8 @@ def totals(plan: Plan) -> list[str]:
         lines.append(
             f"time: about {time_text(plan.seconds)}, if every training goes to its last epoch, "
             f"{plan.max_epochs}; it ends earlier after {plan.patience} epochs without a better one"
+            f" ({time_text(plan.opening_s + plan.baselines_s + plan.report_s)} of it are for "
+            "reading the data, the baselines and the report)"
         )
     return lines
 
