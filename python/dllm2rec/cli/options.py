@@ -33,6 +33,14 @@ class StudentName(StrEnum):
     sasrec = "sasrec"
 
 
+class Tracker(StrEnum):
+    """Where a run can be kept beside its folder."""
+
+    tensorboard = "tensorboard"
+    wandb = "wandb"
+    mlflow = "mlflow"
+
+
 DatasetOption = Annotated[
     Path | None, typer.Option("--dataset", help="Folder of the dataset.", metavar="DIR")
 ]
@@ -42,6 +50,12 @@ ThreadsOption = Annotated[
 ]
 DeviceOption = Annotated[Device | None, typer.Option(help="Where to compute.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+LogOption = Annotated[
+    list[Tracker] | None,
+    typer.Option(
+        "--log", help="Keep the run there too; repeatable. Each is an extra of this name."
+    ),
+]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace a folder that dllm2rec wrote.")
 ]

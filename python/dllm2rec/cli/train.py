@@ -24,6 +24,7 @@ from dllm2rec.cli.options import (
     Device,
     DeviceOption,
     JsonOption,
+    LogOption,
     OverwriteOption,
     ThreadsOption,
     check_device,
@@ -41,6 +42,7 @@ Examples:
   dllm2rec train
   dllm2rec train --dataset data/games --teacher data/games/teacher --student sasrec
   dllm2rec train --recipe paper --set train.max_epochs=20 --set loss.dro_weight=0.5 --seed 3
+  dllm2rec train --log tensorboard                  then: tensorboard --logdir runs
   dllm2rec train --resume runs/games-1
 """
 
@@ -69,12 +71,14 @@ def train(
     device: DeviceOption = None,
     seed: SeedOption = None,
     threads: ThreadsOption = None,
+    log: LogOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train students and compare them on the test rows.
 
     Without --dataset: all students on an embedded world, in about a minute.
     """
+    trackers = [tracker.value for tracker in log or []]
     if resume is not None:
         _refuse_settings(
             recipe=recipe,
@@ -86,7 +90,7 @@ def train(
             baseline=None if baseline else False,
             seed=seed,
         )
-        result = _resume(context, resume, dataset, teacher, device, threads)
+        result = _resume(context, resume, dataset, teacher, device, threads, trackers)
     else:
         asked = read_asked(
             dataset=dataset,
@@ -99,7 +103,9 @@ def train(
             seed=seed,
         )
         inputs = [path for path in (dataset, teacher, config) if path is not None]
-        result = _start(context, asked, dataset, teacher, out, overwrite, baseline, threads, inputs)
+        result = _start(
+            context, asked, dataset, teacher, out, overwrite, baseline, threads, trackers, inputs
+        )
     if json:
         print_json(asdict(result))
         return
@@ -121,10 +127,13 @@ def _start(
     overwrite: bool,
     baseline: bool,
     threads: int | None,
+    log: list[str],
     inputs: list[Path],
 ) -> RunResult:
     from dllm2rec.cli.progress import watching
     from dllm2rec.folders import check_output, next_run
+    from dllm2rec.loggers.open import check_logger, logging_to
+    from dllm2rec.progress import Together
 
     def choose() -> Path:
         chosen = out or next_run("demo" if dataset is None else dataset.resolve().name)
@@ -133,6 +142,8 @@ def _start(
 
     folder = join_and_choose(context, asked.settings.train.device, choose)
     check_device(asked.settings.train.device)
+    for name in log:
+        check_logger(name)
     # The embedded world is so small that a second thread would mostly wait for the first.
     use_threads(1 if dataset is None and threads is None else threads)
 
@@ -141,7 +152,7 @@ def _start(
 
     source = Source.of(dataset, teacher)
     data, knowledge = source.open()
-    with watching() as progress:
+    with logging_to(log, folder) as kept, watching() as shown:
         return train_run(
             asked.settings,
             data,
@@ -151,7 +162,7 @@ def _start(
             baseline=baseline,
             source=source,
             overwrite=overwrite,
-            progress=progress,
+            progress=Together([shown, kept]),
         )
 
 
@@ -162,9 +173,15 @@ def _resume(
     teacher: Path | None,
     device: Device | None,
     threads: int | None,
+    log: list[str],
 ) -> RunResult:
     from dllm2rec.cli.progress import watching
+    from dllm2rec.loggers.open import check_logger, logging_to
+    from dllm2rec.progress import Together
     from dllm2rec.runs import open_source, read_run
+
+    for name in log:
+        check_logger(name)
 
     facts = read_run(run)
     chosen = facts["config"]["train"]["device"] if device is None else device.value
@@ -175,13 +192,13 @@ def _resume(
     from dllm2rec.train.run import resume_run
 
     data, knowledge = open_source(run, dataset, teacher)
-    with watching() as progress:
+    with logging_to(log, run) as kept, watching() as shown:
         return resume_run(
             run,
             data,
             knowledge,
             device=None if device is None else device.value,
-            progress=progress,
+            progress=Together([shown, kept]),
         )
 
 
@@ -191,5 +208,5 @@ def _refuse_settings(**given: object) -> None:
         if value is not None:
             raise ConfigError(
                 f"--{name} beside --resume: a run goes on with its own settings; expected only "
-                "--dataset and --teacher, where they have moved, --device, --threads and --json"
+                "--dataset and --teacher, where they have moved, --device, --threads, --log, --json"
             )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dllm2rec.config import Config
 from dllm2rec.evaluate.split import split_counts
+from dllm2rec.progress import Silent
+from dllm2rec.report.curves import can_draw, draw_curves
+from dllm2rec.report.facts import Epochs
 from dllm2rec.settings import changed
 from dllm2rec.students import Student
 from dllm2rec.train.loop import Task, Training, fit
@@ -19,11 +22,15 @@ MANY_EPOCHS = 1_000_000
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds: before the first step, for the steps of an epoch, and for a validation pass."""
+    """Seconds: before the first step, for the steps of an epoch, and for a validation pass.
+
+    `keys` are those of an epoch's record, none where no epoch was seen whole.
+    """
 
     start_s: float
     train_s: float
     validation_s: float
+    keys: tuple[str, ...] = ()
 
     @property
     def epoch_s(self) -> float:
@@ -36,16 +43,13 @@ class _Enough(Exception):  # noqa: N818 - no error: it leaves an epoch that woul
 
 
 @dataclass
-class _Watch:
+class _Watch(Silent):
     """A `Progress` that notes when batches were done and leaves a long first epoch early."""
 
     limit: float
     marks: list[tuple[float, int]] = field(default_factory=list)
     n_batches: int = 0
     n_epochs: int = 0
-
-    def start(self, name: str, n_epochs: int) -> None:
-        """Note nothing."""
 
     def batch(self, done: int, total: int, loss: float) -> None:
         """Note when; in the first epoch, stop once there is a pace and the time is up."""
@@ -58,9 +62,6 @@ class _Watch:
     def epoch(self, record: Mapping[str, float]) -> None:
         """Count."""
         self.n_epochs += 1
-
-    def finish(self, summary: str) -> None:
-        """Note nothing."""
 
 
 def measure(student: Student, task: Task, config: Config, seconds: float) -> Pace:
@@ -97,10 +98,29 @@ def measure(student: Student, task: Task, config: Config, seconds: float) -> Pac
     train_s, validation_s = (
         statistics.median(record[key] for record in warm) for key in ("train_s", "validation_s")
     )
-    return Pace(start_s, train_s, validation_s)
+    return Pace(start_s, train_s, validation_s, tuple(records[0]))
 
 
 def _validation_pass(student: Student, task: Task, config: Config) -> float:
     began = time.perf_counter()
     split_counts(student, task.validation, exclude_seen=config.evaluation.exclude_seen)
+    return time.perf_counter() - began
+
+
+def report_s(keys: Sequence[tuple[str, ...]], n_epochs: int) -> float:
+    """Draw the curves of trainings with such records, as the report does, and tell the seconds.
+
+    Args:
+        keys: of each training's records; empty where none was seen.
+        n_epochs: of each.
+    """
+    if not can_draw():
+        return 0.0
+    began, epochs = time.perf_counter(), range(1, n_epochs + 1)
+    draw_curves(
+        [
+            Epochs(f"{number}", tuple(dict.fromkeys(one, 1.0) | {"epoch": n} for n in epochs))
+            for number, one in enumerate(keys)
+        ]
+    )
     return time.perf_counter() - began

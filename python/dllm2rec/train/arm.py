@@ -22,7 +22,7 @@ from dllm2rec.errors import ArtifactError, InputError
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.evaluate.split import split_counts
 from dllm2rec.pointers import delete_unnamed
-from dllm2rec.progress import Progress
+from dllm2rec.progress import Progress, TrainingName
 from dllm2rec.settings import changed, config_to_toml
 from dllm2rec.students import Student, build_student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
@@ -108,12 +108,8 @@ def train_arm(
     keeper = Keeper(folder, interrupts, dataset.max_length, [] if state is None else state.records)
     for weight in _weights_left(config, state):
         one = changed(config, distillation={"ranking_weight": weight})
-        title = (
-            name
-            if len(config.distillation.ranking_weights) == 1
-            else (f"{name} (ranking weight {weight:g})")
-        )
-        progress.start(title, config.train.max_epochs)
+        choice = weight if len(config.distillation.ranking_weights) > 1 else None
+        progress.start(TrainingName(name, ranking_weight=choice), config.train.max_epochs)
         training = _training(one, dataset, teacher, device)
         if state is not None and state.ranking_weight == weight:
             _go_on(training, state, folder)
