@@ -24,7 +24,8 @@ from dllm2rec.plan.timing import Pace, measure
 from dllm2rec.plan.watch import Watched
 from dllm2rec.progress import Silent
 from dllm2rec.settings import changed, load_config
-from dllm2rec.train import loop, pace
+from dllm2rec.train import loop
+from dllm2rec.train import pace as pacing
 from dllm2rec.train.arm import arm_config, make_student, make_task
 from dllm2rec.train.run import train_run
 from tests.plan_world import N_ITEMS, wide_dataset
@@ -142,7 +143,7 @@ def test_time_is_that_of_the_run(tmp_path: Path) -> None:
 
 
 def test_an_epoch_longer_than_the_watch_is_left_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "READ_LOSS_EVERY_S", 0.02)
+    monkeypatch.setattr(pacing, "READ_LOSS_EVERY_S", 0.02)
     dataset = cycle_dataset(3000)
     config = changed(CONFIG, train={"batch_size": 16}, distillation={"ranking_weight": 0.0})
     config = arm_config(config, "sasrec", with_teacher=False)
