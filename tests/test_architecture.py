@@ -18,7 +18,7 @@ FLOORS = [
     ["errors"],
     ["_core"],
     ["arrays", "artifact", "bench", "config", "device", "folders", "results"],
-    ["progress"],
+    ["pointers", "progress"],
     ["loggers"],
     ["wrong_values"],
     ["unknown_keys"],

@@ -168,10 +168,9 @@ class HostOptimizer:
         """Take over what `state` gave."""
         self.n_updates = int(state["n_updates"])
         for n, parameter in enumerate(self.parameters):
-            names = ("step", "exp_avg", "exp_avg_sq")
-            moments = {k: state[f"{n}.{k}"].clone() for k in names if f"{n}.{k}" in state}
-            if moments:
-                self.adam.state[parameter] = moments
+            if self.n_updates > 0:
+                names = ("step", "exp_avg", "exp_avg_sq")
+                self.adam.state[parameter] = {k: state[f"{n}.{k}"].clone() for k in names}
             if self.average:
                 self.average[n].copy_(state[f"{n}.average"])
 
@@ -228,7 +227,7 @@ class DeviceOptimizer:
     def load(self, state: dict[str, Tensor]) -> None:
         """Take over what `state` gave."""
         for name, own in self.state().items():
-            own.copy_(state[name])
+            own.copy_(state[name])  # from any device
 
 
 def _places(parameters: list[nn.Parameter]) -> list[slice]:
