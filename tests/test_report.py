@@ -15,8 +15,9 @@ from dllm2rec.report import page as report_page
 from dllm2rec.report.facts import read_facts
 from dllm2rec.report.page import write_report
 from dllm2rec.results import TAUGHT, MetricRow, teacher_gains
+from dllm2rec.runs import METRICS_FILE
 from dllm2rec.settings import changed, load_config
-from dllm2rec.train.arm import METRICS_FILE, arm_name
+from dllm2rec.train.arm import arm_name
 from dllm2rec.train.run import train_run
 from tests.worlds import cycle_dataset, oracle_teacher
 

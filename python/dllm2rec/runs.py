@@ -12,7 +12,7 @@ from dllm2rec.errors import ArtifactError
 from dllm2rec.sources import Source
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 
-RUN_FILE, RESULTS_FILE = "run.json", "results.json"
+RUN_FILE, RESULTS_FILE, METRICS_FILE = "run.json", "results.json", "metrics.jsonl"
 
 
 def student_folders(run: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from dllm2rec.cli.processes import process_name
 from dllm2rec.cli.standing import SELECTION, Standing, gpu_text
 from dllm2rec.cli.units import time_text
 from dllm2rec.progress import Progress, Record, Silent, TrainingName
@@ -29,7 +30,10 @@ NAME_WIDTH, GAP = 24, "  "
 
 @contextmanager
 def watching(stream: IO[str] | None = None) -> Iterator[Progress]:
-    """Show trainings on `stream`, by default stderr."""
+    """Show trainings on `stream`, by default stderr; of several processes the first alone does."""
+    if process_name():
+        yield Silent()
+        return
     console = Console(file=stream or sys.stderr, highlight=False)
     if console.is_terminal and not console.is_dumb_terminal:
         with drawing(console) as drawn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
@@ -64,11 +65,13 @@ def recommendation_table(rows: Iterable[Recommendation]) -> Table:
     return table
 
 
-def fact_table(facts: Iterable[tuple[str, int | str]]) -> Table:
+def fact_table(
+    facts: Iterable[tuple[str, int | str]], *, justify: Literal["left", "right"] = "left"
+) -> Table:
     """Lay out names and what is known of them, one a line."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
-    table.add_column()
+    table.add_column(justify=justify)
     for name, value in facts:
         table.add_row(escape(name), f"{value:,}" if isinstance(value, int) else escape(value))
     return table

@@ -32,6 +32,7 @@ from dllm2rec.cli.options import (
     print_json,
     use_threads,
 )
+from dllm2rec.cli.processes import join_and_choose, process_name
 from dllm2rec.errors import ConfigError
 
 if TYPE_CHECKING:  # torch: `--help` must not wait for it
@@ -48,6 +49,7 @@ Examples:
 
 
 def train(
+    context: typer.Context,
     dataset: DatasetOption = None,
     teacher: TeacherOption = None,
     recipe: RecipeOption = None,
@@ -88,7 +90,7 @@ def train(
             baseline=None if baseline else False,
             seed=seed,
         )
-        result = _resume(resume, dataset, teacher, device, threads, log or [])
+        result = _resume(context, resume, dataset, teacher, device, threads, log or [])
     else:
         asked = read_asked(
             dataset=dataset,
@@ -102,7 +104,7 @@ def train(
         )
         inputs = [path for path in (dataset, teacher, config) if path is not None]
         result = _start(
-            asked, dataset, teacher, out, overwrite, baseline, threads, log or [], inputs
+            context, asked, dataset, teacher, out, overwrite, baseline, threads, log or [], inputs
         )
     if json:
         print_json(asdict(result))
@@ -117,6 +119,7 @@ def train(
 
 
 def _start(
+    context: typer.Context,
     asked: Asked,
     dataset: Path | None,
     teacher: Path | None,
@@ -132,8 +135,12 @@ def _start(
     from dllm2rec.loggers.open import check_logger, logging_to
     from dllm2rec.progress import Together
 
-    folder = out or next_run("demo" if dataset is None else dataset.resolve().name)
-    check_output(folder, overwrite=overwrite, inputs=inputs)
+    def choose() -> Path:
+        chosen = out or next_run("demo" if dataset is None else dataset.resolve().name)
+        check_output(chosen, overwrite=overwrite, inputs=inputs)
+        return chosen
+
+    folder = join_and_choose(context, asked.settings.train.device, choose)
     check_device(asked.settings.train.device)
     for name in log:
         check_logger(name)
@@ -145,7 +152,7 @@ def _start(
 
     source = Source.of(dataset, teacher)
     data, knowledge = source.open()
-    with logging_to(log, folder) as kept, watching() as shown:
+    with logging_to([] if process_name() else log, folder) as kept, watching() as shown:
         return train_run(
             asked.settings,
             data,
@@ -160,6 +167,7 @@ def _start(
 
 
 def _resume(
+    context: typer.Context,
     run: Path,
     dataset: Path | None,
     teacher: Path | None,
@@ -175,13 +183,15 @@ def _resume(
     for name in log:
         check_logger(name)
     facts = read_run(run)
-    check_device(facts["config"]["train"]["device"] if device is None else device.value)
+    chosen = facts["config"]["train"]["device"] if device is None else device.value
+    join_and_choose(context, chosen, lambda: run)
+    check_device(chosen)
     use_threads(facts["threads"] if threads is None else threads)
 
     from dllm2rec.train.run import resume_run
 
     data, knowledge = open_source(run, dataset, teacher)
-    with logging_to(log, run) as kept, watching() as shown:
+    with logging_to([] if process_name() else log, run) as kept, watching() as shown:
         return resume_run(
             run,
             data,

@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 
 from dllm2rec.errors import ArtifactError
 from dllm2rec.results import MetricRow, MetricTable
-from dllm2rec.runs import RESULTS_FILE, RUN_FILE
+from dllm2rec.runs import METRICS_FILE, RESULTS_FILE, RUN_FILE
 
-METRICS_FILE = "metrics.jsonl"
 POINTERS = ("best", "last")
 Value = TypeVar("Value")
 

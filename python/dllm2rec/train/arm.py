@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from dllm2rec.checkpoint import load_checkpoint
 from dllm2rec.config import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.device_rows import device_rows
+from dllm2rec.distributed import is_first, told_by_first, wait_for_all
 from dllm2rec.errors import ArtifactError, InputError
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.evaluate.split import split_counts
@@ -32,8 +34,8 @@ from dllm2rec.train.batches import (
     training_rows,
 )
 from dllm2rec.train.interrupt import Interrupts
-from dllm2rec.train.keeper import METRICS_FILE, Keeper
-from dllm2rec.train.loop import SELECTION, Task, Training, fit, selection_ks
+from dllm2rec.train.keeper import Keeper
+from dllm2rec.train.loop import SELECTION, Record, Task, Training, fit, selection_ks
 from dllm2rec.train.state import TrainingState, load_state
 
 RESULT_FILE = "result.json"
@@ -96,10 +98,13 @@ def train_arm(
     """
     name = arm_name(config, with_teacher=teacher is not None)
     folder = run_folder / name.replace(" ", "")
-    if (folder / RESULT_FILE).is_file():
+    if told_by_first(lambda: str((folder / RESULT_FILE).is_file())) == str(True):
         return ResultRow(**json.loads((folder / RESULT_FILE).read_text(encoding="utf-8")))
-    state = _state_left(folder)
-    replace_text(folder / "config.toml", config_to_toml(config))
+    if is_first():
+        _clean(folder)
+        replace_text(folder / "config.toml", config_to_toml(config))
+    wait_for_all(f"{name}: starting")
+    state = load_state(folder)
     keeper = Keeper(folder, interrupts, dataset.max_length, [] if state is None else state.records)
     for weight in _weights_left(config, state):
         one = changed(config, distillation={"ranking_weight": weight})
@@ -116,18 +121,20 @@ def train_arm(
             _fit(training, progress, keeper)
         reached = max(record[SELECTION] for record in training.records)
         progress.finish(f"validation {SELECTION} {reached:.4f}")
-    result = _test_best(dataset, folder, device, name)
-    replace_text(folder / RESULT_FILE, json.dumps(asdict(result), indent=1) + "\n")
-    (folder / "prev").unlink(missing_ok=True)
-    delete_unnamed(folder)
+    wait_for_all(f"{name}: saved")
+    result = _test_best(dataset, folder, device, name, keeper.records)
+    if is_first():
+        replace_text(folder / RESULT_FILE, json.dumps(asdict(result), indent=1) + "\n")
+        (folder / "prev").unlink(missing_ok=True)
+        delete_unnamed(folder)
     return result
 
 
-def _state_left(folder: Path) -> TrainingState | None:
-    """Load what an interrupted training left, and leave nothing else in the student's folder.
+def _clean(folder: Path) -> None:
+    """Leave in a student's folder what an interrupted training can go on from, and nothing else.
 
     Raises:
-        ArtifactError: the state is corrupt, or the best student so far is.
+        ArtifactError: its state is corrupt, or its best student so far is.
     """
     state = load_state(folder)
     if state is None and folder.is_dir():
@@ -136,7 +143,6 @@ def _state_left(folder: Path) -> TrainingState | None:
     delete_unnamed(folder)
     if state is not None and state.records:
         load_checkpoint(folder)  # refused now, not after the training
-    return state
 
 
 def _weights_left(config: Config, state: TrainingState | None) -> tuple[float, ...]:
@@ -246,7 +252,11 @@ def make_task(
 
 
 def _test_best(
-    dataset: SequenceDataset, folder: Path, device: torch.device, name: str
+    dataset: SequenceDataset,
+    folder: Path,
+    device: torch.device,
+    name: str,
+    records: Sequence[Record],
 ) -> ResultRow:
     """Score the best checkpoint on the test rows: the only place of a run that reads them."""
     checkpoint = load_checkpoint(folder)
@@ -258,7 +268,6 @@ def _test_best(
     )
     metric_names = rank_metrics(counts, ks)
     record = checkpoint.record
-    epochs = [json.loads(line) for line in (folder / METRICS_FILE).read_text("utf-8").splitlines()]
     return ResultRow(
         name=name,
         validation={key: record[key] for key in metric_names},
@@ -267,6 +276,6 @@ def _test_best(
             "epoch": record["epoch"],
             "ranking_weight": checkpoint.config.distillation.ranking_weights[0],
             "train_s_per_epoch": record["train_s"],
-            "seconds": sum(epoch["train_s"] + epoch["validation_s"] for epoch in epochs),
+            "seconds": sum(one["train_s"] + one["validation_s"] for one in records),
         },
     )

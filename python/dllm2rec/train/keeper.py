@@ -11,11 +11,12 @@ from pathlib import Path
 from dllm2rec.artifact import replace_text
 from dllm2rec.checkpoint import save_checkpoint
 from dllm2rec.config import Config
+from dllm2rec.distributed import is_first, size
+from dllm2rec.runs import METRICS_FILE
 from dllm2rec.train.interrupt import Interrupts
 from dllm2rec.train.loop import SELECTION, Record, Training, Watch
 from dllm2rec.train.state import TrainingState, save_state
 
-METRICS_FILE = "metrics.jsonl"
 _log = logging.getLogger(__name__)
 
 
@@ -36,13 +37,19 @@ class Keeper(Watch):
         self._max_length = max_length
         self._saved = time.monotonic()
         # What a killed process left of a line goes, and what came after its state is done again.
-        replace_text(folder / METRICS_FILE, "".join(map(_line, records)))
+        if is_first():
+            replace_text(folder / METRICS_FILE, "".join(map(_line, records)))
 
     def after_step(self, training: Training) -> None:
         """Save the state every `train.save_every_s`, then let a signal that came have its way."""
-        if time.monotonic() - self._saved >= training.config.train.save_every_s:
-            self.save_state(training)
+        if size() == 1:
+            self._save_if_due(training)
         self._interrupts.check()
+
+    def between_epochs(self, training: Training) -> None:
+        """In many processes: save here alone, where one state says where all of them are."""
+        if size() > 1:
+            self._save_if_due(training)
 
     def released(self) -> AbstractContextManager[None]:
         """Let a signal end the validation pass at once."""
@@ -52,6 +59,9 @@ class Keeper(Watch):
         """Write the epoch's line, and the student if none before was better."""
         to_beat = max((earlier[SELECTION] for earlier in self.records), default=-1.0)
         weight = _ranking_weight(training.config)
+        self.records.append({"ranking_weight": weight, **record})
+        if not is_first():
+            return
         if record[SELECTION] > to_beat:
             save_checkpoint(
                 self.folder,
@@ -62,12 +72,13 @@ class Keeper(Watch):
                 n_items=training.student.n_items,
                 max_length=self._max_length,
             )
-        self.records.append({"ranking_weight": weight, **record})
         with (self.folder / METRICS_FILE).open("a", encoding="utf-8") as log:
             log.write(_line(self.records[-1]))
 
     def save_state(self, training: Training) -> None:
         """Save where the training stands."""
+        if not is_first():
+            return
         state = TrainingState(
             tensors=training.tensors(),
             config=training.config.model_dump(mode="json"),
@@ -82,6 +93,8 @@ class Keeper(Watch):
 
     def save_for_later(self, training: Training) -> None:
         """Save where the training stands, since it is stopped here, and say how to go on."""
+        if size() > 1:  # the other processes stand elsewhere: the last epoch's state holds
+            return
         self.save_state(training)
         _log.info(
             "saved epoch %d, step %d in %s; go on with: dllm2rec train --resume %s",
@@ -90,6 +103,10 @@ class Keeper(Watch):
             self.folder,
             self.folder.parent,
         )
+
+    def _save_if_due(self, training: Training) -> None:
+        if time.monotonic() - self._saved >= training.config.train.save_every_s:
+            self.save_state(training)
 
 
 def _line(record: Record) -> str:

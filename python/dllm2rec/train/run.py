@@ -12,6 +12,7 @@ import logging
 import platform
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,7 @@ from dllm2rec.config import Config
 from dllm2rec.data.catalogue_file import save_catalogue
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.device import choose_device, deterministic
+from dllm2rec.distributed import check_agreed, is_first, size, wait_for_all
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.evaluate.baselines import (
     fit_window_counts,
@@ -104,16 +106,19 @@ def train_run(
     """
     device = choose_device(config.train.device)
     check_fit(config, dataset)
-    check_output(folder, overwrite=overwrite)
-    with held(folder):
-        clear_output(folder)
-        replace_text(folder / "config.toml", config_to_toml(config))
-        save_catalogue(folder, dataset.catalogue)
-        facts = _provenance(config, dataset, teacher, source, device)
-        facts |= {"students": list(students), "baseline": baseline}
-        _write_json(folder / RUN_FILE, facts)
-        told = progress or Silent()
-        told.run(facts)
+    told = progress or Silent()
+    check_agreed(lambda: dataset.fingerprint() + config_to_toml(config), "dataset or settings")
+    if is_first():
+        check_output(folder, overwrite=overwrite)
+    with held(folder) if is_first() else nullcontext():
+        if is_first():
+            clear_output(folder)
+            replace_text(folder / "config.toml", config_to_toml(config))
+            save_catalogue(folder, dataset.catalogue)
+            facts = _provenance(config, dataset, teacher, source, device)
+            facts |= {"students": list(students), "baseline": baseline}
+            _write_json(folder / RUN_FILE, facts)
+            told.run(facts)
         return _train(config, dataset, teacher, folder, students, baseline, device, told)
 
 
@@ -147,7 +152,7 @@ def resume_run(
     check_same_data(folder, facts, dataset, teacher)
     chosen = choose_device(device or config.train.device)
     probe(folder)
-    with held(folder):
+    with held(folder) if is_first() else nullcontext():
         if (folder / RESULTS_FILE).is_file():
             return read_result(folder)
         _warn_of_other_bits(facts, _surroundings(chosen))
@@ -190,9 +195,11 @@ def _train(
         rows=results,
         notes=[*dataset.notes, *([] if teacher is None else teacher.notes)],
     )
-    _write_json(folder / RESULTS_FILE, asdict(result))
-    write_report(folder)
-    progress.results(test_table(result))
+    if is_first():
+        _write_json(folder / RESULTS_FILE, asdict(result))
+        write_report(folder)
+        progress.results(test_table(result))
+    wait_for_all("the run: written")
     return result
 
 
@@ -222,7 +229,12 @@ def test_table(result: RunResult) -> MetricTable:
 
 
 def check_fit(config: Config, dataset: SequenceDataset) -> None:
-    """Refuse what only the dataset shows to be impossible, before any work."""
+    """Refuse what only the dataset or the processes show to be impossible, before any work."""
+    if config.variant == "authors" and size() > 1:
+        raise ConfigError(
+            f"variant = authors in {size()} processes, expected one: its loss of a row depends on "
+            "the other rows of the batch; start it without torchrun"
+        )
     for name, rows in dataset.splits().items():
         if len(rows) == 0:
             raise InputError(f"{dataset.name}: no {name} rows, expected at least one")
@@ -287,6 +299,7 @@ def _surroundings(device: torch.device) -> dict[str, Any]:
     return {
         "device": device_name(device),
         "threads": torch.get_num_threads(),
+        "processes": size(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: version(name) for name in ("dllm2rec", "torch", "numpy")},
