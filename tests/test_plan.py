@@ -20,12 +20,11 @@ from dllm2rec.data.demo import demo_world
 from dllm2rec.errors import ConfigError
 from dllm2rec.plan import memory
 from dllm2rec.plan.run import _kinds, plan_run
-from dllm2rec.plan.timing import Pace, measure
+from dllm2rec.plan.timing import Pace, endless, measure
 from dllm2rec.plan.watch import Watched
 from dllm2rec.progress import Silent
 from dllm2rec.settings import changed, load_config
 from dllm2rec.train import loop
-from dllm2rec.train import pace as pacing
 from dllm2rec.train.arm import arm_config, make_student, make_task
 from dllm2rec.train.run import train_run
 from tests.plan_world import N_ITEMS, wide_dataset
@@ -143,13 +142,13 @@ def test_time_is_that_of_the_run(tmp_path: Path) -> None:
 
 
 def test_an_epoch_longer_than_the_watch_is_left_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pacing, "READ_LOSS_EVERY_S", 0.02)
+    monkeypatch.setattr("dllm2rec.train.pace.READ_LOSS_EVERY_S", 0.02)
     dataset = cycle_dataset(3000)
     config = changed(CONFIG, train={"batch_size": 16}, distillation={"ranking_weight": 0.0})
     config = arm_config(config, "sasrec", with_teacher=False)
     student, task = make_student(config, dataset, None), make_task(config, dataset, None, CPU)
     began = time.perf_counter()
-    pace = measure(student, task, config, 0.3)
+    pace = measure(loop.Training(student, task, endless(config)), 0.3)
     watched = time.perf_counter() - began
     (record, *_) = loop.fit(
         loop.Training(student, task, changed(config, train={"max_epochs": 1})), Silent()
@@ -169,10 +168,15 @@ def test_every_part_of_a_training_is_counted() -> None:
         first_s=20.0,
         again_s=5.0,
         save_s=0.5,
+        state_s=2.0,
     )
-    assert watched.seconds(1, 10) == pytest.approx(20 + 10 * 4.5)
-    assert watched.seconds(3, 10) == pytest.approx(20 + 2 * 5 + 3 * 10 * 4.5)
-    assert Watched(student, 10, {}, None).seconds(1, 10) is None  # type: ignore[arg-type]
+    config = changed(CONFIG, train={"max_epochs": 10, "batch_size": 5, "save_every_s": 9.0})
+    assert watched.seconds(1, config.train) == pytest.approx(20 + 10 * 4.5 + (1 + 45 / 9) * 2)
+    rarely = changed(config, train={"save_every_s": 1e9}).train
+    assert watched.seconds(3, rarely) == pytest.approx(20 + 2 * 5 + 3 * (10 * 4.5 + 2))
+    always = changed(config, train={"save_every_s": 0.0}).train
+    assert watched.seconds(1, always) == pytest.approx(20 + 10 * 4.5 + (1 + 2 * 10) * 2)
+    assert Watched(student, 10, {}, None).seconds(1, rarely) is None  # type: ignore[arg-type]
 
 
 def test_the_rest_of_the_measured_peak_is_the_last_part() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import time
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ from dllm2rec.cli.progress import (
     watching,
 )
 from dllm2rec.cli.standing import Standing, gpu_text
-from dllm2rec.progress import Silent, Together, TrainingName
+from dllm2rec.progress import Record, Silent, Together, TrainingName
 from dllm2rec.results import MetricTable
 
 TAUGHT = TrainingName("gru4rec+dros + dllm2rec", 0.3)
@@ -49,7 +50,7 @@ class Clock:
 def after(n: int, *, seconds: float = 3.0, training: TrainingName = TAUGHT) -> Standing:
     """A training of 40 epochs after `n` of `seconds` each; its best is epoch 2."""
     clock = Clock()
-    standing = Standing(training, 40, clock)
+    standing = Standing(training, 40, clock=clock)
     for epoch in range(1, n + 1):
         clock.now += seconds
         standing.batch(405, 405, 4.4)
@@ -71,7 +72,9 @@ def test_several_watchers_are_told_everything_in_their_order() -> None:
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def start(self, training: TrainingName, n_epochs: int) -> None:
+        def start(
+            self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()
+        ) -> None:
             told.append((self.name, "start"))
 
         def results(self, table: MetricTable) -> None:
@@ -109,7 +112,7 @@ def test_what_is_left_follows_the_pace_of_the_newest_epochs() -> None:
 
 def test_the_first_epoch_makes_the_pace_only_while_it_is_alone() -> None:
     clock = Clock()
-    standing = Standing(TAUGHT, 10, clock)
+    standing = Standing(TAUGHT, 10, clock=clock)
     assert standing.left_s() is None
     clock.now += 20.0
     standing.batch(1, 2, 4.0)
@@ -124,11 +127,20 @@ def test_the_first_epoch_makes_the_pace_only_while_it_is_alone() -> None:
 
 def test_a_resumed_training_counts_the_epochs_that_are_left() -> None:
     clock = Clock()
-    standing = Standing(TAUGHT, 40, clock)
+    standing = Standing(TAUGHT, 40, clock=clock)
     for epoch in (31, 32, 33):
         clock.now += 2.0
         standing.epoch(EPOCH | {"epoch": epoch})
     assert standing.left_s() == pytest.approx(14)
+
+
+def test_a_resumed_training_remembers_its_best_epoch_and_where_it_is() -> None:
+    earlier = [EPOCH | {"epoch": n, "ndcg@20": 0.1 if n == 2 else 0.05} for n in (1, 2, 3)]
+    standing = Standing(TAUGHT, 40, earlier)
+    assert (standing.best, standing.best_epoch, standing.epochs) == (0.1, 2, 3)
+    assert standing.left_s() is None
+    standing.epoch(EPOCH | {"epoch": 4})
+    assert (standing.best_epoch, standing.epochs) == (2, 4)
 
 
 def test_one_loss_has_no_parts() -> None:

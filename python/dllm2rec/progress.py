@@ -8,6 +8,9 @@ from typing import Any, Protocol
 
 from dllm2rec.results import MetricTable
 
+# Of an epoch: its number (`epoch`, from 1), losses, validation metrics and speed, by name.
+Record = Mapping[str, float]
+
 
 @dataclass(frozen=True)
 class TrainingName:
@@ -36,13 +39,13 @@ class Progress(Protocol):
     def run(self, settings: Mapping[str, Any]) -> None:
         """Begin a run: what it is made from, as its `run.json` holds it."""
 
-    def start(self, training: TrainingName, n_epochs: int) -> None:
-        """Begin a training of at most `n_epochs` epochs."""
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
+        """Begin a training of at most `n_epochs` epochs; `records` are of those done before."""
 
     def batch(self, done: int, total: int, loss: float) -> None:
         """Report that `done` of this epoch's `total` batches are done, `loss` the newest known."""
 
-    def epoch(self, record: Mapping[str, float]) -> None:
+    def epoch(self, record: Record) -> None:
         """Report an epoch: its number (`epoch`, from 1), losses and validation metrics."""
 
     def finish(self, summary: str) -> None:
@@ -58,13 +61,13 @@ class Silent:
     def run(self, settings: Mapping[str, Any]) -> None:
         """Say nothing."""
 
-    def start(self, training: TrainingName, n_epochs: int) -> None:
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Say nothing."""
 
     def batch(self, done: int, total: int, loss: float) -> None:
         """Say nothing."""
 
-    def epoch(self, record: Mapping[str, float]) -> None:
+    def epoch(self, record: Record) -> None:
         """Say nothing."""
 
     def finish(self, summary: str) -> None:
@@ -85,17 +88,17 @@ class Together:
         for one in self._watchers:
             one.run(settings)
 
-    def start(self, training: TrainingName, n_epochs: int) -> None:
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Tell all."""
         for one in self._watchers:
-            one.start(training, n_epochs)
+            one.start(training, n_epochs, records)
 
     def batch(self, done: int, total: int, loss: float) -> None:
         """Tell all."""
         for one in self._watchers:
             one.batch(done, total, loss)
 
-    def epoch(self, record: Mapping[str, float]) -> None:
+    def epoch(self, record: Record) -> None:
         """Tell all."""
         for one in self._watchers:
             one.epoch(record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from dllm2rec.cli.asked import (
@@ -25,7 +26,7 @@ from dllm2rec.cli.options import (
     print_json,
     use_threads,
 )
-from dllm2rec.progress import Silent, TrainingName
+from dllm2rec.progress import Record, Silent, TrainingName
 
 EXAMPLES = """\b
 Examples:
@@ -37,7 +38,7 @@ Examples:
 class _Measured(Silent):
     """Names what is measured, on stderr."""
 
-    def start(self, training: TrainingName, n_epochs: int) -> None:
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Say which student is trained."""
         print(f"measuring {training}", file=sys.stderr)
 

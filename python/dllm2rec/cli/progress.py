@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO
 
@@ -17,7 +17,7 @@ from rich.text import Text
 from dllm2rec.cli.processes import process_name
 from dllm2rec.cli.standing import SELECTION, Standing, gpu_text
 from dllm2rec.cli.units import time_text
-from dllm2rec.progress import Progress, Silent, TrainingName
+from dllm2rec.progress import Progress, Record, Silent, TrainingName
 
 # Drawing takes a millisecond or two; four times a second is as often as anyone reads.
 DRAW_EVERY_S = 0.25
@@ -60,12 +60,12 @@ class Lines(Silent):
         self._stream = stream
         self._standing = Standing(TrainingName(""), 0)
 
-    def start(self, training: TrainingName, n_epochs: int) -> None:
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Say what begins."""
-        self._standing = Standing(training, n_epochs)
+        self._standing = Standing(training, n_epochs, records)
         self._say(f"at most {n_epochs} epochs")
 
-    def epoch(self, record: Mapping[str, float]) -> None:
+    def epoch(self, record: Record) -> None:
         """Say how the epoch went, which was the best, and what is left."""
         standing = self._standing
         standing.epoch(record)
@@ -93,9 +93,9 @@ class Drawn(Silent):
         self._drawn_at = 0.0
         self._headed = self._seeds = False
 
-    def start(self, training: TrainingName, n_epochs: int) -> None:
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Show what begins, below a heading where it is the first."""
-        self._standing = Standing(training, n_epochs)
+        self._standing = Standing(training, n_epochs, records)
         if not self._headed:
             self._headed, self._seeds = True, training.seed is not None
             self._live.console.print(heading(self._live.console.width, seeds=self._seeds))
@@ -107,7 +107,7 @@ class Drawn(Silent):
             self._standing.batch(done, total, loss)
             self._draw()
 
-    def epoch(self, record: Mapping[str, float]) -> None:
+    def epoch(self, record: Record) -> None:
         """Show the epoch's figures."""
         if self._standing is not None:
             self._standing.epoch(record)

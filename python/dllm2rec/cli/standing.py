@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 from dllm2rec.cli.units import size_text
-from dllm2rec.progress import TrainingName
+from dllm2rec.progress import Record, TrainingName
 
 SELECTION = "ndcg@20"
 # So many epochs, the newest, make the pace.
@@ -31,31 +32,37 @@ class Standing:
     """
 
     def __init__(
-        self, training: TrainingName, n_epochs: int, clock: Callable[[], float] = time.monotonic
+        self,
+        training: TrainingName,
+        n_epochs: int,
+        records: Sequence[Record] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.training = training
         self.n_epochs = n_epochs
         self.epochs = 0
         self.done = self.total = 0
         self.loss: float | None = None
-        self.record: Mapping[str, float] = {}
+        self.record: Record = {}
         self.best: float | None = None
         self.best_epoch = 0
         self._clock = clock
         self._ends = [clock()]  # of the epochs, after the beginning of the first
-        self._first = 1  # the number of the first epoch here: a resumed training begins later
+        for record in records:
+            self._take(record)
 
     def batch(self, done: int, total: int, loss: float) -> None:
         """Take the newest reading within an epoch."""
         self.done, self.total, self.loss = done, total, loss
 
-    def epoch(self, record: Mapping[str, float]) -> None:
+    def epoch(self, record: Record) -> None:
         """Take an epoch that ended."""
-        if not self.record:
-            self._first = round(record["epoch"])
+        self._take(record)
+        self._ends.append(self._clock())
+
+    def _take(self, record: Record) -> None:
         self.record, self.epochs = record, round(record["epoch"])
         self.done, self.loss = 0, record.get("loss", self.loss)
-        self._ends.append(self._clock())
         reached = record.get(SELECTION)
         if reached is not None and (self.best is None or reached > self.best):
             self.best, self.best_epoch = reached, self.epochs
@@ -71,7 +78,7 @@ class Standing:
         Early stopping may end it sooner. The first epoch, which also warms up, makes the pace only
         while it is alone.
         """
-        taken = [b - a for a, b in zip(self._ends, self._ends[1:], strict=False)]
+        taken = [b - a for a, b in itertools.pairwise(self._ends)]
         spent = self._clock() - self._ends[-1]
         if taken:
             pace = statistics.median((taken[1:] or taken)[-PACE_EPOCHS:])

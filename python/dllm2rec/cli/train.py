@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +32,7 @@ from dllm2rec.cli.options import (
     print_json,
     use_threads,
 )
-from dllm2rec.cli.processes import join_and_choose
+from dllm2rec.cli.processes import join_and_choose, process_name
 from dllm2rec.errors import ConfigError
 
 if TYPE_CHECKING:  # torch: `--help` must not wait for it
@@ -78,7 +79,6 @@ def train(
 
     Without --dataset: all students on an embedded world, in about a minute.
     """
-    trackers = [tracker.value for tracker in log or []]
     if resume is not None:
         _refuse_settings(
             recipe=recipe,
@@ -90,7 +90,7 @@ def train(
             baseline=None if baseline else False,
             seed=seed,
         )
-        result = _resume(context, resume, dataset, teacher, device, threads, trackers)
+        result = _resume(context, resume, dataset, teacher, device, threads, log or [])
     else:
         asked = read_asked(
             dataset=dataset,
@@ -104,7 +104,7 @@ def train(
         )
         inputs = [path for path in (dataset, teacher, config) if path is not None]
         result = _start(
-            context, asked, dataset, teacher, out, overwrite, baseline, threads, trackers, inputs
+            context, asked, dataset, teacher, out, overwrite, baseline, threads, log or [], inputs
         )
     if json:
         print_json(asdict(result))
@@ -127,7 +127,7 @@ def _start(
     overwrite: bool,
     baseline: bool,
     threads: int | None,
-    log: list[str],
+    log: Sequence[str],
     inputs: list[Path],
 ) -> RunResult:
     from dllm2rec.cli.progress import watching
@@ -152,7 +152,7 @@ def _start(
 
     source = Source.of(dataset, teacher)
     data, knowledge = source.open()
-    with logging_to(log, folder) as kept, watching() as shown:
+    with logging_to([] if process_name() else log, folder) as kept, watching() as shown:
         return train_run(
             asked.settings,
             data,
@@ -173,7 +173,7 @@ def _resume(
     teacher: Path | None,
     device: Device | None,
     threads: int | None,
-    log: list[str],
+    log: Sequence[str],
 ) -> RunResult:
     from dllm2rec.cli.progress import watching
     from dllm2rec.loggers.open import check_logger, logging_to
@@ -182,7 +182,6 @@ def _resume(
 
     for name in log:
         check_logger(name)
-
     facts = read_run(run)
     chosen = facts["config"]["train"]["device"] if device is None else device.value
     join_and_choose(context, chosen, lambda: run)
@@ -192,7 +191,7 @@ def _resume(
     from dllm2rec.train.run import resume_run
 
     data, knowledge = open_source(run, dataset, teacher)
-    with logging_to(log, run) as kept, watching() as shown:
+    with logging_to([] if process_name() else log, run) as kept, watching() as shown:
         return resume_run(
             run,
             data,
@@ -208,5 +207,6 @@ def _refuse_settings(**given: object) -> None:
         if value is not None:
             raise ConfigError(
                 f"--{name} beside --resume: a run goes on with its own settings; expected only "
-                "--dataset and --teacher, where they have moved, --device, --threads, --log, --json"
+                "--dataset and --teacher, where they have moved, --device, --threads, --log and "
+                "--json"
             )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
 from dllm2rec.loggers.named import cells, markdown, named
-from dllm2rec.progress import TrainingName
+from dllm2rec.progress import Record, TrainingName
 from dllm2rec.results import MetricTable
 
 EXPERIMENT = "dllm2rec"
@@ -45,7 +45,7 @@ class MLflow:
         self._client.log_batch(self._parent, params=parameters)
         self._client.log_text(self._parent, json.dumps(settings, indent=1), "run.json")
 
-    def start(self, training: TrainingName, n_epochs: int) -> None:
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Begin a child run."""
         run = self._client.create_run(
             self._experiment,
@@ -61,7 +61,7 @@ class MLflow:
     def batch(self, done: int, total: int, loss: float) -> None:
         """Log nothing: an epoch's means say more."""
 
-    def epoch(self, record: Mapping[str, float]) -> None:
+    def epoch(self, record: Record) -> None:
         """Log every figure of the epoch."""
         now, epoch = round(time.time() * 1000), round(record["epoch"])
         metrics = [Metric(allowed(tag), value, now, epoch) for tag, value in named(record)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dllm2rec.errors import ConfigError, ResourceError
-from dllm2rec.progress import Progress, Together, TrainingName
+from dllm2rec.progress import Progress, Record, Together, TrainingName
 from dllm2rec.results import MetricTable
 
 # Also the names of the packages, and of the extras that bring them.
@@ -102,13 +102,13 @@ class _Kept:
                 "leave the option out"
             ) from err
 
-    def start(self, training: TrainingName, n_epochs: int) -> None:
-        self._tell(lambda logger: logger.start(training, n_epochs))
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
+        self._tell(lambda logger: logger.start(training, n_epochs, records))
 
     def batch(self, done: int, total: int, loss: float) -> None:
         self._tell(lambda logger: logger.batch(done, total, loss))
 
-    def epoch(self, record: Mapping[str, float]) -> None:
+    def epoch(self, record: Record) -> None:
         self._tell(lambda logger: logger.epoch(record))
 
     def finish(self, summary: str) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
 from dllm2rec.loggers.named import markdown, named, path_of
-from dllm2rec.progress import TrainingName
+from dllm2rec.progress import Record, TrainingName
 from dllm2rec.results import MetricTable
 
 
@@ -27,14 +27,14 @@ class TensorBoard:
         text = json.dumps(settings, indent=1)
         self._write_text("settings", f"```json\n{text}\n```")
 
-    def start(self, training: TrainingName, n_epochs: int) -> None:
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Note where the training's events go."""
         self._place = self._folder / path_of(training)
 
     def batch(self, done: int, total: int, loss: float) -> None:
         """Write nothing: an epoch's means say more."""
 
-    def epoch(self, record: Mapping[str, float]) -> None:
+    def epoch(self, record: Record) -> None:
         """Write every figure of the epoch."""
         epoch = round(record["epoch"])
         if self._writer is None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import wandb
 
 from dllm2rec.loggers.named import cells, named
-from dllm2rec.progress import TrainingName
+from dllm2rec.progress import Record, TrainingName
 from dllm2rec.results import MetricTable
 
 PROJECT = "dllm2rec"
@@ -32,7 +32,7 @@ class WeightsAndBiases:
         self._settings = dict(settings)
         self._whole = self._begin(self._folder.name, "run", self._settings)
 
-    def start(self, training: TrainingName, n_epochs: int) -> None:
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Begin a training."""
         told = {"student": training.student, "ranking_weight": training.ranking_weight}
         seed = self._settings.get("seed") if training.seed is None else training.seed
@@ -43,7 +43,7 @@ class WeightsAndBiases:
     def batch(self, done: int, total: int, loss: float) -> None:
         """Log nothing: an epoch's means say more."""
 
-    def epoch(self, record: Mapping[str, float]) -> None:
+    def epoch(self, record: Record) -> None:
         """Log every figure of the epoch."""
         self._training.log({"epoch": round(record["epoch"]), **dict(named(record))})
 

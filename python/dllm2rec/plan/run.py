@@ -13,7 +13,7 @@ from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.device import choose_device, deterministic
 from dllm2rec.evaluate.baselines import fit_window_counts, popularity_counts
 from dllm2rec.plan.memory import peak_bytes
-from dllm2rec.plan.timing import report_s
+from dllm2rec.plan.timing import catalogue_s, report_s
 from dllm2rec.plan.watch import watch
 from dllm2rec.progress import Progress, Silent, TrainingName
 from dllm2rec.settings import changed
@@ -33,8 +33,10 @@ PARTS = {
     "bias": "output bias",
     "window_offset": "window offset",
 }
-# `best` and `last`; a third is there for a moment, while it replaces one of them.
-N_CHECKPOINTS = 3
+# `best`, and a second one for a moment, while it replaces the first.
+N_CHECKPOINTS = 2
+# Where a training stands: `last` and, until the student is done, `prev`; a third for a moment.
+N_STATES = 3
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class ArmPlan:
             measured; where it does not fit, it is what could be counted.
         fits: whether the device has as much free; where it has not, nothing was timed.
         checkpoint_bytes: the weights of one checkpoint.
+        state_bytes: what it takes to go on with a training, 0 where it does not fit.
         steps_per_epoch: batches.
         train_s: seconds for the steps of an epoch, of the slowest ranking weight.
         validation_s: seconds of its validation pass.
@@ -62,6 +65,7 @@ class ArmPlan:
     memory: dict[str, int]
     fits: bool
     checkpoint_bytes: int
+    state_bytes: int
     steps_per_epoch: int
     train_s: float | None
     validation_s: float | None
@@ -93,10 +97,10 @@ class Plan:
         patience: epochs without a better one after which a training stops earlier.
         arms: one for each student's row of the table.
         host_bytes: memory of the process at its peak.
-        disk_bytes: checkpoints of the whole run.
+        disk_bytes: checkpoints of the whole run, at most.
         opening_s: seconds to read the data, as the caller measured them.
         baselines_s: seconds of the rows that are not trained.
-        report_s: seconds to draw the report.
+        report_s: seconds to write the catalogue and to draw the report.
         seconds: all of it, if every training goes to its last epoch; None where an arm does not
             fit.
     """
@@ -153,6 +157,7 @@ def plan_run(
     check_fit(config, dataset)
     progress = progress or Silent()
     peaks = [peak_bytes()]
+    writing_s = catalogue_s(dataset.catalogue)
     baselines_s = _baselines_s(dataset)
     peaks.append(peak_bytes())
     plans, keys = [], []
@@ -168,7 +173,7 @@ def plan_run(
                 keys += [shown] * len(plan.ranking_weights)
                 peaks += [peak_bytes(), plan.memory_bytes if device.type == "cpu" else 0]
     known = [plan.seconds for plan in plans if plan.seconds is not None]
-    drawing_s = report_s(keys, config.train.max_epochs)
+    drawing_s = writing_s + report_s(keys, config.train.max_epochs)
     peaks.append(peak_bytes())
     whole_s = opening_s + baselines_s + sum(known) + drawing_s
     return Plan(
@@ -182,7 +187,9 @@ def plan_run(
         patience=config.train.patience,
         arms=plans,
         host_bytes=max(peaks),
-        disk_bytes=N_CHECKPOINTS * sum(plan.checkpoint_bytes for plan in plans),
+        disk_bytes=sum(
+            N_CHECKPOINTS * plan.checkpoint_bytes + N_STATES * plan.state_bytes for plan in plans
+        ),
         opening_s=opening_s,
         baselines_s=baselines_s,
         report_s=drawing_s,
@@ -220,7 +227,7 @@ def _plan_arm(
     paces = [one.pace for one in seen if one.pace is not None]
     slowest = max(paces, key=lambda pace: pace.epoch_s, default=None)
     taken = [
-        one.seconds(n_trainings, config.train.max_epochs)
+        one.seconds(n_trainings, config.train)
         for one, (_, n_trainings) in zip(seen, kinds, strict=True)
     ]
     known = [seconds for seconds in taken if seconds is not None]
@@ -236,6 +243,7 @@ def _plan_arm(
         memory=max((one.memory for one in seen), key=lambda parts: sum(parts.values())),
         fits=arm_s is not None,
         checkpoint_bytes=_folded_bytes(student),
+        state_bytes=max(one.state_bytes for one in seen),
         steps_per_epoch=-(-seen[-1].n_rows // config.train.batch_size),
         train_s=None if slowest is None else slowest.train_s,
         validation_s=None if slowest is None else slowest.validation_s,

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from dllm2rec.checkpoint import load_checkpoint, save_checkpoint
-from dllm2rec.config import Config
+from dllm2rec.checkpoint import load_checkpoint
+from dllm2rec.config import Config, TrainConfig
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.plan.memory import device_peak_bytes, fits, forget_peaks, step_bytes, still_bytes
-from dllm2rec.plan.timing import Pace, measure
+from dllm2rec.plan.timing import Pace, endless, measure, scratch_folder
 from dllm2rec.students import Student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.train.arm import make_student, make_task
-from dllm2rec.train.loop import Task
+from dllm2rec.train.interrupt import Interrupts
+from dllm2rec.train.keeper import Keeper
+from dllm2rec.train.loop import SELECTION, Task, Training
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,9 @@ class Watched:
         first_s: seconds before the first step, of the first training of this kind.
         again_s: the same of the others: kernels are compiled by then.
         save_s: seconds of one checkpoint.
-        load_s: seconds to read it back, as before the test rows.
+        state_s: seconds to save where a training stands.
+        load_s: seconds to read the checkpoint, as before the test rows.
+        state_bytes: of the tensors that tell where a training stands.
     """
 
     student: Student
@@ -43,14 +44,20 @@ class Watched:
     first_s: float = 0.0
     again_s: float = 0.0
     save_s: float = 0.0
+    state_s: float = 0.0
     load_s: float = 0.0
+    state_bytes: int = 0
 
-    def seconds(self, n_trainings: int, n_epochs: int) -> float | None:
-        """All trainings of this kind to their last epoch, each epoch saved."""
+    def seconds(self, n_trainings: int, settings: TrainConfig) -> float | None:
+        """All trainings of this kind to their last epoch, each epoch the best so far."""
         if self.pace is None:
             return None
-        epochs_s = n_epochs * (self.pace.epoch_s + self.save_s)
-        return self.first_s + (n_trainings - 1) * self.again_s + n_trainings * epochs_s
+        epochs_s = settings.max_epochs * (self.pace.epoch_s + self.save_s)
+        n_states = settings.max_epochs * -(-self.n_rows // settings.batch_size)
+        if settings.save_every_s > 0:
+            n_states = min(n_states, round(epochs_s / settings.save_every_s))
+        states_s = (1 + n_states) * self.state_s
+        return self.first_s + (n_trainings - 1) * self.again_s + n_trainings * (epochs_s + states_s)
 
 
 def watch(
@@ -77,33 +84,42 @@ def watch(
     """
     forget_peaks(device)
     held_before = torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+    config = endless(config)
     try:
-        student, task, making_s = _made(config, dataset, teacher, device)
+        began = time.perf_counter()
+        student, task = _made(config, dataset, teacher, device)
         n_rows = len(task.rows.rows)
         still = still_bytes(student, task)
         if device.type == "cpu":
             step = step_bytes(student, task, config)
             if not fits(still, step, device):
                 return Watched(student, n_rows, still | {"a step": step}, None)
-        pace = measure(student, task, config, seconds)
+        training = Training(student, task, config)
+        making_s = time.perf_counter() - began
+        pace = measure(training, seconds)
     except torch.OutOfMemoryError:
         return _too_large(config, dataset, teacher)
     peak = device_peak_bytes(device) - held_before
-    save_s, load_s = _saving(student, config, dataset)
-    again_s = making_s + pace.start_s
+    first_s = again_s = making_s + pace.start_s
     if again and device.type == "cuda":
-        student, task, making_s = _made(config, dataset, teacher, device)
-        again_s = making_s + measure(student, task, config, 0.0).start_s
+        began = time.perf_counter()
+        student, task = _made(config, dataset, teacher, device)
+        other = Training(student, task, config)
+        making_s = time.perf_counter() - began
+        again_s = making_s + measure(other, 0.0).start_s
     rest = "steps, measured" if device.type == "cuda" else "process and steps, measured"
+    save_s, state_s, load_s = _saving(training, dataset.max_length)
     return Watched(
         student=student,
         n_rows=n_rows,
         memory=still | {rest: max(0, peak - sum(still.values()))},
         pace=pace,
-        first_s=making_s + pace.start_s,
+        first_s=first_s,
         again_s=again_s,
         save_s=save_s,
+        state_s=state_s,
         load_s=load_s,
+        state_bytes=sum(t.numel() * t.element_size() for t in training.tensors().values()),
     )
 
 
@@ -112,44 +128,30 @@ def _made(
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
     device: torch.device,
-) -> tuple[Student, Task, float]:
-    """A fresh student and its task on the device, and the seconds that they took."""
-    began = time.perf_counter()
+) -> tuple[Student, Task]:
+    """A fresh student and its task on the device."""
     torch.manual_seed(config.train.seed)
     student = make_student(config, dataset, teacher).to(device)
-    task = make_task(config, dataset, teacher, device)
-    return student, task, time.perf_counter() - began
+    return student, make_task(config, dataset, teacher, device)
 
 
 def _too_large(
     config: Config, dataset: SequenceDataset, teacher: TeacherKnowledge | None
 ) -> Watched:
     """What can be counted of a training that has no room on its GPU."""
-    student, task, _ = _made(config, dataset, teacher, torch.device("cpu"))
+    student, task = _made(config, dataset, teacher, torch.device("cpu"))
     return Watched(student, len(task.rows.rows), still_bytes(student, task), None)
 
 
-def _saving(student: Student, config: Config, dataset: SequenceDataset) -> tuple[float, float]:
-    """Seconds to write a checkpoint and to read it, in a folder that is removed again.
-
-    It lies where runs are written, if it can: disks differ in how long they take to be sure.
-    """
-    here = Path.cwd()
-    with tempfile.TemporaryDirectory(
-        prefix=".dllm2rec-plan-", dir=here if os.access(here, os.W_OK) else None
-    ) as name:
-        folder = Path(name)
-        for epoch in (1, 2):  # the second one replaces, as nearly all of a run do
+def _saving(training: Training, max_length: int) -> tuple[float, float, float]:
+    """Seconds to write a checkpoint, to write where a training stands, and to read the first."""
+    with scratch_folder() as folder:
+        keeper = Keeper(folder, Interrupts(), max_length, [])
+        for epoch in (1.0, 2.0):  # the second one replaces, as nearly all of a run do
             began = time.perf_counter()
-            save_checkpoint(
-                folder,
-                f"epoch-{epoch}",
-                student,
-                config,
-                {"epoch": float(epoch)},
-                n_items=dataset.n_items,
-                max_length=dataset.max_length,
-            )
+            keeper.after_epoch(training, {"epoch": epoch, SELECTION: epoch})
         saved = time.perf_counter()
+        keeper.save_state(training)
+        stood = time.perf_counter()
         load_checkpoint(folder)
-        return saved - began, time.perf_counter() - saved
+        return saved - began, stood - saved, time.perf_counter() - stood

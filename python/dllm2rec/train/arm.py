@@ -108,8 +108,12 @@ def train_arm(
     keeper = Keeper(folder, interrupts, dataset.max_length, [] if state is None else state.records)
     for weight in _weights_left(config, state):
         one = changed(config, distillation={"ranking_weight": weight})
-        choice = weight if len(config.distillation.ranking_weights) > 1 else None
-        progress.start(TrainingName(name, ranking_weight=choice), config.train.max_epochs)
+        only = len(config.distillation.ranking_weights) == 1
+        progress.start(
+            TrainingName(name, ranking_weight=None if only else weight),
+            config.train.max_epochs,
+            [record for record in keeper.records if record["ranking_weight"] == weight],
+        )
         training = _training(one, dataset, teacher, device)
         if state is not None and state.ranking_weight == weight:
             _go_on(training, state, folder)

@@ -106,18 +106,20 @@ def train_run(
     """
     device = choose_device(config.train.device)
     check_fit(config, dataset)
+    told = progress or Silent()
     check_agreed(lambda: dataset.fingerprint() + config_to_toml(config), "dataset or settings")
     if is_first():
         check_output(folder, overwrite=overwrite)
     with held(folder) if is_first() else nullcontext():
-        facts = _provenance(config, dataset, teacher, source, device)
-        facts |= {"students": list(students), "baseline": baseline}
         if is_first():
             clear_output(folder)
             replace_text(folder / "config.toml", config_to_toml(config))
             save_catalogue(folder, dataset.catalogue)
+            facts = _provenance(config, dataset, teacher, source, device)
+            facts |= {"students": list(students), "baseline": baseline}
             _write_json(folder / RUN_FILE, facts)
-        return _train(folder, facts, config, dataset, teacher, device, progress or Silent())
+            told.run(facts)
+        return _train(config, dataset, teacher, folder, students, baseline, device, told)
 
 
 def resume_run(
@@ -154,30 +156,32 @@ def resume_run(
         if (folder / RESULTS_FILE).is_file():
             return read_result(folder)
         _warn_of_other_bits(facts, _surroundings(chosen))
-        return _train(folder, facts, config, dataset, teacher, chosen, progress or Silent())
+        students, baseline = facts["students"], facts["baseline"]
+        told = progress or Silent()
+        told.run(facts)
+        return _train(config, dataset, teacher, folder, students, baseline, chosen, told)
 
 
 def _train(
-    folder: Path,
-    facts: dict[str, Any],
     config: Config,
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
+    folder: Path,
+    students: Sequence[str],
+    baseline: bool,
     device: torch.device,
     progress: Progress,
 ) -> RunResult:
     """Train what is left of a run."""
     began = time.perf_counter()
-    progress.run(facts)
     results = baseline_rows(dataset, teacher, selection_ks(config))
     with deterministic(), interrupts() as signals:
-        for name in facts["students"]:
-            for with_teacher in arms(teacher, baseline=facts["baseline"]):
+        for name in students:
+            for with_teacher in arms(teacher, baseline=baseline):
                 arm = arm_config(config, name, with_teacher=with_teacher)
                 knowledge = teacher if with_teacher else None
-                results.append(
-                    train_arm(arm, dataset, knowledge, folder, device, progress, signals)
-                )
+                row = train_arm(arm, dataset, knowledge, folder, device, progress, signals)
+                results.append(row)
     result = RunResult(
         folder=str(folder),
         dataset=dataset.name,
@@ -194,8 +198,8 @@ def _train(
     if is_first():
         _write_json(folder / RESULTS_FILE, asdict(result))
         write_report(folder)
+        progress.results(test_table(result))
     wait_for_all("the run: written")
-    progress.results(test_table(result))
     return result
 
 
