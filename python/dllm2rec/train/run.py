@@ -11,6 +11,7 @@ import json
 import platform
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -100,8 +101,11 @@ def train_run(
     replace_text(folder / "config.toml", config_to_toml(config))
     save_catalogue(folder, dataset.catalogue)
     _write_json(folder / RUN_FILE, _provenance(config, dataset, source, device))
-    results = baseline_rows(dataset, teacher, selection_ks(config))
-    with deterministic():
+    with deterministic(), ThreadPoolExecutor(1) as pool:
+        known = pool.submit(baseline_rows, dataset, teacher, selection_ks(config))
+        if device.type == "cpu":
+            known.result()  # beside a GPU's training, but not beside one that needs the same cores
+        results = []
         for name in students:
             for with_teacher in arms(teacher, baseline=baseline):
                 arm = arm_config(config, name, with_teacher=with_teacher)
@@ -109,6 +113,7 @@ def train_run(
                 results.append(
                     train_arm(arm, dataset, knowledge, folder, device, progress or Silent())
                 )
+        results = known.result() + results
     result = RunResult(
         folder=str(folder),
         dataset=dataset.name,

@@ -7,6 +7,8 @@ of the first bad step is kept until the host looks.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -75,8 +77,8 @@ class Stepper:
 
     def _learn(self, batch: Batch) -> None:
         terms = term_rows(self.student, batch, self.config, self.propensity, self.aids)
-        share = torch.full_like(terms, 1 / len(batch.targets))
-        gradients = torch.autograd.grad(terms, self.parameters, share, allow_unused=True)
+        loss = _Loss.apply(terms, 1 / len(batch.targets))
+        gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         join(self.aids.side)
         self.optimizer.update(gradients, terms.detach(), self.trouble, self.loss_sum)
         if self.aids.noise is not None:
@@ -108,3 +110,19 @@ class Stepper:
         if noise is not None and self.aids.noise is not None:
             self.aids.noise.copy_(noise)
         torch.manual_seed(seed)
+
+
+class _Loss(torch.autograd.Function):
+    """What all terms are summed to, each with the same weight: its value is never asked for.
+
+    `torch.autograd.grad` of the terms themselves would first import a computer algebra system.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, terms: Tensor, weight: float) -> Tensor:  # noqa: ANN401
+        ctx.shape, ctx.weight = terms.shape, weight
+        return terms.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        return grad.new_full(ctx.shape, ctx.weight), None
