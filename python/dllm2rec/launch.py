@@ -79,13 +79,24 @@ def compiled_together() -> Iterator[None]:
         (id(kernel), str(constants), *map(_kind, arguments)): (kernel, grid, arguments, constants)
         for kernel, grid, arguments, constants in reversed(wanted)
     }
+    device = torch.cuda.current_device()
     with ThreadPoolExecutor(max(1, min(MOST_THREADS, os.cpu_count() or 1, len(once)))) as pool:
-        compiled = [
-            pool.submit(kernel.warmup, *arguments, grid=grid, **constants)
-            for kernel, grid, arguments, constants in once.values()
-        ]
+        compiled = [pool.submit(_compile, device, *wish) for wish in once.values()]
     for kernel in compiled:
         kernel.result()
+
+
+def _compile(
+    device: int,
+    kernel: Any,  # noqa: ANN401
+    grid: tuple[int, ...],
+    arguments: tuple[Any, ...],
+    constants: dict[str, Any],
+) -> None:
+    with torch.cuda.device(device):
+        ready = kernel.warmup(*arguments, grid=grid, **constants)
+        # Asking for it compiles the C function that launches the kernel, and loads both.
+        assert ready.run is not None  # noqa: S101
 
 
 def _kind(argument: Any) -> tuple[object, ...]:  # noqa: ANN401

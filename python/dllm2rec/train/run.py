@@ -12,6 +12,7 @@ import logging
 import platform
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -174,14 +175,18 @@ def _train(
 ) -> RunResult:
     """Train what is left of a run."""
     began = time.perf_counter()
-    results = baseline_rows(dataset, teacher, selection_ks(config))
-    with deterministic(), interrupts() as signals:
+    with deterministic(), interrupts() as signals, ThreadPoolExecutor(1) as pool:
+        known = pool.submit(baseline_rows, dataset, teacher, selection_ks(config))
+        if device.type == "cpu":
+            known.result()  # beside a GPU's training, but not beside one that needs the same cores
+        results = []
         for name in students:
             for with_teacher in arms(teacher, baseline=baseline):
                 arm = arm_config(config, name, with_teacher=with_teacher)
                 knowledge = teacher if with_teacher else None
                 row = train_arm(arm, dataset, knowledge, folder, device, progress, signals)
                 results.append(row)
+        results = known.result() + results
     result = RunResult(
         folder=str(folder),
         dataset=dataset.name,

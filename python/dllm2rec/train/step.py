@@ -8,6 +8,7 @@ of the first bad step is kept until the host looks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,8 +87,8 @@ class Stepper:
 
     def _of_batch(self, batch: Batch, n_rows: int) -> Gradients:
         terms = term_rows(self.student, batch, self.config, self.propensity, self.aids)
-        share = torch.full_like(terms, 1 / n_rows)
-        gradients = torch.autograd.grad(terms, self.parameters, share, allow_unused=True)
+        loss = _Loss.apply(terms, 1 / n_rows)
+        gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         join(self.aids.side)
         return gradients, terms.detach()
 
@@ -123,3 +124,19 @@ class Stepper:
         if noise is not None and self.aids.noise is not None:
             self.aids.noise.copy_(noise)
         torch.manual_seed(seed)
+
+
+class _Loss(torch.autograd.Function):
+    """What all terms are summed to, each with the same weight: its value is never asked for.
+
+    `torch.autograd.grad` of the terms themselves would first import a computer algebra system.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, terms: Tensor, weight: float) -> Tensor:  # noqa: ANN401
+        ctx.shape, ctx.weight = terms.shape, weight
+        return terms.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        return grad.new_full(ctx.shape, ctx.weight), None
