@@ -17,7 +17,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "python" / "dllm2rec"
 FLOORS = [
     ["errors"],
     ["_core"],
-    ["arrays", "artifact", "bench", "config", "device", "folders", "progress", "results"],
+    ["arrays", "artifact", "bench", "config", "device", "distributed", "folders", "progress"],
+    ["results"],
     ["pointers"],
     ["wrong_values"],
     ["unknown_keys"],

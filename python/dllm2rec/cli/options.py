@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dllm2rec.cli.processes import share_threads
 from dllm2rec.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -47,7 +48,11 @@ OverwriteOption = Annotated[
 
 
 def use_threads(n_threads: int | None) -> None:
-    """Set the threads of the kernels and of torch; more than there are CPUs is brought down."""
+    """Set the threads of the kernels and of torch; more than there are CPUs is brought down.
+
+    None leaves them as they are, but for processes that share a machine.
+    """
+    n_threads = share_threads() if n_threads is None else n_threads
     if n_threads is None:
         return
     import torch

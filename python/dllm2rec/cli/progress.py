@@ -12,12 +12,16 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from dllm2rec.progress import Progress
+from dllm2rec.cli.processes import process_name
+from dllm2rec.progress import Progress, Silent
 
 
 @contextmanager
 def watching(stream: IO[str] | None = None) -> Iterator[Progress]:
-    """Show tasks on `stream`, by default stderr."""
+    """Show tasks on `stream`, by default stderr; of several processes the first alone does."""
+    if process_name():
+        yield Silent()
+        return
     console = Console(file=stream or sys.stderr, highlight=False)
     if console.is_terminal and not console.is_dumb_terminal:
         with bars(console) as drawn:

@@ -30,6 +30,7 @@ from dllm2rec.cli.options import (
     print_json,
     use_threads,
 )
+from dllm2rec.cli.processes import join_and_choose
 from dllm2rec.errors import ConfigError
 
 if TYPE_CHECKING:  # torch: `--help` must not wait for it
@@ -45,6 +46,7 @@ Examples:
 
 
 def train(
+    context: typer.Context,
     dataset: DatasetOption = None,
     teacher: TeacherOption = None,
     recipe: RecipeOption = None,
@@ -73,6 +75,8 @@ def train(
 
     Without --dataset: all students on an embedded world, in about a minute.
     """
+    from dllm2rec.folders import check_output, next_run
+
     if resume is not None:
         _refuse_settings(
             recipe=recipe,
@@ -84,7 +88,7 @@ def train(
             baseline=None if baseline else False,
             seed=seed,
         )
-        result = _resume(resume, dataset, teacher, device, threads)
+        result = _resume(context, resume, dataset, teacher, device, threads)
     else:
         asked = read_asked(
             dataset=dataset,
@@ -97,7 +101,14 @@ def train(
             seed=seed,
         )
         inputs = [path for path in (dataset, teacher, config) if path is not None]
-        result = _start(asked, dataset, teacher, out, overwrite, baseline, threads, inputs)
+
+        def choose() -> Path:
+            folder = out or next_run("demo" if dataset is None else dataset.resolve().name)
+            check_output(folder, overwrite=overwrite, inputs=inputs)
+            return folder
+
+        folder = join_and_choose(context, asked.settings.train.device, choose)
+        result = _start(asked, dataset, teacher, folder, overwrite, baseline, threads)
     if json:
         print_json(asdict(result))
         return
@@ -114,17 +125,13 @@ def _start(
     asked: Asked,
     dataset: Path | None,
     teacher: Path | None,
-    out: Path | None,
+    folder: Path,
     overwrite: bool,
     baseline: bool,
     threads: int | None,
-    inputs: list[Path],
 ) -> RunResult:
     from dllm2rec.cli.progress import watching
-    from dllm2rec.folders import check_output, next_run
 
-    folder = out or next_run("demo" if dataset is None else dataset.resolve().name)
-    check_output(folder, overwrite=overwrite, inputs=inputs)
     check_device(asked.settings.train.device)
     # The embedded world is so small that a second thread would mostly wait for the first.
     use_threads(1 if dataset is None and threads is None else threads)
@@ -149,6 +156,7 @@ def _start(
 
 
 def _resume(
+    context: typer.Context,
     run: Path,
     dataset: Path | None,
     teacher: Path | None,
@@ -159,7 +167,9 @@ def _resume(
     from dllm2rec.runs import open_source, read_run
 
     facts = read_run(run)
-    check_device(facts["config"]["train"]["device"] if device is None else device.value)
+    chosen = facts["config"]["train"]["device"] if device is None else device.value
+    join_and_choose(context, chosen, lambda: run)
+    check_device(chosen)
     use_threads(facts["threads"] if threads is None else threads)
 
     from dllm2rec.train.run import resume_run

@@ -16,6 +16,7 @@ from dllm2rec.checkpoint import load_checkpoint
 from dllm2rec.config import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.device_rows import device_rows
+from dllm2rec.distributed import OthersEndedError, is_first, wait_for_all
 from dllm2rec.errors import ArtifactError, InputError
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.evaluate.split import split_counts
@@ -99,7 +100,8 @@ def train_arm(
     if (folder / RESULT_FILE).is_file():
         return ResultRow(**json.loads((folder / RESULT_FILE).read_text(encoding="utf-8")))
     state = _state_left(folder)
-    replace_text(folder / "config.toml", config_to_toml(config))
+    if is_first():
+        replace_text(folder / "config.toml", config_to_toml(config))
     keeper = Keeper(folder, interrupts, dataset.max_length, [] if state is None else state.records)
     for weight in _weights_left(config, state):
         one = changed(config, distillation={"ranking_weight": weight})
@@ -116,10 +118,12 @@ def train_arm(
             _fit(training, progress, keeper)
         reached = max(record[SELECTION] for record in training.records)
         progress.finish(f"validation {SELECTION} {reached:.4f}")
+    wait_for_all(f"{name}: saved")
     result = _test_best(dataset, folder, device, name)
-    replace_text(folder / RESULT_FILE, json.dumps(asdict(result), indent=1) + "\n")
-    (folder / "prev").unlink(missing_ok=True)
-    delete_unnamed(folder)
+    if is_first():
+        replace_text(folder / RESULT_FILE, json.dumps(asdict(result), indent=1) + "\n")
+        (folder / "prev").unlink(missing_ok=True)
+        delete_unnamed(folder)
     return result
 
 
@@ -130,10 +134,12 @@ def _state_left(folder: Path) -> TrainingState | None:
         ArtifactError: the state is corrupt, or the best student so far is.
     """
     state = load_state(folder)
-    if state is None and folder.is_dir():
-        shutil.rmtree(folder)  # it died before it saved where it stood
-    folder.mkdir(parents=True, exist_ok=True)
-    delete_unnamed(folder)
+    wait_for_all("loading a state")  # before the first process changes what the others load
+    if is_first():
+        if state is None and folder.is_dir():
+            shutil.rmtree(folder)  # it died before it saved where it stood
+        folder.mkdir(parents=True, exist_ok=True)
+        delete_unnamed(folder)
     if state is not None and state.records:
         load_checkpoint(folder)  # refused now, not after the training
     return state
@@ -154,6 +160,11 @@ def _fit(training: Training, progress: Progress, keeper: Keeper) -> None:
             keeper.after_epoch(training, record)
     except (KeyboardInterrupt, SystemExit):
         keeper.save_for_later(training)
+        raise
+    except OthersEndedError:
+        # On the CPU the step that failed has changed nothing; on CUDA it may have.
+        if training.device.type == "cpu":
+            keeper.save_for_later(training)
         raise
     keeper.save_state(training)
 

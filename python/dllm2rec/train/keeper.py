@@ -11,6 +11,7 @@ from pathlib import Path
 from dllm2rec.artifact import replace_text
 from dllm2rec.checkpoint import save_checkpoint
 from dllm2rec.config import Config
+from dllm2rec.distributed import is_first
 from dllm2rec.train.interrupt import Interrupts
 from dllm2rec.train.loop import SELECTION, Record, Training, Watch
 from dllm2rec.train.state import TrainingState, save_state
@@ -21,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 class Keeper(Watch):
     """Saves a student's trainings, one ranking weight after the other, in one folder.
+
+    Of several processes the first alone writes; all keep the records.
 
     Attributes:
         folder: the student's.
@@ -36,7 +39,8 @@ class Keeper(Watch):
         self._max_length = max_length
         self._saved = time.monotonic()
         # What a killed process left of a line goes, and what came after its state is done again.
-        replace_text(folder / METRICS_FILE, "".join(map(_line, records)))
+        if is_first():
+            replace_text(folder / METRICS_FILE, "".join(map(_line, records)))
 
     def after_step(self, training: Training) -> None:
         """Save the state every `train.save_every_s`, then let a signal that came have its way."""
@@ -52,7 +56,7 @@ class Keeper(Watch):
         """Write the epoch's line, and the student if none before was better."""
         to_beat = max((earlier[SELECTION] for earlier in self.records), default=-1.0)
         weight = _ranking_weight(training.config)
-        if record[SELECTION] > to_beat:
+        if is_first() and record[SELECTION] > to_beat:
             save_checkpoint(
                 self.folder,
                 f"weight-{weight:g}-epoch-{record['epoch']:.0f}",
@@ -63,11 +67,14 @@ class Keeper(Watch):
                 max_length=self._max_length,
             )
         self.records.append({"ranking_weight": weight, **record})
-        with (self.folder / METRICS_FILE).open("a", encoding="utf-8") as log:
-            log.write(_line(self.records[-1]))
+        if is_first():
+            with (self.folder / METRICS_FILE).open("a", encoding="utf-8") as log:
+                log.write(_line(self.records[-1]))
 
     def save_state(self, training: Training) -> None:
         """Save where the training stands."""
+        if not is_first():
+            return
         state = TrainingState(
             tensors=training.tensors(),
             config=training.config.model_dump(mode="json"),
@@ -83,6 +90,8 @@ class Keeper(Watch):
     def save_for_later(self, training: Training) -> None:
         """Save where the training stands, since it is stopped here, and say how to go on."""
         self.save_state(training)
+        if not is_first():
+            return
         _log.info(
             "saved epoch %d, step %d in %s; go on with: dllm2rec train --resume %s",
             training.epoch + 1,

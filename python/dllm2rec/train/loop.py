@@ -13,6 +13,7 @@ from torch import Tensor
 from dllm2rec.config import Config
 from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.distill.losses import dros_propensity
+from dllm2rec.distributed import check_same, draw_own, own_noise, size
 from dllm2rec.errors import ArtifactError, NonFiniteError
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.evaluate.split import split_counts
@@ -62,6 +63,7 @@ def fit(training: Training, progress: Progress, watch: Watch | None = None) -> I
     while not training.is_over:
         for _ in training.steps(progress):
             watch.after_step(training)
+        check_same(training.stepper.parameters, f"epoch {training.epoch + 1}")
         losses = training.losses()
         training.stepper.optimizer.swap_average()
         try:
@@ -126,6 +128,7 @@ class Training:
         pace = pace_of(self.device)
         for rows in batches[self.step :]:
             began = time.perf_counter()
+            draw_own(self.config.train.seed, self.epoch, self.step)
             self.stepper.step(rows)
             self.step += 1
             if self.device.type == "cpu":
@@ -174,6 +177,8 @@ class Training:
     def tensors(self) -> dict[str, Tensor]:
         """What `load` takes over: weights, moments, averages, sums and generators; not copied.
 
+        Those of the first process are for all: the others' differ in what `draw_own` sets anew.
+
         Raises:
             NonFiniteError: the device saw a step that must not be gone on from.
         """
@@ -207,7 +212,7 @@ class Training:
             self.stepper.optimizer.load(_named(tensors, "optimizer."))
             self.stepper.loss_sum.copy_(tensors["loss_sum"])
             if self.stepper.aids.noise is not None:
-                self.stepper.aids.noise.copy_(tensors["noise"])
+                self.stepper.aids.noise.copy_(tensors["noise"]).add_(own_noise())
             torch.set_rng_state(tensors["generator"])
             if self.device.type == "cuda":
                 torch.cuda.set_rng_state(tensors["generator_cuda"], self.device)
@@ -258,8 +263,10 @@ def _stepper(student: Student, task: Task, config: Config) -> Stepper:
     student.train()
     stepper = Stepper(student, task.rows, config, propensity=propensity, negatives=negatives)
     torch.manual_seed(config.train.seed)
+    if stepper.aids.noise is not None:
+        stepper.aids.noise.add_(own_noise())
     batch_size = min(config.train.batch_size, len(task.rows.rows))
-    if device.type == "cuda":
+    if device.type == "cuda" and size() == 1:  # that a graph may hold NCCL's sum is unproved
         stepper.capture(batch_size, config.train.seed)
     return stepper
 

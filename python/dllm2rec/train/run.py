@@ -12,6 +12,7 @@ import logging
 import platform
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,7 @@ from dllm2rec.config import Config
 from dllm2rec.data.catalogue_file import save_catalogue
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.device import choose_device, deterministic
+from dllm2rec.distributed import check_agreed, is_first, size, wait_for_all
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.evaluate.baselines import (
     fit_window_counts,
@@ -104,14 +106,18 @@ def train_run(
     """
     device = choose_device(config.train.device)
     check_fit(config, dataset)
-    check_output(folder, overwrite=overwrite)
-    with held(folder):
-        clear_output(folder)
-        replace_text(folder / "config.toml", config_to_toml(config))
-        save_catalogue(folder, dataset.catalogue)
-        facts = _provenance(config, dataset, teacher, source, device)
-        facts |= {"students": list(students), "baseline": baseline}
-        _write_json(folder / RUN_FILE, facts)
+    check_agreed(lambda: _inputs(config, dataset, teacher), "dataset, teacher or settings")
+    if is_first():
+        check_output(folder, overwrite=overwrite)
+    with _held_by_first(folder):
+        if is_first():
+            clear_output(folder)
+            replace_text(folder / "config.toml", config_to_toml(config))
+            save_catalogue(folder, dataset.catalogue)
+            facts = _provenance(config, dataset, teacher, source, device)
+            facts |= {"students": list(students), "baseline": baseline}
+            _write_json(folder / RUN_FILE, facts)
+        wait_for_all("making the run's folder")
         return _train(config, dataset, teacher, folder, students, baseline, device, progress)
 
 
@@ -145,10 +151,13 @@ def resume_run(
     check_same_data(folder, facts, dataset, teacher)
     chosen = choose_device(device or config.train.device)
     probe(folder)
-    with held(folder):
-        if (folder / RESULTS_FILE).is_file():
+    with _held_by_first(folder):
+        has_ended = (folder / RESULTS_FILE).is_file()
+        wait_for_all("opening the run's folder")
+        if has_ended:
             return read_result(folder)
-        _warn_of_other_bits(facts, _surroundings(chosen))
+        if is_first():
+            _warn_of_other_bits(facts, _surroundings(chosen))
         students, baseline = facts["students"], facts["baseline"]
         return _train(config, dataset, teacher, folder, students, baseline, chosen, progress)
 
@@ -186,9 +195,15 @@ def _train(
         rows=results,
         notes=[*dataset.notes, *([] if teacher is None else teacher.notes)],
     )
-    _write_json(folder / RESULTS_FILE, asdict(result))
-    write_report(folder)
+    if is_first():
+        _write_json(folder / RESULTS_FILE, asdict(result))
+        write_report(folder)
     return result
+
+
+def _held_by_first(folder: Path) -> AbstractContextManager[None]:
+    """One lock for all processes of a run."""
+    return held(folder) if is_first() else nullcontext()
 
 
 def read_result(folder: Path) -> RunResult:
@@ -217,7 +232,12 @@ def test_table(result: RunResult) -> MetricTable:
 
 
 def check_fit(config: Config, dataset: SequenceDataset) -> None:
-    """Refuse what only the dataset shows to be impossible, before any work."""
+    """Refuse what only the dataset or the processes show to be impossible, before any work."""
+    if config.variant == "authors" and size() > 1:
+        raise ConfigError(
+            f"variant = authors in {size()} processes, expected one: its loss of a row depends on "
+            "the other rows of the batch; start it without torchrun"
+        )
     for name, rows in dataset.splits().items():
         if len(rows) == 0:
             raise InputError(f"{dataset.name}: no {name} rows, expected at least one")
@@ -277,11 +297,17 @@ def _provenance(
     }
 
 
+def _inputs(config: Config, dataset: SequenceDataset, teacher: TeacherKnowledge | None) -> str:
+    of_teacher = "" if teacher is None else teacher.fingerprint()
+    return f"{dataset.fingerprint()} {of_teacher}\n{config_to_toml(config)}"
+
+
 def _surroundings(device: torch.device) -> dict[str, Any]:
     """What the bits of a training may depend on besides its configuration and its data."""
     return {
         "device": device_name(device),
         "threads": torch.get_num_threads(),
+        "processes": size(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: version(name) for name in ("dllm2rec", "torch", "numpy")},

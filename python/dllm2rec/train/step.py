@@ -7,11 +7,14 @@ of the first bad step is kept until the host looks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from dllm2rec.config import Config
 from dllm2rec.device import check_compiler
+from dllm2rec.distributed import average_gradients, own_part
 from dllm2rec.students import Student
 from dllm2rec.students.fused_sasrec import compile_ahead
 from dllm2rec.train.batches import TrainingRows
@@ -71,13 +74,21 @@ class Stepper:
             self._eager(rows)
 
     def _eager(self, rows: Tensor) -> None:
-        batch = self.rows.batch(rows, self.negatives)
-        terms = term_rows(self.student, batch, self.config, self.propensity, self.aids)
-        share = torch.full_like(terms, 1 / len(rows))
-        gradients = torch.autograd.grad(terms, self.parameters, share, allow_unused=True)
-        self.optimizer.update(gradients, terms.detach(), self.trouble, self.loss_sum)
+        gradients, terms = self._gradients(own_part(rows), len(rows))
+        gradients, terms = average_gradients(self.parameters, gradients, terms)
+        self.optimizer.update(gradients, terms, self.trouble, self.loss_sum)
         if self.aids.noise is not None:
             self.aids.noise.add_(1)
+
+    def _gradients(self, rows: Tensor, n_rows: int) -> tuple[Sequence[Tensor | None], Tensor]:
+        """Gradients of the sum of the rows' losses over `n_rows`, and their terms."""
+        if len(rows) == 0:  # fewer rows than processes
+            return [None] * len(self.parameters), self.loss_sum.new_zeros(len(self.names), 0)
+        batch = self.rows.batch(rows, self.negatives)
+        terms = term_rows(self.student, batch, self.config, self.propensity, self.aids)
+        share = torch.full_like(terms, 1 / n_rows)
+        gradients = torch.autograd.grad(terms, self.parameters, share, allow_unused=True)
+        return gradients, terms.detach()
 
     def capture(self, batch_size: int, seed: int) -> None:
         """Record the step in a CUDA graph; weights and random numbers are left as they were.
