@@ -96,8 +96,8 @@ def trials(what: str, n: int, folder: Path) -> dict[str, Any]:
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     seen = trials("kill", 60, tmp_path)
     assert {(trial["code"], trial["made"]) for trial in seen["trials"]} == {(0, seen["whole"])}
-    # A kill before the first state or after the end shows nothing: enough of them must not be such.
-    assert sum(trial["from_state"] > 0 for trial in seen["trials"]) >= 20
+    # A kill before the first state or after the end shows nothing.
+    assert all(trial["from_state"] for trial in seen["trials"])
 
 
 @pytest.mark.timeout(900)

@@ -17,7 +17,7 @@ from dllm2rec.checkpoint import load_checkpoint
 from dllm2rec.config import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.device_rows import device_rows
-from dllm2rec.distributed import is_first, told_by_first, wait_for_all
+from dllm2rec.distributed import OthersEndedError, is_first, told_by_first, wait_for_all
 from dllm2rec.errors import ArtifactError, InputError
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.evaluate.split import split_counts
@@ -160,6 +160,11 @@ def _fit(training: Training, progress: Progress, keeper: Keeper) -> None:
             keeper.after_epoch(training, record)
     except (KeyboardInterrupt, SystemExit):
         keeper.save_for_later(training)
+        raise
+    except OthersEndedError:
+        # On the CPU the step that failed has changed nothing; on CUDA it may have.
+        if training.device.type == "cpu":
+            keeper.save_for_later(training)
         raise
     keeper.save_state(training)
 

@@ -108,7 +108,7 @@ def train_run(
     device = choose_device(config.train.device)
     check_fit(config, dataset)
     told = progress or Silent()
-    check_agreed(lambda: dataset.fingerprint() + config_to_toml(config), "dataset or settings")
+    check_agreed(lambda: _inputs(config, dataset, teacher), "dataset, teacher or settings")
     if is_first():
         check_output(folder, overwrite=overwrite)
     with held(folder) if is_first() else nullcontext():
@@ -297,6 +297,12 @@ def _provenance(
         "config": config.model_dump(mode="json"),
         **_surroundings(device),
     }
+
+
+def _inputs(config: Config, dataset: SequenceDataset, teacher: TeacherKnowledge | None) -> str:
+    """What the result of a run depends on, in a few words."""
+    taught = "" if teacher is None else teacher.fingerprint()
+    return f"{dataset.fingerprint()} {taught} {config_to_toml(config)}"
 
 
 def _surroundings(device: torch.device) -> dict[str, Any]:
