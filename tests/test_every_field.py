@@ -18,7 +18,7 @@ from dllm2rec.evaluate.split import split_counts
 from dllm2rec.progress import Silent
 from dllm2rec.settings import changed, load_config
 from dllm2rec.train.arm import make_student, make_task
-from dllm2rec.train.loop import fit
+from dllm2rec.train.loop import Training, fit
 from tests.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
 DATASET = cycle_dataset(40)
@@ -83,9 +83,10 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "evaluation.ks": (SOFT, [3]),
     "evaluation.exclude_seen": (SOFT, True),
 }
-# Tested below.
+# Tested below, and when states are saved in test_resume.
 ELSEWHERE = {
     "train.device",
+    "train.save_every_s",
     "variant",
     "loss.unseen_by_text",
     "loss.neg_fallback",
@@ -113,7 +114,7 @@ def outcome(config: Config, dataset: SequenceDataset = DATASET) -> list[object]:
     task = make_task(config, dataset, teacher, torch.device("cpu"))
     records = [
         {key: value for key, value in record.items() if not key.endswith("_s")}
-        for record in fit(student, task, config, Silent())
+        for record in fit(Training(student, task, config), Silent())
     ]
     counts = split_counts(student, task.validation)
     weights = [p.detach().numpy().tobytes() for p in student.parameters()]

@@ -47,12 +47,14 @@ def deterministic() -> Iterator[None]:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     settings: Any = torch.utils.deterministic  # its attributes are made at run time
     before = (
-        torch.are_deterministic_algorithms_enabled(),
+        torch.get_deterministic_debug_mode(),
         settings.fill_uninitialized_memory,
         torch.backends.cudnn.benchmark,
         torch.get_float32_matmul_precision(),
     )
-    torch.use_deterministic_algorithms(mode=True)
+    # Not torch.use_deterministic_algorithms: that also imports torch's compiler, which is not used
+    # here and takes seconds.
+    torch.set_deterministic_debug_mode("error")
     # Filling every fresh buffer guards against reading it too early; it costs a pass over each.
     settings.fill_uninitialized_memory = False
     torch.backends.cudnn.benchmark = False
@@ -60,7 +62,7 @@ def deterministic() -> Iterator[None]:
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(mode=before[0])
+        torch.set_deterministic_debug_mode(before[0])
         settings.fill_uninitialized_memory = before[1]
         torch.backends.cudnn.benchmark = before[2]
         torch.set_float32_matmul_precision(before[3])

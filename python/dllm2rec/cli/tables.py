@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from dllm2rec.bench import Row
+from dllm2rec.bench import Row, grouped
 from dllm2rec.data.filters import Step
 from dllm2rec.results import MetricTable, Recommendation, best_text, shown_metrics
 
@@ -96,11 +96,11 @@ def bench_table(rows: Sequence[Row]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("bench", no_wrap=True)
     table.add_column("dllm2rec", justify="right", no_wrap=True)
-    table.add_column("times as long")
+    table.add_column("peers, times as long")
     for row in rows:
         nearest = sorted(row.ratios.items(), key=lambda peer: peer[1])
-        peers = ", ".join(f"{name} {_times(ratio)}" for name, ratio in nearest)
-        table.add_row(escape(row.group), _duration(row.ours_s), escape(peers or "-"))
+        peers = "; ".join(f"{name} {_times(ratio)}" for name, ratio in nearest)
+        table.add_row(escape(grouped(row.group)), _duration(row.ours_s), escape(peers or "-"))
     return table
 
 

@@ -23,6 +23,7 @@ from torch.autograd.function import once_differentiable
 
 from dllm2rec.distill import catalogue_torch
 from dllm2rec.distill.terms import TermInputs, TermSpec
+from dllm2rec.launch import beside
 
 # Scores held at once: 1 GiB. Above it the products are made chunk by chunk, twice.
 MAX_SCORES = 1 << 28
@@ -108,6 +109,8 @@ class _CatalogueTerms(torch.autograd.Function):
         to_bias = None if bias is None else torch.empty_like(bias)
         to_users = torch.empty_like(users)
         to_offset = []
+        # Of several chunks, one must let go of its memory before the next takes it.
+        side = inputs.side if len(chunks) == 1 else None
         for chunk in chunks:
             scores = kept
             if scores is None:
@@ -117,9 +120,10 @@ class _CatalogueTerms(torch.autograd.Function):
             moved = ops.gradient_(scores, chunk, inputs, bias, offset, stats, spec)
             if moved is not None:
                 to_offset.append(moved.view(-1))
-            torch.mm(scores.T, users, out=to_matrix[chunk])
-            if to_bias is not None:
-                torch.sum(scores, dim=0, out=to_bias[chunk])
+            with beside(side, scores, users):
+                torch.mm(scores.T, users, out=to_matrix[chunk])
+                if to_bias is not None:
+                    ops.column_sums(scores, to_bias[chunk])
             if chunk.start == 0:
                 torch.mm(scores, matrix[chunk], out=to_users)
             else:

@@ -143,6 +143,11 @@ def gradient_(
     return None if offset is None else _at_window(scores, chunk, inputs.windows)
 
 
+def column_sums(scores: Tensor, out: Tensor) -> None:
+    """Sum a chunk over its rows, into (width,)."""
+    torch.sum(scores, dim=0, out=out)
+
+
 def _blocks(scores: Tensor) -> Iterator[slice]:
     step = max(1, BLOCK_SCORES // scores.shape[1])
     return (slice(at, at + step) for at in range(0, len(scores), step))

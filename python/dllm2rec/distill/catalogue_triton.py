@@ -13,10 +13,12 @@ import triton.language as tl
 from torch import Tensor
 
 from dllm2rec.distill.terms import TermInputs, TermSpec
+from dllm2rec.launch import launch
 
 BLOCK = 2048
-COUNTING_BLOCK = 1024  # each of its scores is compared with a whole list
+COUNTING_BLOCK = 1024  # each of its lanes' best is compared with a whole list
 N_WARPS = 8
+SUM_ROWS, SUM_COLUMNS = 32, 128  # a program's share of a sum over rows, at a time
 ENOUGH_PROGRAMS = 512  # fewer rows than this are cut into pieces
 
 Part = tuple[Tensor | None, Tensor | None, Tensor | None]
@@ -35,7 +37,9 @@ def listed_(
     The bias is not added here: each pass adds it as it reads.
     """
     n_listed, length = inputs.items.shape[1], inputs.windows.shape[1]
-    _listed[(len(scores),)](
+    launch(
+        _listed,
+        (len(scores),),
         scores,
         scores if bias is None else bias,
         scores if offset is None else offset,
@@ -62,15 +66,21 @@ def statistics(
     own: Tensor,
     spec: TermSpec,
 ) -> Part:
-    """Reduce a chunk to what the terms need of it, piece by piece: (pieces, B) and (.., B, K)."""
+    """Reduce a chunk to what the terms need of it, piece by piece: (pieces, B) and (.., B, K).
+
+    The last is how many items are ahead of a listed one, or a number from `top_k` on that is at
+    most that.
+    """
     n_rows, width = scores.shape
     pieces, span = _pieces(n_rows, width)
     n_candidates = own.shape[1] - 1 - spec.n_negatives if spec.counts else 0
-    log_z, log_d = scores.new_empty(2, pieces, n_rows)
+    log_z, log_d = scores.new_empty(pieces, n_rows), scores.new_empty(pieces, n_rows)
     ahead = torch.empty(
         (pieces, n_rows, max(n_candidates, 1)), dtype=torch.int32, device=scores.device
     )
-    _statistics[(n_rows, pieces)](
+    launch(
+        _statistics,
+        (n_rows, pieces),
         scores,
         scores if bias is None else bias,
         inputs.dro_slope,
@@ -85,6 +95,7 @@ def statistics(
         span,
         own.shape[1],
         1 + spec.n_negatives,
+        spec.top_k,
         HAS_BIAS=bias is not None,
         SOFTMAX=spec.base != "bce",
         MASKED=inputs.in_softmax is not None,
@@ -109,8 +120,10 @@ def terms(
     n_candidates = n_listed - 1 - spec.n_negatives
     rows = own.new_empty(len(spec.names), n_rows)
     slopes = torch.empty_like(own)
-    log_z, log_d = own.new_empty(2, n_rows)
-    _terms[(n_rows,)](
+    log_z, log_d = own.new_empty(n_rows), own.new_empty(n_rows)
+    launch(
+        _terms,
+        (n_rows,),
         log_zs,
         log_ds,
         aheads,
@@ -156,7 +169,9 @@ def gradient_(
     pieces, span = _pieces(n_rows, width)
     n_listed, length = inputs.items.shape[1], inputs.windows.shape[1]
     to_offset = None if offset is None else scores.new_empty(pieces, n_rows)
-    _gradient[(n_rows, pieces)](
+    launch(
+        _gradient,
+        (n_rows, pieces),
         scores,
         scores if bias is None else bias,
         inputs.dro_slope,
@@ -189,6 +204,13 @@ def gradient_(
         num_warps=N_WARPS,
     )
     return to_offset
+
+
+def column_sums(scores: Tensor, out: Tensor) -> None:
+    """Sum a chunk over its rows, into (width,)."""
+    n_rows, width = scores.shape
+    grid = (triton.cdiv(width, SUM_COLUMNS),)
+    launch(_column_sums, grid, scores, out, n_rows, width, ROWS=SUM_ROWS, COLUMNS=SUM_COLUMNS)
 
 
 def _pieces(n_rows: int, width: int) -> tuple[int, int]:
@@ -251,6 +273,7 @@ def _statistics(
     span,
     n_listed,
     first_candidate,
+    top_k,
     HAS_BIAS: tl.constexpr,
     SOFTMAX: tl.constexpr,
     MASKED: tl.constexpr,
@@ -271,10 +294,8 @@ def _statistics(
     number = tl.arange(0, COUNTED)
     if N_COUNTED > 0:
         listed = row * n_listed + first_candidate + number
-        other = tl.load(items + listed, mask=number < N_COUNTED, other=-1)
-        other = (other - first).to(tl.int32)  # a column of this chunk, before or behind it
         value = tl.load(own + listed, mask=number < N_COUNTED, other=float("inf"))
-        counts = tl.zeros([BLOCK, COUNTED], dtype=tl.int32)  # summed once, at the end
+        best = tl.full([BLOCK], float("-inf"), dtype=tl.float32)
     end = tl.minimum(piece * span + span, width)
     for begin in range(piece * span, end, BLOCK):
         column = begin + tl.arange(0, BLOCK)
@@ -300,17 +321,44 @@ def _statistics(
             sum_d = sum_d * tl.exp(highest_d - top) + tl.exp(exponent - top)
             highest_d = top
         if N_COUNTED > 0:
-            ties = (score[:, None] == value[None, :]) & (column[:, None] < other[None, :])
-            is_ahead = (score[:, None] > value[None, :]) | ties  # outside, a score is -inf
-            counts += is_ahead.to(tl.int32)
+            best = tl.maximum(best, score)  # outside, a score is -inf
     if SOFTMAX:
         safe = tl.where(highest_z == float("-inf"), 0.0, highest_z)
         tl.store(log_z + out, safe + tl.log(tl.sum(sum_z, axis=0)))
     if DRO:
         tl.store(log_d + out, highest_d + tl.log(tl.sum(sum_d, axis=0)))
     if N_COUNTED > 0:
-        total = tl.sum(counts, axis=0)
+        # As many lanes' best above a listed score, as many items at least are ahead of it. Only
+        # where these are too few to keep it out of the top K are all scores compared with it.
+        total = tl.sum((best[:, None] > value[None, :]).to(tl.int32), axis=0)
+        for place in range(N_COUNTED):
+            if tl.sum(tl.where(number == place, total, 0), axis=0) < top_k:
+                one = tl.load(own + row * n_listed + first_candidate + place)
+                own_item = tl.load(items + row * n_listed + first_candidate + place)
+                own_column = (own_item - first).to(tl.int32)
+                counts = tl.zeros([BLOCK], dtype=tl.int32)
+                for begin in range(piece * span, end, BLOCK):
+                    column = begin + tl.arange(0, BLOCK)
+                    inside = column < end
+                    score = tl.load(line + column, mask=inside, other=float("-inf"))
+                    if HAS_BIAS:
+                        score += tl.load(bias + first + column, mask=inside, other=0.0)
+                    is_ahead = (score > one) | ((score == one) & (column < own_column))
+                    counts += (is_ahead & inside).to(tl.int32)
+                total = tl.where(number == place, tl.sum(counts, axis=0), total)
         tl.store(ahead + out * N_COUNTED + number, total, mask=number < N_COUNTED)
+
+
+@triton.jit(do_not_specialize=["n_rows"])
+def _column_sums(scores, out, n_rows, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    lane = tl.arange(0, ROWS)
+    total = tl.zeros([ROWS, COLUMNS], dtype=tl.float32)
+    for begin in range(0, n_rows, ROWS):
+        row = (begin + lane).to(tl.int64)
+        inside = (row < n_rows)[:, None] & (column < width)[None, :]
+        total += tl.load(scores + row[:, None] * width + column[None, :], mask=inside, other=0.0)
+    tl.store(out + column, tl.sum(total, axis=0), mask=column < width)
 
 
 @triton.jit
@@ -341,7 +389,7 @@ def _joined(parts, n_parts, n_rows, row):
     return safe + tl.log(total)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_rows"])
 def _terms(
     log_zs,
     log_ds,
@@ -442,7 +490,7 @@ def _dense(
     return slope
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_rows"])
 def _gradient(
     scores,
     bias,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 
@@ -57,6 +58,8 @@ class TermInputs:
         n_items: N; the matrix may have more rows, which get no gradient.
         buffer: memory for the scores, flat, at least B N long, or None: on a CPU fresh pages cost
             more than the product. What it holds is lost.
+        side: a stream for the gradients of matrix and bias on the way back, or None; they are then
+            to be read only after `launch.join`.
     """
 
     items: Tensor
@@ -67,3 +70,4 @@ class TermInputs:
     in_softmax: Tensor | None
     n_items: int
     buffer: Tensor | None = None
+    side: torch.cuda.Stream | None = None

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+SIZES = (16, 32, 64, 128)  # widths that the kernels of CUDA know
+
 
 class ItemEmbedding(nn.Module):
     """The vector of each item: e_i = known_i b_i + weight (W z_i + c).
@@ -95,6 +97,10 @@ class _Table(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(teacher)
         ctx.weight = weight
+        if _has_kernels(rows):
+            from dllm2rec.students import table_triton  # its compiler is there only beside CUDA
+
+            return table_triton.project(rows, teacher, matrix.contiguous(), shift, weight)
         table = torch.add(rows, shift, alpha=weight)
         table[-1].copy_(rows[-1])
         table[:-1].addmm_(teacher, matrix.T, alpha=weight)
@@ -106,4 +112,14 @@ class _Table(torch.autograd.Function):
         (teacher,) = ctx.saved_tensors
         of_items = grad[:-1]
         to_matrix = torch.mm(of_items.T, teacher).mul_(ctx.weight)
-        return grad, None, to_matrix, of_items.sum(0).mul_(ctx.weight), None
+        if _has_kernels(grad):
+            from dllm2rec.students import table_triton
+
+            to_shift = table_triton.row_sums(of_items.contiguous()[None])[0]
+        else:
+            to_shift = of_items.sum(0)
+        return grad, None, to_matrix, to_shift.mul_(ctx.weight), None
+
+
+def _has_kernels(rows: Tensor) -> bool:
+    return rows.is_cuda and rows.dtype == torch.float32 and rows.shape[1] in SIZES

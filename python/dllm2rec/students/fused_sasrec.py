@@ -12,17 +12,16 @@ that the sum is the same in whatever order a GPU adds them.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from dllm2rec.students.embedding import SIZES
 from dllm2rec.students.sasrec import SASRec
 from dllm2rec.students.student import Student
 
-SIZES = (16, 32, 64, 128)
 MAX_LENGTH = 64
 MAX_HEADS = 8
 
@@ -50,6 +49,7 @@ def encode_fused(
     lengths: Tensor,
     noise: Tensor,
     sums: Tensor,
+    side: torch.cuda.Stream | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Encode windows as `student.encode` does in train mode, with dropout of its own.
 
@@ -60,34 +60,17 @@ def encode_fused(
         lengths: (B,) int64.
         noise: the number that this step's dropout is drawn from, int64 ().
         sums: where gradients of rows are summed, zero before and after, (N + 1, D) int64.
+        side: where the gradient of the table is made on the way back; those of the weights are
+            then made there too, and are to be read only after `launch.join`.
 
     Returns:
         Users (B, D), and the table: to be used for scoring in place of the argument, so that the
         gradients of both uses meet in one tensor.
     """
     result: tuple[Tensor, Tensor] = _Encode.apply(
-        table, sequences, lengths, noise, sums, _shape(student), *_weights(student)
+        table, sequences, lengths, noise, sums, _shape(student), side, *_weights(student)
     )
     return result
-
-
-def compile_ahead(student: Student, sequences: Tensor, lengths: Tensor, noise: Tensor) -> None:
-    """Compile both kernels at once: their compiler works outside Python's lock most of the time.
-
-    One after the other they take longer than all else that a short training does.
-    """
-    from dllm2rec.students import sasrec_triton  # its compiler is there only beside CUDA
-
-    table = student.embedding.ids.weight.detach().clone()
-    weights, shape = _weights(student), _shape(student)
-    users = table.new_zeros(len(sequences), table.shape[1])
-    sums = torch.zeros(table.shape, dtype=torch.int64, device=table.device)
-    rest = (table, sequences, lengths, noise, weights, shape)
-    with ThreadPoolExecutor(2) as pool:
-        forth = pool.submit(sasrec_triton.encode, *rest)
-        back = pool.submit(sasrec_triton.encode_back, *rest, users, torch.zeros_like(table), sums)
-    forth.result()
-    back.result()
 
 
 def _weights(student: Student) -> tuple[Tensor, ...]:
@@ -119,13 +102,15 @@ class _Encode(torch.autograd.Function):
         noise: Tensor,
         sums: Tensor,
         shape: tuple[int, int, float],
+        side: torch.cuda.Stream | None,
         *weights: Tensor,
     ) -> tuple[Tensor, Tensor]:
         from dllm2rec.students import sasrec_triton  # its compiler is there only beside CUDA
 
-        users = sasrec_triton.encode(table, sequences, lengths, noise, weights, shape)
+        users, saved = sasrec_triton.encode(table, sequences, lengths, noise, weights, shape)
         ctx.save_for_backward(table, sequences, lengths, noise, sums, *weights)
-        ctx.shape = shape
+        ctx.saved = saved  # none of the arguments or results: no cycle
+        ctx.shape, ctx.side = shape, side
         ctx.set_materialize_grads(False)
         return users, table.view_as(table)
 
@@ -138,6 +123,16 @@ class _Encode(torch.autograd.Function):
         if to_table is None:
             to_table = torch.zeros_like(table)
         to_weights = sasrec_triton.encode_back(
-            table, sequences, lengths, noise, tuple(weights), ctx.shape, grad, to_table, sums
+            table,
+            sequences,
+            lengths,
+            noise,
+            tuple(weights),
+            ctx.shape,
+            ctx.saved,
+            grad,
+            to_table,
+            sums,
+            ctx.side,
         )
-        return to_table, None, None, None, None, None, *to_weights
+        return to_table, None, None, None, None, None, None, *to_weights

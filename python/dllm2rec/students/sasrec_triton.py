@@ -1,21 +1,47 @@
 """The kernels of `fused_sasrec`: one program encodes one row.
 
-The way back runs the way forward again instead of keeping what it computed: a row is small, and its
-dropout is a function of the step's number, the row and the place. Weight gradients are products of
-vectors that each row leaves behind, so no program adds to another's numbers.
+The way back keeps a few vectors of each row and makes the window's places again: dropout is a
+function of the step's number, the row and the place. Weight gradients are products of vectors that
+each row leaves behind, so no program adds to another's numbers.
+
+Diary (H200): one kernel for the way back took 8 to 12 s to compile, nine tenths of it in a pass of
+Triton's (TritonGPUCoalesce) whose time grows with the cube of a kernel's length. Two kernels, and
+loops over heads that are not unrolled, take a quarter of it.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from dllm2rec.launch import beside, join, launch
+from dllm2rec.students.table_triton import row_sums
+
 N_WARPS = 2  # with 4, products of 64 x 64 wait on barriers: .4 instead of .3 ms at 2,048 rows
 PIECE_ROWS = 256  # products that sum over more rows than this leave most of the GPU idle
 SPARE_BITS = 3  # of the 64 that sums of gradients have, for the sign and for rounding up
 EPSILON = tl.constexpr(1e-5)  # of torch's LayerNorm
+
+
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """What the way forward leaves for the way back, row by row.
+
+    Attributes:
+        right: inputs of query, output, feed_in and feed_out, (4, B, D).
+        contexts: the second half: what each head attended to; the first half is written on the way
+            back, (2 H, B, D).
+        inner: query, the sum behind the attention, feed_in's output, the sum behind the block,
+            (4, B, D).
+    """
+
+    right: Tensor
+    contexts: Tensor
+    inner: Tensor
 
 
 def encode(
@@ -25,18 +51,28 @@ def encode(
     noise: Tensor,
     weights: tuple[Tensor, ...],
     shape: tuple[int, int, float],
-) -> Tensor:
+) -> tuple[Tensor, Saved]:
     """Encode windows: users (B, D). The weights come in the order of `encode_fused`."""
     (n_rows, length), size = sequences.shape, table.shape[1]
     n_items, n_heads, dropout = shape
     users = table.new_empty(n_rows, size)
-    _encode[(n_rows,)](
+    saved = Saved(
+        table.new_empty(4, n_rows, size),
+        table.new_empty(2 * n_heads, n_rows, size),
+        table.new_empty(4, n_rows, size),
+    )
+    launch(
+        _encode,
+        (n_rows,),
         table,
         sequences,
         lengths,
         noise,
         *weights,
         users,
+        saved.right,
+        saved.contexts,
+        saved.inner,
         n_items,
         length,
         dropout,
@@ -47,7 +83,7 @@ def encode(
         PLACES=triton.next_power_of_2(length),
         num_warps=N_WARPS,
     )
-    return users
+    return users, saved
 
 
 def encode_back(
@@ -57,53 +93,78 @@ def encode_back(
     noise: Tensor,
     weights: tuple[Tensor, ...],
     shape: tuple[int, int, float],
+    saved: Saved,
     grad: Tensor,
     to_table: Tensor,
     sums: Tensor,
+    side: torch.cuda.Stream | None,
 ) -> list[Tensor]:
-    """Return the weights' gradients, in their order; add the rows' to `to_table` in place."""
+    """Return the weights' gradients, in their order; add the rows' to `to_table` in place.
+
+    The former are `side`'s, if there is one: `join` it before they are read.
+    """
     (n_rows, length), size = sequences.shape, table.shape[1]
     n_items, n_heads, dropout = shape
     width = size // n_heads
-    to_places = table.new_empty(n_rows, length, size)
+    positions, norm1, shift1, w_query, _, w_key_value, b_key_value, w_output = weights[:8]
+    norm2, shift2, w_in, _, w_out, _, norm3, _ = weights[9:]
     items = torch.empty_like(sequences)
-    left = table.new_empty(12, n_rows, size)  # gradients of biases and norms, row by row
-    right = table.new_empty(4, n_rows, size)  # inputs of query, output, feed_in and feed_out
+    # Gradients of biases and norms, row by row, and behind them those of the window's places.
+    left = table.new_empty(12 + length, n_rows, size)
     head_left = table.new_empty(2 * n_heads, n_rows, width)  # query; gradient of the attended
-    head_right = table.new_empty(2 * n_heads, n_rows, size)
+    passed = table.new_empty(2, n_rows, size)  # gradients of attended and of the newest place
     largest = table.new_empty(n_rows)
-    _encode_back[(n_rows,)](
+
+    constants = {
+        "DROPS": dropout > 0,
+        "SIZE": size,
+        "HEADS": n_heads,
+        "PLACES": triton.next_power_of_2(length),
+        "num_warps": N_WARPS,
+    }
+    drops = (dropout, 1 / (1 - dropout))
+    launch(
+        _feed_back,
+        (n_rows,),
+        noise,
+        *(w_output, norm2, shift2, w_in, w_out, norm3),
+        saved.inner,
+        grad.contiguous(),
+        left,
+        passed,
+        *drops,
+        **constants,
+    )
+    launch(
+        _attend_back,
+        (n_rows,),
         table,
         sequences,
         lengths,
         noise,
-        *weights,
-        grad.contiguous(),
-        to_places,
-        items,
+        *(positions, norm1, shift1, w_query, w_key_value, b_key_value),
+        saved.inner,
+        passed,
         left,
-        right,
+        items,
         head_left,
-        head_right,
+        saved.contexts,
         largest,
         n_items,
         length,
-        dropout,
-        1 / (1 - dropout),
-        DROPS=dropout > 0,
-        SIZE=size,
-        HEADS=n_heads,
-        PLACES=triton.next_power_of_2(length),
-        num_warps=N_WARPS,
+        *drops,
+        **constants,
     )
-    to_matrices = _outer_sums(left[:4], right)
-    to_heads = _outer_sums(head_left, head_right)
-    to_vectors = left.sum(1)
-    _sum_rows(to_places, items, largest.amax(), sums, to_table, n_items)
+    join(side)  # what it did until here is in `to_table`
+    with beside(side, left, saved.right, head_left, saved.contexts):
+        to_matrices = _outer_sums(left[:4], saved.right)
+        to_heads = _outer_sums(head_left, saved.contexts)
+        to_vectors = row_sums(left)
+    _sum_rows(left[12:], items, largest.amax(), sums, to_table, n_items)
     query, output, feed_in, feed_out = to_matrices
     by_query, by_output, by_in, by_out = to_vectors[:4]
     return [
-        to_places.sum(0),
+        to_vectors[12:],
         *to_vectors[6:8],
         query,
         by_query,
@@ -134,11 +195,13 @@ def _outer_sums(left: Tensor, right: Tensor) -> Tensor:
 def _sum_rows(
     values: Tensor, items: Tensor, largest: Tensor, sums: Tensor, out: Tensor, n_items: int
 ) -> None:
-    """Add the vectors of each item to its row of `out`; `sums` is zero before and after."""
-    n_rows, length, size = values.shape
+    """Add the vectors (L, B, D) of each item to its row of `out`; `sums` is zero around it."""
+    length, n_rows, size = values.shape
     bits = 63 - SPARE_BITS - (n_rows * length).bit_length()
     for kernel in (_add_rows, _take_rows):
-        kernel[(n_rows,)](
+        launch(
+            kernel,
+            (n_rows,),
             values,
             items,
             largest,
@@ -180,9 +243,9 @@ def _add_rows(
     top = tl.load(largest)
     counted = tl.where(top < 1e30, n_items, 0)  # none where a value is no number
     keep = (item < counted)[:, None] & (d < SIZE)[None, :]
-    value = tl.load(
-        values + (row * length + place[:, None]) * SIZE + d[None, :], mask=keep, other=0.0
-    )
+    n_rows = tl.num_programs(0).to(tl.int64)
+    at = (place[:, None] * n_rows + row) * SIZE + d[None, :]
+    value = tl.load(values + at, mask=keep, other=0.0)
     whole = (value.to(tl.float64) * _scale(top, bits)).to(tl.int64)
     tl.atomic_add(sums + item[:, None] * SIZE + d[None, :], whole, mask=keep)
 
@@ -297,11 +360,27 @@ def _gelu_slope(value):
 
 
 @triton.jit
+def _tile(
+    table, sequences, length_of, noise, positions, row, at, n_items, length, dropout, drop_scale,
+    DROPS: tl.constexpr, SIZE: tl.constexpr, PLACES: tl.constexpr,
+):  # fmt: skip
+    """A row's places before the block: their items, which are real, vectors and dropout."""
+    place = tl.arange(0, PLACES)
+    d = tl.arange(0, SIZE)
+    item, is_real, hidden = _placed(table, sequences, length_of, row, n_items, length, SIZE, PLACES)
+    hidden += tl.load(
+        positions + place[:, None] * SIZE + d[None, :], mask=(place < length)[:, None], other=0.0
+    )
+    kept = _kept(noise, at + place[:, None] * SIZE + d[None, :], dropout, drop_scale, hidden, DROPS)
+    return item, is_real, hidden * kept, kept
+
+
+@triton.jit
 def _encode(
     table, sequences, length_of, noise_at, positions,
     norm1, shift1, w_query, b_query, w_key_value, b_key_value, w_output, b_output,
     norm2, shift2, w_in, b_in, w_out, b_out, norm3, shift3,
-    users, n_items, length, dropout, drop_scale,
+    users, right, contexts, inner_out, n_items, length, dropout, drop_scale,
     DROPS: tl.constexpr, SIZE: tl.constexpr, HEADS: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
@@ -311,14 +390,13 @@ def _encode(
     WIDTH: tl.constexpr = SIZE // HEADS
     scale = 1.0 / tl.sqrt(WIDTH * 1.0)
     at = tl.program_id(0) * (PLACES * SIZE + HEADS * PLACES + 3 * SIZE)
+    own = row * SIZE + d  # where a row's vector stands among the others'
+    step = tl.num_programs(0).to(tl.int64) * SIZE
 
-    _, is_real, hidden = _placed(table, sequences, length_of, row, n_items, length, SIZE, PLACES)
-    hidden += tl.load(
-        positions + place[:, None] * SIZE + d[None, :], mask=(place < length)[:, None], other=0.0
-    )
-    hidden *= _kept(
-        noise, at + place[:, None] * SIZE + d[None, :], dropout, drop_scale, hidden, DROPS
-    )
+    _item, is_real, hidden, _kept0 = _tile(
+        table, sequences, length_of, noise, positions, row, at, n_items, length, dropout,
+        drop_scale, DROPS, SIZE, PLACES,
+    )  # fmt: skip
     at += PLACES * SIZE
     centred = hidden - (tl.sum(hidden, axis=1) / SIZE)[:, None]
     rate = 1.0 / tl.sqrt(tl.sum(centred * centred, axis=1) / SIZE + EPSILON)
@@ -328,41 +406,88 @@ def _encode(
     newest_normed = tl.sum(tl.where(is_newest, normed, 0.0), axis=0)
 
     query = _times(w_query, newest_normed, SIZE) + tl.load(b_query + d)
+    tl.store(right + own, newest_normed)
+    tl.store(inner_out + own, query)
     attended = tl.zeros([SIZE], dtype=tl.float32)
-    for head in tl.static_range(HEADS):
+    for head in range(HEADS):
         mine = d // WIDTH == head
-        _, weight = _attention(
+        _towards, weight = _attention(
             tl.where(mine, query, 0.0), w_key_value, normed, is_real, scale, SIZE
         )
         weight *= _kept(noise, at + head * PLACES + place, dropout, drop_scale, weight, DROPS)
         context = tl.sum(weight[:, None] * normed, axis=0)
+        tl.store(contexts + (HEADS + head) * step + own, context)
         value = _times(w_key_value + SIZE * SIZE, context, SIZE)
         value += tl.load(b_key_value + SIZE + d) * tl.sum(weight, axis=0)
         attended += tl.where(mine, value, 0.0)
     at += HEADS * PLACES
     added = _times(w_output, attended, SIZE) + tl.load(b_output + d)
+    tl.store(right + step + own, attended)
     middle = newest + added * _kept(noise, at + d, dropout, drop_scale, added, DROPS)
+    tl.store(inner_out + step + own, middle)
     at += SIZE
-    inner, _ = _normed(middle, SIZE)
+    inner, _rate2 = _normed(middle, SIZE)
     inner = inner * tl.load(norm2 + d) + tl.load(shift2 + d)
-    inner = _gelu(_times(w_in, inner, SIZE) + tl.load(b_in + d))
+    tl.store(right + 2 * step + own, inner)
+    feed = _times(w_in, inner, SIZE) + tl.load(b_in + d)
+    tl.store(inner_out + 2 * step + own, feed)
+    inner = _gelu(feed)
     inner *= _kept(noise, at + d, dropout, drop_scale, inner, DROPS)
+    tl.store(right + 3 * step + own, inner)
     at += SIZE
     added = _times(w_out, inner, SIZE) + tl.load(b_out + d)
     last = middle + added * _kept(noise, at + d, dropout, drop_scale, added, DROPS)
-    user, _ = _normed(last, SIZE)
-    tl.store(users + row * SIZE + d, user * tl.load(norm3 + d) + tl.load(shift3 + d))
+    tl.store(inner_out + 3 * step + own, last)
+    user, _rate3 = _normed(last, SIZE)
+    tl.store(users + own, user * tl.load(norm3 + d) + tl.load(shift3 + d))
 
 
 @triton.jit
-def _encode_back(
+def _feed_back(
+    noise_at, w_output, norm2, shift2, w_in, w_out, norm3, saved, grad, left, passed,
+    dropout, drop_scale,
+    DROPS: tl.constexpr, SIZE: tl.constexpr, HEADS: tl.constexpr, PLACES: tl.constexpr,
+):  # fmt: skip
+    """Back from the user to what the heads attended to and to the newest place."""
+    row = tl.program_id(0).to(tl.int64)
+    noise = tl.load(noise_at)
+    d = tl.arange(0, SIZE)
+    at = tl.program_id(0) * (PLACES * SIZE + HEADS * PLACES + 3 * SIZE)
+    at += PLACES * SIZE + HEADS * PLACES + d
+    own = row * SIZE + d
+    step = tl.num_programs(0).to(tl.int64) * SIZE
+
+    unit3, rate3 = _normed(tl.load(saved + 3 * step + own), SIZE)
+    to_user = tl.load(grad + own)
+    tl.store(left + 10 * step + own, to_user * unit3)
+    tl.store(left + 11 * step + own, to_user)
+    to_middle = _norm_back(to_user * tl.load(norm3 + d), unit3, rate3, SIZE)
+    to_added = to_middle * _kept(noise, at + 2 * SIZE, dropout, drop_scale, to_middle, DROPS)
+    tl.store(left + 3 * step + own, to_added)
+    feed = tl.load(saved + 2 * step + own)
+    to_feed = _transposed_times(w_out, to_added, SIZE) * _gelu_slope(feed)
+    to_feed *= _kept(noise, at + SIZE, dropout, drop_scale, to_feed, DROPS)
+    tl.store(left + 2 * step + own, to_feed)
+    to_normed2 = _transposed_times(w_in, to_feed, SIZE)
+    unit2, rate2 = _normed(tl.load(saved + step + own), SIZE)
+    tl.store(left + 8 * step + own, to_normed2 * unit2)
+    tl.store(left + 9 * step + own, to_normed2)
+    to_middle += _norm_back(to_normed2 * tl.load(norm2 + d), unit2, rate2, SIZE)
+    to_added = to_middle * _kept(noise, at, dropout, drop_scale, to_middle, DROPS)
+    tl.store(left + 1 * step + own, to_added)
+    tl.store(passed + own, _transposed_times(w_output, to_added, SIZE))
+    tl.store(passed + step + own, to_middle)
+
+
+@triton.jit
+def _attend_back(
     table, sequences, length_of, noise_at, positions,
-    norm1, shift1, w_query, b_query, w_key_value, b_key_value, w_output, b_output,
-    norm2, shift2, w_in, b_in, w_out, b_out, norm3, shift3,
-    grad, to_places, items, left, right, head_left, head_right, largest,
+    norm1, shift1, w_query, w_key_value, b_key_value,
+    saved, passed, left, items, head_left, contexts, largest,
     n_items, length, dropout, drop_scale,
     DROPS: tl.constexpr, SIZE: tl.constexpr, HEADS: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
+    """Back through the attention to the places of the window."""
     row = tl.program_id(0).to(tl.int64)
     n_rows = tl.num_programs(0).to(tl.int64)
     noise = tl.load(noise_at)
@@ -371,83 +496,32 @@ def _encode_back(
     WIDTH: tl.constexpr = SIZE // HEADS
     scale = 1.0 / tl.sqrt(WIDTH * 1.0)
     at = tl.program_id(0) * (PLACES * SIZE + HEADS * PLACES + 3 * SIZE)
-    heads_at = at + PLACES * SIZE
-    own = row * SIZE + d  # where a row's vector stands among the others'
+    own = row * SIZE + d
     step = n_rows * SIZE
 
-    # The way forward, as in _encode.
-    item, is_real, hidden = _placed(table, sequences, length_of, row, n_items, length, SIZE, PLACES)
-    hidden += tl.load(
-        positions + place[:, None] * SIZE + d[None, :], mask=(place < length)[:, None], other=0.0
-    )
-    kept0 = _kept(
-        noise, at + place[:, None] * SIZE + d[None, :], dropout, drop_scale, hidden, DROPS
-    )
-    hidden *= kept0
+    item, is_real, hidden, kept0 = _tile(
+        table, sequences, length_of, noise, positions, row, at, n_items, length, dropout,
+        drop_scale, DROPS, SIZE, PLACES,
+    )  # fmt: skip
+    at += PLACES * SIZE
     centred = hidden - (tl.sum(hidden, axis=1) / SIZE)[:, None]
     rate1 = 1.0 / tl.sqrt(tl.sum(centred * centred, axis=1) / SIZE + EPSILON)
     unit1 = centred * rate1[:, None]
     gain1 = tl.load(norm1 + d)
     normed = unit1 * gain1[None, :] + tl.load(shift1 + d)[None, :]
     is_newest = (place == length - 1)[:, None]
-    newest = tl.sum(tl.where(is_newest, hidden, 0.0), axis=0)
-    newest_normed = tl.sum(tl.where(is_newest, normed, 0.0), axis=0)
-    query = _times(w_query, newest_normed, SIZE) + tl.load(b_query + d)
-    attended = tl.zeros([SIZE], dtype=tl.float32)
-    for head in tl.static_range(HEADS):
-        mine = d // WIDTH == head
-        _, weight = _attention(
-            tl.where(mine, query, 0.0), w_key_value, normed, is_real, scale, SIZE
-        )
-        weight *= _kept(noise, heads_at + head * PLACES + place, dropout, drop_scale, weight, DROPS)
-        context = tl.sum(weight[:, None] * normed, axis=0)
-        value = _times(w_key_value + SIZE * SIZE, context, SIZE)
-        value += tl.load(b_key_value + SIZE + d) * tl.sum(weight, axis=0)
-        attended += tl.where(mine, value, 0.0)
-    at = heads_at + HEADS * PLACES
-    added = _times(w_output, attended, SIZE) + tl.load(b_output + d)
-    kept1 = _kept(noise, at + d, dropout, drop_scale, added, DROPS)
-    middle = newest + added * kept1
-    unit2, rate2 = _normed(middle, SIZE)
-    gain2 = tl.load(norm2 + d)
-    normed2 = unit2 * gain2 + tl.load(shift2 + d)
-    feed = _times(w_in, normed2, SIZE) + tl.load(b_in + d)
-    kept2 = _kept(noise, at + SIZE + d, dropout, drop_scale, feed, DROPS)
-    inner = _gelu(feed) * kept2
-    added = _times(w_out, inner, SIZE) + tl.load(b_out + d)
-    kept3 = _kept(noise, at + 2 * SIZE + d, dropout, drop_scale, added, DROPS)
-    unit3, rate3 = _normed(middle + added * kept3, SIZE)
-
-    # And back.
-    to_user = tl.load(grad + own)
-    tl.store(left + 10 * step + own, to_user * unit3)
-    tl.store(left + 11 * step + own, to_user)
-    to_middle = _norm_back(to_user * tl.load(norm3 + d), unit3, rate3, SIZE)
-    to_added = to_middle * kept3
-    tl.store(left + 3 * step + own, to_added)
-    tl.store(right + 3 * step + own, inner)
-    to_feed = _transposed_times(w_out, to_added, SIZE) * kept2 * _gelu_slope(feed)
-    tl.store(left + 2 * step + own, to_feed)
-    tl.store(right + 2 * step + own, normed2)
-    to_normed2 = _transposed_times(w_in, to_feed, SIZE)
-    tl.store(left + 8 * step + own, to_normed2 * unit2)
-    tl.store(left + 9 * step + own, to_normed2)
-    to_middle += _norm_back(to_normed2 * gain2, unit2, rate2, SIZE)
-    to_added = to_middle * kept1
-    tl.store(left + 1 * step + own, to_added)
-    tl.store(right + 1 * step + own, attended)
-    to_attended = _transposed_times(w_output, to_added, SIZE)
+    query = tl.load(saved + own)
+    to_attended = tl.load(passed + own)
 
     to_query = tl.zeros([SIZE], dtype=tl.float32)
     to_value_bias = tl.zeros([SIZE], dtype=tl.float32)
     to_normed = tl.zeros([PLACES, SIZE], dtype=tl.float32)
-    for head in tl.static_range(HEADS):
+    for head in range(HEADS):
         mine = d // WIDTH == head
         query_h = tl.where(mine, query, 0.0)
         towards, share = _attention(query_h, w_key_value, normed, is_real, scale, SIZE)
-        kept = _kept(noise, heads_at + head * PLACES + place, dropout, drop_scale, share, DROPS)
+        kept = _kept(noise, at + head * PLACES + place, dropout, drop_scale, share, DROPS)
         weight = share * kept
-        context = tl.sum(weight[:, None] * normed, axis=0)
         to_value = tl.where(mine, to_attended, 0.0)
         to_value_bias += to_value * tl.sum(weight, axis=0)
         to_context = _transposed_times(w_key_value + SIZE * SIZE, to_value, SIZE)
@@ -460,10 +534,8 @@ def _encode_back(
         at_head = (head * n_rows + row) * WIDTH + d - head * WIDTH
         tl.store(head_left + at_head, query, mask=mine)
         tl.store(head_left + HEADS * n_rows * WIDTH + at_head, to_attended, mask=mine)
-        tl.store(head_right + head * step + own, to_towards)
-        tl.store(head_right + (HEADS + head) * step + own, context)
+        tl.store(contexts + head * step + own, to_towards)
     tl.store(left + own, to_query)
-    tl.store(right + own, newest_normed)
     tl.store(left + 4 * step + own, tl.zeros([SIZE], dtype=tl.float32))  # the key's bias
     tl.store(left + 5 * step + own, to_value_bias)
     to_newest = _transposed_times(w_query, to_query, SIZE)
@@ -475,11 +547,12 @@ def _encode_back(
     mean = tl.sum(slope, axis=1) / SIZE
     along = tl.sum(slope * unit1, axis=1) / SIZE
     to_hidden = rate1[:, None] * (slope - mean[:, None] - unit1 * along[:, None])
+    to_middle = tl.load(passed + step + own)
     to_hidden += tl.where(is_newest, to_middle[None, :], 0.0)
     to_hidden *= kept0
     in_window = (place < length)[:, None] & (d < SIZE)[None, :]
-    at_places = (row * length + place[:, None]) * SIZE + d[None, :]
-    tl.store(to_places + at_places, to_hidden, mask=in_window)
+    at_places = ((12 + place[:, None]) * n_rows + row) * SIZE + d[None, :]
+    tl.store(left + at_places, to_hidden, mask=in_window)
     tl.store(items + row * length + place, item, mask=place < length)
     size = tl.where(in_window, tl.abs(to_hidden), 0.0)
     # A sum, not the maximum, which would lose a NaN: large enough, and as easily scaled by.

@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from dllm2rec.data.device_rows import DeviceRows
+from dllm2rec.launch import launch
 from dllm2rec.train.lists import TeacherLists
 
 
@@ -23,9 +24,12 @@ def gather(
     sequences = torch.empty((n_rows, length), dtype=torch.int64, device=device)
     lengths = torch.empty(n_rows, dtype=torch.int64, device=device)
     listed = torch.empty((n_rows, n_listed), dtype=torch.int64, device=device)
-    weight, kept = torch.empty((2, n_rows, n_candidates), device=device)
+    weight = torch.empty((n_rows, n_candidates), device=device)
+    kept = torch.empty_like(weight)
     events = source.events
-    _gather[(n_rows,)](
+    launch(
+        _gather,
+        (n_rows,),
         rows,
         events,
         source.start,

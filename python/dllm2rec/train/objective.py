@@ -42,6 +42,8 @@ class Aids:
         noise: on CUDA, the number that the step's dropout is drawn from, int64 (); None where the
             student's own modules are used.
         sums: on CUDA, zeros between steps, (N + 1, D) int64.
+        side: on CUDA, a stream for what the way back does beside: small grids leave most of a GPU
+            idle. Gradients are to be read only after `launch.join`.
     """
 
     dro_slope: Tensor
@@ -49,6 +51,7 @@ class Aids:
     buffer: Tensor | None = None
     noise: Tensor | None = None
     sums: Tensor | None = None
+    side: torch.cuda.Stream | None = None
 
     @classmethod
     def of(
@@ -73,7 +76,8 @@ class Aids:
         # Seeds of different trainings are far apart, steps next to each other.
         noise = torch.tensor(config.train.seed % 2**31 << 32, dtype=torch.int64, device=device)
         sums = torch.zeros(shape, dtype=torch.int64, device=device)
-        return cls(slope, in_softmax, None, noise, sums)
+        side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        return cls(slope, in_softmax, None, noise, sums, side)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +90,7 @@ class Scorer:
     window_offset: Tensor | None  # ()
     sequences: Tensor  # (B, L)
     n_items: int
+    side: torch.cuda.Stream | None = None  # where `items` and `bias` may get their gradients
 
     def all_items(self) -> Tensor:
         """Score every item, (B, N)."""
@@ -110,12 +115,22 @@ def scorer(student: Student, sequences: Tensor, lengths: Tensor, aids: Aids) -> 
         users = student.encode(sequences, lengths, table)
     else:
         rows = student.embedding.id_rows() if table is None else table
-        users, rows = encode_fused(student, rows, sequences, lengths, aids.noise, aids.sums)
+        users, rows = encode_fused(
+            student, rows, sequences, lengths, aids.noise, aids.sums, aids.side
+        )
         shares = student.output is None and (table is None or student.sides == "both")
         table = rows if shares else table
     if table is not None and student.output is None and student.sides == "both":
         # The padding's row is passed along: cutting it off would copy the gradient of the rest.
-        return Scorer(users, table, student.bias, student.window_offset, sequences, student.n_items)
+        return Scorer(
+            users,
+            table,
+            student.bias,
+            student.window_offset,
+            sequences,
+            student.n_items,
+            aids.side,  # the encoder's way back waits for the table's gradient
+        )
     items, bias = student.output_items(table)
     return Scorer(users, items, bias, student.window_offset, sequences, student.n_items)
 
@@ -171,6 +186,7 @@ def term_rows(
         in_softmax=aids.in_softmax,
         n_items=student.n_items,
         buffer=aids.buffer,
+        side=scored.side,
     )
     return catalogue_terms(
         scored.users, scored.items, scored.bias, scored.window_offset, inputs, spec

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from dllm2rec.config import TrainConfig
 
 LARGE = 1 << 14  # above this a tensor is copied by a kernel of its own
+# Numbers that a tensor in flat memory begins at a multiple of: 128 bytes. Behind one number alone,
+# every weight would be read 4 bytes at a time, by kernels compiled once more for that.
+ALIGNED = 32
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
@@ -168,10 +171,9 @@ class HostOptimizer:
         """Take over what `state` gave."""
         self.n_updates = int(state["n_updates"])
         for n, parameter in enumerate(self.parameters):
-            names = ("step", "exp_avg", "exp_avg_sq")
-            moments = {k: state[f"{n}.{k}"].clone() for k in names if f"{n}.{k}" in state}
-            if moments:
-                self.adam.state[parameter] = moments
+            if self.n_updates > 0:
+                names = ("step", "exp_avg", "exp_avg_sq")
+                self.adam.state[parameter] = {k: state[f"{n}.{k}"].clone() for k in names}
             if self.average:
                 self.average[n].copy_(state[f"{n}.average"])
 
@@ -184,10 +186,13 @@ class DeviceOptimizer:
     ) -> None:
         self.config = config
         self.schedule = schedule
-        self.weights = torch.cat([p.detach().reshape(-1) for p in parameters])
+        places = _places(parameters)
+        end = -(-places[-1].stop // ALIGNED) * ALIGNED
+        self.weights = parameters[0].detach().new_zeros(end)
         self.gradients = torch.zeros_like(self.weights)
         self.slots = []
-        for place, parameter in zip(_places(parameters), parameters, strict=True):
+        for place, parameter in zip(places, parameters, strict=True):
+            self.weights[place] = parameter.detach().reshape(-1)
             parameter.data = self.weights[place].view_as(parameter)
             self.slots.append(self.gradients[place].view_as(parameter))
         self.first = torch.zeros_like(self.weights)
@@ -228,13 +233,13 @@ class DeviceOptimizer:
     def load(self, state: dict[str, Tensor]) -> None:
         """Take over what `state` gave."""
         for name, own in self.state().items():
-            own.copy_(state[name])
+            own.copy_(state[name])  # from any device
 
 
 def _places(parameters: list[nn.Parameter]) -> list[slice]:
-    """Where each lies in flat memory."""
+    """Where each lies in flat memory; the zeros between them stay zeros."""
     places, at = [], 0
     for parameter in parameters:
         places.append(slice(at, at + parameter.numel()))
-        at += parameter.numel()
+        at += -(-parameter.numel() // ALIGNED) * ALIGNED
     return places

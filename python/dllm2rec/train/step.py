@@ -7,17 +7,23 @@ of the first bad step is kept until the host looks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from dllm2rec.config import Config
 from dllm2rec.device import check_compiler
+from dllm2rec.distributed import average_gradients, own_part
+from dllm2rec.launch import compiled_together, join
 from dllm2rec.students import Student
-from dllm2rec.students.fused_sasrec import compile_ahead
-from dllm2rec.train.batches import TrainingRows
+from dllm2rec.train.batches import Batch, TrainingRows
 from dllm2rec.train.objective import Aids, batch_terms, term_names, term_rows
 from dllm2rec.train.optimizer import Trouble, make_optimizer
 
+# Of every parameter, None where the loss does not reach; and the terms, (n_terms, rows).
+Gradients = tuple[Sequence[Tensor | None], Tensor]
 WARM_UP_STEPS = 3  # before capture: library handles, compiled kernels, allocator pools
 
 
@@ -71,11 +77,24 @@ class Stepper:
             self._eager(rows)
 
     def _eager(self, rows: Tensor) -> None:
-        batch = self.rows.batch(rows, self.negatives)
+        self._apply(*self._gradients(own_part(rows), len(rows)))
+
+    def _gradients(self, rows: Tensor, n_rows: int) -> Gradients:
+        """Gradients of the sum of the rows' losses over `n_rows`, and their terms."""
+        if len(rows) == 0:  # fewer rows than processes
+            return [None] * len(self.parameters), self.loss_sum.new_zeros(len(self.names), 0)
+        return self._of_batch(self.rows.batch(rows, self.negatives), n_rows)
+
+    def _of_batch(self, batch: Batch, n_rows: int) -> Gradients:
         terms = term_rows(self.student, batch, self.config, self.propensity, self.aids)
-        share = torch.full_like(terms, 1 / len(rows))
-        gradients = torch.autograd.grad(terms, self.parameters, share, allow_unused=True)
-        self.optimizer.update(gradients, terms.detach(), self.trouble, self.loss_sum)
+        loss = _Loss.apply(terms, 1 / n_rows)
+        gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        join(self.aids.side)
+        return gradients, terms.detach()
+
+    def _apply(self, gradients: Sequence[Tensor | None], terms: Tensor) -> None:
+        gradients, terms = average_gradients(self.parameters, gradients, terms)
+        self.optimizer.update(gradients, terms, self.trouble, self.loss_sum)
         if self.aids.noise is not None:
             self.aids.noise.add_(1)
 
@@ -87,9 +106,9 @@ class Stepper:
         self._graph_rows = torch.arange(batch_size, device=self.loss_sum.device)
         noise = None if self.aids.noise is None else self.aids.noise.clone()
         self.trouble.flag.fill_(1.0)
-        if noise is not None:
-            batch = self.rows.batch(self._graph_rows, self.negatives)
-            compile_ahead(self.student, batch.sequences, batch.lengths, noise)
+        batch = self.rows.batch(self._graph_rows, self.negatives)
+        with compiled_together():
+            self._apply(*self._of_batch(batch, batch_size))
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -105,3 +124,19 @@ class Stepper:
         if noise is not None and self.aids.noise is not None:
             self.aids.noise.copy_(noise)
         torch.manual_seed(seed)
+
+
+class _Loss(torch.autograd.Function):
+    """What all terms are summed to, each with the same weight: its value is never asked for.
+
+    `torch.autograd.grad` of the terms themselves would first import a computer algebra system.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, terms: Tensor, weight: float) -> Tensor:  # noqa: ANN401
+        ctx.shape, ctx.weight = terms.shape, weight
+        return terms.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        return grad.new_full(ctx.shape, ctx.weight), None

@@ -9,6 +9,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from dllm2rec.launch import launch
+
 if TYPE_CHECKING:  # the one class that calls this module
     from dllm2rec.train.optimizer import DeviceOptimizer, Trouble
 
@@ -25,8 +27,10 @@ def update(own: DeviceOptimizer, terms: Tensor, trouble: Trouble, sums: Tensor) 
     squares = own.weights.new_empty(n_blocks)
     numbers = own.weights.new_empty(5)
     config, schedule = own.config, own.schedule
-    _squares[(n_blocks,)](own.gradients, squares, n, BLOCK=BLOCK, num_warps=8)
-    _numbers[(1,)](
+    launch(_squares, (n_blocks,), own.gradients, squares, n, BLOCK=BLOCK, num_warps=8)
+    launch(
+        _numbers,
+        (1,),
         squares,
         n_blocks,
         terms,
@@ -47,7 +51,9 @@ def update(own: DeviceOptimizer, terms: Tensor, trouble: Trouble, sums: Tensor) 
         num_warps=8,
     )
     average = own.weights if own.average is None else own.average
-    _adam[(n_blocks,)](
+    launch(
+        _adam,
+        (n_blocks,),
         own.weights,
         own.gradients,
         own.first,
@@ -69,7 +75,7 @@ def _squares(gradients, squares, n, BLOCK: tl.constexpr):
     tl.store(squares + tl.program_id(0), tl.sum(gradient * gradient, axis=0))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_rows"])
 def _numbers(
     squares,
     n_blocks,

@@ -1,0 +1,108 @@
+"""Launching Triton kernels, some beside others, and compiling all of a training step at once.
+
+One after the other, the kernels of a step take longer to compile than all else that a short
+training does, and their compiler works outside Python's lock most of the time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MOST_THREADS = 16
+
+# While kernels are collected, not launched: each with what it is to be launched with. A module's
+# own, since autograd walks back in a thread of its own.
+_collected: list[tuple[Any, tuple[int, ...], tuple[Any, ...], dict[str, Any]]] | None = None
+
+
+def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:  # noqa: ANN401
+    """Launch a kernel, or note it inside `compiled_together`.
+
+    Args:
+        kernel: what `triton.jit` made.
+        grid: the number of programs along each axis.
+        arguments: tensors and numbers, in the kernel's order.
+        constants: what it is compiled for, `num_warps` among it.
+    """
+    if _collected is None:
+        kernel[grid](*arguments, **constants)
+    else:
+        _collected.append((kernel, grid, arguments, constants))
+
+
+@contextmanager
+def beside(side: torch.cuda.Stream | None, *read: Tensor) -> Iterator[None]:
+    """Do what is inside on another stream, after all before it; in line where there is none.
+
+    Args:
+        side: the other stream.
+        read: what is read inside and may be let go of before it is done.
+    """
+    if side is None:
+        yield
+        return
+    side.wait_stream(torch.cuda.current_stream())
+    for tensor in read:
+        tensor.record_stream(side)
+    with torch.cuda.stream(side):
+        yield
+
+
+def join(side: torch.cuda.Stream | None) -> None:
+    """Let what comes wait for what was done beside."""
+    if side is not None:
+        torch.cuda.current_stream().wait_stream(side)
+
+
+@contextmanager
+def compiled_together() -> Iterator[None]:
+    """Compile, on leaving, every kernel that was to be launched meanwhile; none is launched.
+
+    What they would have written is left as it was, so nothing in between may depend on it.
+    """
+    global _collected
+    _collected = []
+    try:
+        yield
+        wanted = _collected
+    finally:
+        _collected = None
+    # The last of a step are those of its way back, which take longest.
+    once = {
+        (id(kernel), str(constants), *map(_kind, arguments)): (kernel, grid, arguments, constants)
+        for kernel, grid, arguments, constants in reversed(wanted)
+    }
+    device = torch.cuda.current_device()
+    with ThreadPoolExecutor(max(1, min(MOST_THREADS, os.cpu_count() or 1, len(once)))) as pool:
+        compiled = [pool.submit(_compile, device, *wish) for wish in once.values()]
+    for kernel in compiled:
+        kernel.result()
+
+
+def _compile(
+    device: int,
+    kernel: Any,  # noqa: ANN401
+    grid: tuple[int, ...],
+    arguments: tuple[Any, ...],
+    constants: dict[str, Any],
+) -> None:
+    with torch.cuda.device(device):
+        ready = kernel.warmup(*arguments, grid=grid, **constants)
+        # Asking for it compiles the C function that launches the kernel, and loads both.
+        assert ready.run is not None  # noqa: S101
+
+
+def _kind(argument: Any) -> tuple[object, ...]:  # noqa: ANN401
+    """What of an argument a kernel is compiled for."""
+    if isinstance(argument, Tensor):
+        return argument.dtype, argument.data_ptr() % 16
+    if isinstance(argument, int):
+        return argument == 1, argument % 16 == 0, argument.bit_length() > 31
+    return (type(argument),)
