@@ -122,7 +122,8 @@ def prepare(
         notes.append(f"W-TIES {ties:,} events at the time of the one before: in the file's order")
     split = split_targets(ordered, protocol)
     used = np.zeros(ordered.n_users, bool)
-    used[ordered.users[split < len(SPLITS)]] = True
+    for block in blocks(len(ordered)):
+        used[ordered.users[block][split[block] < len(SPLITS)]] = True
     lost = int(np.count_nonzero((np.diff(ordered.starts()) > 0) & ~used))
     if lost:
         notes.append(f"W-SHORT {lost:,} users have too few events for a row")
