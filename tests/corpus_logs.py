@@ -230,6 +230,8 @@ CASES = [
     bad("L17-blank-line-crlf", (HEAD + ROW + b"\n" + ROW).replace(b"\n", b"\r\n"), "E-BLANK", 3, 1),
     bad("L17-blank-line-of-one-column", b"user_id\nu1\n\nu2\n", "E-BLANK", 3, 1, columns=Columns(item="user_id")),
     good("L17-blank-end", HEAD + ROW + b"\n\r\n\n", ["i1"]),
+    good("L17-many-blank-ends", HEAD + ROW + b"\n" * 700, ["i1"]),
+    bad("L17-many-blank-lines", HEAD + ROW + b"\n" * 700 + ROW, "E-BLANK", 3, 1),
     good("L18-quoted-newline", items('"a\nb"', "c"), ["a\nb", "c"]),
     good("L18-quoted-all", HEAD + b'"u""1","i,1","1600000000","5"\n', ["i,1"]),
     bad("L18-line-behind-it", items('"a\nb"', '"a\r\nb"', "") + ROW, "E-LOG-MISSING", 6, 4),
