@@ -147,6 +147,7 @@ def events(*rows: tuple[str, str, int]) -> bytes:
 
 
 PATHS = events(*((f"u{n}", f"i{(n + k) % 6}", k) for n in range(4) for k in range(4)))
+PATHS_ITEMS = [f"i{(n + k) % 6}" for n in range(4) for k in range(4)]
 DAY = dt.datetime(2024, 5, 31, 8, tzinfo=dt.UTC)
 DAY_US = int(DAY.timestamp()) * MICRO
 
@@ -209,7 +210,8 @@ CASES = [
     good("L10-9999", times(str(T), "253402300799"), ["i0", "i1"], "W-TS-RANGE: 1", times=[T * MICRO, 253402300799 * MICRO]),
     good("L10-9999-iso", times("2024-05-31", "9999-12-31"), ["i0", "i1"], "W-TS-RANGE: 1", "W-TS-ZONE: 2"),
     good("L11-ties", events(("u1", "i3", 5), ("u1", "i1", 5), ("u1", "i2", 5), ("u1", "i4", 9)), ["i3", "i1", "i2", "i4"], "W-TIES 2", entry="prepare"),
-    good("L12-unsorted", events(("u1", "i3", 9), ("u1", "i1", 1), ("u1", "i2", 5)), ["i1", "i2", "i3"], entry="prepare"),
+    good("L12-unsorted", events(("u1", "i3", 9), ("u1", "i1", 1), ("u1", "i2", 5)), ["i1", "i2", "i3"], "W-ORDER 1 times", entry="prepare"),
+    good("L12-ties-stay", events(("u1", "i3", 5), ("u1", "i1", 1), ("u1", "i2", 5), ("u1", "i0", 5)), ["i1", "i3", "i2", "i0"], "W-ORDER 1 times", "W-TIES 2", entry="prepare"),
     bad("L13-header-twice", b"user_id,item_id,user_id\nu1,i1,u2\n", "E-HEADER", 1, None, "two columns 'user_id'"),
     bad("L13-unused-twice", b"user_id,item_id,x,x\nu1,i1,1,2\n", "E-HEADER", 1, None, "two columns 'x'"),
     bad("L14-no-header", ROW, "E-HEADER", 1, 1, "first row looks like data"),
@@ -228,6 +230,8 @@ CASES = [
     bad("L17-blank-line-crlf", (HEAD + ROW + b"\n" + ROW).replace(b"\n", b"\r\n"), "E-BLANK", 3, 1),
     bad("L17-blank-line-of-one-column", b"user_id\nu1\n\nu2\n", "E-BLANK", 3, 1, columns=Columns(item="user_id")),
     good("L17-blank-end", HEAD + ROW + b"\n\r\n\n", ["i1"]),
+    good("L17-many-blank-ends", HEAD + ROW + b"\n" * 700, ["i1"]),
+    bad("L17-many-blank-lines", HEAD + ROW + b"\n" * 700 + ROW, "E-BLANK", 3, 1),
     good("L18-quoted-newline", items('"a\nb"', "c"), ["a\nb", "c"]),
     good("L18-quoted-all", HEAD + b'"u""1","i,1","1600000000","5"\n', ["i,1"]),
     bad("L18-line-behind-it", items('"a\nb"', '"a\r\nb"', "") + ROW, "E-LOG-MISSING", 6, 4),
@@ -275,10 +279,13 @@ CASES = [
     bad("L31-target-beyond", authors_row('"[0, 1, 2]",3,77'), "E-TARGET-RANGE", 2, 15, entry="authors"),
     good("L31-target-float", authors_row('"[0, 1, 2]",3,4.0'), entry="authors"),
     good("L32-target-in-history", authors(test_data=f'{AUTHORS_HEAD}"[1, 2, 4]",3,4\n'), None, "1 of 1 test targets are already in their window", entry="authors"),
-    good("L33-one-event", PATHS + events(("lone", "i1", 1)).split(b"\n", 1)[1], None, entry="prepare"),
+    good("L33-one-event", PATHS + events(("lone", "i1", 1)).split(b"\n", 1)[1], PATHS_ITEMS, "W-SHORT 1 users", entry="prepare"),
+    good("L33-two-events", PATHS + events(("a", "i1", 1), ("a", "i2", 2), ("b", "i1", 1)).split(b"\n", 1)[1], PATHS_ITEMS, "W-SHORT 2 users", entry="prepare"),
+    bad("L33-nobody-else", events(("a", "i1", 1), ("a", "i2", 2), ("b", "i1", 1)), "E-EMPTY", entry="prepare", says="users with enough events"),
     bad("L35-one-item", {"train_data.csv": b'seq,len_seq,next\n"[0, 1]",1,0\n', "val_data.csv": b'seq,len_seq,next\n"[0, 1]",1,0\n', "test_data.csv": b'seq,len_seq,next\n"[0, 1]",1,0\n', "items.csv": b"item,title\n0,One\n"}, "E-CATALOGUE", entry="authors"),
     bad("L35-one-item-log", events(("u1", "i1", 1), ("u1", "i1", 2), ("u1", "i1", 3)), "E-CATALOGUE", entry="prepare"),
-    good("L37-cold-item", PATHS + events(("u0", "new", 9)).split(b"\n", 1)[1], None, entry="prepare"),
+    good("L37-cold-item", PATHS + events(("u0", "new", 9)).split(b"\n", 1)[1], [*PATHS_ITEMS[:4], "new", *PATHS_ITEMS[4:]], "W-COLD 1 validation, 2 test targets", entry="prepare"),
+    good("L37-cold-validation", PATHS + events(("u0", "new", 9), ("u0", "i1", 10)).split(b"\n", 1)[1], [*PATHS_ITEMS[:4], "new", "i1", *PATHS_ITEMS[4:]], "W-COLD 2 validation, 1 test targets", entry="prepare"),
     good("L38-leak", authors(test_data=f'{AUTHORS_HEAD}"[0, 1, 5]",2,2\n'), None, "W-LEAK: 1", entry="authors"),
     bad("L38-leak-strict", authors(test_data=f'{AUTHORS_HEAD}"[0, 1, 5]",2,2\n'), "E-LEAK", entry="authors", strict=True),
     bad("L39-NaN", json_lines(b'{"user_id": "u1", "item_id": "NaN", "x": NaN}'), "E-JSON", 2, 42, "NaN", suffix=".jsonl"),

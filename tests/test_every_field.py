@@ -6,18 +6,20 @@ import importlib.util
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from dllm2rec.config import Config, Section
-from dllm2rec.data.dataset import SequenceDataset
-from dllm2rec.errors import ConfigError
+from dllm2rec.data.dataset import Rows, SequenceDataset, Users
+from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.evaluate.split import split_counts
 from dllm2rec.progress import Silent
 from dllm2rec.settings import changed, load_config
 from dllm2rec.train.arm import make_student, make_task
 from dllm2rec.train.loop import Training, fit
-from tests.worlds import cycle_dataset, oracle_teacher
+from tests.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
 DATASET = cycle_dataset(40)
 TEACHER = oracle_teacher(DATASET)
@@ -87,6 +89,7 @@ ELSEWHERE = {
     "train.save_every_s",
     "variant",
     "loss.unseen_by_text",
+    "loss.neg_fallback",
     "train.prefix_rows",
 }
 
@@ -182,6 +185,49 @@ def test_a_field_about_what_the_rows_leave_out_changes_what_comes_out(
     other = changed(config, **{section: {name: True}})
     assert outcome(config, dataset) == outcome(config, dataset)
     assert outcome(config, dataset) != outcome(other, dataset)
+
+
+def test_rows_without_a_possible_negative_are_refused_or_passed_over() -> None:
+    # User 1 walks over all items, so that no negative is left for the last train rows.
+    events = np.concatenate([[0, 5, 9, 3], np.arange(N_ITEMS), [0, 1, 0, 1, 2, 3]])
+    ends = np.array([2, 20, 41, 44, 45, 47], np.int64)
+    starts = np.array([0, 4, 4, 4, 4, 46], np.int64)
+    last = Rows(np.array([46], np.int64), np.array([49], np.int64))
+    dataset = replace(
+        DATASET,
+        events=events.astype(np.uint32),
+        train=Rows(starts, ends),
+        validation=last,
+        test=last,
+        users=Users(pa.array(["few", "=all", "two"]), np.array([0, 4, 46, 50])),
+    )
+    config = changed(load_config(recipe="strong"), **IMPORTANCE, train=TRAIN)
+    config = changed(config, loss={"exclude": "history"})
+    with pytest.raises(
+        InputError, match=r"E-NEG: cycle: user '=all' has met all 40 items \(2 such"
+    ):
+        outcome(config, dataset)
+    alone = replace(dataset, users=None)
+    with pytest.raises(InputError, match="E-NEG: cycle: train row 4 has met all 40 items"):
+        outcome(config, alone)
+    skipping = changed(config, loss={"neg_fallback": "skip"})
+    task = make_task(skipping, dataset, oracle_teacher(dataset), torch.device("cpu"))
+    assert task.sampler is not None
+    assert task.sampler.end.tolist() == [3, 21, 42, 48]
+    assert len(task.rows.rows) == 4
+    every = make_task(
+        changed(skipping, loss={"exclude": "window"}),
+        dataset,
+        oracle_teacher(dataset),
+        torch.device("cpu"),
+    )
+    assert len(every.rows.rows) == 6
+    assert task.rows.lists is not None
+    assert every.rows.lists is not None
+    kept = torch.tensor([0, 1, 2, 5])
+    assert torch.equal(task.rows.lists.items, every.rows.lists.items[kept])
+    assert torch.equal(task.rows.lists.weight, every.rows.lists.weight[kept])
+    assert outcome(skipping, dataset) == outcome(skipping, dataset)
 
 
 def test_items_that_training_never_sees_have_no_id_vector_and_leave_lists_and_softmax() -> None:

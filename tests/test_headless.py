@@ -8,7 +8,7 @@ import pytest
 
 from dllm2rec.data import text_blocks
 from dllm2rec.data.log_readers import read_interactions
-from dllm2rec.errors import InputError
+from dllm2rec.errors import ConfigError, InputError
 
 NAMES = ("user_id", "item_id", "rating", "timestamp")
 T = 978300019
@@ -76,3 +76,11 @@ def test_a_cut_file_is_refused(tmp_path):
     with pytest.raises(InputError) as caught:
         read(path, "::")
     assert caught.value.code == "E-TRUNC"
+
+
+@pytest.mark.parametrize("delimiter", ["", ":::", "é", '"', "a", "\n"])
+def test_a_delimiter_that_is_none_is_refused(tmp_path, delimiter):
+    path = tmp_path / "log.csv"
+    path.write_text("1,2,3,4\n")
+    with pytest.raises(ConfigError, match="expected one ASCII character such as ',', or '::'"):
+        read(path, delimiter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dllm2rec.cli import main
 from dllm2rec.data import text_blocks
-from dllm2rec.data.interactions import Interactions
+from dllm2rec.data.interactions import Columns, Interactions
 from dllm2rec.data.load import load_dataset
 from dllm2rec.data.log_readers import read_interactions
 from dllm2rec.data.prepare import prepare
@@ -85,6 +87,65 @@ def check_error(case: Case, path: Path, error: Dllm2RecError) -> None:
             assert before.count(b"\n") == error.line - 1
 
 
+# Where the command does something else than the reader, as it looks for the log in a folder first:
+# one kind of files is a log, and others may lie beside it.
+LOOKED_FOR = {"folder-mixed-formats": "E-FORMAT", "folder-unknown-file": ""}
+
+
+def words_of(case: Case, path: Path, out: Path) -> list[str]:
+    """The command line that reads a case: as it is, or to a dataset."""
+    options = dict(case.options)
+    columns = options.pop("columns", Columns())
+    words = ["prepare", str(path), "--out", str(out)]
+    for role in ("user", "item", "time"):
+        name = getattr(columns, role)
+        if name is None:
+            words.append("--file-order")
+        elif name != getattr(Columns(), role):
+            words += [f"--{role}-column", name]
+    for name, value in options.items():
+        word = f"--{name.replace('_', '-')}"
+        words += [word] if value is True else [word, value]
+    form = {"authors": "authors", "prepare": "dataset", "read": "csv"}[case.entry]
+    return [*words, "--write", form]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_command_ends_with_what_the_table_says(
+    case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = corpus_logs.place(case, tmp_path / "in")
+    status = main(words_of(case, path, tmp_path / "out"))
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.err
+    code = LOOKED_FOR.get(case.name, case.code)
+    if not code:
+        assert status == 0, shown.err
+        assert all(note in shown.out for note in case.notes if case.entry == "prepare")
+        return
+    assert status == (case.status or 3)
+    (line,) = shown.err.splitlines()
+    assert line.startswith(f"error: {code}"), line
+    if case.line is not None:
+        place = ":".join(str(n) for n in (case.line, case.column) if n is not None)
+        assert re.search(rf":{place}: ", line), line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_formula_is_disarmed_where_it_is_asked_for(tmp_path: Path) -> None:  # L26
+    case = next(case for case in CASES if case.name == "L26-formula")
+    path = corpus_logs.place(case, tmp_path / "in")
+    words = ["prepare", str(path), "--write", "csv", "--out"]
+    assert main([*words, str(tmp_path / "bare")]) == 0
+    assert main([*words, str(tmp_path / "safe"), "--excel-safe"]) == 0
+    ids = {}
+    for name in ("bare", "safe"):
+        with (tmp_path / name / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+            ids[name] = [row["item_id"] for row in csv.DictReader(file)]
+    assert ids["bare"] == case.items
+    assert ids["safe"] == ["'" + item for item in case.items or []]
+
+
 def test_the_table_has_every_row_of_the_brief() -> None:
     there = {case.name[:3] for case in CASES}
     assert there - {"fol", "fau", "uni", "rat", "spl", "gzi", "pic", "htm", "git", "par"} == (
@@ -149,7 +210,36 @@ def test_a_fault_far_inside_a_large_file_is_placed(tmp_path: Path) -> None:
     assert caught.value.byte_offset == len(HEAD) + 2_500_000 * len(ROW) + 3
 
 
-def test_a_user_who_has_seen_all_items_is_named() -> None:  # L34
+def test_a_user_who_has_seen_all_items_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # L34
+    rows = [("all", f"i{k % 5}", k) for k in range(9)]
+    rows += [(f"u{n}", f"i{(n + k) % 5}", k) for n in range(6) for k in range(4)]
+    path, data = tmp_path / "log.csv", str(tmp_path / "data")
+    path.write_bytes(corpus_logs.events(*rows))
+    assert main(["prepare", str(path), "--out", data]) == 0
+    sets = [
+        "train.max_epochs=1",
+        "student.hidden_size=8",
+        "student.n_heads=1",
+        "loss.base=sampled_softmax",
+    ]
+    sets += [
+        "loss.exclude=history",
+        "train.device=cpu",
+        "evaluation.ks=[1,2]",
+        "distillation.top_k=2",
+    ]
+    words = ["train", "--dataset", data, *(word for text in sets for word in ("--set", text))]
+    capsys.readouterr()
+    assert main([*words, "--out", str(tmp_path / "a")]) == 3
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "E-NEG" in error
+    assert "user 'all' has met all 5 items (3 such train rows)" in error
+    skip = ["--set", "loss.neg_fallback=skip"]
+    assert main([*words, *skip, "--out", str(tmp_path / "b")]) == 0
+    shown = capsys.readouterr().out
+    assert "sasrec" in shown
     events = np.arange(3, dtype=np.uint32)
     with pytest.raises(InputError, match="row 0"):
         sample_negatives(**negatives(events, n_items=3))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -334,16 +334,24 @@ def windows_of(dataset: SequenceDataset) -> list[list[tuple[list[str], str]]]:
     ]
 
 
+# The first user's first event is dropped, so that the second one comes before.
+LATER = [("u0", "a", 0), ("u1", "c", 0), ("u0", "c", 0)]
+LATER += [(f"u{n}", "c", 0) for n in range(2, 10)]
+LATER += [(f"u{n}", "defgh"[n % 5], 5) for n in range(10)]
+
+
 @given(logs(), st.integers(1, 4))
+@example(LATER, 4)
 @settings(deadline=None)
 def test_rows_in_the_order_of_time_are_those_of_bigrec(events: list[Event], length: int) -> None:
-    if len({item for _, item, _ in events}) < 2:
+    # Items without a title are dropped: users are in the order of what is left of them.
+    left = [event for event in events if event[1] not in "ab"]
+    if len({item for _, item, _ in left}) < 2:
         return
-    protocol = Protocol(
-        rows="full_windows", split="global_time", row_order="time", max_length=length
-    )
-    prepared = prepare(log_of(events), protocol)
-    assert windows_of(prepared.dataset) == bigrec(events, length)
+    titles = pa.table({"item_id": list("cdefgh"), "title": ["title"] * 6})
+    protocol = named_protocol("bigrec-games").model_copy(update={"max_length": length})
+    prepared = prepare(log_of(events), protocol, titles)
+    assert windows_of(prepared.dataset) == bigrec(left, length)
 
 
 def test_rows_in_the_order_of_time_need_times_and_survive_a_folder(tmp_path: Path) -> None:

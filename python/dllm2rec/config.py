@@ -69,6 +69,8 @@ class LossConfig(Section):
     base: Literal["bce", "softmax", "sampled_softmax"] = "softmax"
     n_negatives: PositiveInt = 1  # bce and sampled_softmax; the authors' --num_negtive_items
     exclude: Literal["window", "history"] = "window"  # what is never drawn, besides the target
+    # Train rows that exclude every item: an error, or they are passed over.
+    neg_fallback: Literal["error", "skip"] = "error"
     dro_weight: NonNegative = 0.0  # the authors' --alpha; .5 on SASRec is the paper's DROS
     dro_temperature: Temperature = 1.0  # the authors' --beta
     # Items that no train window or target holds: no id vector, no place in the softmax's sum. Acts

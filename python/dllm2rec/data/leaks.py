@@ -11,8 +11,9 @@ from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.data.ordered_log import blocks
 from dllm2rec.errors import InputError
 
-# Bits of the table that finds train rows which may equal another row.
-_TABLE_BITS = 24
+# Bits of the table that finds train rows which may equal another row: some 1 in 32 of those that do
+# not is found too.
+_MOST_BITS = 28
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,13 @@ def _rows_in_train(dataset: SequenceDataset, others: Rows) -> int:
     """Count by hash; of the train rows only those are hashed that end as another row ends."""
     if not len(others) or not len(dataset.train):
         return 0
-    ends = np.zeros(1 << _TABLE_BITS, bool)
-    ends[_end_bits(dataset, others)] = True
+    bits = min(_MOST_BITS, len(others).bit_length() + 5)
+    ends = np.zeros(1 << bits, bool)
+    ends[_end_bits(dataset, others, bits)] = True
     candidates = []
     for block in blocks(len(dataset.train)):
         rows = dataset.train.take(block)
-        rows = rows.take(ends[_end_bits(dataset, rows)])
+        rows = rows.take(ends[_end_bits(dataset, rows, bits)])
         if len(rows):
             candidates.append(_row_hashes(dataset, rows))
     if not candidates:
@@ -115,11 +117,11 @@ def _rows_in_train(dataset: SequenceDataset, others: Rows) -> int:
     return int(np.isin(hashes, np.concatenate(candidates)).sum())
 
 
-def _end_bits(dataset: SequenceDataset, rows: Rows) -> npt.NDArray[np.uint64]:
+def _end_bits(dataset: SequenceDataset, rows: Rows, bits: int) -> npt.NDArray[np.uint64]:
     """Mix the last item of the history and the target."""
     key = dataset.events[rows.end - 1].astype(np.uint64) << np.uint64(32)
     key |= dataset.events[rows.end]
-    return key * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - _TABLE_BITS)
+    return key * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(64 - bits)
 
 
 def _row_hashes(dataset: SequenceDataset, rows: Rows) -> npt.NDArray[np.uint64]:

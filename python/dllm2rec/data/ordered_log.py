@@ -138,6 +138,16 @@ def follows_same_user(log: OrderedLog) -> Mask:
     return follows
 
 
+def turns_back(log: OrderedLog) -> int:
+    """Count the events that the file has before the one that they follow."""
+    turns = 0
+    for block in blocks(len(log)):
+        part = slice(max(0, block.start - 1), block.stop)
+        users, places = log.users[part], log.places[part]
+        turns += int(np.count_nonzero((users[1:] == users[:-1]) & (places[1:] < places[:-1])))
+    return turns
+
+
 def tied(log: OrderedLog) -> Mask:
     """Return which events happened at the time of the one before: only the file orders them."""
     ties = follows_same_user(log)

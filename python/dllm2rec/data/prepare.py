@@ -20,6 +20,7 @@ from dllm2rec.data.ordered_log import (
     first_places,
     order_log,
     tied,
+    turns_back,
 )
 from dllm2rec.data.protocol import Protocol
 from dllm2rec.data.splits import in_time, rows_of, sampled, split_targets
@@ -110,13 +111,10 @@ def prepare(
     columns = columns_of(log, first_filters(log, protocol, title_of, steps))
     del log  # a caller that holds it no longer lets its columns go as they are ordered
     ordered = order_log(columns, n_users, n_items)
+    if turns := turns_back(ordered):
+        notes.append(f"W-ORDER {turns:,} times the file goes back in time within a user: sorted")
     ordered = later_filters(ordered, protocol, steps)
-    if len(ordered) == 0:
-        raise InputError(
-            f"{name}: no events left after {steps[-1].rule}, expected at least one",
-            code="E-EMPTY",
-            hint="loosen the protocol",
-        )
+    _check_left(name, steps[-1])
     if protocol.row_order == "time" and ordered.times is None:
         raise missing("row_order = 'time'", "times", "--time-column")
     ties = int(np.count_nonzero(tied(ordered)))
@@ -124,7 +122,8 @@ def prepare(
         notes.append(f"W-TIES {ties:,} events at the time of the one before: in the file's order")
     split = split_targets(ordered, protocol)
     used = np.zeros(ordered.n_users, bool)
-    used[ordered.users[split < len(SPLITS)]] = True
+    for block in blocks(len(ordered)):
+        used[ordered.users[block][split[block] < len(SPLITS)]] = True
     lost = int(np.count_nonzero((np.diff(ordered.starts()) > 0) & ~used))
     if lost:
         notes.append(f"W-SHORT {lost:,} users have too few events for a row")
@@ -132,6 +131,7 @@ def prepare(
         kept = used[ordered.users]
         ordered, split = ordered.take(kept), split[kept]
         steps.append(step_of("users with enough events to split", ordered))
+        _check_left(name, steps[-1])
     events, catalogue, untitled = _numbered(
         ordered, item_ids, title_of, titles_by_id, protocol.catalogue
     )
@@ -183,6 +183,15 @@ def prepare(
         notes=notes,
     )
     return Prepared(dataset, users.ids, starts, times, protocol, report)
+
+
+def _check_left(name: str, step: Step) -> None:
+    if step.events == 0:
+        raise InputError(
+            f"{name}: no events left after {step.rule}, expected at least one",
+            code="E-EMPTY",
+            hint="loosen the protocol",
+        )
 
 
 def _by_id(titles: pa.Table) -> dict[str, str]:

@@ -127,9 +127,9 @@ def _earliest(times: Int64Vector, places: npt.NDArray[np.uint32], n: int) -> npt
 
 def rows_of(starts: Int64Vector, split: npt.NDArray[np.uint8], number: int) -> Rows:
     """Return the rows of one split, in the order of the log; `starts` are where users begin."""
-    is_row = split == number
-    per_user = np.add.reduceat(is_row, starts[:-1], dtype=np.int64)
-    return Rows(np.repeat(starts[:-1], per_user), np.flatnonzero(is_row))
+    end = np.flatnonzero(split == number)
+    per_user = np.diff(np.searchsorted(end, starts))
+    return Rows(np.repeat(starts[:-1], per_user), end)
 
 
 def in_time(

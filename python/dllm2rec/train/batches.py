@@ -106,12 +106,18 @@ def training_rows(
     """
     counted = seen_items(dataset) if leaves_out_unseen(config) else None
     lists = teacher_lists(dataset, teacher, config.distillation, config.variant, counted)
-    rows = train_rows(dataset, config)
+    every = _every_row(dataset, config)
+    kept = _rows_to_keep(dataset, every, config.loss)
+    rows = every.take(kept)
     sampler = negative_sampler(dataset, config.loss, rows)
     if config.loss.base != "sampled_softmax":
         sampler = None  # the others do not correct for how often an item is drawn
     if lists is not None:
-        lists = lists.followed_by_empty(len(rows) - len(dataset.train)).to(device)
+        lists = lists.followed_by_empty(len(every) - len(dataset.train))
+        if not kept.all():
+            chosen = torch.from_numpy(kept)
+            lists = TeacherLists(lists.items[chosen], lists.weight[chosen], lists.kept[chosen])
+        lists = lists.to(device)
     return TrainingRows(
         rows=device_rows(dataset, rows, device),
         lists=lists,
@@ -121,10 +127,29 @@ def training_rows(
 
 
 def train_rows(dataset: SequenceDataset, config: Config) -> Rows:
-    """The train split, followed by its prefix rows if the configuration asks for them."""
+    """The train split, followed by its prefix rows if the configuration asks for them.
+
+    Rows without a possible negative are left out where `loss.neg_fallback` is "skip".
+    """
+    every = _every_row(dataset, config)
+    return every.take(_rows_to_keep(dataset, every, config.loss))
+
+
+def _every_row(dataset: SequenceDataset, config: Config) -> Rows:
     if not config.train.prefix_rows:
         return dataset.train
     return dataset.train.followed_by(prefix_rows(dataset))
+
+
+def _rows_to_keep(
+    dataset: SequenceDataset, rows: Rows, config: LossConfig
+) -> npt.NDArray[np.bool_]:
+    kept = np.ones(len(rows), dtype=np.bool_)
+    if config.base != "softmax" and config.neg_fallback == "skip":
+        kept[_without_negative(dataset, _excluded_from(dataset, rows, config), rows.end + 1)] = (
+            False
+        )
+    return kept
 
 
 def leaves_out_unseen(config: Config) -> bool:
@@ -186,22 +211,54 @@ def negative_sampler(
     Without `rows` it draws for the train split.
 
     Raises:
-        InputError: the whole history is to be excluded and the dataset has no users.
+        InputError: the whole history is to be excluded and the dataset has no users, or a row
+            excludes every item; the message names its user.
     """
     if config.base == "softmax":
         return None
     rows = dataset.train if rows is None else rows
-    if config.exclude == "history":
-        if not dataset.has_users:
-            raise InputError(
-                f"{dataset.name}: windows without users, expected users to exclude the whole "
-                "history of",
-                hint='set loss.exclude = "window"',
-            )
-        begin = rows.start
-    else:
-        begin = dataset.window_begin(rows)
+    begin = _excluded_from(dataset, rows, config)
+    none_left = _without_negative(dataset, begin, rows.end + 1)
+    if none_left.size:
+        raise _no_negative(dataset, rows, int(none_left[0]), len(none_left))
     return NegativeSampler(dataset, begin, rows.end + 1, config.n_negatives)
+
+
+def _excluded_from(
+    dataset: SequenceDataset, rows: Rows, config: LossConfig
+) -> npt.NDArray[np.int64]:
+    if config.exclude == "window":
+        return dataset.window_begin(rows)
+    if not dataset.has_users:
+        raise InputError(
+            f"{dataset.name}: windows without users, expected users to exclude the whole "
+            "history of",
+            hint='set loss.exclude = "window"',
+        )
+    return rows.start
+
+
+def _without_negative(
+    dataset: SequenceDataset, begin: npt.NDArray[np.int64], end: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Which rows exclude every item, by number; only as many events as items can."""
+    long = np.flatnonzero(end - begin >= dataset.n_items)
+    if not long.size:
+        return long
+    is_all = distinct_counts(dataset.events, begin[long], end[long]) == dataset.n_items
+    return np.compress(is_all, long)
+
+
+def _no_negative(dataset: SequenceDataset, rows: Rows, row: int, n_rows: int) -> InputError:
+    who = f"train row {row + 1}"
+    if dataset.users is not None:
+        who = f"user {dataset.users.of_event(int(rows.end[row]))!r}"
+    return InputError(
+        f"{dataset.name}: {who} has met all {dataset.n_items} items ({n_rows:,} such train rows), "
+        "expected one that can be a negative",
+        code="E-NEG",
+        hint='set loss.neg_fallback = "skip" to pass over such rows, or loss.exclude = "window"',
+    )
 
 
 def distinct_counts(
