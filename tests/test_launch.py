@@ -56,13 +56,17 @@ def test_weights_in_flat_memory_begin_where_wide_loads_may():
 
 
 def test_training_on_the_cpu_loads_neither_a_compiler_nor_computer_algebra():
-    code = (
-        "import sys; from tests.test_training import train;"
-        "from dllm2rec.settings import changed, load_config;"
-        "train(changed(load_config(recipe='demo'), train={'max_epochs': 1}, distillation={'top_k': 5}));"
-        "heavy = {'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules);"
-        "sys.exit(f'{heavy} imported' if heavy else 0)"
-    )
+    code = """
+import sys
+from dllm2rec.device import deterministic
+from dllm2rec.settings import changed, load_config
+from tests.test_training import train
+few = {"top_k": 5, "ranking_weight": 0.3}
+with deterministic():
+    train(changed(load_config(recipe="demo"), train={"max_epochs": 1}, distillation=few))
+heavy = {"torch._dynamo", "torch._inductor", "sympy"} & set(sys.modules)
+sys.exit(f"{heavy} imported" if heavy else 0)
+"""
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
     )
