@@ -31,7 +31,7 @@ from dllm2rec.progress import Silent
 from dllm2rec.settings import changed, load_config
 from dllm2rec.teacher.knowledge import TeacherKnowledge, load_teacher
 from dllm2rec.train.arm import make_student, make_task
-from dllm2rec.train.loop import fit
+from dllm2rec.train.loop import Training, fit
 
 STUDENTS = {"gru4rec": ("gru4rec", 0.0), "sasrec": ("sasrec", 0.0), "dros": ("sasrec", 0.5)}
 WEIGHTS = (0.0, 0.1, 0.3, 0.7)
@@ -74,7 +74,7 @@ def train(
     best: dict[str, float] = {"ndcg@20": -1.0}
     state: dict[str, torch.Tensor] = {}
     epochs, epoch_s = 0, []
-    for record in fit(student, task, config, Silent()):
+    for record in fit(Training(student, task, config), Silent()):
         epochs += 1
         epoch_s.append(record["train_s"])
         if record["ndcg@20"] > best["ndcg@20"]:

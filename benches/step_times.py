@@ -27,7 +27,7 @@ from dllm2rec.progress import Silent
 from dllm2rec.settings import changed, load_config
 from dllm2rec.teacher.knowledge import TeacherKnowledge, load_teacher
 from dllm2rec.train.arm import make_student, make_task
-from dllm2rec.train.loop import _stepper, fit
+from dllm2rec.train.loop import Training, _stepper, fit
 
 PAPER = changed(
     load_config(recipe="paper"),
@@ -132,7 +132,7 @@ def epochs(
         torch.manual_seed(0)
         student = make_student(short, dataset, teacher).to(device)
         task = make_task(short, dataset, teacher, device)
-        records = list(fit(student, task, short, Silent()))
+        records = list(fit(Training(student, task, short), Silent()))
     train, validation = (
         np.median([r[k] for r in records[1:]]) for k in ("train_s", "validation_s")
     )

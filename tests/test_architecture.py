@@ -17,7 +17,10 @@ SOURCE = Path(__file__).resolve().parents[1] / "python" / "dllm2rec"
 FLOORS = [
     ["errors"],
     ["_core"],
-    ["arrays", "artifact", "bench", "config", "device", "folders", "launch", "progress", "results"],
+    ["arrays", "artifact", "bench", "config", "device", "distributed", "folders", "launch"],
+    ["results"],
+    ["pointers", "progress"],
+    ["loggers"],
     ["wrong_values"],
     ["unknown_keys"],
     ["settings"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import logging
 import os
@@ -15,14 +14,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from dllm2rec import cli
 from dllm2rec.cli import main
 from dllm2rec.cli.asked import names_student
 from dllm2rec.cli.lists import COLUMNS, read_histories, write_lists
 from dllm2rec.cli.outcome import describe
-from dllm2rec.cli.progress import Drawn, Lines, bars, record_text
 from dllm2rec.cli.recommend import split_ids
 from dllm2rec.cli.tables import metric_table, print_table, recommendation_table
 from dllm2rec.errors import (
@@ -433,44 +430,6 @@ def test_titles_survive_an_ascii_terminal():
     )
     assert done.returncode == 0, done.stderr
     assert b"\\xdcnder" in done.stdout
-
-
-# --- progress ------------------------------------------------------------------------------------
-
-
-def test_record_text_shows_losses_selection_and_speed():
-    record = {"hr@1": 0.5, "ndcg@20": 0.01, "epoch": 3, "loss": 1.5, "rows_per_s": 1234.5}
-    assert record_text(record) == "epoch 3  loss 1.5000  ndcg@20 0.0100  1,234 rows/s"
-    terms = record_text(record | {"loss_base": 1.0, "loss_dro": 0.5})
-    assert terms.startswith("epoch 3  loss 1.5000  base 1.0000  dro 0.5000")
-
-
-def test_progress_is_plain_lines_where_there_is_no_terminal():
-    stream = io.StringIO()
-    lines = Lines(stream)
-    lines.start("sasrec", 5)
-    lines.batch(1, 10, 0.5)
-    lines.epoch({"epoch": 1, "loss": 0.5})
-    lines.finish("best epoch 1")
-    shown = stream.getvalue().splitlines()
-    assert shown[:2] == ["sasrec: at most 5 epochs", "sasrec: epoch 1  loss 0.5000"]
-    assert shown[2].startswith("sasrec: best epoch 1 (0.")
-    assert "\x1b" not in stream.getvalue()
-
-
-def test_progress_is_a_bar_on_a_terminal():
-    stream = io.StringIO()
-    with bars(Console(file=stream, force_terminal=True, width=120)) as drawn:
-        assert isinstance(drawn, Drawn)
-        for name in ("gru4rec", "sasrec [x]"):
-            drawn.start(name, 4)
-            drawn.batch(5, 10, 0.25)
-            assert drawn._bars.tasks[-1].percentage == pytest.approx(12.5)
-            drawn.epoch({"epoch": 1, "loss": 0.25})
-            drawn.finish("early stop")
-            assert drawn._bars.tasks[-1].finished
-    assert "sasrec [x]" in stream.getvalue()
-    assert "early stop" in stream.getvalue()
 
 
 # --- histories and lists -------------------------------------------------------------------------

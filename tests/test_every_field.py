@@ -16,7 +16,7 @@ from dllm2rec.evaluate.split import split_counts
 from dllm2rec.progress import Silent
 from dllm2rec.settings import changed, load_config
 from dllm2rec.train.arm import make_student, make_task
-from dllm2rec.train.loop import fit
+from dllm2rec.train.loop import Training, fit
 from tests.worlds import cycle_dataset, oracle_teacher
 
 DATASET = cycle_dataset(40)
@@ -81,7 +81,14 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "evaluation.ks": (SOFT, [3]),
     "evaluation.exclude_seen": (SOFT, True),
 }
-ELSEWHERE = {"train.device", "variant", "loss.unseen_by_text", "train.prefix_rows"}  # tested below
+# Tested below, and when states are saved in test_resume.
+ELSEWHERE = {
+    "train.device",
+    "train.save_every_s",
+    "variant",
+    "loss.unseen_by_text",
+    "train.prefix_rows",
+}
 
 
 def all_fields(section: type[Section], prefix: str = "") -> set[str]:
@@ -104,7 +111,7 @@ def outcome(config: Config, dataset: SequenceDataset = DATASET) -> list[object]:
     task = make_task(config, dataset, teacher, torch.device("cpu"))
     records = [
         {key: value for key, value in record.items() if not key.endswith("_s")}
-        for record in fit(student, task, config, Silent())
+        for record in fit(Training(student, task, config), Silent())
     ]
     counts = split_counts(student, task.validation)
     weights = [p.detach().numpy().tobytes() for p in student.parameters()]

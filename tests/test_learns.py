@@ -19,7 +19,7 @@ from dllm2rec.progress import Silent
 from dllm2rec.settings import changed, load_config
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.train.arm import make_student, make_task
-from dllm2rec.train.loop import fit
+from dllm2rec.train.loop import Training, fit
 from tests.worlds import N_ITEMS, cycle_dataset, oracle_teacher, random_teacher
 
 CPU = torch.device("cpu")
@@ -35,7 +35,8 @@ def hit_rate(
     torch.manual_seed(config.train.seed)
     student = make_student(config, dataset, teacher)
     best, result = -1.0, 0.0
-    for record in fit(student, make_task(config, dataset, teacher, CPU), config, Silent()):
+    training = Training(student, make_task(config, dataset, teacher, CPU), config)
+    for record in fit(training, Silent()):
         if record["ndcg@20"] > best:
             best = record["ndcg@20"]
             counts = split_counts(student, device_rows(dataset, dataset.test, CPU))

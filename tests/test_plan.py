@@ -13,13 +13,15 @@ import torch
 from safetensors.torch import load_file
 
 from dllm2rec.cli import main
-from dllm2rec.cli.plan_tables import size_text, time_text, totals
+from dllm2rec.cli.plan_tables import totals
+from dllm2rec.cli.units import size_text, time_text
 from dllm2rec.config import Config
 from dllm2rec.data.demo import demo_world
 from dllm2rec.errors import ConfigError
 from dllm2rec.plan import memory
 from dllm2rec.plan.run import _kinds, plan_run
-from dllm2rec.plan.timing import measure
+from dllm2rec.plan.timing import Pace, endless, measure
+from dllm2rec.plan.watch import Watched
 from dllm2rec.progress import Silent
 from dllm2rec.settings import changed, load_config
 from dllm2rec.train import loop
@@ -84,10 +86,10 @@ def test_scores_grow_with_the_batch_as_the_real_step_has_them() -> None:
     config = changed(config, distillation={"embedding_weight": 0.0})
     student, task = make_student(config, dataset, None), make_task(config, dataset, None, CPU)
     scores = 4 * 512 * N_ITEMS
-    held = memory.training_memory(student, task, config)["scores and activations"]
+    held = memory.step_bytes(student, task, config)
     assert 3 * scores < held < 3.3 * scores  # kept once, and twice as much while walking back
     whole = changed(config, train={"batch_size": memory.MORE_ROWS})
-    counted = memory.training_memory(student, task, whole)["scores and activations"]
+    counted = memory.step_bytes(student, task, whole)
     assert held / counted == pytest.approx(512 / memory.MORE_ROWS, rel=0.02)
 
 
@@ -140,18 +142,68 @@ def test_time_is_that_of_the_run(tmp_path: Path) -> None:
 
 
 def test_an_epoch_longer_than_the_watch_is_left_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "READ_LOSS_EVERY_S", 0.02)
+    monkeypatch.setattr("dllm2rec.train.pace.READ_LOSS_EVERY_S", 0.02)
     dataset = cycle_dataset(3000)
     config = changed(CONFIG, train={"batch_size": 16}, distillation={"ranking_weight": 0.0})
     config = arm_config(config, "sasrec", with_teacher=False)
     student, task = make_student(config, dataset, None), make_task(config, dataset, None, CPU)
     began = time.perf_counter()
-    pace = measure(student, task, config, 0.3)
+    pace = measure(loop.Training(student, task, endless(config)), 0.3)
     watched = time.perf_counter() - began
-    (record, *_) = loop.fit(student, task, changed(config, train={"max_epochs": 1}), Silent())
+    (record, *_) = loop.fit(
+        loop.Training(student, task, changed(config, train={"max_epochs": 1})), Silent()
+    )
     assert watched < record["train_s"] / 1.5
     assert record["train_s"] / 2 < pace.train_s < record["train_s"] * 2
     assert pace.validation_s > 0
+
+
+def test_every_part_of_a_training_is_counted() -> None:
+    student = torch.nn.Module()
+    watched = Watched(
+        student,  # type: ignore[arg-type] - only its seconds are asked for
+        10,
+        {},
+        Pace(start_s=1.0, train_s=3.0, validation_s=1.0),
+        first_s=20.0,
+        again_s=5.0,
+        save_s=0.5,
+        state_s=2.0,
+    )
+    config = changed(CONFIG, train={"max_epochs": 10, "batch_size": 5, "save_every_s": 9.0})
+    assert watched.seconds(1, config.train) == pytest.approx(20 + 10 * 4.5 + (1 + 45 / 9) * 2)
+    rarely = changed(config, train={"save_every_s": 1e9}).train
+    assert watched.seconds(3, rarely) == pytest.approx(20 + 2 * 5 + 3 * (10 * 4.5 + 2))
+    always = changed(config, train={"save_every_s": 0.0}).train
+    assert watched.seconds(1, always) == pytest.approx(20 + 10 * 4.5 + (1 + 2 * 10) * 2)
+    assert Watched(student, 10, {}, None).seconds(1, rarely) is None  # type: ignore[arg-type]
+
+
+def test_the_rest_of_the_measured_peak_is_the_last_part() -> None:
+    dataset = cycle_dataset()
+    plan = plan_run(CONFIG, dataset, None, students=["sasrec"], watch_s=0.0)
+    (arm,) = plan.arms
+    assert list(arm.memory)[-1] == "process and steps, measured"
+    assert 100e6 < arm.memory_bytes <= plan.host_bytes
+
+
+def test_a_peak_is_forgotten_where_the_system_can() -> None:
+    block = bytearray(400_000_000)
+    high = memory.peak_bytes()
+    del block
+    memory.forget_peaks(CPU)
+    if Path("/proc/self/clear_refs").exists():
+        assert memory.peak_bytes() < high - 300_000_000
+
+
+def test_a_gpu_that_refuses_is_a_plan_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("dllm2rec.plan.watch.measure", refuse)
+    plan = plan_run(CONFIG, cycle_dataset(), None, students=["sasrec"])
+    assert not plan.arms[0].fits
+    assert plan.arms[0].memory["parameters"] == 4 * plan.arms[0].n_parameters
 
 
 def test_every_weight_of_a_grid_is_counted() -> None:
@@ -253,3 +305,15 @@ def test_sizes_and_times_are_written_as_people_say_them() -> None:
         "7 GB",
     ]
     assert [time_text(s) for s in (0.4, 59.6, 7800)] == ["0 s", "1 min 0 s", "2 h 10 min"]
+
+
+def test_what_is_measured_is_named_and_reading_the_data_counts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["plan", "--student", "sasrec", "--set", "train.max_epochs=1", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.splitlines() == ["measuring sasrec", "measuring sasrec + dllm2rec"]
+    plan = json.loads(shown.out)
+    assert plan["opening_s"] > 0
+    parts = [plan["opening_s"], plan["baselines_s"], plan["report_s"]]
+    assert plan["seconds"] == pytest.approx(sum(parts) + sum(a["seconds"] for a in plan["arms"]))

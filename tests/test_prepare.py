@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from dllm2rec import _core
+from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.dataset_folder import load_dataset_folder, save_dataset
 from dllm2rec.data.interactions import Interactions
 from dllm2rec.data.load import load_dataset
@@ -281,6 +283,86 @@ def test_leaks_are_counted_and_refused_if_strict() -> None:
         ("v", i, t) for t, i in enumerate("bac")
     ]
     assert prepare(log_of(other), strict=True).report.leaks.rows_in_train == 0
+
+
+def test_targets_in_train_histories_are_counted() -> None:
+    # u's first test target and validation target stand before the last train target; v's does not.
+    events = [("u", i, t) for t, i in enumerate("abcdef")] + [
+        ("v", i, t) for t, i in enumerate("abc")
+    ]
+    splits = np.array([0, 2, 1, 0, 0, 2, 0, 0, 2], np.uint8)
+    report = prepare(log_of(events, splits=splits), Protocol(split="given")).report
+    assert report.leaks.targets_in_train == 2
+    assert any(n.startswith("W-LEAK 2 validation and test targets are") for n in report.notes)
+    splits = np.array([0, 0, 0, 0, 1, 2, 0, 0, 2], np.uint8)
+    report = prepare(log_of(events, splits=splits), Protocol(split="given")).report
+    assert report.leaks.targets_in_train == 0
+    for split in ("leave_one_out", "global_time", "user_ratio"):
+        assert prepare(log_of(events), Protocol(split=split)).report.leaks.targets_in_train == 0
+
+
+def bigrec(events: list[Event], length: int) -> list[list[tuple[list[str], str]]]:
+    """The paper's data step as it is written: users as they appear, a stable sort of all rows."""
+    users: dict[str, list[tuple[int, str]]] = {}
+    for user, item, time in events:
+        users.setdefault(user, []).append((time, item))
+    rows = []
+    for each in users.values():
+        each.sort(key=lambda event: event[0])
+        items = [item for _, item in each]
+        first = max(1, min(length, len(each) - 1))
+        rows += [
+            (each[i][0], (items[max(i - length, 0) : i], items[i])) for i in range(first, len(each))
+        ]
+    rows.sort(key=lambda row: row[0])
+    ends = [0, int(len(rows) * 0.8 + 1e-9), int(len(rows) * 0.9 + 1e-9), len(rows)]
+    return [[row for _, row in rows[a:b]] for a, b in pairwise(ends)]
+
+
+def windows_of(dataset: SequenceDataset) -> list[list[tuple[list[str], str]]]:
+    """The rows of each split, in their order, as (window, target) in external ids."""
+    ids = np.array(dataset.catalogue.item_ids)
+    parts = [dataset.windows(rows) for rows in dataset.splits().values()]
+    return [
+        [
+            (ids[sequence[:length]].tolist(), str(ids[target]))
+            for sequence, length, target in zip(
+                part.sequences, part.lengths, part.targets, strict=True
+            )
+        ]
+        for part in parts
+    ]
+
+
+@given(logs(), st.integers(1, 4))
+@settings(deadline=None)
+def test_rows_in_the_order_of_time_are_those_of_bigrec(events: list[Event], length: int) -> None:
+    if len({item for _, item, _ in events}) < 2:
+        return
+    protocol = Protocol(
+        rows="full_windows", split="global_time", row_order="time", max_length=length
+    )
+    prepared = prepare(log_of(events), protocol)
+    assert windows_of(prepared.dataset) == bigrec(events, length)
+
+
+def test_rows_in_the_order_of_time_need_times_and_survive_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="row_order = 'time' is set, but the log has no times"):
+        prepare(log_of(FOUR, times=None), Protocol(row_order="time"))
+    events = [(f"u{n * 7919 % 37}", f"i{n * 31 % 61}", n * 13 % 50) for n in range(900)]
+    prepared = prepare(log_of(events), Protocol(row_order="time"))
+    save_dataset(prepared, tmp_path / "data")
+    loaded = load_dataset_folder(tmp_path / "data")
+    assert windows_of(loaded) == windows_of(prepared.dataset)
+    assert prepared.times is not None
+    assert (np.diff(prepared.times[loaded.train.end]) >= 0).all()
+    assert loaded.users is not None
+    assert (
+        loaded.users.of_event(int(loaded.test.end[0]))
+        == prepared.user_ids[
+            int(np.searchsorted(prepared.user_start, loaded.test.end[0], "right")) - 1
+        ].as_py()
+    )
 
 
 def test_a_folder_with_leaks_is_refused_if_strict(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from dllm2rec.cli import main
-from dllm2rec.data.known_logs import LogOptions, read_log
+from dllm2rec.data.known_logs import LogOptions, read_layout_titles, read_log
 from dllm2rec.data.layouts import recognise
 from dllm2rec.data.load import load_dataset
+from dllm2rec.data.prepare import prepare
 from dllm2rec.data.prepare_run import prepare_run
-from dllm2rec.data.protocol import Protocol
+from dllm2rec.data.protocol import Protocol, named_protocol
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
+from tests.test_prepare import bigrec, windows_of
 
 # Two users of four events and one of one; item c has an entity in its title, item d none.
 EVENTS = [
@@ -353,6 +355,23 @@ def test_raw_files_end_in_a_trained_student_by_two_commands(tmp_path, capsys, re
     (row,) = [r for r in json.loads(capsys.readouterr().out)["rows"] if r["name"] == "sasrec"]
     assert 0 < row["test"]["hr@20"] < 1
     assert (tmp_path / "run" / "report.html").stat().st_size > 1000
+
+
+@pytest.mark.real
+def test_real_rows_come_in_the_order_of_bigrec(real_data):
+    layout = recognise([real_data / "raw" / "ml100k"])
+    log = read_log(layout, ratings=False)
+    users, items = log.user_ids.to_pylist(), log.item_ids.to_pylist()
+    columns = (log.users.tolist(), log.items.tolist(), log.times.tolist())
+    events = [(users[u], items[i], t) for u, i, t in zip(*columns, strict=True)]
+    titles = read_layout_titles(layout).table
+    titled = {
+        i for i, t in zip(*(c.to_pylist() for c in titles.columns), strict=True) if len(t) > 1
+    }
+    kept = [event for event in events if event[1] in titled]
+    dataset = prepare(log, named_protocol("bigrec-games"), titles).dataset
+    assert windows_of(dataset) == bigrec(kept, 10)
+    assert len(dataset.train) > 50_000
 
 
 @pytest.mark.real

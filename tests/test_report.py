@@ -15,8 +15,9 @@ from dllm2rec.report import page as report_page
 from dllm2rec.report.facts import read_facts
 from dllm2rec.report.page import write_report
 from dllm2rec.results import TAUGHT, MetricRow, teacher_gains
+from dllm2rec.runs import METRICS_FILE
 from dllm2rec.settings import changed, load_config
-from dllm2rec.train.arm import METRICS_FILE, arm_name
+from dllm2rec.train.arm import arm_name
 from dllm2rec.train.run import train_run
 from tests.worlds import cycle_dataset, oracle_teacher
 
@@ -184,3 +185,31 @@ def test_gains_are_percentages_of_the_same_student_alone() -> None:
 
 def test_taught_students_are_called_as_the_gains_expect() -> None:
     assert arm_name(CONFIG, with_teacher=True) == arm_name(CONFIG, with_teacher=False) + TAUGHT
+
+
+def test_what_was_chosen_is_a_table_with_a_column_for_each_figure(run: Path) -> None:
+    page = read(run)
+    at = page.text.index("What validation chose")
+    heads = [word for word in page.text[at:] if word][1:5]
+    assert heads == ["epoch", "ranking weight", "s an epoch", "s in all"]
+    assert any(text.startswith("window counts: power ") for text in page.text)
+
+
+def test_trainings_stand_in_the_order_of_the_table(run: Path) -> None:
+    assert next(iter(read_facts(run).trainings)).name == "sasrec"
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    results["rows"].reverse()
+    (run / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    assert read_facts(run).trainings[-1].name == "sasrec"
+
+
+def test_a_loss_of_one_part_is_shown_once(run: Path) -> None:
+    text = read(run).text
+    assert "loss" in text
+    assert "loss: base" not in text
+    file = run / "sasrec" / METRICS_FILE
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    parts = [line | {"loss_base": 3.0, "loss_dros": 1.0} for line in lines]
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in parts), encoding="utf-8")
+    write_report(run)
+    assert {"loss: base", "loss: dros"} <= set(read(run).text)

@@ -16,7 +16,7 @@ from dllm2rec.settings import changed
 from dllm2rec.students import Student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.train.arm import make_student, make_task
-from dllm2rec.train.loop import fit
+from dllm2rec.train.loop import Training, fit
 from tests.worlds import cycle_dataset, oracle_teacher
 
 CPU = torch.device("cpu")
@@ -40,7 +40,7 @@ def train(
     torch.manual_seed(config.train.seed)
     student = make_student(config, dataset, teacher).to(device)
     task = make_task(config, dataset, teacher, device)
-    return student, list(fit(student, task, config, Silent()))
+    return student, list(fit(Training(student, task, config), Silent()))
 
 
 def bits(student: Student) -> bytes:
@@ -105,7 +105,7 @@ def test_a_nan_in_the_weights_stops_before_the_update_and_names_the_rows() -> No
     before = bits(student)
     task = make_task(QUICK, dataset, oracle_teacher(dataset), CPU)
     with pytest.raises(NonFiniteError, match=r"epoch 1 step 1: base of \d+ of 64 rows") as caught:
-        list(fit(student, task, QUICK, Silent()))
+        list(fit(Training(student, task, QUICK), Silent()))
     assert "cycle train row" in str(caught.value)
     assert bits(student) == before
 
@@ -124,7 +124,7 @@ def test_only_the_rows_at_fault_are_named() -> None:
     with torch.no_grad():
         student.embedding.ids.weight[3] = torch.inf
     with pytest.raises(NonFiniteError) as caught:
-        list(fit(student, task, config, Silent()))
+        list(fit(Training(student, task, config), Silent()))
     message = str(caught.value)
     n_bad = int(message.split("base of ")[1].split(" of ")[0])
     assert 0 < n_bad < len(dataset.train)
@@ -141,7 +141,7 @@ def test_a_huge_learning_rate_ends_in_a_message_with_finite_weights() -> None:
     student = make_student(config, dataset, oracle_teacher(dataset))
     task = make_task(config, dataset, oracle_teacher(dataset), CPU)
     with pytest.raises(NonFiniteError, match="learning rate 1e"):
-        list(fit(student, task, config, Silent()))
+        list(fit(Training(student, task, config), Silent()))
     assert all(torch.isfinite(p).all() for p in student.parameters())
 
 

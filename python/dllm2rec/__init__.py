@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from dllm2rec.evaluate.metrics import list_metrics as list_metrics
     from dllm2rec.evaluate.metrics import rank_metrics as rank_metrics
     from dllm2rec.evaluate.run import evaluate_run as evaluate_run
+    from dllm2rec.loggers.open import logging_to as logging_to
     from dllm2rec.progress import Progress as Progress
     from dllm2rec.progress import Silent as Silent
+    from dllm2rec.progress import TrainingName as TrainingName
     from dllm2rec.report.page import write_report as write_report
     from dllm2rec.results import MetricRow as MetricRow
     from dllm2rec.results import MetricTable as MetricTable
@@ -82,6 +84,8 @@ _HOMES = {
     "Rows": "data.dataset",
     "SequenceDataset": "data.dataset",
     "Silent": "progress",
+    "TrainingName": "progress",
+    "logging_to": "loggers.open",
     "Source": "sources",
     "Student": "students",
     "TeacherKnowledge": "teacher.knowledge",

@@ -1,6 +1,7 @@
 """The compiled kernels: C-order arrays in and out; refusals are raised from dllm2rec.errors."""
 
 import os
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +81,54 @@ def parse_distances(
         ResourceError: no memory.
         ValueError: an unknown `kind`.
     """
+
+# --- logs ----------------------------------------------------------------------------------------
+
+@final
+class RowBlock:
+    """The cells of a block of rows; columns count those that were read."""
+
+    def __len__(self) -> int: ...
+    def ints(self, column: int) -> NDArray[np.int64]:
+        """Return a column of kind `int`, (rows,)."""
+
+    def floats(self, column: int) -> NDArray[np.float32]:
+        """Return a column of kind `float`, (rows,)."""
+
+    def texts(self, column: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Return a column of kind `id` or `text`: bytes, and where each begins, (rows + 1,)."""
+
+def split_rows(text: bytes, delimiter: int, kinds: list[str]) -> RowBlock | None:
+    """Split a block of whole rows of UTF-8, if each of them is as plain as can be.
+
+    Args:
+        text: rows that end with LF or CR LF; the last one may lack its end.
+        delimiter: one byte.
+        kinds: what each column is read as: "skip"; "id", text that neither is empty nor begins or
+            ends with what may be white space; "int", of 64 bits; "float", up to 7 digits, with
+            a point among them or without; or "text".
+
+    Returns:
+        The cells; None where a row has more or fewer of them, one is not of its kind, or a quote is
+        there. That need be no error: it is only not read here.
+    """
+
+@final
+class IdTable:
+    """Distinct ids, numbered in the order of their first appearance."""
+
+    def __new__(cls) -> IdTable: ...
+    def __len__(self) -> int: ...
+    def ids(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Return the ids' bytes, and where each begins and the last one ends, (ids + 1,)."""
+
+    def number(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """Return the number of each text, new ones getting the next; `offsets` is (texts + 1,)."""
+
+def number_ids(
+    block: RowBlock, user: int, users: IdTable, item: int, items: IdTable
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Return the numbers of two columns of a block, each (rows,), by a table each."""
 
 # --- weights -------------------------------------------------------------------------------------
 

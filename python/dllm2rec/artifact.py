@@ -103,6 +103,25 @@ def write_folder(
     return manifest
 
 
+def check_space(path: Path, n_bytes: int) -> None:
+    """Refuse to begin what the disk has no room for.
+
+    Args:
+        path: what is about to be written; the nearest folder above it that exists is asked.
+        n_bytes: how large it will be.
+
+    Raises:
+        ResourceError: fewer bytes are free; the message has both.
+    """
+    place = next(place for place in path.absolute().parents if place.is_dir())
+    free = shutil.disk_usage(place).free
+    if free < n_bytes:
+        raise ResourceError(
+            f"{path}: {n_bytes:,} bytes to write, {free:,} bytes free; make room there; what was "
+            "there before is unchanged"
+        )
+
+
 def replace_text(path: Path, text: str) -> None:
     """Write a small text file so that readers see the old one or the new one, never a part.
 

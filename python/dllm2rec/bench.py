@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,9 @@ from pathlib import Path
 from dllm2rec.errors import InputError
 
 OURS = "dllm2rec"
+# A colour and a marker a peer: from Okabe and Ito, which differ to the colour-blind too.
+HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#333333")
+STYLES = [(hue, marker) for marker in "os^Dv" for hue in HUES]
 
 
 @dataclass(frozen=True)
@@ -58,25 +63,43 @@ def summary(times: Mapping[str, Mapping[str, float]]) -> list[Row]:
     ]
 
 
+def grouped(text: str) -> str:
+    """A bench's name with the digits of its large numbers in threes: `64x17,408`."""
+    return re.sub(r"\d{5,}", lambda found: f"{int(found[0]):,}", text)
+
+
 def plot(rows: list[Row], path: Path) -> Path | None:
     """Draw the ratios on a log axis, one line a bench; None without matplotlib or ratios."""
     drawn = [row for row in rows if row.ratios]
     if importlib.util.find_spec("matplotlib") is None or not drawn:
         return None
     from matplotlib.figure import Figure  # no pyplot: no state, no display
+    from matplotlib.ticker import LogLocator, NullLocator
 
     peers = sorted({peer for row in drawn for peer in row.ratios})
-    figure = Figure(figsize=(9, 1.4 + 0.24 * len(drawn)), layout="constrained")
+    # A legend line a peer, whatever the number of rows.
+    height = max(1.4 + 0.24 * len(drawn), 1.0 + 0.21 * len(peers))
+    figure = Figure(figsize=(10.5, height), layout="constrained")
     axes = figure.add_subplot()
-    for peer in peers:
+    for peer, (colour, marker) in zip(peers, itertools.cycle(STYLES), strict=False):
         places = [n for n, row in enumerate(drawn) if peer in row.ratios]
-        axes.plot([drawn[n].ratios[peer] for n in places], places, "o", label=peer, markersize=5)
+        ratios = [drawn[n].ratios[peer] for n in places]
+        axes.plot(ratios, places, marker, color=colour, label=peer, markersize=6, alpha=0.9)
     axes.axvline(1.0, color="black", linewidth=1)
     axes.set_xscale("log")
-    axes.set_yticks(range(len(drawn)), [row.group for row in drawn], fontsize=8)
-    axes.invert_yaxis()
-    axes.set_xlabel("times as long as dllm2rec (right of the line: dllm2rec is faster)")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_yticks(range(len(drawn)), [grouped(row.group) for row in drawn], fontsize=8)
+    for place in [n for n, row in enumerate(drawn) if n and _kernel(row) != _kernel(drawn[n - 1])]:
+        axes.axhline(place - 0.5, color="0.75", linewidth=0.8)
+    axes.set_ylim(len(drawn) - 0.5, -0.5)
+    axes.set_xlabel("times as long as dllm2rec: right of the line dllm2rec is faster")
     axes.grid(axis="x", alpha=0.3)
-    figure.legend(loc="outside right upper", fontsize=8)
+    figure.legend(loc="outside right upper", fontsize=8, frameon=False)
     figure.savefig(path, dpi=130)
     return path
+
+
+def _kernel(row: Row) -> str:
+    return row.group.partition("/")[0]

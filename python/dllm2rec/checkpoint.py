@@ -1,14 +1,13 @@
 """A trained student on disk: weights in safetensors, everything else in JSON, whole or not there.
 
-A student's folder grows while it is trained. Each checkpoint is a folder of its own, written under
-a temporary name and renamed; `best` and `last` are one-line files that name one, replaced by
-rename, so whatever moment the process dies at, both name a folder that is whole.
+A student's folder grows while it is trained. Each checkpoint is a folder of its own, which a
+pointer names: `best` for what is served. `last` and `prev` name what a training goes on from
+(train/state.py).
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +15,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from dllm2rec.artifact import read_manifest, replace_text, write_folder
+from dllm2rec.artifact import check_space, read_manifest, write_folder
 from dllm2rec.config import Config
 from dllm2rec.errors import ArtifactError
+from dllm2rec.pointers import move_pointers, read_pointer
 from dllm2rec.students import Student, build_student
 
 KIND = "checkpoint"
 VERSION = 1
-POINTERS = ("best", "last")
 WEIGHTS, STATE = "model.safetensors", "state.json"
 
 
@@ -55,28 +54,24 @@ def save_checkpoint(
     *,
     n_items: int,
     max_length: int,
-    pointers: tuple[str, ...],
 ) -> None:
-    """Save a student and let some pointers name it; checkpoints that nothing names are deleted.
+    """Save a student and let `best` name it; folders that nothing names are deleted.
 
     Args:
         folder: the student's folder.
-        name: of the checkpoint's own folder; if it is there already, only the pointers move.
+        name: of the checkpoint's own folder; if it is there already, only `best` moves.
         student: any device; it is folded on the way.
         config: its configuration.
         record: the epoch's losses and validation metrics.
         n_items: N.
         max_length: L.
-        pointers: which of `best` and `last` shall name it.
 
     Raises:
         ResourceError: the disk is full; what was there before still is.
     """
     if not (folder / name).is_dir():
         _write_checkpoint(folder / name, student, config, record, n_items, max_length)
-    for pointer in pointers:
-        replace_text(folder / pointer, name + "\n")
-    _delete_unnamed(folder)
+    move_pointers(folder, {"best": name})
 
 
 def _write_checkpoint(
@@ -93,6 +88,7 @@ def _write_checkpoint(
     tensors = {
         key: tensor.detach().to("cpu").contiguous() for key, tensor in folded.state_dict().items()
     }
+    check_space(path, sum(tensor.nbytes for tensor in tensors.values()))
     state = {
         "config": config.model_dump(mode="json"),
         "n_items": n_items,
@@ -109,34 +105,13 @@ def _write_checkpoint(
     write_folder(path, {WEIGHTS: write_weights, STATE: write_state}, kind=KIND, version=VERSION)
 
 
-def _delete_unnamed(folder: Path) -> None:
-    named = {
-        (folder / pointer).read_text(encoding="utf-8").strip()
-        for pointer in POINTERS
-        if (folder / pointer).is_file()
-    }
-    for child in folder.iterdir():
-        if child.is_dir() and child.name not in named:
-            shutil.rmtree(child)
-
-
-def load_checkpoint(folder: Path, pointer: str = "best") -> Checkpoint:
-    """Load the checkpoint that a pointer of a student's folder names.
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Load the checkpoint that `best` of a student's folder names.
 
     Raises:
         ArtifactError: there is none, or it is corrupt, of another version or does not fit.
     """
-    place = folder / pointer
-    if not place.is_file():
-        raise ArtifactError(
-            f"{folder}: no file named {pointer}, expected the folder of a trained student; give a "
-            "folder that dllm2rec train made"
-        )
-    name = place.read_text(encoding="utf-8").strip()
-    path = folder / name
-    if not name or name != Path(name).name or not path.is_dir():
-        there = ", ".join(sorted(c.name for c in folder.iterdir() if c.is_dir())) or "nothing"
-        raise ArtifactError(f"{place}: names {name!r}, expected one of the folders there: {there}")
+    path = read_pointer(folder, "best")
     read_manifest(path, KIND, newest_version=VERSION)
     try:
         state = json.loads((path / STATE).read_text(encoding="utf-8"))

@@ -130,6 +130,7 @@ class TrainConfig(Section):
     max_gradient_norm: NonNegative = 0.0  # longer gradients are cut to this length; 0: none is
     # Validation, checkpoints and test use an exponential average of the weights; 0: the last ones.
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    save_every_s: NonNegative = 30.0  # seconds between states that --resume goes on from
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
 

@@ -52,7 +52,8 @@ def deterministic() -> Iterator[None]:
         torch.backends.cudnn.benchmark,
         torch.get_float32_matmul_precision(),
     )
-    # torch.use_deterministic_algorithms does the same and loads torch's compiler: 3 to 4 s.
+    # Not torch.use_deterministic_algorithms: that also imports torch's compiler, which is not used
+    # here and takes seconds.
     torch.set_deterministic_debug_mode("error")
     # Filling every fresh buffer guards against reading it too early; it costs a pass over each.
     settings.fill_uninitialized_memory = False

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import shutil
+import socket
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from dllm2rec.errors import ConfigError, ResourceError
+from dllm2rec.errors import ArtifactError, ConfigError, ResourceError
 
 # Every folder of this package holds one of these; --overwrite removes no other folder.
 MARKS = ("manifest.json", "config.toml")
+LOCK = ".lock"
 
 
 def next_run(name: str, root: Path = Path("runs")) -> Path:
@@ -41,7 +45,7 @@ def check_output(out: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> 
             raise ConfigError(f"{out}: is or holds the input {source}, expected another place")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: a file, expected a folder or a new name")
-    if out.is_dir() and any(out.iterdir()):
+    if out.is_dir() and any(path.name != LOCK for path in out.iterdir()):
         if not overwrite:
             raise ConfigError(f"{out}: not empty, expected a new folder; or give --overwrite")
         if not any((out / mark).is_file() for mark in MARKS):
@@ -49,24 +53,66 @@ def check_output(out: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> 
                 f"{out}: holds neither {' nor '.join(MARKS)}, expected a folder that dllm2rec "
                 "wrote; remove it yourself if it may go"
             )
-    _probe(out)
+    probe(out)
 
 
 def clear_output(out: Path) -> None:
     """Make `out` an empty folder; call `check_output` first."""
-    if out.is_dir():
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
+    for path in out.iterdir():
+        if path.name == LOCK:
+            continue  # whoever holds it holds the file, not its name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
-def _probe(out: Path) -> None:
-    """Write and remove a file in the nearest folder that exists."""
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep a folder, made if it is not there, from every other process within the block.
+
+    The system lets go of it when the process ends, however it ends.
+
+    Raises:
+        ArtifactError: another process holds it; the message has its number and its machine.
+        ResourceError: the place cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a+", encoding="utf-8")
+    except OSError as err:
+        raise _cannot_write(folder, err) from err
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise ArtifactError(
+                f"{folder}: {holder} is writing to it, expected nobody; wait for it, or give "
+                "another folder"
+            ) from err
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield
+
+
+def probe(out: Path) -> None:
+    """Write and remove a file in the nearest folder that exists.
+
+    Raises:
+        ResourceError: that is not possible.
+    """
     place = next(path for path in [out, *out.absolute().parents] if path.exists())
     try:
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(b"dllm2rec")
             file.flush()
     except OSError as err:
-        raise ResourceError(
-            f"{out}: {err.strerror or err}, expected a place that can be written to"
-        ) from err
+        raise _cannot_write(out, err) from err
+
+
+def _cannot_write(place: Path, err: OSError) -> ResourceError:
+    return ResourceError(f"{place}: {err.strerror or err}, expected a place that can be written to")

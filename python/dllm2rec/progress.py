@@ -1,38 +1,114 @@
-"""What a long task tells whoever watches: the command line draws it, a library call is silent."""
+"""What a run tells whoever watches: a command draws it, loggers keep it, a call is silent."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dllm2rec.results import MetricTable
+
+# Of an epoch: its number (`epoch`, from 1), losses, validation metrics and speed, by name.
+Record = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class TrainingName:
+    """Which training of a run.
+
+    Attributes:
+        student: as tables call it: `sasrec`, `sasrec + dllm2rec`.
+        ranking_weight: the one of this training; None where the student has only one.
+        seed: that of this training; None where the run has only one.
+    """
+
+    student: str
+    ranking_weight: float | None = None
+    seed: int | None = None
+
+    def __str__(self) -> str:
+        """`sasrec + dllm2rec (ranking weight 0.3, seed 1)`, without what need not be told."""
+        told = [] if self.ranking_weight is None else [f"ranking weight {self.ranking_weight:g}"]
+        told += [] if self.seed is None else [f"seed {self.seed}"]
+        return f"{self.student} ({', '.join(told)})" if told else self.student
 
 
 class Progress(Protocol):
-    """Told how a named task goes. A task is one training: `start`, then batches and epochs."""
+    """Told how a run goes: `run`, then for each training `start`, batches, epochs and `finish`."""
 
-    def start(self, name: str, n_epochs: int) -> None:
-        """Begin the task `name`, of at most `n_epochs` epochs."""
+    def run(self, settings: Mapping[str, Any]) -> None:
+        """Begin a run: what it is made from, as its `run.json` holds it."""
+
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
+        """Begin a training of at most `n_epochs` epochs; `records` are of those done before."""
 
     def batch(self, done: int, total: int, loss: float) -> None:
         """Report that `done` of this epoch's `total` batches are done, `loss` the newest known."""
 
-    def epoch(self, record: Mapping[str, float]) -> None:
+    def epoch(self, record: Record) -> None:
         """Report an epoch: its number (`epoch`, from 1), losses and validation metrics."""
 
     def finish(self, summary: str) -> None:
-        """End the task with one line."""
+        """End the training with one line."""
+
+    def results(self, table: MetricTable) -> None:
+        """End the run with its table of the test rows."""
 
 
 class Silent:
     """A `Progress` that says nothing."""
 
-    def start(self, name: str, n_epochs: int) -> None:
+    def run(self, settings: Mapping[str, Any]) -> None:
+        """Say nothing."""
+
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Say nothing."""
 
     def batch(self, done: int, total: int, loss: float) -> None:
         """Say nothing."""
 
-    def epoch(self, record: Mapping[str, float]) -> None:
+    def epoch(self, record: Record) -> None:
         """Say nothing."""
 
     def finish(self, summary: str) -> None:
         """Say nothing."""
+
+    def results(self, table: MetricTable) -> None:
+        """Say nothing."""
+
+
+class Together:
+    """A `Progress` that tells several, in their order."""
+
+    def __init__(self, watchers: Sequence[Progress]) -> None:
+        self._watchers = tuple(watchers)
+
+    def run(self, settings: Mapping[str, Any]) -> None:
+        """Tell all."""
+        for one in self._watchers:
+            one.run(settings)
+
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
+        """Tell all."""
+        for one in self._watchers:
+            one.start(training, n_epochs, records)
+
+    def batch(self, done: int, total: int, loss: float) -> None:
+        """Tell all."""
+        for one in self._watchers:
+            one.batch(done, total, loss)
+
+    def epoch(self, record: Record) -> None:
+        """Tell all."""
+        for one in self._watchers:
+            one.epoch(record)
+
+    def finish(self, summary: str) -> None:
+        """Tell all."""
+        for one in self._watchers:
+            one.finish(summary)
+
+    def results(self, table: MetricTable) -> None:
+        """Tell all."""
+        for one in self._watchers:
+            one.results(table)

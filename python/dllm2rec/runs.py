@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from dllm2rec.config import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ArtifactError
 from dllm2rec.sources import Source
+from dllm2rec.teacher.knowledge import TeacherKnowledge
 
-RUN_FILE, RESULTS_FILE = "run.json", "results.json"
+RUN_FILE, RESULTS_FILE, METRICS_FILE = "run.json", "results.json", "metrics.jsonl"
 
 
 def student_folders(run: Path) -> list[Path]:
@@ -47,6 +49,68 @@ def read_run(run: Path) -> dict[str, Any]:
     raise ArtifactError(f"{run}: no {RUN_FILE}, expected a folder that dllm2rec train made")
 
 
+def config_of(run: Path, facts: dict[str, Any]) -> Config:
+    """The configuration of a run, from what `read_run` gave.
+
+    Raises:
+        ArtifactError: this version does not understand it.
+    """
+    try:
+        return Config.model_validate_json(json.dumps(facts["config"]))
+    except (KeyError, ValueError) as err:
+        raise ArtifactError(
+            f"{run / RUN_FILE}: {err}, expected the configuration of a run"
+        ) from err
+
+
+def check_same_data(
+    run: Path, facts: dict[str, Any], dataset: SequenceDataset, teacher: TeacherKnowledge | None
+) -> None:
+    """Refuse a dataset or a teacher that is not the run's.
+
+    Raises:
+        ArtifactError: with the fingerprints of both.
+    """
+    found = {
+        "fingerprint": dataset.fingerprint(),
+        "teacher_fingerprint": None if teacher is None else teacher.fingerprint(),
+    }
+    for field, value in found.items():
+        if facts.get(field) != value:
+            what = "dataset" if field == "fingerprint" else "teacher"
+            expected = facts.get(field)
+            raise ArtifactError(
+                f"{run}: {what} with fingerprint {_short(value)}, expected {_short(expected)}, the "
+                f"run's; give --{what} with the folder of that, or train again in another folder"
+            )
+
+
+def _short(fingerprint: str | None) -> str:
+    return "none" if fingerprint is None else fingerprint[:12]
+
+
+def open_source(
+    run: Path, dataset: Path | None, teacher: Path | None
+) -> tuple[SequenceDataset, TeacherKnowledge | None]:
+    """Load what a run was made from, from where it was or from other places.
+
+    Raises:
+        ArtifactError: it is no run, or does not know where its dataset is.
+        InputError: dataset or teacher are not there any more.
+    """
+    return _source(run, read_run(run), dataset, teacher).open()
+
+
+def _source(run: Path, facts: dict[str, Any], dataset: Path | None, teacher: Path | None) -> Source:
+    if dataset is None and facts["source"] is None:
+        raise ArtifactError(
+            f"{run}: it does not know where its dataset is, expected to be told; give --dataset"
+        )
+    told = Source.of(dataset, teacher)
+    was = Source(**(facts["source"] or {}))
+    return Source(told.dataset or was.dataset, told.teacher or was.teacher)
+
+
 def open_dataset(run: Path, dataset: Path | None) -> SequenceDataset:
     """Load the dataset that a run was trained on, from where it was or from another place.
 
@@ -55,11 +119,7 @@ def open_dataset(run: Path, dataset: Path | None) -> SequenceDataset:
         InputError: the dataset is not there any more.
     """
     facts = read_run(run)
-    if dataset is None and facts["source"] is None:
-        raise ArtifactError(
-            f"{run}: it does not know where its dataset is, expected to be told; give --dataset"
-        )
-    source = Source(**facts["source"]) if dataset is None else Source.of(dataset, None)
+    source = _source(run, facts, dataset, None)
     loaded = source.open_dataset()
     if loaded.fingerprint() != facts["fingerprint"]:
         raise ArtifactError(

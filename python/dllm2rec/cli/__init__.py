@@ -13,6 +13,7 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from dllm2rec.cli.outcome import describe
+from dllm2rec.cli.processes import hush_others, process_name
 
 SIGTERM_EXIT = 143
 
@@ -31,13 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _give_streams()
     with _notes(), _terminable():
         try:
+            hush_others()
             code = _run(words)
             sys.stdout.flush()
         except BaseException as err:  # noqa: BLE001 - each kind has its exit code
             code, line = describe(err, words)
             with suppress(OSError):
                 if line:
-                    print(line, file=sys.stderr)
+                    print(f"{process_name()}{line}", file=sys.stderr)
         _settle(sys.stdout)
         _settle(sys.stderr)
     return code
@@ -80,7 +82,7 @@ def _settle(stream: TextIO) -> None:
 class _Note(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         word = "warning" if record.levelno >= logging.WARNING else "note"
-        print(f"{word}: {record.getMessage()}", file=sys.stderr)
+        print(f"{process_name()}{word}: {record.getMessage()}", file=sys.stderr)
 
 
 @contextmanager

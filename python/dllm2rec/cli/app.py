@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from dllm2rec.cli import bench, evaluate, plan, prepare, recommend, report, teacher, train
+from dllm2rec.cli.processes import check_shared
 
 # Plain help: a tenth of a second faster than rich's, and the same bytes on every terminal.
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
@@ -45,6 +46,7 @@ def _print_version(asked: bool) -> None:
 
 @app.callback(epilog=EXAMPLES)
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -53,3 +55,4 @@ def _root(
     ] = False,
 ) -> None:
     """Distil an LLM's recommendations into a small sequential recommender."""
+    check_shared(context.invoked_subcommand or "")

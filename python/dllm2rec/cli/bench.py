@@ -51,7 +51,12 @@ def bench(
     command = [
         *(sys.executable, "-m", "pytest", str(benches), "--benchmark-only", "-q", "-rs"),
         *("-o", "python_files=bench_*.py", "-p", "no:cacheprovider", "--timeout=0"),
-        *("--benchmark-disable-gc", "--benchmark-warmup=on", f"--benchmark-json={raw}"),
+        *(
+            "--benchmark-disable-gc",
+            "--benchmark-quiet",
+            "--benchmark-warmup=on",
+            f"--benchmark-json={raw}",
+        ),
         *(["-k", only] if only else []),
     ]
     environment = os.environ | {"DLLM2REC_BENCH_SCALE": str(scale)}

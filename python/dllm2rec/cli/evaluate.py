@@ -52,16 +52,19 @@ def evaluate(
     check_device("auto" if device is None else device.value)
     use_threads(threads)
 
+    from dllm2rec.distributed import joined
     from dllm2rec.evaluate.run import evaluate_run
 
-    table = evaluate_run(
-        run,
-        dataset=dataset,
-        split=split.value,
-        ks=tuple(sorted(set(k))) if k else None,
-        exclude_seen=exclude_seen,
-        device="auto" if device is None else device.value,
-    )
+    chosen = "auto" if device is None else device.value
+    with joined(chosen):
+        table = evaluate_run(
+            run,
+            dataset=dataset,
+            split=split.value,
+            ks=tuple(sorted(set(k))) if k else None,
+            exclude_seen=exclude_seen,
+            device=chosen,
+        )
     if json:
         print_json({"run": str(run), "split": split.value, **table.as_json()})
     else:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dllm2rec.cli.processes import share_threads
 from dllm2rec.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -32,6 +33,14 @@ class StudentName(StrEnum):
     sasrec = "sasrec"
 
 
+class Tracker(StrEnum):
+    """Where a run can be kept beside its folder."""
+
+    tensorboard = "tensorboard"
+    wandb = "wandb"
+    mlflow = "mlflow"
+
+
 DatasetOption = Annotated[
     Path | None, typer.Option("--dataset", help="Folder of the dataset.", metavar="DIR")
 ]
@@ -41,13 +50,23 @@ ThreadsOption = Annotated[
 ]
 DeviceOption = Annotated[Device | None, typer.Option(help="Where to compute.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+LogOption = Annotated[
+    list[Tracker] | None,
+    typer.Option(
+        "--log", help="Keep the run there too; repeatable. Each is an extra of this name."
+    ),
+]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace a folder that dllm2rec wrote.")
 ]
 
 
 def use_threads(n_threads: int | None) -> None:
-    """Set the threads of the kernels and of torch; more than there are CPUs is brought down."""
+    """Set the threads of the kernels and of torch; more than there are CPUs is brought down.
+
+    None leaves them as they are, but for processes that share a machine.
+    """
+    n_threads = share_threads() if n_threads is None else n_threads
     if n_threads is None:
         return
     import torch

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from dllm2rec.cli.asked import (
@@ -23,12 +26,21 @@ from dllm2rec.cli.options import (
     print_json,
     use_threads,
 )
+from dllm2rec.progress import Record, Silent, TrainingName
 
 EXAMPLES = """\b
 Examples:
   dllm2rec plan
   dllm2rec plan --dataset data/games --teacher data/games/teacher --set train.batch_size=4096
 """
+
+
+class _Measured(Silent):
+    """Names what is measured, on stderr."""
+
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
+        """Say which student is trained."""
+        print(f"measuring {training}", file=sys.stderr)
 
 
 def plan(
@@ -46,8 +58,9 @@ def plan(
 ) -> None:
     """Tell what train with the same options would take: parameters, memory, disk and time.
 
-    Each student is trained for two seconds, and thrown away.
+    Each student is trained for two seconds, saved, and thrown away.
     """
+    began = time.perf_counter()
     asked = read_asked(
         dataset=dataset,
         teacher=teacher,
@@ -62,20 +75,19 @@ def plan(
     use_threads(1 if dataset is None and threads is None else threads)
 
     from dllm2rec.cli.plan_tables import print_plan
-    from dllm2rec.cli.progress import watching
     from dllm2rec.plan.run import plan_run
     from dllm2rec.sources import Source
 
     data, knowledge = Source.of(dataset, teacher).open()
-    with watching() as progress:
-        planned = plan_run(
-            asked.settings,
-            data,
-            knowledge,
-            students=asked.students,
-            baseline=baseline,
-            progress=progress,
-        )
+    planned = plan_run(
+        asked.settings,
+        data,
+        knowledge,
+        students=asked.students,
+        baseline=baseline,
+        opening_s=time.perf_counter() - began,
+        progress=_Measured(),
+    )
     if json:
         print_json(asdict(planned))
     else:

@@ -6,6 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dllm2rec.cli.tables import print_table
+from dllm2rec.cli.units import size_text, time_text
 from dllm2rec.plan.run import ArmPlan, Plan
 
 
@@ -80,6 +81,8 @@ def totals(plan: Plan) -> list[str]:
         lines.append(
             f"time: about {time_text(plan.seconds)}, if every training goes to its last epoch, "
             f"{plan.max_epochs}; it ends earlier after {plan.patience} epochs without a better one"
+            f" ({time_text(plan.opening_s + plan.baselines_s + plan.report_s)} of it are for "
+            "reading the data, the baselines and the report)"
         )
     return lines
 
@@ -88,21 +91,3 @@ def _epoch_text(arm: ArmPlan) -> str:
     if arm.train_s is None or arm.validation_s is None:
         return "-"
     return f"{arm.train_s + arm.validation_s:.3g}"
-
-
-def size_text(n_bytes: float) -> str:
-    """Bytes in the largest unit of which there is one."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if n_bytes >= size:
-            return f"{n_bytes / size:.3g} {unit}"
-    return f"{n_bytes:.0f} B"
-
-
-def time_text(seconds: float) -> str:
-    """A duration as people say it: 42 s, 3 min 5 s, 2 h 10 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

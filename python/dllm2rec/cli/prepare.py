@@ -173,7 +173,8 @@ def _print(result: PrepareResult) -> None:
         print(f"note: {note}")
     if result.report is not None:
         print_table(step_table(result.report.steps))
-    print_table(fact_table({**result.counts, **_checks(result.report)}.items()))
+    counts = {**result.counts, **_checks(result.report)}
+    print_table(fact_table(counts.items(), justify="right"))
     print(f"{result.form} written to {result.out}")
 
 
@@ -191,9 +192,8 @@ def _checks(report: PrepareReport | None) -> dict[str, int | str]:
         "items without a title": report.untitled_items,
         "leak: other rows that are in train": leaks.rows_in_train,
         "leak: targets in their own window": leaks.targets_in_window,
-        "leak: train targets after the first test target": "unknown: no times"
-        if later is None
-        else later,
+        "leak: targets in the history of a train row": leaks.targets_in_train,
+        "leak: train targets after the first test target": "no times" if later is None else later,
     }
 
 

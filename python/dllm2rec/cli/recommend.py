@@ -18,6 +18,7 @@ from dllm2rec.cli.options import (
     print_json,
     use_threads,
 )
+from dllm2rec.cli.processes import process_name
 from dllm2rec.errors import ConfigError
 from dllm2rec.results import Recommendation
 
@@ -68,18 +69,20 @@ def recommend(
     use_threads(threads)
     users = read_histories(input_) if input_ else [("", split_ids(history or ""))]
 
+    from dllm2rec.distributed import joined
     from dllm2rec.serve.recommend import recommend as recommend_lists
 
-    lists = recommend_lists(
-        run,
-        [ids for _, ids in users],
-        n=top,
-        exclude_seen=not include_seen,
-        student=None if student is None else student.value,
-        device=chosen,
-    )
+    with joined(chosen):
+        lists = recommend_lists(
+            run,
+            [ids for _, ids in users],
+            n=top,
+            exclude_seen=not include_seen,
+            student=None if student is None else student.value,
+            device=chosen,
+        )
     names = [name for name, _ in users]
-    if out is not None:
+    if out is not None and not process_name():
         write_lists(out, names, lists)
     if json:
         print_json({"run": str(run), "lists": lists_json(names, lists)})

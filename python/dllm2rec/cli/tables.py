@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from dllm2rec.bench import Row
+from dllm2rec.bench import Row, grouped
 from dllm2rec.data.filters import Step
 from dllm2rec.results import MetricTable, Recommendation, best_text, shown_metrics
 
@@ -64,11 +65,13 @@ def recommendation_table(rows: Iterable[Recommendation]) -> Table:
     return table
 
 
-def fact_table(facts: Iterable[tuple[str, int | str]]) -> Table:
+def fact_table(
+    facts: Iterable[tuple[str, int | str]], *, justify: Literal["left", "right"] = "left"
+) -> Table:
     """Lay out names and what is known of them, one a line."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
-    table.add_column()
+    table.add_column(justify=justify)
     for name, value in facts:
         table.add_row(escape(name), f"{value:,}" if isinstance(value, int) else escape(value))
     return table
@@ -93,11 +96,11 @@ def bench_table(rows: Sequence[Row]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("bench", no_wrap=True)
     table.add_column("dllm2rec", justify="right", no_wrap=True)
-    table.add_column("times as long")
+    table.add_column("peers, times as long")
     for row in rows:
         nearest = sorted(row.ratios.items(), key=lambda peer: peer[1])
-        peers = ", ".join(f"{name} {_times(ratio)}" for name, ratio in nearest)
-        table.add_row(escape(row.group), _duration(row.ours_s), escape(peers or "-"))
+        peers = "; ".join(f"{name} {_times(ratio)}" for name, ratio in nearest)
+        table.add_row(escape(grouped(row.group)), _duration(row.ours_s), escape(peers or "-"))
     return table
 
 

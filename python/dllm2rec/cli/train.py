@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dllm2rec.cli.asked import (
+    Asked,
     BaselineOption,
     ConfigOption,
     RecipeOption,
@@ -20,24 +22,34 @@ from dllm2rec.cli.asked import (
 )
 from dllm2rec.cli.options import (
     DatasetOption,
+    Device,
     DeviceOption,
     JsonOption,
+    LogOption,
     OverwriteOption,
     ThreadsOption,
     check_device,
     print_json,
     use_threads,
 )
+from dllm2rec.cli.processes import join_and_choose, process_name
+from dllm2rec.errors import ConfigError
+
+if TYPE_CHECKING:  # torch: `--help` must not wait for it
+    from dllm2rec.train.run import RunResult
 
 EXAMPLES = """\b
 Examples:
   dllm2rec train
   dllm2rec train --dataset data/games --teacher data/games/teacher --student sasrec
   dllm2rec train --recipe paper --set train.max_epochs=20 --set loss.dro_weight=0.5 --seed 3
+  dllm2rec train --log tensorboard                  then: tensorboard --logdir runs
+  dllm2rec train --resume runs/games-1
 """
 
 
 def train(
+    context: typer.Context,
     dataset: DatasetOption = None,
     teacher: TeacherOption = None,
     recipe: RecipeOption = None,
@@ -49,45 +61,99 @@ def train(
         typer.Option(help="Folder to write; by default runs/NAME-N.", metavar="DIR"),
     ] = None,
     overwrite: OverwriteOption = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a run that was interrupted: go on with its own settings.",
+            metavar="DIR",
+        ),
+    ] = None,
     baseline: BaselineOption = True,
     device: DeviceOption = None,
     seed: SeedOption = None,
     threads: ThreadsOption = None,
+    log: LogOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train students and compare them on the test rows.
 
     Without --dataset: all students on an embedded world, in about a minute.
     """
-    from dllm2rec.cli.progress import watching
+    if resume is not None:
+        _refuse_settings(
+            recipe=recipe,
+            config=config,
+            set=set_,
+            student=student,
+            out=out,
+            overwrite=overwrite or None,
+            baseline=None if baseline else False,
+            seed=seed,
+        )
+        result = _resume(context, resume, dataset, teacher, device, threads, log or [])
+    else:
+        asked = read_asked(
+            dataset=dataset,
+            teacher=teacher,
+            recipe=recipe,
+            config=config,
+            overrides=set_ or [],
+            students=student or [],
+            device=device,
+            seed=seed,
+        )
+        inputs = [path for path in (dataset, teacher, config) if path is not None]
+        result = _start(
+            context, asked, dataset, teacher, out, overwrite, baseline, threads, log or [], inputs
+        )
+    if json:
+        print_json(asdict(result))
+        return
     from dllm2rec.cli.tables import metric_table, print_table
-    from dllm2rec.folders import check_output, clear_output, next_run
+    from dllm2rec.train.run import test_table
 
-    asked = read_asked(
-        dataset=dataset,
-        teacher=teacher,
-        recipe=recipe,
-        config=config,
-        overrides=set_ or [],
-        students=student or [],
-        device=device,
-        seed=seed,
-    )
-    folder = out or next_run("demo" if dataset is None else dataset.resolve().name)
-    inputs = [path for path in (dataset, teacher, config) if path is not None]
-    check_output(folder, overwrite=overwrite, inputs=inputs)
+    for note in result.notes:
+        print(f"note: {note}")
+    print_table(metric_table(test_table(result)))
+    print(f"{result.seconds:.0f} s on {result.device}; written to {result.folder}")
+
+
+def _start(
+    context: typer.Context,
+    asked: Asked,
+    dataset: Path | None,
+    teacher: Path | None,
+    out: Path | None,
+    overwrite: bool,
+    baseline: bool,
+    threads: int | None,
+    log: Sequence[str],
+    inputs: list[Path],
+) -> RunResult:
+    from dllm2rec.cli.progress import watching
+    from dllm2rec.folders import check_output, next_run
+    from dllm2rec.loggers.open import check_logger, logging_to
+    from dllm2rec.progress import Together
+
+    def choose() -> Path:
+        chosen = out or next_run("demo" if dataset is None else dataset.resolve().name)
+        check_output(chosen, overwrite=overwrite, inputs=inputs)
+        return chosen
+
+    folder = join_and_choose(context, asked.settings.train.device, choose)
     check_device(asked.settings.train.device)
+    for name in log:
+        check_logger(name)
     # The embedded world is so small that a second thread would mostly wait for the first.
     use_threads(1 if dataset is None and threads is None else threads)
 
     from dllm2rec.sources import Source
-    from dllm2rec.train.run import test_table, train_run
+    from dllm2rec.train.run import train_run
 
     source = Source.of(dataset, teacher)
     data, knowledge = source.open()
-    clear_output(folder)
-    with watching() as progress:
-        result = train_run(
+    with logging_to([] if process_name() else log, folder) as kept, watching() as shown:
+        return train_run(
             asked.settings,
             data,
             knowledge,
@@ -95,12 +161,52 @@ def train(
             students=asked.students,
             baseline=baseline,
             source=source,
-            progress=progress,
+            overwrite=overwrite,
+            progress=Together([shown, kept]),
         )
-    if json:
-        print_json(asdict(result))
-        return
-    for note in result.notes:
-        print(f"note: {note}")
-    print_table(metric_table(test_table(result)))
-    print(f"{result.seconds:.0f} s on {result.device}; written to {folder}")
+
+
+def _resume(
+    context: typer.Context,
+    run: Path,
+    dataset: Path | None,
+    teacher: Path | None,
+    device: Device | None,
+    threads: int | None,
+    log: Sequence[str],
+) -> RunResult:
+    from dllm2rec.cli.progress import watching
+    from dllm2rec.loggers.open import check_logger, logging_to
+    from dllm2rec.progress import Together
+    from dllm2rec.runs import open_source, read_run
+
+    for name in log:
+        check_logger(name)
+    facts = read_run(run)
+    chosen = facts["config"]["train"]["device"] if device is None else device.value
+    join_and_choose(context, chosen, lambda: run)
+    check_device(chosen)
+    use_threads(facts["threads"] if threads is None else threads)
+
+    from dllm2rec.train.run import resume_run
+
+    data, knowledge = open_source(run, dataset, teacher)
+    with logging_to([] if process_name() else log, run) as kept, watching() as shown:
+        return resume_run(
+            run,
+            data,
+            knowledge,
+            device=None if device is None else device.value,
+            progress=Together([shown, kept]),
+        )
+
+
+def _refuse_settings(**given: object) -> None:
+    """Refuse the options that a run cannot change while it is under way."""
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(
+                f"--{name} beside --resume: a run goes on with its own settings; expected only "
+                "--dataset and --teacher, where they have moved, --device, --threads, --log and "
+                "--json"
+            )

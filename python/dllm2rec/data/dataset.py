@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from dllm2rec import _core
 from dllm2rec.errors import InputError
@@ -139,6 +140,24 @@ class Windows:
 
 
 @dataclass(frozen=True, eq=False)
+class Users:
+    """Whose events are whose.
+
+    Attributes:
+        ids: external ids, Arrow strings (n_users,).
+        starts: where each user's events begin, and the end, int64 (n_users + 1,).
+    """
+
+    ids: pa.Array
+    starts: Int64Vector
+
+    def of_event(self, event: int) -> str:
+        """Return the id of the user of an event."""
+        place = int(np.searchsorted(self.starts, event, side="right")) - 1
+        return str(self.ids[place].as_py())
+
+
+@dataclass(frozen=True, eq=False)
 class SequenceDataset:
     """Everybody's events in one array, and which places of it are train, validation and test rows.
 
@@ -153,6 +172,7 @@ class SequenceDataset:
         has_users: whether `start` is the beginning of a user's whole history. False in the authors'
             layout, where each row of a file is a pseudo-user and only the window is known.
         notes: what a reader of results should know about the data, one sentence each.
+        users: who they are, for messages; None where that is not known.
     """
 
     name: str
@@ -164,6 +184,7 @@ class SequenceDataset:
     test: Rows
     has_users: bool
     notes: list[str] = field(default_factory=list)
+    users: Users | None = None
 
     def __post_init__(self) -> None:
         if self.events.dtype != np.uint32 or self.events.ndim != 1:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dllm2rec.artifact import Manifest, read_manifest, write_folder
-from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
+from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset, Users
 from dllm2rec.data.interactions import SPLITS
 from dllm2rec.data.leaks import rows_leaked
 from dllm2rec.data.prepare import Prepared
@@ -97,7 +97,8 @@ def load_dataset_folder(folder: str | Path, *, strict: bool = False) -> Sequence
         titles = items["title"].to_pylist() if "title" in items.column_names else None
         users = events["user"].to_numpy()
         end = rows["end"].to_numpy()
-        start = _user_starts(users)[users[end]]
+        starts = _user_starts(users)
+        start = starts[users[end]]
         split = rows["split"].to_numpy()
         parts = [Rows(start[split == n], end[split == n]) for n in range(len(SPLITS))]
         dataset = SequenceDataset(
@@ -110,6 +111,10 @@ def load_dataset_folder(folder: str | Path, *, strict: bool = False) -> Sequence
             test=parts[2],
             has_users=True,
             notes=list(facts["report"]["notes"]),
+            users=Users(
+                pq.read_table(folder / USERS)["user_id"].combine_chunks(),
+                np.append(starts, len(users)),
+            ),
         )
         fingerprint = facts["fingerprint"]
         leaked = int(facts["report"]["leaks"]["rows_in_train"])

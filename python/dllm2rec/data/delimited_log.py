@@ -1,33 +1,38 @@
 """CSV, TSV and their like as chunks of a log.
 
-Arrow parses and converts; what it would let through (quotes inside a field, white space around
-numbers, hexadecimal) is found in the bytes beforehand, and where a row is at fault the block is
-looked at again to say where. A blank line is a row of empty cells to Arrow, so that its user is
-missing.
+A kernel splits blocks without anything rare in them. The others are parsed and converted by Arrow;
+what it would let through (quotes inside a field, white space around numbers, hexadecimal) is found
+in the bytes beforehand, and where a row is at fault the block is looked at again to say where. A
+blank line is a row of empty cells to Arrow, so that its user is missing.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
+from dllm2rec import _core
 from dllm2rec.data.interactions import Columns
-from dllm2rec.data.log_columns import NUMBER, Chunk, roles_of
+from dllm2rec.data.log_codes import texts_of
+from dllm2rec.data.log_columns import NUMBER, REQUIRED, Chunk, SplitIds, roles_of
 from dllm2rec.data.text_blocks import (
+    RECORD_CAP,
     Int64Vector,
     TextBlock,
+    check_text,
     fault_at,
     record_starts,
     separators,
     shown,
     text_blocks,
+    unchecked_blocks,
 )
 from dllm2rec.errors import ConfigError, InputError, InternalError
 
@@ -36,31 +41,35 @@ _TEXT = pa.large_string()
 # Everything that str.strip takes away and ASCII has, but for the ends of lines.
 _SPACES = (b" ", b"\t", b"\x0b", b"\x0c", b"\x1c", b"\x1d", b"\x1e", b"\x1f")
 _OTHER_DELIMITERS = ",\t;|"
+_COLONS = "::"  # of MovieLens
+_KERNEL_KINDS = {pa.int64(): "int", pa.float32(): "float"}
 
 
 @dataclass(frozen=True)
 class DelimitedLog:
-    """What the first line of a file says.
+    """What the first line of a file says, or who named its columns.
 
     Attributes:
         path: the file.
-        delimiter: one character.
+        delimiter: one character, or `::`.
         header: the names of all columns.
         roles: role -> name of its column.
+        quotes: whether a quote means anything.
     """
 
     path: Path
     delimiter: str
     header: list[str]
     roles: dict[str, str]
+    quotes: bool
 
     def fault(self, record: int, role: str, message: str, code: str, hint: str) -> InputError:
         """Return the error for a cell; `record` counts from 0, the header."""
         field, done = self.header.index(self.roles[role]), 0
-        for block in text_blocks(self.path, self.delimiter):
-            starts = record_starts(block.data)
+        for block in text_blocks(self.path, self.delimiter, quotes=self.quotes):
+            starts = record_starts(block.data, quotes=self.quotes)
             if record < done + starts.size:
-                begin, end = _cell(block, starts, record - done, field, self.delimiter)
+                begin, end = _cell(self, block, starts, record - done, field)
                 if _is_blank(block, starts, record - done):
                     return block.blank(int(starts[record - done]))
                 return fault_at(
@@ -75,68 +84,144 @@ class DelimitedLog:
         raise InternalError(f"{self.path}: record {record} of {done} is at fault")
 
 
-def read_delimited(path: Path, columns: Columns, delimiter: str) -> Iterator[Chunk]:
-    """Yield the chunks of a delimited file with a header (RFC 4180, any one-byte delimiter).
+def read_delimited(
+    path: Path,
+    columns: Columns,
+    delimiter: str,
+    *,
+    names: tuple[str, ...] | None = None,
+    with_kernel: bool = True,
+) -> Iterator[Chunk]:
+    """Yield the chunks of a delimited file (RFC 4180, any one-byte delimiter, or `::`).
+
+    Args:
+        path: the file.
+        columns: how its columns are called.
+        delimiter: what stands between columns; with `::` a quote means nothing.
+        names: of all columns, where the file has no header; then a quote means nothing.
+        with_kernel: let the kernel take what it can, ids as strings.
 
     Raises:
         InputError: the file breaks a rule; the message names line and column.
         ConfigError: the delimiter is none.
     """
-    if (
+    if delimiter != _COLONS and (
         len(delimiter) != 1
         or not delimiter.isascii()
         or delimiter in '"\r\n\0'
         or delimiter.isalnum()
     ):
-        raise ConfigError(f"delimiter {delimiter!r}, expected one ASCII character such as ','")
-    log, done = None, 1
-    for block in text_blocks(path, delimiter):
+        raise ConfigError(
+            f"delimiter {delimiter!r}, expected one ASCII character such as ',', or '::'"
+        )
+    quotes, log = names is None and delimiter != _COLONS, None
+    if names is not None:
+        roles = roles_of(names, columns, path, line=None)
+        log = DelimitedLog(path, delimiter, list(names), roles, quotes)
+    done = first_record = 0 if log else 1
+    for block in unchecked_blocks(path, delimiter, quotes=quotes):
         body = block
         if log is None:
-            log, body = _opened(block, columns, delimiter)
+            check_text(block, delimiter, quotes=quotes)
+            log, body = _opened(block, columns, delimiter, quotes=quotes)
             if not body.data:
                 continue
-        table = _parse(log, body)
-        first = 0
-        for batch in table.to_batches():
-            chunk = _chunk(log, batch, done + first, plain=_is_plain(body.data, delimiter))
-            first += batch.num_rows
+        for chunk, n_rows in _chunks(log, body, done, with_kernel=with_kernel):
+            done += n_rows
             yield chunk
-        done += first
-    if log is None:
-        raise InputError("empty file, expected a header and rows", code="E-EMPTY", path=path)
-    if done == 1:
+    if log is None or done == 0:
+        raise InputError("empty file, expected rows", code="E-EMPTY", path=path)
+    if done == first_record:
         raise InputError("only a header, expected rows", code="E-EMPTY", path=path)
 
 
-def _chunk(log: DelimitedLog, batch: pa.RecordBatch, first: int, *, plain: bool) -> Chunk:
-    def fault(row: int, role: str, message: str, code: str, hint: str) -> InputError:
-        return log.fault(first + row, role, message, code, hint)
+def _chunks(
+    log: DelimitedLog, block: TextBlock, done: int, *, with_kernel: bool
+) -> Iterator[tuple[Chunk, int]]:
+    """Yield the chunks of a block and how many rows each has; `done` records are before it."""
+    data, delimiter, numbers = block.data, log.delimiter, _numbers(log, block)
+    tab = -1
+    if delimiter == _COLONS:
+        # Delimiters have one byte to Arrow and the kernel: a tab stands in, if there is none.
+        tab, delimiter = data.find(b"\t"), "\t"
+        data = data.replace(b"::", b"\t")
+    if with_kernel and tab < 0 and (split := _split(log, data, delimiter, numbers)) is not None:
+        ids, cells = split
+        fault = partial(_fault, log, done)
+        yield Chunk(cells, fault, plain=True, ids=ids), len(ids.block)
+        return
+    check_text(block, log.delimiter, quotes=log.quotes)
+    if tab >= 0:
+        raise block.fault(tab, "a tab, expected columns between '::'", "E-DELIM")
+    plain = _is_plain(data, delimiter)
+    for batch in _parse(log, block, data, delimiter, numbers).to_batches():
+        cells = {role: batch.column(name) for role, name in log.roles.items()}
+        yield Chunk(cells, partial(_fault, log, done), plain), batch.num_rows
+        done += batch.num_rows
 
-    cells = {role: batch.column(name) for role, name in log.roles.items()}
-    return Chunk(cells, fault, plain)
+
+def _fault(
+    log: DelimitedLog, first: int, row: int, role: str, message: str, code: str, hint: str
+) -> InputError:
+    return log.fault(first + row, role, message, code, hint)
 
 
-def _opened(block: TextBlock, columns: Columns, delimiter: str) -> tuple[DelimitedLog, TextBlock]:
-    starts = record_starts(block.data)
+def _split(
+    log: DelimitedLog, data: bytes, delimiter: str, numbers: dict[str, pa.DataType]
+) -> tuple[SplitIds, dict[str, pa.Array]] | None:
+    """Let the kernel split a block; None where it leaves it alone."""
+    fields = {role: log.header.index(name) for role, name in log.roles.items()}
+    kinds = ["skip"] * len(log.header)
+    for role, field in fields.items():
+        kind = "id" if role in REQUIRED else _KERNEL_KINDS.get(numbers.get(role), "text")
+        if kinds[field] not in ("skip", kind):
+            return None  # one column in two roles
+        kinds[field] = kind
+    block = _core.split_rows(data, ord(delimiter), kinds)
+    if block is None:
+        return None
+    read = [field for field, kind in enumerate(kinds) if kind != "skip"]
+    place = {role: read.index(field) for role, field in fields.items()}
+    cells = {}
+    for role in fields.keys() - set(REQUIRED):
+        kind = kinds[fields[role]]
+        if kind == "text":
+            cells[role] = texts_of(*block.texts(place[role]))
+        else:
+            cells[role] = pa.array((block.ints if kind == "int" else block.floats)(place[role]))
+    return SplitIds(block, place["user"], place["item"]), cells
+
+
+def _opened(
+    block: TextBlock, columns: Columns, delimiter: str, *, quotes: bool
+) -> tuple[DelimitedLog, TextBlock]:
+    starts = record_starts(block.data[:RECORD_CAP], quotes=quotes)
     end = int(starts[1]) if starts.size > 1 else len(block.data)
     if _is_blank(block, starts, 0):
         raise block.blank(0)
-    header = _fields(block.data[:end], delimiter)
+    header = _fields(block.data[:end], delimiter, quotes=quotes)
     _check_header(block.path, header, columns, delimiter)
     roles = roles_of(header, columns, block.path, line=1)
     rest = TextBlock(block.path, block.data[end:], block.offset + end)
-    return DelimitedLog(block.path, delimiter, header, roles), rest
+    return DelimitedLog(block.path, delimiter, header, roles, quotes), rest
 
 
-def _fields(record: bytes, delimiter: str) -> list[str]:
+def _fields(record: bytes, delimiter: str, *, quotes: bool) -> list[str]:
     line = record.rstrip(b"\r\n")
-    places = [-1, *(int(place) for place in separators(line, delimiter)), len(line)]
-    cells = [line[a + 1 : b] for a, b in itertools.pairwise(places)]
+    cells = [line[a:b] for a, b in _bounds(line, delimiter, quotes=quotes)]
     return [
-        cell[1:-1].replace(b'""', b'"').decode() if cell[:1] == b'"' else cell.decode()
+        (cell[1:-1].replace(b'""', b'"') if quotes and cell[:1] == b'"' else cell).decode(
+            "utf-8", "replace"
+        )
         for cell in cells
     ]
+
+
+def _bounds(line: bytes, delimiter: str, *, quotes: bool) -> list[tuple[int, int]]:
+    """Return where each cell of a line begins and ends."""
+    ends = separators(line, delimiter, quotes=quotes).tolist()
+    begins = [0, *(end + len(delimiter) for end in ends)]
+    return list(zip(begins, [*ends, len(line)], strict=True))
 
 
 def _check_header(path: Path, header: list[str], columns: Columns, delimiter: str) -> None:
@@ -169,16 +254,25 @@ def _is_plain(data: bytes, delimiter: str) -> bool:
     )
 
 
-def _parse(log: DelimitedLog, block: TextBlock) -> pa.Table:
-    """Parse a block: numbers at once where Arrow is as strict as we are, else as text."""
-    numbers = {} if _is_loose(block.data, log.delimiter) else _numbers(log, block)
+def _parse(
+    log: DelimitedLog,
+    block: TextBlock,
+    data: bytes,
+    delimiter: str,
+    numbers: dict[str, pa.DataType],
+) -> pa.Table:
+    """Parse a block: numbers at once where Arrow is as strict as we are, else as text.
+
+    `data` is the block with a delimiter of one byte.
+    """
     try:
-        return _converted(log, block, numbers)
+        loose = _is_loose(data, delimiter)
+        return _converted(log, data, delimiter, {} if loose else numbers)
     except pa.ArrowInvalid:
         pass
     _check_widths(log, block)
     try:
-        return _converted(log, block, {})
+        return _converted(log, data, delimiter, {})
     except pa.ArrowInvalid as err:
         reason = str(err).partition("\n")[0][:120]
         raise InternalError(
@@ -202,10 +296,11 @@ def _has_hexadecimal(data: bytes, letter: bytes) -> bool:
 
 
 def _numbers(log: DelimitedLog, block: TextBlock) -> dict[str, pa.DataType]:
-    """Guess from the first row which columns hold numbers."""
-    starts = record_starts(block.data[: 1 << 16])
+    """Guess from the first row of a block which columns hold numbers."""
+    starts = record_starts(block.data[: 1 << 16], quotes=log.quotes)
     end = int(starts[1]) if starts.size > 1 else len(block.data)
-    cells = dict(zip(log.header, _fields(block.data[:end], log.delimiter), strict=False))
+    fields = _fields(block.data[:end], log.delimiter, quotes=log.quotes)
+    cells = dict(zip(log.header, fields, strict=False))
     found = {}
     time, rating = (cells.get(log.roles.get(role, ""), "") for role in ("time", "rating"))
     if re.match(r"-?[0-9]{1,19}$", time):
@@ -217,20 +312,22 @@ def _numbers(log: DelimitedLog, block: TextBlock) -> dict[str, pa.DataType]:
     return found
 
 
-def _converted(log: DelimitedLog, block: TextBlock, numbers: dict[str, pa.DataType]) -> pa.Table:
+def _converted(
+    log: DelimitedLog, data: bytes, delimiter: str, numbers: dict[str, pa.DataType]
+) -> pa.Table:
     types = {
         name: numbers.get(role, _TEXT if role in ("time", "rating") else _ID)
         for role, name in log.roles.items()
     }
-    quoted = block.quoted
+    quoted = log.quotes and b'"' in data
     return csv.read_csv(
-        pa.BufferReader(block.data),
+        pa.BufferReader(data),
         # Two parts at a time are parsed by Arrow's threads; the order of rows is the file's.
         read_options=csv.ReadOptions(
-            column_names=log.header, block_size=max(len(block.data) // 2 + 1, 1 << 12)
+            column_names=log.header, block_size=max(len(data) // 2 + 1, 1 << 12)
         ),
         parse_options=csv.ParseOptions(
-            delimiter=log.delimiter,
+            delimiter=delimiter,
             quote_char='"' if quoted else False,
             newlines_in_values=quoted,
             ignore_empty_lines=False,
@@ -248,8 +345,8 @@ def _converted(log: DelimitedLog, block: TextBlock, numbers: dict[str, pa.DataTy
 def _check_widths(log: DelimitedLog, block: TextBlock) -> None:
     """Refuse the first row with more or fewer fields than the header."""
     data, n_fields = block.data, len(log.header)
-    starts = record_starts(data)
-    places = separators(data, log.delimiter)
+    starts = record_starts(data, quotes=log.quotes)
+    places = separators(data, log.delimiter, quotes=log.quotes)
     before = np.searchsorted(places, starts)
     counts = np.diff(before, append=places.size) + 1
     bad = counts != n_fields
@@ -260,10 +357,10 @@ def _check_widths(log: DelimitedLog, block: TextBlock) -> None:
         raise block.blank(int(starts[record]))
     end = int(starts[record + 1]) if record + 1 < starts.size else len(data)
     if counts[record] > n_fields:
-        place = int(places[before[record] + n_fields - 1]) + 1
+        place = int(places[before[record] + n_fields - 1]) + len(log.delimiter)
     else:
         place = int(starts[record]) + len(data[starts[record] : end].rstrip(b"\r\n"))
-    message = f"{counts[record]} columns, expected {n_fields} as in the header"
+    message = f"{counts[record]} columns, expected {n_fields} ({', '.join(log.header)[:60]})"
     raise block.fault(place, message, "E-RAGGED", "a row may be cut, or hold an unquoted delimiter")
 
 
@@ -272,13 +369,12 @@ def _is_blank(block: TextBlock, starts: Int64Vector, record: int) -> bool:
 
 
 def _cell(
-    block: TextBlock, starts: Int64Vector, record: int, field: int, delimiter: str
+    log: DelimitedLog, block: TextBlock, starts: Int64Vector, record: int, field: int
 ) -> tuple[int, int]:
     """Return where a cell's text begins, behind an opening quote, and where it ends."""
     begin = int(starts[record])
     end = int(starts[record + 1]) if record + 1 < starts.size else len(block.data)
     line = block.data[begin:end].rstrip(b"\r\n")
-    places = [-1, *(int(place) for place in separators(line, delimiter)), len(line)]
-    first, last = places[field] + 1, places[field + 1]
-    quoted = int(line[first : first + 1] == b'"')
+    first, last = _bounds(line, log.delimiter, quotes=log.quotes)[field]
+    quoted = int(log.quotes and line[first : first + 1] == b'"')
     return begin + first + quoted, begin + last - quoted

@@ -262,7 +262,9 @@ def _dataset(
         max_length=world.max_length,
         has_users=True,
         notes=[f"generated: {world.n_users:,} users, split by time"],
-        **rows,
+        train=rows["train"],
+        validation=rows["validation"],
+        test=rows["test"],
     )
     return dataset, {which: log.tastes[part.end] for which, part in rows.items()}
 

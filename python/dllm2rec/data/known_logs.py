@@ -7,14 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
-from dllm2rec.data.headless import read_headless
 from dllm2rec.data.interactions import Columns, Interactions
 from dllm2rec.data.layouts import Layout, titles_layout_of
 from dllm2rec.data.log_readers import FileFormat, read_interactions
 from dllm2rec.data.titles import Titles, read_titles
 from dllm2rec.errors import ConfigError
-
-_DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
 @dataclass(frozen=True)
@@ -45,33 +42,29 @@ def read_log(
     Args:
         layout: where it is and how it is written.
         options: what the files do not say of themselves.
-        ratings: read them too, where a file with a header has them; each event needs one then.
+        ratings: read them too, where there are any; each event needs one then.
 
     Raises:
         ConfigError: an option does not go with the layout.
         InputError: the log breaks a rule.
     """
     options = options or LogOptions()
-    delimiter = options.delimiter or layout.delimiter
-    if layout.header is None:
-        columns = Columns(**{**layout.columns, **options.columns})
-        columns = columns if ratings else replace(columns, rating=None)
-        return read_interactions(
-            layout.logs,
-            columns=replace(columns, time=None) if options.file_order else columns,
-            file_format=cast("FileFormat", layout.file_format),
-            delimiter=delimiter,
-            id_type=options.id_type,
-            strip=options.strip,
-        )
-    if options.columns or options.id_type == "int" or options.strip:
+    if layout.header is not None and options.columns:
         raise ConfigError(
             f"{layout.logs[0]}: no header, its columns are {', '.join(layout.header)} by place, "
-            "expected no names of columns, no --id-type and no --strip"
+            "expected no names of columns"
         )
-    delimiter = delimiter or _DELIMITERS[layout.file_format]
-    log = read_headless(layout.logs[0], layout.header, delimiter)
-    return replace(log, times=None) if options.file_order else log
+    columns = Columns(**{**layout.columns, **options.columns})
+    columns = columns if ratings else replace(columns, rating=None)
+    return read_interactions(
+        layout.logs,
+        columns=replace(columns, time=None) if options.file_order else columns,
+        file_format=cast("FileFormat", layout.file_format),
+        delimiter=options.delimiter or layout.delimiter,
+        names=layout.header,
+        id_type=options.id_type,
+        strip=options.strip,
+    )
 
 
 def read_layout_titles(layout: Layout, path: Path | None = None) -> Titles | None:

@@ -22,12 +22,15 @@ class Leaks:
     Attributes:
         rows_in_train: validation and test rows whose window and target are those of a train row.
         targets_in_window: validation and test rows whose target is in their own window.
+        targets_in_train: validation and test targets that are events of a train row's history. Only
+            a `given` split can have some.
         train_after_test: train rows whose target is later than the first target of a test row;
             None without times. Leave-one-out always has some, a split by time none.
     """
 
     rows_in_train: int
     targets_in_window: int
+    targets_in_train: int
     train_after_test: int | None
 
     def notes(self) -> list[str]:
@@ -35,6 +38,11 @@ class Leaks:
         notes = []
         if self.rows_in_train:
             notes.append(f"W-LEAK {self.rows_in_train:,} validation and test rows are in train too")
+        if self.targets_in_train:
+            notes.append(
+                f"W-LEAK {self.targets_in_train:,} validation and test targets are in the history "
+                "of a train row"
+            )
         if self.targets_in_window:
             notes.append(
                 f"W-SEEN {self.targets_in_window:,} validation and test targets are in their window"
@@ -52,7 +60,7 @@ def rows_leaked(name: str, n_rows: int) -> InputError:
 
 
 def find_leaks(dataset: SequenceDataset, times: npt.NDArray[np.int64] | None) -> Leaks:
-    """Look for them."""
+    """Look for them; the rows are in the order of the log."""
     others = dataset.validation.followed_by(dataset.test)
     later = None
     if times is not None:
@@ -63,7 +71,22 @@ def find_leaks(dataset: SequenceDataset, times: npt.NDArray[np.int64] | None) ->
             later = sum(
                 int(np.count_nonzero(times[ends[block]] > first)) for block in blocks(len(ends))
             )
-    return Leaks(_rows_in_train(dataset, others), _targets_in_window(dataset, others), later)
+    return Leaks(
+        _rows_in_train(dataset, others),
+        _targets_in_window(dataset, others),
+        _targets_in_train(dataset.train, others),
+        later,
+    )
+
+
+def _targets_in_train(train: Rows, others: Rows) -> int:
+    if not len(train):
+        return 0
+    # Of a user's train rows the last one has the longest history.
+    last = np.flatnonzero(np.append(train.start[1:] != train.start[:-1], True))
+    starts, ends = train.start[last], train.end[last]
+    place = np.minimum(np.searchsorted(starts, others.start), len(starts) - 1)
+    return int(np.count_nonzero((starts[place] == others.start) & (others.end < ends[place])))
 
 
 def _targets_in_window(dataset: SequenceDataset, rows: Rows) -> int:

@@ -1,9 +1,4 @@
-"""Ids as dense numbers, chunk by chunk, in the order of first appearance and in bounded memory.
-
-Arrow numbers the ids of each part of a file on its own; the parts' dictionaries are unified once
-they are together as large as what is known already, so that no id is hashed more often than twice
-on average and what waits is never more than what is kept.
-"""
+"""Ids as dense numbers, chunk by chunk, in the order of first appearance."""
 
 from __future__ import annotations
 
@@ -13,11 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dllm2rec.errors import InputError
+from dllm2rec import _core
 
-_LEAST_IDS = 1 << 20
-_LEAST_ROWS = 1 << 23
-_MOST_IDS = 2**31 - 1
+UInt32Vector = npt.NDArray[np.uint32]
 
 
 class GrowingArray:
@@ -67,34 +60,38 @@ class IdCodes:
     """
 
     def __init__(self) -> None:
-        self._names = pa.nulls(0, pa.large_string())
+        self.table = _core.IdTable()
         self._codes = GrowingArray(np.uint32)
-        self._waiting: list[pa.DictionaryArray] = []
-        self._n_ids = self._n_rows = 0
+
+    def __len__(self) -> int:
+        """The number of rows so far."""
+        return len(self._codes)
 
     def append(self, chunk: pa.DictionaryArray) -> None:
         """Take the ids of some rows, dictionary<int32, large_string> without nulls."""
-        self._waiting.append(chunk)
-        self._n_ids += len(chunk.dictionary)
-        self._n_rows += len(chunk)
-        known = len(self._names)
-        if self._n_ids > max(_LEAST_IDS, known) or self._n_rows > max(_LEAST_ROWS, known):
-            self.settle()
+        numbers = self.table.number(*_parts(chunk.dictionary))
+        self.append_numbers(numbers[chunk.indices.to_numpy()])
 
-    def settle(self) -> None:
-        """Number what waits."""
-        none = pa.DictionaryArray.from_arrays(pa.nulls(0, pa.int32()), self._names)
-        unified = pa.chunked_array([none, *self._waiting]).unify_dictionaries()
-        self._waiting.clear()
-        for part in unified.chunks:
-            if len(part):
-                self._codes.append(part.indices.to_numpy().view(np.uint32))
-        self._names = unified.chunk(0).dictionary
-        self._n_ids = self._n_rows = 0
-        if len(self._names) > _MOST_IDS:
-            raise InputError(f"more than {_MOST_IDS} ids, expected fewer", code="E-MANY")
+    def append_numbers(self, numbers: UInt32Vector) -> None:
+        """Take rows whose ids the table has numbered already."""
+        self._codes.append(numbers)
 
-    def finish(self) -> tuple[pa.Array, npt.NDArray[np.uint32]]:
+    def finish(self) -> tuple[pa.Array, UInt32Vector]:
         """Return the distinct ids and each row's number."""
-        self.settle()
-        return self._names, self._codes.finish()
+        text, offsets = self.table.ids()
+        return texts_of(text, offsets), self._codes.finish()
+
+
+def texts_of(text: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> pa.Array:
+    """Return texts, whose bytes follow each other, as Arrow strings; nothing is copied."""
+    buffers = pa.py_buffer(offsets), pa.py_buffer(text)
+    return pa.LargeStringArray.from_buffers(len(offsets) - 1, *buffers)
+
+
+def _parts(names: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """The reverse of `texts_of`."""
+    _, offsets, text = names.buffers()
+    if not len(names):
+        return np.empty(0, np.uint8), np.zeros(1, np.int64)
+    bounds = np.frombuffer(offsets, np.int64)[names.offset : names.offset + len(names) + 1]
+    return np.frombuffer(text or b"", np.uint8), bounds

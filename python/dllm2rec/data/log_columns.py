@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import compute
 
+from dllm2rec import _core
 from dllm2rec.data.interactions import Columns
 from dllm2rec.errors import InputError
 
@@ -39,6 +40,21 @@ _EMPTY = pa.scalar("", pa.large_string())
 
 
 @dataclass(frozen=True, eq=False)
+class SplitIds:
+    """Ids that a kernel has found in a block and checked, as strings.
+
+    Attributes:
+        block: the rows.
+        user: which of its columns holds the users.
+        item: which the items.
+    """
+
+    block: _core.RowBlock
+    user: int
+    item: int
+
+
+@dataclass(frozen=True, eq=False)
 class Chunk:
     """Some rows of a log, one Arrow array a role (`user`, `item`, `time`, `rating`, `split`).
 
@@ -46,11 +62,18 @@ class Chunk:
         columns: the cells; roles that the file lacks are left out.
         fault: makes the error for one cell.
         plain: whether it is known that no cell has white space or is other than ASCII.
+        ids: the users and items, where they are not among the columns.
     """
 
     columns: dict[str, pa.Array]
     fault: Fault
     plain: bool = False
+    ids: SplitIds | None = None
+
+    @property
+    def roles(self) -> set[str]:
+        """The roles that the file has."""
+        return {*REQUIRED, *self.columns}
 
 
 def roles_of(

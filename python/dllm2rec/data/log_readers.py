@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from dllm2rec import _core
 from dllm2rec.data.arrow_log import read_frame, read_parquet
 from dllm2rec.data.delimited_log import read_delimited
 from dllm2rec.data.interactions import Columns, Interactions
@@ -49,6 +50,7 @@ def read_interactions(
     columns: Columns = _DEFAULT_COLUMNS,
     file_format: FileFormat = "auto",
     delimiter: str | None = None,
+    names: tuple[str, ...] | None = None,
     id_type: IdType = "string",
     strip: bool = False,
     name: str | None = None,
@@ -62,7 +64,8 @@ def read_interactions(
         paths: files, folders (their files by name) or globs.
         columns: how the columns are called.
         file_format: `auto` goes by each file's suffix.
-        delimiter: of delimited files; None: a comma, in .tsv files a tab.
+        delimiter: of delimited files, one character or "::"; None: a comma, in .tsv files a tab.
+        names: of the columns of delimited files without a header, in which a quote means nothing.
         id_type: `string` keeps ids as they are written; `int` takes integers only, so that `007`
             is `7`.
         strip: whether to take white space off the ends of ids, which is refused otherwise.
@@ -76,7 +79,19 @@ def read_interactions(
     if file_format not in _FORMATS:
         raise ConfigError(f"file format {file_format!r}, expected one of {', '.join(_FORMATS)}")
     files = find_logs(paths)
-    sources = [(file, _chunks(file, columns, file_format, delimiter)) for file in files]
+    # Ids that are integers are brought into one form, which the kernel does not do.
+    delimited = partial(read_delimited, names=names, with_kernel=id_type == "string")
+    sources = []
+    for file in files:
+        kind = format_of(file) if file_format == "auto" else file_format
+        if kind == "parquet":
+            chunks = read_parquet(file, columns)
+        elif kind == "jsonl":
+            chunks = read_json_lines(file, columns)
+        else:
+            usual = "\t" if kind == "tsv" else ","
+            chunks = delimited(file, columns, usual if delimiter is None else delimiter)
+        sources.append((file, chunks))
     first = Path(os.fspath(paths)) if isinstance(paths, str | os.PathLike) else files[0]
     return _assemble(
         sources,
@@ -111,18 +126,6 @@ def from_frame(
     return _assemble(sources, name=name, id_type=id_type, strip=strip)
 
 
-def _chunks(
-    path: Path, columns: Columns, file_format: FileFormat, delimiter: str | None
-) -> Iterator[Chunk]:
-    kind = format_of(path) if file_format == "auto" else file_format
-    if kind == "parquet":
-        return read_parquet(path, columns)
-    if kind == "jsonl":
-        return read_json_lines(path, columns)
-    usual = "\t" if kind == "tsv" else ","
-    return read_delimited(path, columns, usual if delimiter is None else delimiter)
-
-
 def _ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
     """Yield the same chunks, the next one being read by another thread meanwhile."""
     with ThreadPoolExecutor(1) as thread:
@@ -146,17 +149,21 @@ class _Log:
         self.n_rows = 0
 
     def append(self, chunk: Chunk, *, id_type: IdType, strip: bool) -> None:
-        ids = partial(checked_ids, chunk, id_type=id_type, strip=strip)
-        users, items = ids("user"), ids("item")
-        self.n_rows += len(users)
+        if chunk.ids is None:
+            for role, codes in (("user", self.users), ("item", self.items)):
+                codes.append(checked_ids(chunk, role, id_type=id_type, strip=strip))
+        else:
+            tables = (chunk.ids.user, self.users.table, chunk.ids.item, self.items.table)
+            users, items = _core.number_ids(chunk.ids.block, *tables)
+            self.users.append_numbers(users)
+            self.items.append_numbers(items)
+        self.n_rows = len(self.users)
         if "time" in self.roles:
             self._append_times(chunk, raw_times(chunk))
         if "rating" in self.roles:
             self.ratings.append(checked_ratings(chunk))
         if "split" in self.roles:
             self.splits.append(checked_splits(chunk))
-        self.users.append(users)
-        self.items.append(items)
 
     def _append_times(self, chunk: Chunk, times: RawTimes) -> None:
         for note, count in times.notes.items():
@@ -184,9 +191,9 @@ def _assemble(
     for path, chunks in sources:
         for chunk in _ahead(chunks):
             if log is None:
-                log = _Log(chunk.columns)
-            elif log.roles != set(chunk.columns):
-                missing = ", ".join(sorted(log.roles ^ set(chunk.columns)))
+                log = _Log(chunk.roles)
+            elif log.roles != chunk.roles:
+                missing = ", ".join(sorted(log.roles ^ chunk.roles))
                 message = f"the columns for {missing} are not in all files, expected the same ones"
                 raise InputError(message, code="E-HEADER", path=path)
             # The functions alone are kept, never the rows.

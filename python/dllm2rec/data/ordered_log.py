@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from dllm2rec.data.interactions import Interactions
 Mask = npt.NDArray[np.bool_]
 UInt32Vector = npt.NDArray[np.uint32]
 Int64Vector = npt.NDArray[np.int64]
+Number = TypeVar("Number", np.uint8, np.uint32, np.int64)
 
 # Events looked at together: a hundred million at once would need several times their memory.
 _BLOCK = 1 << 22
@@ -47,15 +48,15 @@ class OrderedLog:
         return len(self.users)
 
     def take(self, kept: Mask) -> OrderedLog:
-        """Return the events that are kept; itself if all are."""
+        """Return the events that are kept, in the same memory: this log is of no use any longer."""
         if bool(kept.all()):
             return self
         return OrderedLog(
-            self.users[kept],
-            self.items[kept],
-            self.places[kept],
-            None if self.times is None else self.times[kept],
-            None if self.splits is None else self.splits[kept],
+            _squeezed(self.users, kept),
+            _squeezed(self.items, kept),
+            _squeezed(self.places, kept),
+            None if self.times is None else _squeezed(self.times, kept),
+            None if self.splits is None else _squeezed(self.splits, kept),
             self.n_users,
             self.n_items,
         )
@@ -64,6 +65,19 @@ class OrderedLog:
         """Return where each user's events begin, and the end, int64 (n_users + 1,)."""
         counts = count(self.users, self.n_users)
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+
+
+def _squeezed(values: npt.NDArray[Number], kept: Mask) -> npt.NDArray[Number]:
+    """Move what is kept to the front, block by block: no second column is needed."""
+    size = 0
+    for block in blocks(len(values)):
+        part = values[block][kept[block]]
+        values[size : size + len(part)] = part
+        size += len(part)
+    if not values.flags.owndata:
+        return values[:size]
+    values.resize(size, refcheck=False)
+    return values
 
 
 def columns_of(log: Interactions, kept: Mask) -> dict[str, npt.NDArray[Any]]:
@@ -95,6 +109,12 @@ def order_log(columns: dict[str, npt.NDArray[Any]], n_users: int, n_items: int) 
     places = columns.pop("places")[order] if "places" in columns else order
     users = np.repeat(np.arange(n_users, dtype=np.uint32), np.diff(starts))
     return OrderedLog(users, items, places, times, splits, n_users, n_items)
+
+
+def first_places(log: OrderedLog) -> UInt32Vector:
+    """Return where in the file the first event of each user who has one was, uint32."""
+    starts = log.starts()
+    return np.minimum.reduceat(log.places, starts[:-1][np.diff(starts) > 0])
 
 
 def blocks(n: int) -> Iterator[slice]:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
+from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset, Users
 from dllm2rec.data.filters import Step, first_filters, later_filters, missing, step_of
 from dllm2rec.data.interactions import SPLITS, Interactions
 from dllm2rec.data.leaks import Leaks, find_leaks, rows_leaked
-from dllm2rec.data.ordered_log import OrderedLog, blocks, columns_of, count, order_log, tied
+from dllm2rec.data.ordered_log import (
+    OrderedLog,
+    blocks,
+    columns_of,
+    count,
+    first_places,
+    order_log,
+    tied,
+)
 from dllm2rec.data.protocol import Protocol
-from dllm2rec.data.splits import rows_of, sampled, split_targets
+from dllm2rec.data.splits import in_time, rows_of, sampled, split_targets
 from dllm2rec.errors import InputError
 
 
@@ -109,6 +117,8 @@ def prepare(
             code="E-EMPTY",
             hint="loosen the protocol",
         )
+    if protocol.row_order == "time" and ordered.times is None:
+        raise missing("row_order = 'time'", "times", "--time-column")
     ties = int(np.count_nonzero(tied(ordered)))
     if ties:
         notes.append(f"W-TIES {ties:,} events at the time of the one before: in the file's order")
@@ -125,7 +135,9 @@ def prepare(
     events, catalogue, untitled = _numbered(
         ordered, item_ids, title_of, titles_by_id, protocol.catalogue
     )
-    times, starts = ordered.times, ordered.starts()
+    times, starts, rank = ordered.times, ordered.starts(), None
+    if protocol.row_order == "time":
+        rank = first_places(ordered)
     del ordered
     with_events = np.flatnonzero(np.diff(starts))
     starts = np.append(starts[with_events], starts[-1])
@@ -135,6 +147,7 @@ def prepare(
     if catalogue.n_items < 2:
         message = "a catalogue of one item, expected at least two: nothing could be recommended"
         raise InputError(f"{name}: {message}", code="E-CATALOGUE")
+    users = Users(user_ids.take(pa.array(with_events)), starts)
     dataset = SequenceDataset(
         name=name,
         catalogue=catalogue,
@@ -144,10 +157,14 @@ def prepare(
         validation=rows["validation"],
         test=rows["test"],
         has_users=True,
+        users=users,
     )
     leaks = find_leaks(dataset, times)
     if strict and leaks.rows_in_train:
         raise rows_leaked(name, leaks.rows_in_train)
+    if rank is not None and times is not None:
+        train, validation, test = (in_time(rows[part], starts, times, rank) for part in SPLITS)
+        dataset = replace(dataset, train=train, validation=validation, test=test)
     notes.extend(leaks.notes())
     if any(cold.values()):
         told = ", ".join(f"{number:,} {split_name}" for split_name, number in cold.items())
@@ -165,8 +182,7 @@ def prepare(
         leaks=leaks,
         notes=notes,
     )
-    users = user_ids.take(pa.array(with_events))
-    return Prepared(dataset, users, starts, times, protocol, report)
+    return Prepared(dataset, users.ids, starts, times, protocol, report)
 
 
 def _by_id(titles: pa.Table) -> dict[str, str]:

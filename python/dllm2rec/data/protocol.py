@@ -62,6 +62,9 @@ class Protocol(Section):
     )
     leave: PositiveInt = 1  # leave_k_out: targets a user in test, and as many in validation
     shares: Shares = (0.8, 0.1, 0.1)  # global_time (of all rows), user_ratio (of a user's events)
+    # By time, rows at the same time are in the order in which their users first appear, as BIGRec's
+    # are, and `global_time` cuts them so; else it takes equal times in the order of the file.
+    row_order: Literal["user", "time"] = "user"
     cold_items: Literal["keep", "drop"] = "keep"  # targets that train does not hold
     sample: Sizes | None = None  # so many train, validation and test rows, drawn with `seed`
     seed: Annotated[int, Field(ge=0)] = 0
@@ -79,10 +82,13 @@ _PRESETS = {
     "leave-one-out": Protocol(),
     "five-core": Protocol(min_user_events=5, min_item_events=5),
     # The paper's data step (BIGRec): reviews of items with a title, one row for a short history and
-    # full windows for a long one, split 8:1:1 by the time of their targets. The rows of each part
-    # stay in the order of users, where BIGRec's are in that of time.
+    # full windows for a long one, split 8:1:1 by the time of their targets, and in that order.
     "bigrec-games": Protocol(
-        min_title_length=2, catalogue="log", rows="full_windows", split="global_time"
+        min_title_length=2,
+        catalogue="log",
+        rows="full_windows",
+        split="global_time",
+        row_order="time",
     ),
     # All ratings, windows of exactly 10, 8:1:1 in time, then rows drawn as the paper drew them.
     "bigrec-movielens": Protocol(
@@ -90,6 +96,7 @@ _PRESETS = {
         catalogue="titles",
         rows="full_windows",
         split="global_time",
+        row_order="time",
         sample=(100_000, 10_000, 10_000),
     ),
 }

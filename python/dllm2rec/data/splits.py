@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from dllm2rec.data.dataset import Rows
 from dllm2rec.data.interactions import SPLITS
-from dllm2rec.data.ordered_log import OrderedLog
+from dllm2rec.data.ordered_log import OrderedLog, first_places
 from dllm2rec.data.protocol import Protocol
 from dllm2rec.errors import InputError
 
@@ -21,7 +21,8 @@ def split_targets(log: OrderedLog, protocol: Protocol) -> npt.NDArray[np.uint8]:
     A user's first event has no history and is no target. `leave_one_out` and `leave_k_out` need
     `2 * leave + 1` events of a user: the others are no targets at all. Of a user's n events
     `user_ratio` gives floor(n * share) to test, as many by its share to validation, both from the
-    end. `global_time` counts rows from the earliest, equal times in the order of the file.
+    end. `global_time` counts rows from the earliest, equal times in the order of the file, or as
+    `row_order` says.
 
     Raises:
         InputError: `global_time` without times, `given` without a split in the file.
@@ -99,17 +100,19 @@ def _by_time(
     is_target[_first(starts)] = False
     if protocol.rows == "full_windows":
         is_target &= ~_short(starts, protocol.max_length)
-    times = log.times[is_target]
+    times, places = log.times[is_target], log.places[is_target]
+    if protocol.row_order == "time":
+        sizes = np.diff(starts)
+        places = np.repeat(first_places(log), sizes[sizes > 0])[is_target]
     train, validation, _ = protocol.shares
     result = np.full(len(times), 2, np.uint8)
-    places = log.places[is_target]
     for number, share in ((1, train + validation), (0, train)):
         result[_earliest(times, places, int(len(times) * share + 1e-9))] = number
     split[is_target] = result
 
 
 def _earliest(times: Int64Vector, places: npt.NDArray[np.uint32], n: int) -> npt.NDArray[np.bool_]:
-    """Which are the n earliest, equal times in the order of the file."""
+    """Which are the n earliest, equal times by `places`, equal places as they come."""
     if n >= len(times):
         return np.ones(len(times), bool)
     if n == 0:
@@ -127,6 +130,21 @@ def rows_of(starts: Int64Vector, split: npt.NDArray[np.uint8], number: int) -> R
     is_row = split == number
     per_user = np.add.reduceat(is_row, starts[:-1], dtype=np.int64)
     return Rows(np.repeat(starts[:-1], per_user), np.flatnonzero(is_row))
+
+
+def in_time(
+    rows: Rows, starts: Int64Vector, times: Int64Vector, first_place: npt.NDArray[np.uint32]
+) -> Rows:
+    """Return rows by the time of their targets, then by the first place of their user in the file.
+
+    Args:
+        rows: in the order of the log.
+        starts: where each user's events begin, and the end, (n_users + 1,).
+        times: of each event.
+        first_place: of each user, (n_users,).
+    """
+    user = np.searchsorted(starts, rows.end, side="right") - 1
+    return rows.take(np.lexsort((rows.end, first_place[user], times[rows.end])))
 
 
 def sampled(rows: Rows, n: int, rng: np.random.Generator) -> Rows:

@@ -7,6 +7,7 @@ there are quotes, NumPy looks at the places of quotes only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ from dllm2rec.errors import InputError
 
 Int64Vector = npt.NDArray[np.int64]
 
-BLOCK_BYTES = 32 * 2**20
+# What fits the caches of a processor, and memory that is used again for the next block.
+BLOCK_BYTES = 8 * 2**20
 RECORD_CAP = 16 * 2**20
 _BOM = b"\xef\xbb\xbf"
 _TOKEN_SHOWN = 40
@@ -61,33 +63,42 @@ def text_blocks(path: Path, delimiter: str, *, quotes: bool = True) -> Iterator[
 
     Args:
         path: plain, gzip or zstd.
-        delimiter: one character.
+        delimiter: one character; more where quotes mean nothing.
         quotes: whether a quote means anything; if not, each line is a record.
 
     Raises:
         InputError: a byte that is no text, a quote out of place, a record above
             16 MiB; the message names line and column.
     """
+    for block in unchecked_blocks(path, delimiter, quotes=quotes):
+        check_text(block, delimiter, quotes=quotes)
+        yield block
+
+
+def unchecked_blocks(path: Path, delimiter: str, *, quotes: bool = True) -> Iterator[TextBlock]:
+    """Yield the blocks of `text_blocks`, whose bytes nobody has looked at; see `check_text`."""
     carry, offset, first = b"", 0, True
     for piece in raw_pieces(path, BLOCK_BYTES):
-        data = carry + piece
-        if first and len(data) >= len(_BOM):
+        head = carry
+        if first and len(carry) + len(piece) >= len(_BOM):
             first = False
-            offset = len(_BOM) if data.startswith(_BOM) else 0
-            data = data[offset:]
-        end = _record_end(data, quotes=quotes)
+            if (carry + piece).startswith(_BOM):
+                head, piece, offset = b"", (carry + piece)[len(_BOM) :], len(_BOM)
+        end = _record_end(head, piece, quotes=quotes)
         # Empty lines wait: whether they may stand there is known once something follows.
-        kept = len(data[:end].rstrip(b"\r\n"))
-        end = data.find(b"\n", kept, end) + 1 if kept else 0
-        if end:
-            yield _checked(TextBlock(path, data[:end], offset), delimiter, quotes=quotes)
-        carry = data[end:]
-        offset += end
+        data = b"".join((head, memoryview(piece)[:end])) if end else b""
+        kept = _text_end(data)
+        whole = data.find(b"\n", kept) + 1 if kept else 0
+        if whole:
+            block = data if whole == len(data) else data[:whole]
+            yield TextBlock(path, block, offset)
+        carry = data[whole:] + (piece[end:] if end else head + piece)
+        offset += whole
         if len(carry) > RECORD_CAP + 2:
             _check_record(TextBlock(path, carry, offset), delimiter, quotes=quotes)
     rest = carry.rstrip(b"\r\n")
     if rest:
-        yield _checked(TextBlock(path, rest, offset), delimiter, quotes=quotes)
+        yield TextBlock(path, rest, offset)
 
 
 def record_starts(data: bytes, *, quotes: bool = True) -> Int64Vector:
@@ -101,7 +112,10 @@ def record_starts(data: bytes, *, quotes: bool = True) -> Int64Vector:
 
 
 def separators(data: bytes, delimiter: str, *, quotes: bool = True) -> Int64Vector:
-    """Return where the delimiters outside quotes stand."""
+    """Return where the delimiters outside quotes begin."""
+    if len(delimiter) > 1:
+        found = (place.start() for place in re.finditer(re.escape(delimiter).encode(), data))
+        return np.fromiter(found, np.int64)
     text = np.frombuffer(data, dtype=np.uint8)
     places = np.flatnonzero(text == ord(delimiter))
     return places[_outside(text, places)] if quotes and b'"' in data else places
@@ -140,14 +154,22 @@ def shown(token: bytes) -> str:
     return text if len(text) <= _TOKEN_SHOWN else text[: _TOKEN_SHOWN - 3] + "..."
 
 
-def _record_end(data: bytes, *, quotes: bool) -> int:
-    """Return the byte behind the last whole record, 0 where there is none."""
-    if not (quotes and b'"' in data):
-        return data.rfind(b"\n") + 1
-    text = np.frombuffer(data, dtype=np.uint8)
+def _record_end(head: bytes, piece: bytes, *, quotes: bool) -> int:
+    """Return the place in `piece` behind the last whole record of both, 0 where there is none."""
+    if not (quotes and (b'"' in head or b'"' in piece)):
+        return piece.rfind(b"\n") + 1
+    text = np.frombuffer(head + piece, dtype=np.uint8)
     ends = np.flatnonzero(text == ord("\n"))
     ends = ends[_outside(text, ends)]
-    return int(ends[-1]) + 1 if ends.size else 0
+    return max(0, int(ends[-1]) + 1 - len(head)) if ends.size else 0
+
+
+def _text_end(data: bytes) -> int:
+    """Return where the empty lines at the end begin."""
+    size = 64
+    while not (tail := data[-size:].rstrip(b"\r\n")) and size < len(data):
+        size *= 8
+    return max(0, len(data) - size) + len(tail)
 
 
 def _outside(text: npt.NDArray[np.uint8], places: Int64Vector) -> npt.NDArray[np.bool_]:
@@ -155,7 +177,12 @@ def _outside(text: npt.NDArray[np.uint8], places: Int64Vector) -> npt.NDArray[np
     return np.asarray(inside == 0)
 
 
-def _checked(block: TextBlock, delimiter: str, *, quotes: bool) -> TextBlock:
+def check_text(block: TextBlock, delimiter: str, *, quotes: bool = True) -> None:
+    """Refuse what is no text, quotes out of place and rows that are too long.
+
+    Raises:
+        InputError: as `text_blocks`.
+    """
     data = block.data
     if not data.isascii():
         try:
@@ -172,7 +199,6 @@ def _checked(block: TextBlock, delimiter: str, *, quotes: bool) -> TextBlock:
         _check_quotes(block, delimiter)
     if len(data) > RECORD_CAP:
         _check_record(block, delimiter, quotes=quotes)
-    return block
 
 
 def _check_returns(block: TextBlock) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dllm2rec.data.device_rows import DeviceRows
+from dllm2rec.distributed import gathered, own_blocks
 from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.ranking import fused_rank_counts
 from dllm2rec.students import Student
@@ -19,7 +20,7 @@ BLOCK_ROWS = 4096
 
 @torch.no_grad()
 def split_counts(student: Student, rows: DeviceRows, *, exclude_seen: bool = False) -> RankCounts:
-    """Rank every row's target among all items.
+    """Rank every row's target among all items; each process ranks whole blocks, all get all counts.
 
     Args:
         student: on the device of `rows`; it is put into eval mode and back.
@@ -34,13 +35,15 @@ def split_counts(student: Student, rows: DeviceRows, *, exclude_seen: bool = Fal
     student.eval()
     try:
         blocks = torch.split(torch.arange(len(rows), device=rows.end.device), BLOCK_ROWS)
-        counts = [_block_counts(student, rows, block, exclude_seen) for block in blocks]
+        table = torch.zeros(2, len(rows), dtype=torch.int64)
+        for number in own_blocks(len(blocks)):
+            counts = _block_counts(student, rows, blocks[number], exclude_seen)
+            place = slice(number * BLOCK_ROWS, (number + 1) * BLOCK_ROWS)
+            table[:, place] = torch.from_numpy(np.stack([counts.greater, counts.equal]))
     finally:
         student.train(was_training)
-    return RankCounts(
-        np.concatenate([part.greater for part in counts]),
-        np.concatenate([part.equal for part in counts]),
-    )
+    greater, equal = gathered(table, "ranking").numpy()
+    return RankCounts(greater, equal)
 
 
 def _block_counts(

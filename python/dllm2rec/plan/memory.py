@@ -1,16 +1,16 @@
-"""What a training holds in memory: counted from its tensors, and from one small batch.
+"""What a training holds in memory: what lies still is counted, what steps take is measured.
 
-Everything that lies still is counted tensor by tensor. What the forward pass keeps for the backward
-pass grows with the batch by so many bytes a row: it is counted on two small batches and carried on
-to the batch size, so that a batch that would not fit is seen without being tried.
+Before a step is tried on the CPU, where too large a batch would end the process, what it keeps for
+the backward pass is counted on two small batches and carried on to the batch size. A GPU is asked:
+it refuses what does not fit.
 """
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -31,18 +31,29 @@ FEW_ROWS, MORE_ROWS = 16, 48
 WALKING_COPIES = 2
 
 
-def training_memory(student: Student, task: Task, config: Config) -> dict[str, int]:
-    """Predict the bytes that a training holds on its device at its peak, part by part.
+def still_bytes(student: Student, task: Task) -> dict[str, int]:
+    """Count the bytes of what a training holds from its first step to its last, part by part."""
+    parameters = _bytes(student.parameters())
+    n_rows = len(task.rows.rows)
+    return {
+        "parameters": parameters,
+        "gradients": parameters,
+        "moments of Adam": 2 * parameters,
+        "vectors of the teacher": _bytes(student.buffers()),
+        "rows": _bytes(_tensors(task.rows.rows)) + _bytes(_tensors(task.validation)) + 8 * n_rows,
+        "lists of the teacher": _bytes(_tensors(task.rows.lists)),
+        "negatives": 0 if task.sampler is None else 4 * n_rows * task.sampler.n_negatives,
+    }
+
+
+def step_bytes(student: Student, task: Task, config: Config) -> int:
+    """Predict what a step takes beside what lies still, without trying one of the whole size.
 
     Args:
         student: on the device of `task`; its weights are left as they are.
         task: what it is trained on.
         config: of one ranking weight.
-
-    Returns:
-        Bytes by part; their sum is the peak of what is allocated.
     """
-    parameters = _bytes(student.parameters())
     n_rows = len(task.rows.rows)
     negatives = None
     if task.sampler is not None:
@@ -56,16 +67,7 @@ def training_memory(student: Student, task: Task, config: Config) -> dict[str, i
         negatives=negatives,
     )
     kept, largest = _kept(stepper, min(config.train.batch_size, n_rows))
-    return {
-        "parameters": parameters,
-        "gradients": parameters,
-        "moments of Adam": 2 * parameters,
-        "vectors of the teacher": _bytes(student.buffers()),
-        "rows": _bytes(_tensors(task.rows.rows)) + _bytes(_tensors(task.validation)) + 8 * n_rows,
-        "lists of the teacher": _bytes(_tensors(task.rows.lists)),
-        "negatives": 0 if negatives is None else _bytes([negatives]),
-        "scores and activations": kept + WALKING_COPIES * largest,
-    }
+    return kept + WALKING_COPIES * largest
 
 
 def _kept(stepper: Stepper, batch_size: int) -> tuple[int, int]:
@@ -110,25 +112,30 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def resident_bytes() -> int:
-    """What this process holds in memory now."""
-    statm = Path("/proc/self/statm")
-    if not statm.is_file():  # elsewhere than on Linux the peak is what can be asked for
-        return peak_bytes()
-    return int(statm.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def peak_bytes() -> int:
-    """The most that this process ever held in memory."""
+    """The most that this process held in memory since it began, or since `forget_peaks`."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def fits(held: dict[str, int], device: torch.device) -> bool:
+def forget_peaks(device: torch.device) -> None:
+    """Let the peaks of the device and, where the system can, of the process begin anew."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    # Linux alone can; elsewhere a peak is that of all that was done so far, and never too low.
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def device_peak_bytes(device: torch.device) -> int:
+    """The most that tensors held of a GPU since `forget_peaks`; of a CPU, that of the process."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_bytes()
+
+
+def fits(held: Mapping[str, int], step: int, device: torch.device) -> bool:
     """Whether what is not there yet, once student and rows are, has room on the device."""
     free = free_bytes(device)
-    to_come = ("gradients", "moments of Adam", "scores and activations")
-    return free is None or sum(held[part] for part in to_come) <= free
+    return free is None or held["gradients"] + held["moments of Adam"] + step <= free
 
 
 def free_bytes(device: torch.device) -> int | None:

@@ -12,13 +12,14 @@ from dllm2rec.config import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.device import choose_device, deterministic
 from dllm2rec.evaluate.baselines import fit_window_counts, popularity_counts
-from dllm2rec.plan.memory import fits, peak_bytes, resident_bytes, training_memory
-from dllm2rec.plan.timing import Pace, measure
-from dllm2rec.progress import Progress, Silent
+from dllm2rec.plan.memory import peak_bytes
+from dllm2rec.plan.timing import catalogue_s, report_s
+from dllm2rec.plan.watch import watch
+from dllm2rec.progress import Progress, Silent, TrainingName
 from dllm2rec.settings import changed
 from dllm2rec.students import Student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
-from dllm2rec.train.arm import arm_config, arm_name, make_student, make_task
+from dllm2rec.train.arm import arm_config, arm_name
 from dllm2rec.train.run import arms, check_fit, device_name
 
 WATCH_S = 2.0
@@ -32,8 +33,10 @@ PARTS = {
     "bias": "output bias",
     "window_offset": "window offset",
 }
-# `best` and `last`; a third is there for a moment, while it replaces one of them.
-N_CHECKPOINTS = 3
+# `best`, and a second one for a moment, while it replaces the first.
+N_CHECKPOINTS = 2
+# Where a training stands: `last` and, until the student is done, `prev`; a third for a moment.
+N_STATES = 3
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,16 @@ class ArmPlan:
         name: as the run's table calls it.
         ranking_weights: each is trained.
         parameters: how many are trained, by part.
-        memory: bytes on the device at the peak, by part, of the ranking weight that needs most.
+        memory: bytes at the peak, by part, of the ranking weight that needs most: on a GPU those of
+            its tensors, on the CPU those of the process. What lies still is counted, the rest is
+            measured; where it does not fit, it is what could be counted.
         fits: whether the device has as much free; where it has not, nothing was timed.
         checkpoint_bytes: the weights of one checkpoint.
+        state_bytes: what it takes to go on with a training, 0 where it does not fit.
         steps_per_epoch: batches.
         train_s: seconds for the steps of an epoch, of the slowest ranking weight.
         validation_s: seconds of its validation pass.
-        seconds: all trainings to their last epoch and the test rows once.
+        seconds: all trainings to their last epoch, each epoch saved, and the test rows once.
     """
 
     name: str
@@ -59,6 +65,7 @@ class ArmPlan:
     memory: dict[str, int]
     fits: bool
     checkpoint_bytes: int
+    state_bytes: int
     steps_per_epoch: int
     train_s: float | None
     validation_s: float | None
@@ -90,10 +97,12 @@ class Plan:
         patience: epochs without a better one after which a training stops earlier.
         arms: one for each student's row of the table.
         host_bytes: memory of the process at its peak.
-        disk_bytes: checkpoints of the whole run.
+        disk_bytes: checkpoints of the whole run, at most.
+        opening_s: seconds to read the data, as the caller measured them.
         baselines_s: seconds of the rows that are not trained.
-        seconds: if every training goes to its last epoch, without saving and reporting; None where
-            an arm does not fit.
+        report_s: seconds to write the catalogue and to draw the report.
+        seconds: all of it, if every training goes to its last epoch; None where an arm does not
+            fit.
     """
 
     dataset: str
@@ -107,7 +116,9 @@ class Plan:
     arms: list[ArmPlan]
     host_bytes: int
     disk_bytes: int
+    opening_s: float
     baselines_s: float
+    report_s: float
     seconds: float | None
 
 
@@ -119,12 +130,13 @@ def plan_run(
     students: Sequence[str],
     baseline: bool = True,
     watch_s: float = WATCH_S,
+    opening_s: float = 0.0,
     progress: Progress | None = None,
 ) -> Plan:
-    """Tell what `train_run` of the same arguments takes; nothing is written, no test row is read.
+    """Tell what `train_run` of the same arguments takes; nothing is kept, no test row is read.
 
-    Parameters are counted, memory is computed from the tensors and from the growth of two small
-    batches, time is that of the run's own loop, watched for `watch_s` seconds for each arm.
+    Parameters are counted. Memory and time are those of the run's own loop, watched for `watch_s`
+    seconds for each arm, of a checkpoint written and removed, and of a page drawn.
 
     Args:
         config: as for `train_run`.
@@ -133,6 +145,7 @@ def plan_run(
         students: names of `student.name`.
         baseline: whether each student is also trained without the teacher.
         watch_s: seconds of training to watch for each arm.
+        opening_s: seconds that it took to read the data; they count to the run's.
         progress: is told which arm is measured; by default nobody is.
 
     Raises:
@@ -143,21 +156,26 @@ def plan_run(
     device = choose_device(config.train.device)
     check_fit(config, dataset)
     progress = progress or Silent()
+    peaks = [peak_bytes()]
+    writing_s = catalogue_s(dataset.catalogue)
     baselines_s = _baselines_s(dataset)
-    peak = peak_bytes()
-    plans = []
+    peaks.append(peak_bytes())
+    plans, keys = [], []
     with deterministic():
         for name in students:
             for with_teacher in arms(teacher, baseline=baseline):
                 arm = arm_config(config, name, with_teacher=with_teacher)
-                before = resident_bytes()
-                progress.start(arm_name(arm, with_teacher=with_teacher), 1)
-                plan = _plan_arm(arm, dataset, teacher if with_teacher else None, device, watch_s)
+                progress.start(TrainingName(arm_name(arm, with_teacher=with_teacher)), 1)
+                knowledge = teacher if with_teacher else None
+                plan, shown = _plan_arm(arm, dataset, knowledge, device, watch_s)
                 progress.finish(f"{plan.n_parameters:,} parameters")
                 plans.append(plan)
-                on_host = plan.memory_bytes if device.type == "cpu" else 0
-                peak = max(peak, before + on_host)
+                keys += [shown] * len(plan.ranking_weights)
+                peaks += [peak_bytes(), plan.memory_bytes if device.type == "cpu" else 0]
     known = [plan.seconds for plan in plans if plan.seconds is not None]
+    drawing_s = writing_s + report_s(keys, config.train.max_epochs)
+    peaks.append(peak_bytes())
+    whole_s = opening_s + baselines_s + sum(known) + drawing_s
     return Plan(
         dataset=dataset.name,
         device=device_name(device),
@@ -168,10 +186,14 @@ def plan_run(
         max_epochs=config.train.max_epochs,
         patience=config.train.patience,
         arms=plans,
-        host_bytes=peak,
-        disk_bytes=N_CHECKPOINTS * sum(plan.checkpoint_bytes for plan in plans),
+        host_bytes=max(peaks),
+        disk_bytes=sum(
+            N_CHECKPOINTS * plan.checkpoint_bytes + N_STATES * plan.state_bytes for plan in plans
+        ),
+        opening_s=opening_s,
         baselines_s=baselines_s,
-        seconds=baselines_s + sum(known) if len(known) == len(plans) else None,
+        report_s=drawing_s,
+        seconds=whole_s if len(known) == len(plans) else None,
     )
 
 
@@ -192,44 +214,42 @@ def _plan_arm(
     teacher: TeacherKnowledge | None,
     device: torch.device,
     watch_s: float,
-) -> ArmPlan:
+) -> tuple[ArmPlan, tuple[str, ...]]:
+    """One student, and the keys of its epochs' records."""
     weights = config.distillation.ranking_weights
     kinds = list(_kinds(weights))
-    memory: dict[str, int] = {}
-    slowest: Pace | None = None
-    seconds: float | None = 0.0
+    seen = []
     for weight, n_trainings in kinds:
         one = changed(config, distillation={"ranking_weight": weight})
-        began = time.perf_counter()
-        torch.manual_seed(config.train.seed)
-        student = make_student(one, dataset, teacher).to(device)
-        task = make_task(one, dataset, teacher, device)
-        making_s = time.perf_counter() - began
-        held = training_memory(student, task, one)
-        memory = max(memory, held, key=lambda parts: sum(parts.values()))
-        if not fits(held, device):
-            seconds = None
-        if seconds is None:
-            continue
-        pace = measure(student, task, one, watch_s / len(kinds))
-        slowest = max(slowest or pace, pace, key=lambda pace: pace.epoch_s)
-        training_s = making_s + pace.start_s + config.train.max_epochs * pace.epoch_s
-        seconds += n_trainings * training_s
-    if slowest is not None and seconds is not None:
-        seconds += slowest.validation_s * len(dataset.test) / len(dataset.validation)
-    n_rows = len(task.rows.rows)
-    return ArmPlan(
+        seconds = watch_s / len(kinds)
+        again = n_trainings > 1
+        seen.append(watch(one, dataset, teacher, device, seconds=seconds, again=again))
+    paces = [one.pace for one in seen if one.pace is not None]
+    slowest = max(paces, key=lambda pace: pace.epoch_s, default=None)
+    taken = [
+        one.seconds(n_trainings, config.train)
+        for one, (_, n_trainings) in zip(seen, kinds, strict=True)
+    ]
+    known = [seconds for seconds in taken if seconds is not None]
+    arm_s = None
+    if slowest is not None and len(known) == len(kinds):
+        test_s = slowest.validation_s * len(dataset.test) / len(dataset.validation)
+        arm_s = sum(known) + seen[-1].load_s + test_s
+    student = seen[-1].student
+    plan = ArmPlan(
         name=arm_name(config, with_teacher=teacher is not None),
         ranking_weights=weights,
         parameters=_parameters(student),
-        memory=memory,
-        fits=seconds is not None,
+        memory=max((one.memory for one in seen), key=lambda parts: sum(parts.values())),
+        fits=arm_s is not None,
         checkpoint_bytes=_folded_bytes(student),
-        steps_per_epoch=-(-n_rows // config.train.batch_size),
+        state_bytes=max(one.state_bytes for one in seen),
+        steps_per_epoch=-(-seen[-1].n_rows // config.train.batch_size),
         train_s=None if slowest is None else slowest.train_s,
         validation_s=None if slowest is None else slowest.validation_s,
-        seconds=seconds,
+        seconds=arm_s,
     )
+    return plan, () if slowest is None else slowest.keys
 
 
 def _kinds(weights: tuple[float, ...]) -> Iterator[tuple[float, int]]:

@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 
 from dllm2rec.errors import ArtifactError
 from dllm2rec.results import MetricRow, MetricTable
-from dllm2rec.runs import RESULTS_FILE, RUN_FILE
+from dllm2rec.runs import METRICS_FILE, RESULTS_FILE, RUN_FILE
 
-METRICS_FILE = "metrics.jsonl"
 POINTERS = ("best", "last")
 Value = TypeVar("Value")
 
@@ -54,7 +53,7 @@ class RunFacts:
         made_from: `run.json`.
         settings: `config.toml`.
         finished: `results.json`, or None while the run has not ended.
-        trainings: every training, the students by name.
+        trainings: every training, in the order of the table; by name while there is none.
         checkpoints: every pointer of every student.
     """
 
@@ -91,11 +90,18 @@ def read_facts(folder: Path) -> RunFacts:
         )
     results = folder / RESULTS_FILE
     settings = folder / "config.toml"
-    students = sorted(file.parent for file in folder.rglob(METRICS_FILE))
+    finished = _checked(results, _results_json) if results.is_file() else None
+    # In the order of the table, whose names are those of the folders with blanks.
+    names = [] if finished is None else [row["name"].replace(" ", "") for row in finished["rows"]]
+    places = {name: place for place, name in enumerate(names)}
+    students = sorted(
+        (file.parent for file in folder.rglob(METRICS_FILE)),
+        key=lambda path: (places.get(path.relative_to(folder).parts[0], len(names)), path),
+    )
     return RunFacts(
         made_from=_checked(folder / RUN_FILE, _run_json),
         settings=settings.read_text(encoding="utf-8") if settings.is_file() else "",
-        finished=_checked(results, _results_json) if results.is_file() else None,
+        finished=finished,
         trainings=tuple(
             training
             for student in students

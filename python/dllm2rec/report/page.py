@@ -17,6 +17,16 @@ REPORT_FILE = "report.html"
 TEMPLATE = "run.html"
 # With one target a row the other metrics are these again: recall is HR, MAP is MRR.
 KINDS = ("hr", "ndcg", "mrr")
+# How a page heads what files name for programs.
+LABELS = {
+    "ranking_weight": "ranking weight",
+    "train_s_per_epoch": "s an epoch",
+    "seconds": "s in all",
+    "train_s": "train, s",
+    "validation_s": "validation, s",
+    "rows_per_s": "rows/s",
+    "tie_rate": "tie rate",
+}
 
 
 def write_report(folder: Path) -> Path:
@@ -56,7 +66,8 @@ def render(facts: RunFacts) -> str:
         main=None if test is None else _table(test, shown_metrics(test.rows)),
         full=[_table(table, _columns(table.rows)) for table in (test, validation) if table],
         gains=[] if test is None else _gains(test),
-        trained=_trained(facts),
+        chosen=_chosen(facts),
+        fitted=_fitted(facts),
         curves=draw_curves(facts.trainings) if can_draw() else None,
         epochs=[(one.name, *_epoch_table(one)) for one in facts.trainings if one.records],
         checkpoints=facts.checkpoints,
@@ -68,6 +79,8 @@ def render(facts: RunFacts) -> str:
 def _columns(rows: Sequence[MetricRow]) -> list[str]:
     keys = dict.fromkeys(key for row in rows for key in row.metrics)
     ordered = [key for kind in KINDS for key in keys if key.startswith(f"{kind}@")]
+    if "hr@1" in keys:  # the first place counts 1 in all of them
+        ordered = [key for key in ordered if key not in {"ndcg@1", "mrr@1"}]
     return [*ordered, *(key for key in ("tie_rate",) if key in keys)]
 
 
@@ -79,7 +92,8 @@ def _table(table: MetricTable, columns: Sequence[str]) -> dict[str, Any]:
         texts = [f"{row.metrics[key]:.4f}" if key in row.metrics else "-" for key in columns]
         stars = [text == best.get(key) for key, text in zip(columns, texts, strict=True)]
         rows.append((row.name, list(zip(texts, stars, strict=True))))
-    return {"title": table.title, "protocol": table.protocol(), "columns": columns, "rows": rows}
+    heads = [LABELS.get(key, key) for key in columns]
+    return {"title": table.title, "protocol": table.protocol(), "columns": heads, "rows": rows}
 
 
 def _gains(table: MetricTable) -> dict[str, Any]:
@@ -92,24 +106,44 @@ def _gains(table: MetricTable) -> dict[str, Any]:
     return {"columns": columns, "rows": rows} if rows else {}
 
 
-def _trained(facts: RunFacts) -> list[tuple[str, list[tuple[str, str]]]]:
-    """What was chosen for each row that has something to say: epoch, ranking weight, seconds."""
-    rows = [] if facts.finished is None else facts.finished["rows"]
+def _chosen(facts: RunFacts) -> dict[str, Any]:
+    """What validation chose for each student, and how long it took: a column each."""
+    details = [(name, detail) for name, detail in _details(facts) if "epoch" in detail]
+    if not details:
+        return {}
+    keys = list(dict.fromkeys(key for _, detail in details for key in detail))
+    rows = [(name, [_figure(key, detail) for key in keys]) for name, detail in details]
+    return {"columns": [LABELS.get(key, key) for key in keys], "rows": rows}
+
+
+def _fitted(facts: RunFacts) -> list[tuple[str, str]]:
+    """What the rows that are not trained have to say of themselves."""
     return [
-        (row["name"], [(key, f"{value:.4g}") for key, value in row["detail"].items()])
-        for row in rows
-        if row.get("detail")
+        (name, ", ".join(f"{key} {value:.4g}" for key, value in detail.items()))
+        for name, detail in _details(facts)
+        if detail and "epoch" not in detail
     ]
+
+
+def _details(facts: RunFacts) -> list[tuple[str, dict[str, float]]]:
+    rows = [] if facts.finished is None else facts.finished["rows"]
+    return [(row["name"], row.get("detail") or {}) for row in rows]
+
+
+def _figure(key: str, detail: dict[str, float]) -> str:
+    if key not in detail:
+        return "-"
+    return f"{detail[key]:,.1f}" if key == "seconds" else f"{detail[key]:.3g}"
 
 
 def _epoch_table(training: Epochs) -> tuple[list[str], list[list[str]]]:
     keys = list(dict.fromkeys(key for record in training.records for key in record))
-    losses = [key for key in keys if key.startswith("loss")]
-    tail = [
-        key for key in ("hr@20", "ndcg@20", "train_s", "validation_s", "rows_per_s") if key in keys
-    ]
-    columns = ["epoch", *losses, *tail]
-    return columns, [[_number(key, record) for key in columns] for record in training.records]
+    parts = [key for key in keys if key.startswith("loss_")]
+    shown = ("loss", "hr@20", "ndcg@20", "train_s", "validation_s", "rows_per_s")
+    # One part is the loss itself.
+    wanted = ["epoch", *(parts if len(parts) > 1 else []), *(key for key in shown if key in keys)]
+    heads = [LABELS.get(key, key.replace("loss_", "loss: ")) for key in wanted]
+    return heads, [[_number(key, record) for key in wanted] for record in training.records]
 
 
 def _number(key: str, record: dict[str, float]) -> str:
@@ -125,14 +159,10 @@ def _environment(made_from: dict[str, Any]) -> list[tuple[str, str]]:
     source = made_from.get("source") or {}
     versions = made_from.get("versions") or {}
     plain = {key: value for key, value in made_from.items() if isinstance(value, (str, int, float))}
+    # Without a dataset of one's own there is the embedded world, which brings its teacher.
+    missing = "none" if source.get("dataset") else "the embedded world's"
     return [
-        *(
-            (
-                f"source: {key}",
-                "the embedded world" if v is None and key == "dataset" else v or "none",
-            )
-            for key, v in source.items()
-        ),
+        *((f"source: {key}", value or missing) for key, value in source.items()),
         *((key, str(value)) for key, value in plain.items()),
         *((f"version: {name}", str(value)) for name, value in versions.items()),
     ]

@@ -13,6 +13,7 @@ from dllm2rec.checkpoint import Checkpoint, load_checkpoint
 from dllm2rec.data.catalogue_file import load_catalogue
 from dllm2rec.data.dataset import Catalogue
 from dllm2rec.device import choose_device
+from dllm2rec.distributed import gathered, own_blocks
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.evaluate.ranking import fused_top_n
 from dllm2rec.results import Recommendation
@@ -54,14 +55,15 @@ def recommend(
         raise ConfigError(f"n = {n}, expected 1..{checkpoint.n_items}, the size of the catalogue")
     indexed = [_indices(catalogue, number, ids) for number, ids in enumerate(histories, start=1)]
     checkpoint.student.to(choose_device(device))
-    lists = []
-    for begin in range(0, len(indexed), BLOCK_ROWS):
-        block = indexed[begin : begin + BLOCK_ROWS]
-        items, scores = _top_n(checkpoint, block, n, exclude_seen=exclude_seen)
-        lists += [
-            _named(catalogue, *row) for row in zip(items.tolist(), scores.tolist(), strict=True)
-        ]
-    return lists
+    # Items, and the bits of scores: integers, whose sum over processes is exact.
+    table = torch.zeros(2, len(indexed), n, dtype=torch.int32)
+    for number in own_blocks(-(-len(indexed) // BLOCK_ROWS)):
+        place = slice(number * BLOCK_ROWS, (number + 1) * BLOCK_ROWS)
+        items, scores = _top_n(checkpoint, indexed[place], n, exclude_seen=exclude_seen)
+        table[:, place] = torch.from_numpy(np.stack([items.view(np.int32), scores.view(np.int32)]))
+    items, bits = gathered(table, "listing items").numpy()
+    rows = zip(items.view(np.uint32).tolist(), bits.view(np.float32).tolist(), strict=True)
+    return [_named(catalogue, *row) for row in rows]
 
 
 def _load(run: Path, student: str | None) -> tuple[Checkpoint, Catalogue]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -78,6 +79,17 @@ class TeacherKnowledge:
     def top_n(self) -> int:
         """How many items the teacher lists for a train row."""
         return int(self.ranking.shape[1])
+
+    def fingerprint(self) -> str:
+        """Return the sha256 of all arrays: what a run that goes on must find again."""
+        digest = hashlib.sha256(b"teacher-1")
+        for name, (dtype, _) in _SHAPES.items():
+            array = getattr(self, name)
+            if array is not None:
+                digest.update(f" {name} {array.shape} ".encode())
+                little = np.dtype(dtype).newbyteorder("<")
+                digest.update(np.ascontiguousarray(array, dtype=little).data)
+        return digest.hexdigest()
 
     def _check_distances(self) -> None:
         n_rows = self.ranking.shape[0]

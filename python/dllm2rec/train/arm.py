@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-import time
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dllm2rec.artifact import replace_text
-from dllm2rec.checkpoint import load_checkpoint, save_checkpoint
+from dllm2rec.checkpoint import load_checkpoint
 from dllm2rec.config import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.device_rows import device_rows
-from dllm2rec.errors import InputError
+from dllm2rec.distributed import OthersEndedError, is_first, told_by_first, wait_for_all
+from dllm2rec.errors import ArtifactError, InputError
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.evaluate.split import split_counts
-from dllm2rec.progress import Progress
+from dllm2rec.pointers import delete_unnamed
+from dllm2rec.progress import Progress, TrainingName
 from dllm2rec.settings import changed, config_to_toml
 from dllm2rec.students import Student, build_student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
@@ -29,11 +33,12 @@ from dllm2rec.train.batches import (
     train_rows,
     training_rows,
 )
-from dllm2rec.train.loop import SELECTION, Task, fit, selection_ks
+from dllm2rec.train.interrupt import Interrupts
+from dllm2rec.train.keeper import Keeper
+from dllm2rec.train.loop import SELECTION, Record, Task, Training, fit, selection_ks
+from dllm2rec.train.state import TrainingState, load_state
 
-# `last` is for a person who looks in while a run goes on; `best` is saved whenever it improves.
-SAVE_LAST_EVERY_S = 30.0
-METRICS_FILE = "metrics.jsonl"
+RESULT_FILE = "result.json"
 
 
 @dataclass(frozen=True)
@@ -77,78 +82,132 @@ def train_arm(
     run_folder: Path,
     device: torch.device,
     progress: Progress,
+    interrupts: Interrupts,
 ) -> ResultRow:
     """Train one student for each ranking weight, keep what validation likes best, test it once.
 
-    Its folder is `run_folder/<name>` with blanks left out: `sasrec`, `sasrec+dllm2rec`, ...
+    Its folder is `run_folder/<name>` with blanks left out: `sasrec`, `sasrec+dllm2rec`, ... A
+    student that is done there is not trained again; one that was interrupted goes on.
 
     Raises:
         InputError: the configuration needs what the teacher or the dataset does not have.
+        ArtifactError: what is in the folder is corrupt, or of another configuration.
         NonFiniteError: a loss stopped being finite.
         ResourceError: the disk is full.
+        KeyboardInterrupt, SystemExit: a signal came; where the training stands is saved.
     """
-    began = time.perf_counter()
     name = arm_name(config, with_teacher=teacher is not None)
     folder = run_folder / name.replace(" ", "")
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_text(folder / "config.toml", config_to_toml(config))
-    replace_text(folder / METRICS_FILE, "")
-    weights = config.distillation.ranking_weights
-    best = -1.0
-    for weight in weights:
-        progress.start(
-            name if len(weights) == 1 else f"{name} (ranking weight {weight:g})",
-            config.train.max_epochs,
-        )
+    if told_by_first(lambda: str((folder / RESULT_FILE).is_file())) == str(True):
+        return ResultRow(**json.loads((folder / RESULT_FILE).read_text(encoding="utf-8")))
+    if is_first():
+        _clean(folder)
+        replace_text(folder / "config.toml", config_to_toml(config))
+    wait_for_all(f"{name}: starting")
+    state = load_state(folder)
+    keeper = Keeper(folder, interrupts, dataset.max_length, [] if state is None else state.records)
+    for weight in _weights_left(config, state):
         one = changed(config, distillation={"ranking_weight": weight})
-        reached = _train_one(one, dataset, teacher, folder, device, progress, best)
+        only = len(config.distillation.ranking_weights) == 1
+        progress.start(
+            TrainingName(name, ranking_weight=None if only else weight),
+            config.train.max_epochs,
+            [record for record in keeper.records if record["ranking_weight"] == weight],
+        )
+        training = _training(one, dataset, teacher, device)
+        if state is not None and state.ranking_weight == weight:
+            _go_on(training, state, folder)
+        with interrupts.held():
+            _fit(training, progress, keeper)
+        reached = max(record[SELECTION] for record in training.records)
         progress.finish(f"validation {SELECTION} {reached:.4f}")
-        best = max(best, reached)
-    return _test_best(dataset, folder, device, name, time.perf_counter() - began)
+    wait_for_all(f"{name}: saved")
+    result = _test_best(dataset, folder, device, name, keeper.records)
+    if is_first():
+        replace_text(folder / RESULT_FILE, json.dumps(asdict(result), indent=1) + "\n")
+        (folder / "prev").unlink(missing_ok=True)
+        delete_unnamed(folder)
+    return result
 
 
-def _train_one(
+def _clean(folder: Path) -> None:
+    """Leave in a student's folder what an interrupted training can go on from, and nothing else.
+
+    Raises:
+        ArtifactError: its state is corrupt, or its best student so far is.
+    """
+    state = load_state(folder)
+    if state is None and folder.is_dir():
+        shutil.rmtree(folder)  # it died before it saved where it stood
+    folder.mkdir(parents=True, exist_ok=True)
+    delete_unnamed(folder)
+    if state is not None and state.records:
+        load_checkpoint(folder)  # refused now, not after the training
+
+
+def _weights_left(config: Config, state: TrainingState | None) -> tuple[float, ...]:
+    """The ranking weights from the one under way."""
+    weights = config.distillation.ranking_weights
+    if state is None or state.ranking_weight not in weights:
+        return weights
+    return weights[weights.index(state.ranking_weight) :]
+
+
+def _fit(training: Training, progress: Progress, keeper: Keeper) -> None:
+    """Train to the end, or until a signal comes; either way the state is saved."""
+    try:
+        for record in fit(training, progress, keeper):
+            keeper.after_epoch(training, record)
+    except (KeyboardInterrupt, SystemExit):
+        keeper.save_for_later(training)
+        raise
+    except OthersEndedError:
+        # On the CPU the step that failed has changed nothing; on CUDA it may have.
+        if training.device.type == "cpu":
+            keeper.save_for_later(training)
+        raise
+    keeper.save_state(training)
+
+
+def _training(
     config: Config,
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
-    folder: Path,
     device: torch.device,
-    progress: Progress,
-    to_beat: float,
-) -> float:
-    """Train one student, saving each epoch that beats all before; return its own best score."""
+) -> Training:
+    """Everything fresh: weights from the seed, data on the device."""
     torch.manual_seed(config.train.seed)
     student = make_student(config, dataset, teacher).to(device)
-    task = make_task(config, dataset, teacher, device)
-    weight = config.distillation.ranking_weights[0]
-    record: dict[str, float] = {}
-    best, saved_last = -1.0, time.monotonic()
+    return Training(student, make_task(config, dataset, teacher, device), config)
 
-    def save(*pointers: str) -> None:
-        save_checkpoint(
-            folder,
-            f"weight-{weight:g}-epoch-{record['epoch']:.0f}",
-            student,
-            config,
-            record,
-            n_items=dataset.n_items,
-            max_length=dataset.max_length,
-            pointers=pointers,
-        )
 
-    with (folder / METRICS_FILE).open("a", encoding="utf-8") as log:
-        for record in fit(student, task, config, progress):
-            log.write(json.dumps({"ranking_weight": weight, **record}) + "\n")
-            log.flush()
-            best = max(best, record[SELECTION])
-            if best > to_beat:
-                to_beat = best
-                save("best", "last")
-            elif time.monotonic() - saved_last > SAVE_LAST_EVERY_S:
-                saved_last = time.monotonic()
-                save("last")
-    save("last")
-    return best
+def _go_on(training: Training, state: TrainingState, folder: Path) -> None:
+    """Let a fresh training stand where a state was saved."""
+    own = training.config.model_dump(mode="json")
+    theirs = {"n_items": state.n_items, **_flat(state.config)}
+    for key, value in {"n_items": training.student.n_items, **_flat(own)}.items():
+        # The device may be another: that the bits then differ is said where it is noticed.
+        if key != "train.device" and theirs.get(key) != value:
+            raise ArtifactError(
+                f"{folder}: its training has {key} = {theirs.get(key)}, expected {value}; "
+                "train again in another folder"
+            )
+    records = [r for r in state.records if r["ranking_weight"] == state.ranking_weight]
+    training.load(
+        state.tensors,
+        [{k: v for k, v in record.items() if k != "ranking_weight"} for record in records],
+        state.step,
+        state.seconds,
+    )
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    """`section.field` of a configuration's plain values."""
+    sections = {key: value for key, value in config.items() if isinstance(value, dict)}
+    flat = {
+        f"{key}.{field}": v for key, section in sections.items() for field, v in section.items()
+    }
+    return {**flat, **{key: value for key, value in config.items() if key not in sections}}
 
 
 def make_student(
@@ -198,7 +257,11 @@ def make_task(
 
 
 def _test_best(
-    dataset: SequenceDataset, folder: Path, device: torch.device, name: str, seconds: float
+    dataset: SequenceDataset,
+    folder: Path,
+    device: torch.device,
+    name: str,
+    records: Sequence[Record],
 ) -> ResultRow:
     """Score the best checkpoint on the test rows: the only place of a run that reads them."""
     checkpoint = load_checkpoint(folder)
@@ -218,6 +281,6 @@ def _test_best(
             "epoch": record["epoch"],
             "ranking_weight": checkpoint.config.distillation.ranking_weights[0],
             "train_s_per_epoch": record["train_s"],
-            "seconds": seconds,
+            "seconds": sum(one["train_s"] + one["validation_s"] for one in records),
         },
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -12,17 +13,19 @@ from torch import Tensor
 from dllm2rec.config import Config
 from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.distill.losses import dros_propensity
-from dllm2rec.errors import NonFiniteError
+from dllm2rec.distributed import check_same, draw_own, own_noise, size
+from dllm2rec.errors import ArtifactError, NonFiniteError
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.evaluate.split import split_counts
 from dllm2rec.progress import Progress
 from dllm2rec.students import Student
-from dllm2rec.train.batches import NegativeSampler, TrainingRows, epoch_order
+from dllm2rec.train.batches import NegativeSampler, TrainingRows
+from dllm2rec.train.draws import Draws
+from dllm2rec.train.pace import pace_of
 from dllm2rec.train.step import Stepper
 
+Record = dict[str, float]
 SELECTION = "ndcg@20"
-# The running loss is read from the device this often: often enough for a person, rare for a GPU.
-READ_LOSS_EVERY_S = 0.5
 N_NAMED_ROWS = 5
 
 
@@ -37,9 +40,18 @@ class Task:
     row_names: str  # how to call a row in a message, such as "games train row"
 
 
-def fit(
-    student: Student, task: Task, config: Config, progress: Progress
-) -> Iterator[dict[str, float]]:
+class Watch:
+    """Looks on while a student is trained; this one does nothing."""
+
+    def after_step(self, training: Training) -> None:
+        """Called between two steps: a state saved here goes on exactly where it was."""
+
+    def released(self) -> AbstractContextManager[None]:
+        """Around the validation pass, which may be left at any moment."""
+        return nullcontext()
+
+
+def fit(training: Training, progress: Progress, watch: Watch | None = None) -> Iterator[Record]:
     """Train epoch by epoch; after each, yield its record with the student as it then stands.
 
     Stops by itself once `patience` epochs brought no better validation ndcg@20.
@@ -47,32 +59,193 @@ def fit(
     Raises:
         NonFiniteError: a loss term or the gradient is not finite; the update was not made.
     """
-    stepper = _stepper(student, task, config)
-    best, waited = -1.0, 0
-    for epoch in range(config.train.max_epochs):
-        began = time.perf_counter()
-        losses = _train_epoch(stepper, task, config, epoch, progress)
-        trained = time.perf_counter()
-        stepper.optimizer.swap_average()
-        counts = split_counts(student, task.validation, exclude_seen=config.evaluation.exclude_seen)
-        metrics = rank_metrics(counts, selection_ks(config))
-        record = {
-            "epoch": float(epoch + 1),
-            **losses,
-            **metrics,
-            "train_s": trained - began,
-            "validation_s": time.perf_counter() - trained,
-            "rows_per_s": len(task.rows.rows) / (trained - began),
-        }
+    watch = watch or Watch()
+    while not training.is_over:
+        for _ in training.steps(progress):
+            watch.after_step(training)
+        check_same(training.stepper.parameters, f"epoch {training.epoch + 1}")
+        losses = training.losses()
+        training.stepper.optimizer.swap_average()
+        try:
+            with watch.released():
+                record = training.validated(losses)
+        except BaseException:
+            training.stepper.optimizer.swap_average()
+            raise
         progress.epoch(record)
         yield record
-        stepper.optimizer.swap_average()
-        if record[SELECTION] > best:
-            best, waited = record[SELECTION], 0
-        else:
-            waited += 1
-        if waited >= config.train.patience:
-            return
+        training.stepper.optimizer.swap_average()
+        training.close_epoch(record)
+
+
+class Training:
+    """One student being trained: where it stands, and everything it takes to go on from there.
+
+    Attributes:
+        student: on the device of the task.
+        config: one ranking weight.
+        stepper: what updates the student.
+        records: one of every epoch done.
+        step: steps taken of the epoch under way.
+        seconds: training time of the epoch under way.
+    """
+
+    def __init__(self, student: Student, task: Task, config: Config) -> None:
+        self.student = student
+        self.task = task
+        self.config = config
+        self.stepper = _stepper(student, task, config)
+        self.records: list[Record] = []
+        self.step = 0
+        self.seconds = 0.0
+        self._draws = Draws(len(task.rows.rows), task.sampler, config.train.seed, self.device)
+        self._order = torch.empty(0, dtype=torch.int64)
+        self._drawn_epoch = -1
+
+    @property
+    def device(self) -> torch.device:
+        """Where the student is."""
+        return self.task.target_counts.device
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way, from 0."""
+        return len(self.records)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no further epoch: all are done, or patience has run out."""
+        scores = [record[SELECTION] for record in self.records]
+        waited = len(scores) - 1 - scores.index(max(scores)) if scores else 0
+        return self.epoch >= self.config.train.max_epochs or waited >= self.config.train.patience
+
+    def steps(self, progress: Progress) -> Iterator[None]:
+        """Take the steps that are left of the epoch under way, yielding after each."""
+        self.student.train()
+        if self._drawn_epoch != self.epoch:
+            self._draw()
+        batches = torch.split(self._order, self.config.train.batch_size)
+        pace = pace_of(self.device)
+        for rows in batches[self.step :]:
+            began = time.perf_counter()
+            draw_own(self.config.train.seed, self.epoch, self.step)
+            self.stepper.step(rows)
+            self.step += 1
+            if self.device.type == "cpu":
+                self.check_finite()
+            total = pace.step(self.stepper.loss_sum)
+            self.seconds += time.perf_counter() - began
+            if total is not None:
+                n_rows = min(self.step * self.config.train.batch_size, len(self._order))
+                progress.batch(self.step, len(batches), total / n_rows)
+            yield
+        began = time.perf_counter()
+        self.check_finite()  # on CUDA this waits for the device
+        self.seconds += time.perf_counter() - began
+        progress.batch(
+            len(batches), len(batches), float(self.stepper.loss_sum[-1]) / len(self._order)
+        )
+
+    def losses(self) -> dict[str, float]:
+        """The epoch's mean of each term and of their sum, `loss`, once all steps are taken."""
+        means = (self.stepper.loss_sum / len(self._order)).tolist()
+        names = (*(f"loss_{name}" for name in self.stepper.names), "loss")
+        return dict(zip(names, means, strict=True))
+
+    def validated(self, losses: dict[str, float]) -> Record:
+        """Score the student as it stands on the validation rows; return the epoch's record."""
+        began = time.perf_counter()
+        counts = split_counts(
+            self.student,
+            self.task.validation,
+            exclude_seen=self.config.evaluation.exclude_seen,
+        )
+        return {
+            "epoch": float(self.epoch + 1),
+            **losses,
+            **rank_metrics(counts, selection_ks(self.config)),
+            "train_s": self.seconds,
+            "validation_s": time.perf_counter() - began,
+            "rows_per_s": len(self.task.rows.rows) / self.seconds,
+        }
+
+    def close_epoch(self, record: Record) -> None:
+        """Keep an epoch's record and stand before the next."""
+        self.records.append(record)
+        self.step, self.seconds = 0, 0.0
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What `load` takes over: weights, moments, averages, sums and generators; not copied.
+
+        Those of the first process are for all: the others' differ in what `draw_own` sets anew.
+
+        Raises:
+            NonFiniteError: the device saw a step that must not be gone on from.
+        """
+        self.check_finite()
+        stepper = self.stepper
+        result = {f"student.{name}": value for name, value in self.student.state_dict().items()}
+        result |= {f"optimizer.{name}": value for name, value in stepper.optimizer.state().items()}
+        result |= {"loss_sum": stepper.loss_sum, "generator": torch.get_rng_state()}
+        if stepper.aids.noise is not None:
+            result["noise"] = stepper.aids.noise
+        if self.device.type == "cuda":
+            result["generator_cuda"] = torch.cuda.get_rng_state(self.device)
+        return result
+
+    def load(
+        self, tensors: dict[str, Tensor], records: list[Record], step: int, seconds: float
+    ) -> None:
+        """Stand where another training of this configuration stood.
+
+        Args:
+            tensors: what its `tensors` gave, on any device.
+            records: of its epochs done.
+            step: the steps it had taken of the next.
+            seconds: what those took.
+
+        Raises:
+            ArtifactError: a tensor is missing, or has another shape.
+        """
+        try:
+            self.student.load_state_dict(_named(tensors, "student."))
+            self.stepper.optimizer.load(_named(tensors, "optimizer."))
+            self.stepper.loss_sum.copy_(tensors["loss_sum"])
+            if self.stepper.aids.noise is not None:
+                self.stepper.aids.noise.copy_(tensors["noise"]).add_(own_noise())
+            torch.set_rng_state(tensors["generator"])
+            if self.device.type == "cuda":
+                torch.cuda.set_rng_state(tensors["generator_cuda"], self.device)
+        except (KeyError, RuntimeError) as err:
+            raise ArtifactError(
+                f"{err} in the state of a training, expected that of this configuration and device"
+            ) from err
+        self.records, self.step, self.seconds = list(records), step, seconds
+        self.stepper.trouble.steps.fill_(step)
+
+    def check_finite(self) -> None:
+        """Stop where the device saw something that is not finite.
+
+        Raises:
+            NonFiniteError: with the epoch, the step, the terms and the rows.
+        """
+        _stop_if_not_finite(self.stepper, self.task, self.config, self.epoch, self._order)
+
+    def _draw(self) -> None:
+        order, negatives = self._draws.of(self.epoch)
+        self._order = order.to(self.device, non_blocking=True)
+        if negatives is not None:
+            assert self.stepper.negatives is not None  # noqa: S101 - for mypy
+            self.stepper.negatives.copy_(negatives, non_blocking=True)
+        if self.step == 0:
+            self.stepper.loss_sum.zero_()
+            self.stepper.trouble.clear()
+        self._drawn_epoch = self.epoch
+
+
+def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors[name] for name in names}
 
 
 def selection_ks(config: Config) -> tuple[int, ...]:
@@ -90,38 +263,12 @@ def _stepper(student: Student, task: Task, config: Config) -> Stepper:
     student.train()
     stepper = Stepper(student, task.rows, config, propensity=propensity, negatives=negatives)
     torch.manual_seed(config.train.seed)
+    if stepper.aids.noise is not None:
+        stepper.aids.noise.add_(own_noise())
     batch_size = min(config.train.batch_size, len(task.rows.rows))
-    if device.type == "cuda":
+    if device.type == "cuda" and size() == 1:  # that a graph may hold NCCL's sum is unproved
         stepper.capture(batch_size, config.train.seed)
     return stepper
-
-
-def _train_epoch(
-    stepper: Stepper, task: Task, config: Config, epoch: int, progress: Progress
-) -> dict[str, float]:
-    stepper.student.train()
-    stepper.loss_sum.zero_()
-    order = epoch_order(len(task.rows.rows), config.train.seed, epoch)
-    order = order.to(stepper.loss_sum.device)
-    if task.sampler is not None:
-        assert stepper.negatives is not None  # noqa: S101 - for mypy
-        stepper.negatives.copy_(task.sampler.epoch(config.train.seed, epoch))
-    on_cpu = order.device.type == "cpu"
-    batches = torch.split(order, config.train.batch_size)
-    next_read = time.perf_counter() + READ_LOSS_EVERY_S
-    for done, rows in enumerate(batches, start=1):
-        stepper.step(rows)
-        if on_cpu:
-            _stop_if_not_finite(stepper, task, config, epoch, order)
-        if time.perf_counter() >= next_read:
-            n_rows = min(done * config.train.batch_size, len(order))
-            progress.batch(done, len(batches), float(stepper.loss_sum[-1]) / n_rows)
-            next_read = time.perf_counter() + READ_LOSS_EVERY_S
-    _stop_if_not_finite(stepper, task, config, epoch, order)
-    stepper.trouble.clear()
-    means = (stepper.loss_sum / len(order)).tolist()
-    progress.batch(len(batches), len(batches), means[-1])
-    return dict(zip((*(f"loss_{name}" for name in stepper.names), "loss"), means, strict=True))
 
 
 def _stop_if_not_finite(

@@ -253,7 +253,7 @@ class DeviceOptimizer:
     def load(self, state: dict[str, Tensor]) -> None:
         """Take over what `state` gave."""
         for name, own in self.state().items():
-            own.copy_(state[name])
+            own.copy_(state[name])  # from any device
 
 
 def _places(parameters: list[nn.Parameter]) -> list[slice]:

@@ -8,10 +8,12 @@ each student with its metrics epoch by epoch and its best and last checkpoint.
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,24 +26,28 @@ from dllm2rec.config import Config
 from dllm2rec.data.catalogue_file import save_catalogue
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.device import choose_device, deterministic
-from dllm2rec.errors import ConfigError, InputError
+from dllm2rec.distributed import check_agreed, is_first, size, wait_for_all
+from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.evaluate.baselines import (
     fit_window_counts,
     popularity_counts,
     teacher_quality,
 )
 from dllm2rec.evaluate.metrics import rank_metrics
+from dllm2rec.folders import check_output, clear_output, held, probe
 from dllm2rec.progress import Progress, Silent
 from dllm2rec.report.page import write_report
 from dllm2rec.results import MetricRow, MetricTable
-from dllm2rec.runs import RESULTS_FILE, RUN_FILE
+from dllm2rec.runs import RESULTS_FILE, RUN_FILE, check_same_data, config_of, read_run
 from dllm2rec.settings import config_to_toml
 from dllm2rec.sources import Source
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.train.arm import ResultRow, arm_config, train_arm
+from dllm2rec.train.interrupt import interrupts
 from dllm2rec.train.loop import selection_ks
 
 FORMAT = 1
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ def train_run(
     students: Sequence[str],
     baseline: bool = True,
     source: Source | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
     """Train each student without and with the teacher and write the run's folder.
@@ -78,30 +85,97 @@ def train_run(
         config: for all students; each takes its own name and, alone, no teacher.
         dataset: what to learn from.
         teacher: None trains the students alone.
-        folder: new or empty.
+        folder: new or empty; no other process may write to it meanwhile.
         students: names of `student.name`.
         baseline: also train each student without the teacher.
         source: where dataset and teacher came from, kept in `run.json` so that `evaluate_run` finds
             the dataset again; None where it has to be told.
+        overwrite: whether a run that is in the folder may be replaced.
         progress: is told how it goes; by default nobody is.
 
     Returns:
         The table: settings chosen on validation, the test rows scored once.
 
     Raises:
-        ConfigError: the device asked for is not there, or a K exceeds the catalogue.
+        ConfigError: the device asked for is not there, a K exceeds the catalogue, or the folder
+            holds something.
         InputError: a split has no rows, or the configuration needs what the teacher lacks.
+        ArtifactError: another process writes to the folder.
         NonFiniteError: a loss stopped being finite.
         ResourceError: the disk is full.
+        KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, once it is saved where the run stands.
     """
-    began = time.perf_counter()
     device = choose_device(config.train.device)
     check_fit(config, dataset)
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_text(folder / "config.toml", config_to_toml(config))
-    save_catalogue(folder, dataset.catalogue)
-    _write_json(folder / RUN_FILE, _provenance(config, dataset, source, device))
-    with deterministic(), ThreadPoolExecutor(1) as pool:
+    told = progress or Silent()
+    check_agreed(lambda: _inputs(config, dataset, teacher), "dataset, teacher or settings")
+    if is_first():
+        check_output(folder, overwrite=overwrite)
+    with held(folder) if is_first() else nullcontext():
+        if is_first():
+            clear_output(folder)
+            replace_text(folder / "config.toml", config_to_toml(config))
+            save_catalogue(folder, dataset.catalogue)
+            facts = _provenance(config, dataset, teacher, source, device)
+            facts |= {"students": list(students), "baseline": baseline}
+            _write_json(folder / RUN_FILE, facts)
+            told.run(facts)
+        return _train(config, dataset, teacher, folder, students, baseline, device, told)
+
+
+def resume_run(
+    folder: Path,
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    *,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Go on with a run that was interrupted, however it was, with its own configuration.
+
+    On the same machine, device and number of threads the result has the bits of a run that was
+    never interrupted. A run that had ended is not touched: its table is returned.
+
+    Args:
+        folder: of the run.
+        dataset: the run's.
+        teacher: the run's, or None if it had none.
+        device: "auto", "cpu" or "cuda"; by default as the run was told.
+        progress: is told how it goes; by default nobody is.
+
+    Raises:
+        ArtifactError: it is no run, a file of it is corrupt, dataset or teacher are not the run's,
+            or another process writes to it.
+        ConfigError, NonFiniteError, ResourceError: as for `train_run`.
+    """
+    facts = read_run(folder)
+    config = config_of(folder, facts)
+    check_same_data(folder, facts, dataset, teacher)
+    chosen = choose_device(device or config.train.device)
+    probe(folder)
+    with held(folder) if is_first() else nullcontext():
+        if (folder / RESULTS_FILE).is_file():
+            return read_result(folder)
+        _warn_of_other_bits(facts, _surroundings(chosen))
+        students, baseline = facts["students"], facts["baseline"]
+        told = progress or Silent()
+        told.run(facts)
+        return _train(config, dataset, teacher, folder, students, baseline, chosen, told)
+
+
+def _train(
+    config: Config,
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    folder: Path,
+    students: Sequence[str],
+    baseline: bool,
+    device: torch.device,
+    progress: Progress,
+) -> RunResult:
+    """Train what is left of a run."""
+    began = time.perf_counter()
+    with deterministic(), interrupts() as signals, ThreadPoolExecutor(1) as pool:
         known = pool.submit(baseline_rows, dataset, teacher, selection_ks(config))
         if device.type == "cpu":
             known.result()  # beside a GPU's training, but not beside one that needs the same cores
@@ -110,9 +184,8 @@ def train_run(
             for with_teacher in arms(teacher, baseline=baseline):
                 arm = arm_config(config, name, with_teacher=with_teacher)
                 knowledge = teacher if with_teacher else None
-                results.append(
-                    train_arm(arm, dataset, knowledge, folder, device, progress or Silent())
-                )
+                row = train_arm(arm, dataset, knowledge, folder, device, progress, signals)
+                results.append(row)
         results = known.result() + results
     result = RunResult(
         folder=str(folder),
@@ -127,9 +200,26 @@ def train_run(
         rows=results,
         notes=[*dataset.notes, *([] if teacher is None else teacher.notes)],
     )
-    _write_json(folder / RESULTS_FILE, asdict(result))
-    write_report(folder)
+    if is_first():
+        _write_json(folder / RESULTS_FILE, asdict(result))
+        write_report(folder)
+        progress.results(test_table(result))
+    wait_for_all("the run: written")
     return result
+
+
+def read_result(folder: Path) -> RunResult:
+    """Read the table of a run that has ended.
+
+    Raises:
+        ArtifactError: it is not there, or not readable.
+    """
+    try:
+        content = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
+        rows = [ResultRow(**row) for row in content.pop("rows")]
+        return RunResult(rows=rows, **content)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as err:
+        raise ArtifactError(f"{folder / RESULTS_FILE}: {err}, expected the table of a run") from err
 
 
 def test_table(result: RunResult) -> MetricTable:
@@ -144,7 +234,12 @@ def test_table(result: RunResult) -> MetricTable:
 
 
 def check_fit(config: Config, dataset: SequenceDataset) -> None:
-    """Refuse what only the dataset shows to be impossible, before any work."""
+    """Refuse what only the dataset or the processes show to be impossible, before any work."""
+    if config.variant == "authors" and size() > 1:
+        raise ConfigError(
+            f"variant = authors in {size()} processes, expected one: its loss of a row depends on "
+            "the other rows of the batch; start it without torchrun"
+        )
     for name, rows in dataset.splits().items():
         if len(rows) == 0:
             raise InputError(f"{dataset.name}: no {name} rows, expected at least one")
@@ -186,21 +281,54 @@ def baseline_rows(
 
 
 def _provenance(
-    config: Config, dataset: SequenceDataset, source: Source | None, device: torch.device
+    config: Config,
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    source: Source | None,
+    device: torch.device,
 ) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "source": None if source is None else asdict(source),
         "dataset": dataset.name,
         "fingerprint": dataset.fingerprint(),
+        "teacher_fingerprint": None if teacher is None else teacher.fingerprint(),
         "seed": config.train.seed,
         "config": config.model_dump(mode="json"),
+        **_surroundings(device),
+    }
+
+
+def _inputs(config: Config, dataset: SequenceDataset, teacher: TeacherKnowledge | None) -> str:
+    """What the result of a run depends on, in a few words."""
+    taught = "" if teacher is None else teacher.fingerprint()
+    return f"{dataset.fingerprint()} {taught} {config_to_toml(config)}"
+
+
+def _surroundings(device: torch.device) -> dict[str, Any]:
+    """What the bits of a training may depend on besides its configuration and its data."""
+    return {
         "device": device_name(device),
         "threads": torch.get_num_threads(),
+        "processes": size(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: version(name) for name in ("dllm2rec", "torch", "numpy")},
     }
+
+
+def _warn_of_other_bits(before: dict[str, Any], now: dict[str, Any]) -> None:
+    parts = [
+        f"{name} {before.get(name)} -> {value}"
+        for name, value in now.items()
+        if before.get(name) != value
+    ]
+    if parts:
+        _log.warning(
+            "W-NOT-BIT-IDENTICAL the run goes on elsewhere than it began (%s): its last bits may "
+            "differ from those of a run that was not interrupted",
+            "; ".join(parts),
+        )
 
 
 def device_name(device: torch.device) -> str:

@@ -7,6 +7,7 @@ of the first bad step is kept until the host looks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,12 +15,15 @@ from torch import Tensor
 
 from dllm2rec.config import Config
 from dllm2rec.device import check_compiler
+from dllm2rec.distributed import average_gradients, own_part
 from dllm2rec.launch import compiled_together, join
 from dllm2rec.students import Student
 from dllm2rec.train.batches import Batch, TrainingRows
 from dllm2rec.train.objective import Aids, batch_terms, term_names, term_rows
 from dllm2rec.train.optimizer import Trouble, make_optimizer
 
+# Of every parameter, None where the loss does not reach; and the terms, (n_terms, rows).
+Gradients = tuple[Sequence[Tensor | None], Tensor]
 WARM_UP_STEPS = 3  # before capture: library handles, compiled kernels, allocator pools
 
 
@@ -73,14 +77,24 @@ class Stepper:
             self._eager(rows)
 
     def _eager(self, rows: Tensor) -> None:
-        self._learn(self.rows.batch(rows, self.negatives))
+        self._apply(*self._gradients(own_part(rows), len(rows)))
 
-    def _learn(self, batch: Batch) -> None:
+    def _gradients(self, rows: Tensor, n_rows: int) -> Gradients:
+        """Gradients of the sum of the rows' losses over `n_rows`, and their terms."""
+        if len(rows) == 0:  # fewer rows than processes
+            return [None] * len(self.parameters), self.loss_sum.new_zeros(len(self.names), 0)
+        return self._of_batch(self.rows.batch(rows, self.negatives), n_rows)
+
+    def _of_batch(self, batch: Batch, n_rows: int) -> Gradients:
         terms = term_rows(self.student, batch, self.config, self.propensity, self.aids)
-        loss = _Loss.apply(terms, 1 / len(batch.targets))
+        loss = _Loss.apply(terms, 1 / n_rows)
         gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         join(self.aids.side)
-        self.optimizer.update(gradients, terms.detach(), self.trouble, self.loss_sum)
+        return gradients, terms.detach()
+
+    def _apply(self, gradients: Sequence[Tensor | None], terms: Tensor) -> None:
+        gradients, terms = average_gradients(self.parameters, gradients, terms)
+        self.optimizer.update(gradients, terms, self.trouble, self.loss_sum)
         if self.aids.noise is not None:
             self.aids.noise.add_(1)
 
@@ -94,7 +108,7 @@ class Stepper:
         self.trouble.flag.fill_(1.0)
         batch = self.rows.batch(self._graph_rows, self.negatives)
         with compiled_together():
-            self._learn(batch)
+            self._apply(*self._of_batch(batch, batch_size))
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):

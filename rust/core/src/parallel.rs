@@ -26,6 +26,17 @@ pub fn try_for_each_chunk<T: Send>(
     out.par_chunks_mut(chunk_len).enumerate().map(step).find_first(Result::is_err).unwrap_or(Ok(()))
 }
 
+/// Does both, at the same time inside a thread pool.
+pub fn join<A: Send, B: Send>(
+    first: impl FnOnce() -> A + Send,
+    second: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    if rayon::current_thread_index().is_none() {
+        return (first(), second());
+    }
+    rayon::join(first, second)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ mod catalogue;
 mod dense;
 mod errors;
 mod histories;
+mod log;
 mod negatives;
 mod ranking;
 mod run;
@@ -23,6 +24,7 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     run::register(module)?;
+    log::register(module)?;
     histories::register(module)?;
     teacher::register(module)?;
     weights::register(module)?;

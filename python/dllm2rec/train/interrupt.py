@@ -1,0 +1,90 @@
+"""Ctrl-C and SIGTERM while a student is trained: they wait until its state can be saved."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGTERM_EXIT = 143
+
+
+class Interrupts:
+    """The signal that came and was held back, if any.
+
+    A second signal is never held back: SIGTERM then ends the process at once, Ctrl-C raises.
+    """
+
+    def __init__(self) -> None:
+        self._held = False
+        self._came: BaseException | None = None
+
+    def check(self) -> None:
+        """Raise what was held back.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C.
+            SystemExit: SIGTERM, with code 143.
+        """
+        came, self._came = self._came, None
+        if came is not None:
+            raise came
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold signals back; whoever runs the block calls `check` where it can stop."""
+        with self._holding(held=True):
+            yield
+
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Within a block that holds signals back: let one raise at once."""
+        self.check()
+        with self._holding(held=False):
+            yield
+
+    @contextmanager
+    def _holding(self, *, held: bool) -> Iterator[None]:
+        before, self._held = self._held, held
+        try:
+            yield
+        finally:
+            self._held = before
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._came is not None and number == signal.SIGTERM:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+        again, came = self._came is not None, _meaning(number)
+        if again or not self._held:
+            raise came
+        self._came = came
+
+
+@contextmanager
+def interrupts() -> Iterator[Interrupts]:
+    """Take over Ctrl-C and SIGTERM within the block; what was set before is set again after it.
+
+    Off the main thread, where Python allows no handlers, nothing is taken over.
+    """
+    own = Interrupts()
+    if threading.current_thread() is not threading.main_thread():
+        yield own
+        return
+    # What is ignored stays so: a shell's background job is not for the Ctrl-C at its terminal.
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
+    before = [signal.signal(number, own._handle) for number in numbers]  # noqa: SLF001 - its own
+    try:
+        yield own
+        own.check()
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            # None: a handler that is not Python's, which only its owner can set again.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _meaning(number: int) -> BaseException:
+    return SystemExit(SIGTERM_EXIT) if number == signal.SIGTERM else KeyboardInterrupt()

@@ -1,0 +1,339 @@
+//! Ids as numbers, in the order of their first appearance.
+
+use std::hash::{BuildHasher, RandomState};
+
+use super::Span;
+use crate::{Error, Result, Stop};
+
+/// Ids whose slots are looked at together.
+const NEAR: usize = 32;
+
+/// Groups of ids between two looks at the stop flag.
+const GROUPS: usize = 1 << 12;
+
+const FIRST_SLOTS: usize = 1 << 10;
+
+/// Distinct ids, numbered as they come.
+#[derive(Debug)]
+pub struct IdTable {
+    /// Number + 1 in the low half and the hash in the high one; 0 where nothing is. The place is
+    /// that of the hash's top bits, or the first free one behind it.
+    slots: Vec<u64>,
+    /// The ids one after the other.
+    bytes: Vec<u8>,
+    /// Where each id begins, and the end.
+    offsets: Vec<i64>,
+    /// Drawn anew for each table: nobody can write a file whose ids all collide.
+    seed: u64,
+}
+
+impl Default for IdTable {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl IdTable {
+    /// A table without ids.
+    #[must_use]
+    pub fn new() -> Self {
+        let seed = RandomState::new().hash_one(0_u64);
+        Self { slots: vec![0; FIRST_SLOTS], bytes: Vec::new(), offsets: vec![0], seed }
+    }
+
+    /// How many distinct ids there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The ids one after the other, and where each begins and the last one ends.
+    #[must_use]
+    pub fn ids(&self) -> (&[u8], &[i64]) {
+        (&self.bytes, &self.offsets)
+    }
+
+    /// Writes the number of each span of `text` to `out`; new ids get the next numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`]; [`Error::Parameter`] beyond `2^31 - 1` ids; [`Error::Memory`];
+    /// [`Error::Interrupted`]. The table is of no use then.
+    pub fn number(
+        &mut self,
+        text: &[u8],
+        spans: &[Span],
+        out: &mut [u32],
+        stop: &Stop,
+    ) -> Result<()> {
+        if out.len() != spans.len() {
+            return Err(Error::Shape { name: "out", got: out.len(), expected: spans.len() });
+        }
+        let (mut hashes, mut guesses) = ([0_u32; NEAR], [0_u64; NEAR]);
+        for (group, (spans, out)) in spans.chunks(NEAR).zip(out.chunks_mut(NEAR)).enumerate() {
+            if group.is_multiple_of(GROUPS) {
+                stop.check()?;
+            }
+            self.make_room(spans.len())?;
+            for ((span, hash), guess) in spans.iter().zip(&mut hashes).zip(&mut guesses) {
+                *hash = hash_of(self.seed, span.of(text));
+                *guess = self.slots[self.place(*hash)];
+            }
+            // The bounds of the likely ids, and then their bytes: again together.
+            let mut begins = [0_i64; NEAR];
+            for (begin, guess) in begins.iter_mut().zip(&guesses[..spans.len()]) {
+                *begin = self.offsets[(*guess as u32).saturating_sub(1) as usize];
+            }
+            let mut touched = 0_u8;
+            for begin in &begins[..spans.len()] {
+                touched |= self.bytes.get(*begin as usize).copied().unwrap_or(0);
+            }
+            std::hint::black_box(touched);
+            for ((span, &hash), number) in spans.iter().zip(&hashes).zip(out) {
+                *number = self.number_of(span.of(text), hash)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for texts one after the other, as Arrow has them: `offsets` are where each begins,
+    /// and the end of the last one.
+    ///
+    /// # Errors
+    ///
+    /// As [`IdTable::number`]; [`Error::Value`] for offsets that fall or leave `text`.
+    pub fn number_texts(
+        &mut self,
+        text: &[u8],
+        offsets: &[i64],
+        out: &mut [u32],
+        stop: &Stop,
+    ) -> Result<()> {
+        let n_texts = offsets.len().saturating_sub(1);
+        if out.len() != n_texts {
+            return Err(Error::Shape { name: "out", got: out.len(), expected: n_texts });
+        }
+        let mut spans = [Span { start: 0, len: 0 }; NEAR];
+        for (group, out) in out.chunks_mut(NEAR).enumerate() {
+            let first = group * NEAR;
+            // Spans count from where the group begins: a text may be longer than they reach.
+            let base = offsets[first];
+            let bounds = &offsets[first..=first + out.len()];
+            for (row, (span, pair)) in (first..).zip(spans.iter_mut().zip(bounds.windows(2))) {
+                let wrong = |rule| Error::Value {
+                    name: "offsets",
+                    row,
+                    column: 0,
+                    value: pair[1] as f64,
+                    rule,
+                };
+                if base < 0 || pair[1] < pair[0] || pair[1] > text.len() as i64 {
+                    return Err(wrong("rising places of the text"));
+                }
+                let (start, len) = (pair[0] - base, pair[1] - pair[0]);
+                *span = Span {
+                    start: u32::try_from(start).map_err(|_| wrong("short ids"))?,
+                    len: u32::try_from(len).map_err(|_| wrong("short ids"))?,
+                };
+            }
+            self.number(&text[base as usize..], &spans[..out.len()], out, stop)?;
+        }
+        Ok(())
+    }
+
+    fn number_of(&mut self, id: &[u8], hash: u32) -> Result<u32> {
+        let mut place = self.place(hash);
+        loop {
+            let slot = self.slots[place];
+            if slot == 0 {
+                return self.insert(id, hash, place);
+            }
+            let number = slot as u32 - 1;
+            if (slot >> 32) as u32 == hash && self.id(number) == id {
+                return Ok(number);
+            }
+            place = (place + 1) & (self.slots.len() - 1);
+        }
+    }
+
+    fn id(&self, number: u32) -> &[u8] {
+        let number = number as usize;
+        &self.bytes[self.offsets[number] as usize..self.offsets[number + 1] as usize]
+    }
+
+    fn insert(&mut self, id: &[u8], hash: u32, place: usize) -> Result<u32> {
+        let number = self.len() as u32;
+        reserve(&mut self.bytes, id.len())?;
+        self.bytes.extend_from_slice(id);
+        reserve(&mut self.offsets, 1)?;
+        self.offsets.push(self.bytes.len() as i64);
+        self.slots[place] = u64::from(hash) << 32 | u64::from(number + 1);
+        Ok(number)
+    }
+
+    /// Where an id of this hash is, or the first place to look.
+    fn place(&self, hash: u32) -> usize {
+        hash as usize >> (32 - self.slots.len().trailing_zeros())
+    }
+
+    /// Keeps a third of the slots free, however many of `n` ids are new.
+    fn make_room(&mut self, n: usize) -> Result<()> {
+        let needed = self.len() + n;
+        if needed * 3 <= self.slots.len() * 2 {
+            return Ok(());
+        }
+        if needed > i32::MAX as usize {
+            let rule = "at most 2147483647 ids";
+            return Err(Error::Parameter { name: "ids", value: needed as f64, rule });
+        }
+        let n_slots = self.slots.len() * 2;
+        let mut slots: Vec<u64> = Vec::new();
+        slots
+            .try_reserve_exact(n_slots)
+            .map_err(|_| Error::Memory { bytes: n_slots.saturating_mul(8) })?;
+        slots.resize(n_slots, 0);
+        let old = std::mem::replace(&mut self.slots, slots);
+        for slot in old.into_iter().filter(|&slot| slot != 0) {
+            let mut place = self.place((slot >> 32) as u32);
+            while self.slots[place] != 0 {
+                place = (place + 1) & (n_slots - 1);
+            }
+            self.slots[place] = slot;
+        }
+        Ok(())
+    }
+}
+
+fn reserve<T>(vector: &mut Vec<T>, more: usize) -> Result<()> {
+    let bytes = (vector.len() + more).saturating_mul(size_of::<T>());
+    vector.try_reserve(more).map_err(|_| Error::Memory { bytes })
+}
+
+/// Folded products of eight bytes at a time.
+fn hash_of(seed: u64, id: &[u8]) -> u32 {
+    let mut hash = seed ^ (id.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut words = id.chunks_exact(8);
+    for word in &mut words {
+        let word = word.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        hash = folded(hash ^ word, 0xa076_1d64_78bd_642f);
+    }
+    let rest = words.remainder();
+    let last = match (rest.first_chunk::<4>(), rest.last_chunk::<4>()) {
+        (Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
+        }
+        _ => rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+    };
+    (folded(hash ^ last, 0xe703_7ed1_a0b4_28db) >> 32) as u32
+}
+
+fn folded(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    (product >> 64) as u64 ^ product as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn spans(ids: &[String]) -> (Vec<u8>, Vec<Span>) {
+        let mut text = Vec::new();
+        let spans = ids
+            .iter()
+            .map(|id| {
+                let start = text.len() as u32;
+                text.extend_from_slice(id.as_bytes());
+                Span { start, len: id.len() as u32 }
+            })
+            .collect();
+        (text, spans)
+    }
+
+    #[test]
+    fn numbers_follow_the_first_appearance_over_calls() {
+        let mix = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 47;
+        let ids: Vec<String> =
+            (0..60_000).map(|n| format!("{:x}", mix(n) * mix(n) % 9973)).collect();
+        let mut known = HashMap::new();
+        let expected: Vec<u32> = ids
+            .iter()
+            .map(|id| {
+                let next = known.len() as u32;
+                *known.entry(id.clone()).or_insert(next)
+            })
+            .collect();
+        for part in [1, 7, 1000, 60_000] {
+            let mut table = IdTable::new();
+            let mut numbers = Vec::new();
+            for ids in ids.chunks(part) {
+                let (text, spans) = spans(ids);
+                let mut out = vec![0; ids.len()];
+                table.number(&text, &spans, &mut out, &Stop::new()).unwrap();
+                numbers.extend(out);
+            }
+            assert_eq!(numbers, expected);
+            assert_eq!(table.len(), known.len());
+            let (bytes, offsets) = table.ids();
+            for (id, &number) in &known {
+                let bounds = &offsets[number as usize..];
+                assert_eq!(&bytes[bounds[0] as usize..bounds[1] as usize], id.as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn ids_of_any_length_and_an_empty_one_are_told_apart() {
+        let ids: Vec<String> = (0..40).flat_map(|n| ["a".repeat(n), "b".repeat(n)]).collect();
+        let (text, spans) = spans(&ids);
+        let mut out = vec![0; ids.len()];
+        let mut table = IdTable::new();
+        table.number(&text, &spans, &mut out, &Stop::new()).unwrap();
+        assert_eq!(table.len(), 79); // "" is there twice
+        assert_eq!(out[..4], [0, 0, 1, 2]);
+    }
+
+    #[test]
+    fn ids_of_one_hash_are_told_apart() {
+        let mut table = IdTable::new();
+        assert_eq!(table.number_of(b"a", u32::MAX), Ok(0));
+        assert_eq!(table.number_of(b"b", u32::MAX), Ok(1));
+        table.make_room(5000).unwrap();
+        assert_eq!(table.number_of(b"b", u32::MAX), Ok(1));
+        assert_eq!(table.number_of(b"a", u32::MAX), Ok(0));
+    }
+
+    #[test]
+    fn texts_of_arrow_are_numbered_as_spans_are() {
+        let ids: Vec<String> = (0..1000).map(|n| format!("i{}", n % 77)).collect();
+        let (text, spans) = spans(&ids);
+        let mut offsets: Vec<i64> = spans.iter().map(|span| span.start.into()).collect();
+        offsets.push(text.len() as i64);
+        let (mut one, mut other) = (vec![0; 1000], vec![0; 1000]);
+        IdTable::new().number(&text, &spans, &mut one, &Stop::new()).unwrap();
+        IdTable::new().number_texts(&text, &offsets, &mut other, &Stop::new()).unwrap();
+        assert_eq!(one, other);
+        for wrong in [[0, 5, 4], [0, 1, 3000], [-1, 0, 1]] {
+            let got = IdTable::new().number_texts(b"abcd", &wrong, &mut [0; 2], &Stop::new());
+            assert!(matches!(got, Err(Error::Value { name: "offsets", .. })), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_sizes_and_a_pulled_stop_end_it() {
+        let mut table = IdTable::new();
+        let (text, spans) = spans(&["a".into()]);
+        let wrong = Error::Shape { name: "out", got: 2, expected: 1 };
+        assert_eq!(table.number(&text, &spans, &mut [0; 2], &Stop::new()), Err(wrong));
+        let stop = Stop::new();
+        stop.pull();
+        assert_eq!(table.number(&text, &spans, &mut [0], &stop), Err(Error::Interrupted));
+    }
+}
