@@ -59,10 +59,15 @@ def fit(training: Training, progress: Progress, watch: Watch | None = None) -> I
     Raises:
         NonFiniteError: a loss term or the gradient is not finite; the update was not made.
     """
-    watch = watch or Watch()
+    yield from (record for record in walk(training, progress, watch or Watch()) if record)
+
+
+def walk(training: Training, progress: Progress, watch: Watch) -> Iterator[Record | None]:
+    """What `fit` does, yielding None after each step too: several can be walked side by side."""
     while not training.is_over:
         for _ in training.steps(progress):
             watch.after_step(training)
+            yield None
         check_same(training.stepper.parameters, f"epoch {training.epoch + 1}")
         losses = training.losses()
         training.stepper.optimizer.swap_average()
@@ -98,7 +103,7 @@ class Training:
         self.records: list[Record] = []
         self.step = 0
         self.seconds = 0.0
-        self._draws = Draws(len(task.rows.rows), task.sampler, config.train.seed, self.device)
+        self._draws = Draws(len(task.rows.rows), task.sampler, config.train, self.device)
         self._order = torch.empty(0, dtype=torch.int64)
         self._drawn_epoch = -1
 
