@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import signal
 import time
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 
 from dllm2rec import distributed
+from dllm2rec.checkpoint import load_checkpoint
 from dllm2rec.cli import main
 from dllm2rec.config import Config
 from dllm2rec.data.device_rows import device_rows
@@ -31,10 +33,10 @@ from dllm2rec.train.loop import Training, fit
 from dllm2rec.train.run import resume_run, train_run
 from dllm2rec.train.state import load_state
 from dllm2rec.train.step import Stepper
-from tests.kill_trials import what_it_made
 from tests.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
 CPU = torch.device("cpu")
+LEARNER = "gru4rec+dllm2rec"
 # 840 rows: thirteen batches of 64 and one of 8. Without dropout, shares change the rounding alone.
 CONFIG = changed(
     Config(),
@@ -111,9 +113,8 @@ def training(folder: Path, config: Config = CONFIG) -> dict[str, Any]:
     teacher = oracle_teacher(dataset)
     torch.manual_seed(config.train.seed)
     student = make_student(config, dataset, teacher)
-    records = list(
-        fit(Training(student, make_task(config, dataset, teacher, CPU), config), Silent())
-    )
+    task = make_task(config, dataset, teacher, CPU)
+    records = list(fit(Training(student, task, config), Silent()))
     student.eval()
     with torch.no_grad():
         windows, lengths, _ = device_rows(dataset, dataset.test, CPU).windows(torch.arange(20))
@@ -149,33 +150,17 @@ def stream(folder: Path) -> list[list[int]]:
 
 
 def noise(folder: Path) -> list[float]:
-    """What this process's dropout draws first."""
-    dataset = cycle_dataset()
-    student = make_student(CONFIG, dataset, oracle_teacher(dataset))
-    training = Training(student, make_task(CONFIG, dataset, oracle_teacher(dataset), CPU), CONFIG)
-    training._draw()
-    return torch.rand(4).tolist()
+    """What this process's dropout would draw in the first two steps."""
+    drawn: list[float] = []
 
+    def noted(self: Stepper, rows: torch.Tensor) -> None:
+        drawn.append(torch.rand(1).item())
+        if len(drawn) == 2:
+            raise StopIteration
 
-def resumed(folder: Path) -> dict[str, Any]:
-    """Stop a run with dropout in its third epoch, let it go on, and say whether it shows."""
-    dataset, teacher = cycle_dataset(), oracle_teacher(cycle_dataset())
-    small = {"max_epochs": 4, "save_every_s": 0.0, "ema_decay": 0.5}
-    config = changed(CONFIG, student={"dropout": 0.3}, train=small)
-    step, taken = Stepper.step, iter(range(10**9))
-
-    def stopping(self: Stepper, rows: torch.Tensor) -> None:
-        if next(taken) == 2 * 14 + 5:
-            raise SystemExit(143)
-        step(self, rows)
-
-    train_run(config, dataset, teacher, folder / "whole", students=["sasrec"], baseline=False)
-    with patch.object(Stepper, "step", stopping), suppress(SystemExit):
-        train_run(config, dataset, teacher, folder / "part", students=["sasrec"], baseline=False)
-    state = load_state(folder / "part" / "sasrec+dllm2rec")
-    resume_run(folder / "part", dataset, teacher)
-    made = [what_it_made(folder / name) for name in ("whole", "part")]
-    return {"same": made[0] == made[1], "epochs": 0 if state is None else len(state.records)}
+    with patch.object(Stepper, "step", noted), suppress(RuntimeError):  # what a generator makes
+        training(folder)
+    return drawn
 
 
 def evaluation(folder: Path) -> dict[str, Any]:
@@ -197,6 +182,47 @@ def a_run(folder: Path) -> list[Any]:
     teacher = oracle_teacher(dataset)
     result = train_run(CONFIG, dataset, teacher, folder / "run", students=["gru4rec"])
     return [(row.name, row.validation, row.test) for row in result.rows]
+
+
+WITH_DROPOUT = changed(CONFIG, student={"dropout": 0.3}, train={"max_epochs": 3})
+
+
+def whole_run(folder: Path) -> dict[str, Any]:
+    """Train a run that nobody interrupts."""
+    dataset, folder = cycle_dataset(), folder / "run"
+    train_run(WITH_DROPOUT, dataset, oracle_teacher(dataset), folder, students=["gru4rec"])
+    return {"made": what_it_made(folder)}
+
+
+def broken_run(folder: Path) -> dict[str, Any]:
+    """The same run, but the last process is killed in the second epoch of the first student."""
+    step, taken = Stepper.step, iter(range(10**9))
+
+    def fatal(self: Stepper, rows: torch.Tensor) -> None:
+        if next(taken) == 20 and distributed.rank() == distributed.size() - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        step(self, rows)
+
+    with patch.object(Stepper, "step", fatal):
+        return whole_run(folder)
+
+
+def resumed_run(folder: Path) -> dict[str, Any]:
+    """Go on with it; say at which of its steps it had stood."""
+    dataset, run = cycle_dataset(), folder / "run"
+    state = load_state(run / "gru4rec")
+    stood = None if state is None else len(state.records) * 14 + state.step
+    distributed.wait_for_all("looking")
+    resume_run(run, dataset, oracle_teacher(dataset))
+    return {"made": what_it_made(run), "stood": stood}
+
+
+def what_it_made(run: Path) -> list[str]:
+    """The metrics of a run, and the weights that made them."""
+    distributed.wait_for_all("all is written")
+    rows = json.loads((run / "results.json").read_text())["rows"]
+    weights = [hashed(load_checkpoint(run / name).student) for name in ("gru4rec", LEARNER)]
+    return [json.dumps([row["validation"], row["test"]]) for row in rows] + weights
 
 
 def lists(folder: Path) -> dict[str, Any]:

@@ -104,18 +104,20 @@ def untimed(value: Any) -> Any:
 
 
 def kill_and_resume(place: Path, seconds: float, chance: random.Random) -> dict[str, Any]:
-    """Kill a run once or twice, then let it end."""
+    """Kill a run until it was killed once while a state lay there, then let it end."""
     seen = {"from_state": 0, "kills": 0, "code": 0, "made": ""}
     words = start(place)
-    for _ in range(1 + (chance.random() < 0.3)):
+    while not seen["from_state"]:
         child = forked(partial(main, words), place.with_suffix(".log"))
-        time.sleep(chance.uniform(0.0, 1.1 * seconds))
+        while chance.random() < 0.99 and not list(place.glob("*/last")):
+            time.sleep(0.01)  # mostly until there is a state, for what follows to show anything
+        time.sleep(chance.uniform(0.0, 0.5 * seconds))
         os.kill(child, signal.SIGKILL)
         seen["kills"] += ended(child) == -signal.SIGKILL
-        has_begun = (place / "run.json").is_file()
-        states = list(place.glob("*/last")) if has_begun else []
-        seen["from_state"] += bool(states) and not (place / "results.json").is_file()
-        words = resume(place) if has_begun else [*start(place), "--overwrite"]
+        over = (place / "results.json").is_file()
+        seen["from_state"] += bool(list(place.glob("*/last"))) and not over
+        again = [*start(place), "--overwrite"]
+        words = resume(place) if (place / "run.json").is_file() and not over else again
     seen["code"] = ended(forked(partial(main, words), place.with_suffix(".log")))
     seen["made"] = what_it_made(place) if seen["code"] == 0 else "nothing"
     return seen

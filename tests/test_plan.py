@@ -156,6 +156,8 @@ def test_an_epoch_longer_than_the_watch_is_left_early(monkeypatch: pytest.Monkey
     assert watched < record["train_s"] / 1.5
     assert record["train_s"] / 2 < pace.train_s < record["train_s"] * 2
     assert pace.validation_s > 0
+    assert pace.keys == ("loss_base", "loss", "hr@20", "ndcg@20")  # though no epoch was seen whole
+    assert set(pace.keys) <= set(record)
 
 
 def test_every_part_of_a_training_is_counted() -> None:

@@ -298,3 +298,30 @@ def fused_top_n(
     window_offset: float = 0.0,
 ) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
     """List as `top_n`, for users (B, D) x items (N, D) + bias (N,), without the matrix."""
+
+def log_sums(
+    scores: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    slope: NDArray[np.float32] | None,
+    in_softmax: NDArray[np.bool_] | None,
+    softmax: bool,
+) -> NDArray[np.float32]:
+    """Sum exponentials over each row: (B, 2), the logarithms of both sums.
+
+    `scores` is (B, N), `targets` (B,) columns of it that may lie outside, `slope` and `in_softmax`
+    are (N,). The first sum is that of a softmax over the items in it, 0 without one; the second is
+    that of slope times the squared score, of the score less 1 at the target, 0 without slopes.
+    """
+
+def score_gradient_(
+    scores: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    slope: NDArray[np.float32] | None,
+    in_softmax: NDArray[np.bool_] | None,
+    stats: NDArray[np.float32],
+    softmax: bool,
+) -> None:
+    """Write over each score what flows to it through the sums of `log_sums`.
+
+    `stats` is (B, 4): the first sum and what flows to it, then the same of the second.
+    """

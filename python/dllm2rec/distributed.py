@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,10 +21,14 @@ from torch import Tensor
 from dllm2rec.errors import ConfigError, InternalError, ResourceError
 
 # The longest that one process waits for another: above what loading and saving take, and short
-# enough that a run whose machine hangs does not cost a night. One that ends is noticed at once.
+# enough that a run whose machine hangs does not cost a night. Gloo notices one that ends at once.
 TIMEOUT_S = 600.0
 TOLD_BYTES = 4096  # the longest path of Linux
 _NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
+class OthersEndedError(ResourceError):
+    """Another process ended, or does not answer."""
 
 
 @contextmanager
@@ -40,7 +45,7 @@ def joined(device: str = "auto", *, timeout_s: float = TIMEOUT_S) -> Iterator[No
         ConfigError: torchrun's variables are incomplete, or a process has no GPU of its own.
         ResourceError: the other processes cannot be reached.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if int(os.environ.get("WORLD_SIZE") or "1") == 1:
         yield
         return
     missing = [name for name in _NEEDED if name not in os.environ]
@@ -86,10 +91,26 @@ def is_first() -> bool:
     return rank() == 0
 
 
-def own_seed(seed: int, epoch: int) -> int:
-    """A seed for what each process draws for its own rows in one epoch."""
-    # torch's generator on the CPU looks at 32 bits alone: all three numbers must reach them.
-    return int(np.random.SeedSequence([seed, rank(), epoch]).generate_state(1)[0])
+def draw_own(seed: int, epoch: int, step: int) -> None:
+    """Let what torch draws in a step be this process's own: another for each rank, none the same.
+
+    It is a function of (seed, epoch, step, rank), so that a state saved by the first process is
+    enough for all to go on. Alone, torch's generator runs on as it is.
+    """
+    if size() > 1:
+        words = np.random.SeedSequence([seed, epoch, step, rank()]).generate_state(1, np.uint64)
+        # torch.manual_seed takes half a millisecond where CUDA is not in use.
+        torch.default_generator.manual_seed(int(words[0]) >> 1)
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.manual_seed(int(words[0]) >> 1)
+
+
+def own_noise() -> int:
+    """How far this process's noise number is from the first one's, on CUDA.
+
+    Far from the steps of any training, and from those of the next seed, 2**32 further.
+    """
+    return rank() << 24
 
 
 def own_part(rows: Tensor) -> Tensor:
@@ -136,7 +157,7 @@ def gathered(table: Tensor, what: str) -> Tensor:
     """Add up integers of which each process filled its own places and left zeros elsewhere.
 
     Raises:
-        ResourceError: another process ended or does not answer.
+        OthersEndedError: another process ended or does not answer.
     """
     if size() > 1:
         _reduce(table, dist.ReduceOp.SUM, what)
@@ -148,7 +169,7 @@ def check_same(weights: Iterable[Tensor], when: str) -> None:
 
     Raises:
         InternalError: they are not: a sum over processes gave them different results.
-        ResourceError: a process does not answer; the message names it.
+        OthersEndedError: a process does not answer; the message names it.
     """
     if size() == 1:
         return
@@ -167,7 +188,7 @@ def wait_for_all(when: str) -> None:
     """Wait until every process is here.
 
     Raises:
-        ResourceError: one does not come; the message names it.
+        OthersEndedError: one does not come; the message names it.
     """
     if size() == 1:
         return
@@ -234,12 +255,13 @@ def _others_answer(what: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as err:  # Gloo and NCCL raise it, and classes below it
-        raise ResourceError(
+        raise OthersEndedError(
             f"{what}: another process ended or does not answer "
             f"({_first_line(err)}); what was saved stays, start all of them again"
         ) from err
 
 
 def _first_line(err: BaseException) -> str:
-    """What torch says, without the C++ stack that follows it."""
-    return str(err).strip().partition("\n")[0][:200]
+    """What torch says, without the C++ line before it and the C++ stack that follows it."""
+    line = str(err).strip().partition("\n")[0]
+    return re.sub(r"^\[[^\]]*:\d+\] ", "", line)[:200]

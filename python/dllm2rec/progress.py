@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -75,6 +75,31 @@ class Silent:
 
     def results(self, table: MetricTable) -> None:
         """Say nothing."""
+
+
+class Later(Silent):
+    """A `Progress` that keeps what it is told of trainings, for another to be told afterwards."""
+
+    def __init__(self) -> None:
+        self._told: list[Callable[[Progress], None]] = []
+
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
+        """Keep it."""
+        self._told.append(lambda progress: progress.start(training, n_epochs, records))
+
+    def epoch(self, record: Record) -> None:
+        """Keep it."""
+        self._told.append(lambda progress: progress.epoch(record))
+
+    def finish(self, summary: str) -> None:
+        """Keep it."""
+        self._told.append(lambda progress: progress.finish(summary))
+
+    def tell(self, progress: Progress) -> None:
+        """Tell another all that was kept, and forget it."""
+        told, self._told = self._told, []
+        for one in told:
+            one(progress)
 
 
 class Together:

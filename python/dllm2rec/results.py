@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 # How tables call a student that was taught: its name alone, then this.
@@ -12,10 +12,11 @@ TAUGHT = " + dllm2rec"
 
 @dataclass(frozen=True)
 class MetricRow:
-    """A scorer and its metrics, such as `{"hr@20": .1}`."""
+    """A scorer and its metrics, such as `{"hr@20": .1}`; means, where there is a deviation."""
 
     name: str
     metrics: Mapping[str, float]
+    deviation: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from dllm2rec.bench import Row, grouped
 from dllm2rec.data.filters import Step
-from dllm2rec.results import MetricTable, Recommendation, best_text, shown_metrics
+from dllm2rec.results import MetricRow, MetricTable, Recommendation, best_text, shown_metrics
 
 
 def print_table(table: RenderableType) -> None:
@@ -36,17 +36,19 @@ def metric_table(result: MetricTable, columns: Sequence[str] | None = None) -> G
     for key in columns:
         table.add_column(key, justify="right", no_wrap=True)
     for row in result.rows:
-        cells = (_cell(row.metrics.get(key), best_text(result.rows, key)) for key in columns)
+        cells = (_cell(row, key, best_text(result.rows, key)) for key in columns)
         table.add_row(escape(row.name), *cells)
     # A title of the table itself would be wrapped to the width of the table.
     return Group(Text(f"{result.title}: {result.protocol()}"), table)
 
 
-def _cell(value: float | None, best: str) -> str:
+def _cell(row: MetricRow, key: str, best: str) -> str:
+    value, spread = row.metrics.get(key), row.deviation.get(key)
     if value is None:
         return "-"
     text = f"{value:.4f}"
-    return f"[bold]*{text}[/bold]" if text == best else text
+    shown = f"[bold]*{text}[/bold]" if text == best else text
+    return shown if spread is None else f"{shown} ±{spread:.4f}"
 
 
 def recommendation_table(rows: Iterable[Recommendation]) -> Table:

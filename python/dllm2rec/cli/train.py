@@ -71,6 +71,10 @@ def train(
     baseline: BaselineOption = True,
     device: DeviceOption = None,
     seed: SeedOption = None,
+    seeds: Annotated[
+        int,
+        typer.Option(min=1, max=1000, metavar="N", help="Train this many seeds; show their means."),
+    ] = 1,
     threads: ThreadsOption = None,
     log: LogOption = None,
     json: JsonOption = False,
@@ -89,6 +93,7 @@ def train(
             overwrite=overwrite or None,
             baseline=None if baseline else False,
             seed=seed,
+            seeds=None if seeds == 1 else seeds,
         )
         result = _resume(context, resume, dataset, teacher, device, threads, log or [])
     else:
@@ -104,7 +109,17 @@ def train(
         )
         inputs = [path for path in (dataset, teacher, config) if path is not None]
         result = _start(
-            context, asked, dataset, teacher, out, overwrite, baseline, threads, log or [], inputs
+            context,
+            asked,
+            dataset,
+            teacher,
+            out,
+            overwrite,
+            baseline,
+            seeds,
+            threads,
+            log or [],
+            inputs,
         )
     if json:
         print_json(asdict(result))
@@ -126,6 +141,7 @@ def _start(
     out: Path | None,
     overwrite: bool,
     baseline: bool,
+    seeds: int,
     threads: int | None,
     log: Sequence[str],
     inputs: list[Path],
@@ -162,6 +178,7 @@ def _start(
             baseline=baseline,
             source=source,
             overwrite=overwrite,
+            n_seeds=seeds,
             progress=Together([shown, kept]),
         )
 

@@ -1,15 +1,18 @@
-"""The arithmetic of `catalogue` on the CPU: block by block of rows, so that a block stays in cache.
+"""The arithmetic of `catalogue` on the CPU.
 
-A block of scores is read once and worked on in place; only the blocks' scratch is allocated.
+What reads every score is a Rust kernel in float32. In float64, for tests, it is done here block by
+block of rows, in place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from dllm2rec import _core
 from dllm2rec.distill.losses import softplus
 from dllm2rec.distill.terms import TermInputs, TermSpec
 from dllm2rec.distill.weights import consistency_from_scores
@@ -50,6 +53,10 @@ def statistics(
     spec: TermSpec,
 ) -> Part:
     """Reduce a chunk to what the terms need of it."""
+    ahead = _ahead(scores, chunk, inputs, own, spec) if spec.counts else None
+    if scores.dtype == torch.float32:
+        sums = torch.from_numpy(_core.log_sums(*_arguments(scores, chunk, inputs, spec)))
+        return sums[:, 0], sums[:, 1], ahead
     log_z = None if spec.base == "bce" else scores.new_empty(len(scores))
     log_d = scores.new_empty(len(scores)) if spec.dro_weight > 0 else None
     for rows in _blocks(scores):
@@ -58,7 +65,7 @@ def statistics(
             log_z[rows] = _log_sum_exp(_counted(block, chunk, inputs))
         if log_d is not None:
             log_d[rows] = _log_sum_exp(_dro_exponents(block, rows, chunk, inputs))
-    return log_z, log_d, _ahead(scores, chunk, inputs, own, spec) if spec.counts else None
+    return log_z, log_d, ahead
 
 
 def terms(
@@ -114,6 +121,42 @@ def gradient_(
 ) -> Tensor | None:
     """Write the gradient over a chunk of scores; return the offset's, row by row, if any."""
     _, slopes, log_z, log_d, grad = stats
+    if scores.dtype == torch.float32:
+        by_dro = grad[1] * spec.dro_weight if spec.dro_weight > 0 else torch.zeros_like(grad[0])
+        rows = torch.stack([log_z, grad[0], log_d, by_dro], dim=1)
+        *taken, softmax = _arguments(scores, chunk, inputs, spec)
+        _core.score_gradient_(taken[0], taken[1], taken[2], taken[3], rows.numpy(), softmax)
+    else:
+        _wide_gradient_(scores, chunk, inputs, stats, spec)
+    first_list = 1 + spec.n_negatives
+    direct = slopes * grad[0, :, None]
+    if spec.has_ranking:
+        direct[:, first_list:] = slopes[:, first_list:] * grad[-1, :, None]
+    inside = (inputs.items >= chunk.start) & (inputs.items < chunk.stop)
+    places = (inputs.items - chunk.start).clamp(0, scores.shape[1] - 1)
+    scores.scatter_add_(1, places, direct * inside)
+    return None if offset is None else _at_window(scores, chunk, inputs.windows)
+
+
+def _arguments(
+    scores: Tensor, chunk: slice, inputs: TermInputs, spec: TermSpec
+) -> tuple[Any, Any, Any, Any, bool]:
+    """What the Rust kernels take of a chunk."""
+    slope = inputs.dro_slope[chunk].numpy() if spec.dro_weight > 0 else None
+    counted = None if inputs.in_softmax is None else inputs.in_softmax[chunk].numpy()
+    targets = (inputs.items[:, 0] - chunk.start).numpy()
+    return scores.numpy(), targets, slope, counted, spec.base != "bce"
+
+
+def _wide_gradient_(
+    scores: Tensor,
+    chunk: slice,
+    inputs: TermInputs,
+    stats: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+    spec: TermSpec,
+) -> None:
+    """Write over the scores what flows to them through the two sums."""
+    _, _, log_z, log_d, grad = stats
     by_dro = grad[1, :, None] * (2 * spec.dro_weight) if spec.dro_weight > 0 else None
     for rows in _blocks(scores):
         block = scores[rows]
@@ -133,14 +176,6 @@ def gradient_(
             block.mul_(inputs.in_softmax[chunk])
         if robust is not None:
             block.add_(robust)
-    first_list = 1 + spec.n_negatives
-    direct = slopes * grad[0, :, None]
-    if spec.has_ranking:
-        direct[:, first_list:] = slopes[:, first_list:] * grad[-1, :, None]
-    inside = (inputs.items >= chunk.start) & (inputs.items < chunk.stop)
-    places = (inputs.items - chunk.start).clamp(0, scores.shape[1] - 1)
-    scores.scatter_add_(1, places, direct * inside)
-    return None if offset is None else _at_window(scores, chunk, inputs.windows)
 
 
 def column_sums(scores: Tensor, out: Tensor) -> None:

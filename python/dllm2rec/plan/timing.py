@@ -30,7 +30,7 @@ MANY_EPOCHS = 1_000_000
 class Pace:
     """Seconds: before the first step, for the steps of an epoch, and for a validation pass.
 
-    `keys` are those of an epoch's record, none where no epoch was seen whole.
+    `keys` are those of an epoch's record that the report draws.
     """
 
     start_s: float
@@ -107,12 +107,18 @@ def measure(training: Training, seconds: float) -> Pace:
             start_s=max(0.0, first_s - began - first * batch_s),
             train_s=batch_s * watch.n_batches,
             validation_s=_validation_pass(training),
+            keys=_drawn_keys(training),
         )
     validation_s = statistics.median(record["validation_s"] for record in records[1:] or records)
     # From end to end: what is drawn for an epoch and what is said of it take their time too.
     whole = [b - a for a, b in itertools.pairwise(watch.ends)]
     train_s = statistics.median(whole) - validation_s if whole else records[0]["train_s"]
-    return Pace(start_s, train_s, validation_s, tuple(records[0]))
+    return Pace(start_s, train_s, validation_s, _drawn_keys(training))
+
+
+def _drawn_keys(training: Training) -> tuple[str, ...]:
+    """What the report draws of an epoch's record."""
+    return (*(f"loss_{name}" for name in training.stepper.names), "loss", "hr@20", "ndcg@20")
 
 
 def _validation_pass(training: Training) -> float:
@@ -147,7 +153,7 @@ def report_s(keys: Sequence[tuple[str, ...]], n_epochs: int) -> float:
     """Draw the curves of trainings with such records, as the report does, and tell the seconds.
 
     Args:
-        keys: of each training's records; empty where none was seen.
+        keys: of each training's records; empty where a training does not fit.
         n_epochs: of each.
     """
     if not can_draw():

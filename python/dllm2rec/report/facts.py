@@ -67,7 +67,10 @@ class RunFacts:
         """The metrics of "validation" or "test"; None while the run has not ended."""
         if self.finished is None:
             return None
-        rows = (MetricRow(row["name"], row[split]) for row in self.finished["rows"])
+        spread = "deviation" if split == "test" else "no deviation"
+        rows = (
+            MetricRow(row["name"], row[split], row.get(spread, {})) for row in self.finished["rows"]
+        )
         return MetricTable(
             f"{self.finished['dataset']}, {split}",
             tuple(row for row in rows if row.metrics),

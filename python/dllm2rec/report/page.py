@@ -91,7 +91,9 @@ def _table(table: MetricTable, columns: Sequence[str]) -> dict[str, Any]:
     for row in table.rows:
         texts = [f"{row.metrics[key]:.4f}" if key in row.metrics else "-" for key in columns]
         stars = [text == best.get(key) for key, text in zip(columns, texts, strict=True)]
-        rows.append((row.name, list(zip(texts, stars, strict=True))))
+        spread = [f" ±{row.deviation[key]:.4f}" if key in row.deviation else "" for key in columns]
+        shown = [text + more for text, more in zip(texts, spread, strict=True)]
+        rows.append((row.name, list(zip(shown, stars, strict=True))))
     heads = [LABELS.get(key, key) for key in columns]
     return {"title": table.title, "protocol": table.protocol(), "columns": heads, "rows": rows}
 

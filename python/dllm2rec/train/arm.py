@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+import statistics
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,12 @@ from dllm2rec.checkpoint import load_checkpoint
 from dllm2rec.config import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.device_rows import device_rows
-from dllm2rec.distributed import is_first, told_by_first, wait_for_all
+from dllm2rec.distributed import OthersEndedError, is_first, size, told_by_first, wait_for_all
 from dllm2rec.errors import ArtifactError, InputError
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.evaluate.split import split_counts
 from dllm2rec.pointers import delete_unnamed
-from dllm2rec.progress import Progress, TrainingName
+from dllm2rec.progress import Later, Progress, TrainingName
 from dllm2rec.settings import changed, config_to_toml
 from dllm2rec.students import Student, build_student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
@@ -35,7 +37,7 @@ from dllm2rec.train.batches import (
 )
 from dllm2rec.train.interrupt import Interrupts
 from dllm2rec.train.keeper import Keeper
-from dllm2rec.train.loop import SELECTION, Record, Task, Training, fit, selection_ks
+from dllm2rec.train.loop import SELECTION, Record, Task, Training, selection_ks, walk
 from dllm2rec.train.state import TrainingState, load_state
 
 RESULT_FILE = "result.json"
@@ -50,12 +52,38 @@ class ResultRow:
         validation: metrics by name, such as `ndcg@20`.
         test: the same on the test rows.
         detail: what else there is to say: the epoch, the ranking weight, seconds.
+        deviation: standard deviation of each test metric over seeds, empty for one seed.
+        seeds: the test metrics of each seed, empty for one seed.
     """
 
     name: str
     validation: dict[str, float]
     test: dict[str, float]
     detail: dict[str, float] = field(default_factory=dict)
+    deviation: dict[str, float] = field(default_factory=dict)
+    seeds: list[dict[str, float]] = field(default_factory=list)
+
+
+def mean_row(rows: Sequence[ResultRow]) -> ResultRow:
+    """One row of several seeds of a student: the means, and how far the test metrics spread.
+
+    The deviation is that of a sample: with n seeds it divides by n - 1.
+    """
+    if len(rows) == 1:
+        return rows[0]
+
+    def mean(parts: Sequence[dict[str, float]]) -> dict[str, float]:
+        return {key: statistics.fmean(part[key] for part in parts) for key in parts[0]}
+
+    tests = [row.test for row in rows]
+    return ResultRow(
+        name=rows[0].name,
+        validation=mean([row.validation for row in rows]),
+        test=mean(tests),
+        detail=mean([row.detail for row in rows]),
+        deviation={key: statistics.stdev(test[key] for test in tests) for key in tests[0]},
+        seeds=tests,
+    )
 
 
 def arm_config(config: Config, student: str, *, with_teacher: bool) -> Config:
@@ -83,11 +111,24 @@ def train_arm(
     device: torch.device,
     progress: Progress,
     interrupts: Interrupts,
+    *,
+    n_seeds: int = 1,
 ) -> ResultRow:
     """Train one student for each ranking weight, keep what validation likes best, test it once.
 
-    Its folder is `run_folder/<name>` with blanks left out: `sasrec`, `sasrec+dllm2rec`, ... A
-    student that is done there is not trained again; one that was interrupted goes on.
+    Its folder is `run_folder/<name>` with blanks left out: `sasrec`, `sasrec+dllm2rec`, ...; with
+    several seeds each has its own, `sasrec-seed-3`. A student that is done there is not trained
+    again; one that was interrupted goes on. Each seed's result is what it would be alone.
+
+    Args:
+        config: with a list of ranking weights each is tried, by every seed for itself.
+        dataset: what to learn from.
+        teacher: None trains the student alone.
+        run_folder: the run's.
+        device: where to train.
+        progress: is told how it goes.
+        interrupts: what came of Ctrl-C and SIGTERM.
+        n_seeds: train.seed and the following ones; the row is their mean.
 
     Raises:
         InputError: the configuration needs what the teacher or the dataset does not have.
@@ -97,20 +138,116 @@ def train_arm(
         KeyboardInterrupt, SystemExit: a signal came; where the training stands is saved.
     """
     name = arm_name(config, with_teacher=teacher is not None)
-    folder = run_folder / name.replace(" ", "")
-    if told_by_first(lambda: str((folder / RESULT_FILE).is_file())) == str(True):
-        return ResultRow(**json.loads((folder / RESULT_FILE).read_text(encoding="utf-8")))
+    place = run_folder / name.replace(" ", "")
+    seats = [_Seat(name, place, config)]
+    if n_seeds > 1:
+        first = config.train.seed
+        seats = [
+            _Seat(name, place.with_name(f"{place.name}-seed-{seed}"), seeded(config, seed), seed)
+            for seed in range(first, first + n_seeds)
+        ]
+    trained = [one for one in seats if not one.is_done()]
+    _train_seats(trained, dataset, teacher, device, progress, interrupts)
+    return mean_row([one.result() for one in seats])
+
+
+def seeded(config: Config, seed: int) -> Config:
+    """The configuration with another seed."""
+    return changed(config, train={"seed": seed})
+
+
+@dataclass(frozen=True)
+class _Seat:
+    """One seed of a student: what tables call it, its folder and its configuration."""
+
+    name: str
+    folder: Path
+    config: Config
+    seed: int | None = None  # None where the run has only one
+
+    def is_done(self) -> bool:
+        return told_by_first(lambda: str((self.folder / RESULT_FILE).is_file())) == str(True)
+
+    def result(self) -> ResultRow:
+        return ResultRow(**json.loads((self.folder / RESULT_FILE).read_text(encoding="utf-8")))
+
+
+def _train_seats(
+    seats: Sequence[_Seat],
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    device: torch.device,
+    progress: Progress,
+    interrupts: Interrupts,
+) -> None:
+    """Train all seeds: on CUDA side by side, where none draws from a generator that they share.
+
+    A small student leaves most of a GPU idle; on a CPU one training has all cores.
+    """
+    if not seats:
+        return
+    together = device.type == "cuda" and size() == 1 and draws_alone(seats[0].config)
+    # One training at a time can be watched: what comes of the others is told when all have ended.
+    later = [Later() for _ in seats[1:]] if together else []
+    told = [progress, *later] if together else [progress] * len(seats)
+    trainings = [
+        _train_seat(seat, dataset, teacher, device, one, interrupts)
+        for seat, one in zip(seats, told, strict=True)
+    ]
+    try:
+        if together:
+            _side_by_side(trainings)
+        for training in trainings:
+            for _ in training:
+                pass
+    except (KeyboardInterrupt, SystemExit) as err:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # what is saved below was written on other streams
+        for training in trainings:  # those under way save where they stand
+            with suppress(type(err)):
+                training.throw(err)
+        raise
+    for one in later:
+        one.tell(progress)
+
+
+def draws_alone(config: Config) -> bool:
+    """Whether what a training draws on CUDA depends on its own seed and step alone."""
+    return config.student.name == "sasrec" or config.student.dropout == 0
+
+
+def _side_by_side(trainings: Sequence[Iterator[None]]) -> None:
+    """Take a step of each in turn, each on a stream of its own, until all have ended."""
+    streams = [torch.cuda.Stream() for _ in trainings]  # type: ignore[no-untyped-call]
+    under_way = list(zip(trainings, streams, strict=True))
+    while under_way:
+        for training, stream in tuple(under_way):
+            with torch.cuda.stream(stream):
+                if next(training, True):
+                    under_way.remove((training, stream))
+
+
+def _train_seat(
+    seat: _Seat,
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    device: torch.device,
+    progress: Progress,
+    interrupts: Interrupts,
+) -> Generator[None, None, None]:
+    """Train one seed to its `result.json`, yielding after every step."""
+    folder, config = seat.folder, seat.config
     if is_first():
         _clean(folder)
         replace_text(folder / "config.toml", config_to_toml(config))
-    wait_for_all(f"{name}: starting")
+    wait_for_all(f"{seat.name}: starting")
     state = load_state(folder)
     keeper = Keeper(folder, interrupts, dataset.max_length, [] if state is None else state.records)
+    only = len(config.distillation.ranking_weights) == 1
     for weight in _weights_left(config, state):
         one = changed(config, distillation={"ranking_weight": weight})
-        only = len(config.distillation.ranking_weights) == 1
         progress.start(
-            TrainingName(name, ranking_weight=None if only else weight),
+            TrainingName(seat.name, ranking_weight=None if only else weight, seed=seat.seed),
             config.train.max_epochs,
             [record for record in keeper.records if record["ranking_weight"] == weight],
         )
@@ -118,16 +255,16 @@ def train_arm(
         if state is not None and state.ranking_weight == weight:
             _go_on(training, state, folder)
         with interrupts.held():
-            _fit(training, progress, keeper)
+            yield from _kept(training, progress, keeper)
         reached = max(record[SELECTION] for record in training.records)
         progress.finish(f"validation {SELECTION} {reached:.4f}")
-    wait_for_all(f"{name}: saved")
-    result = _test_best(dataset, folder, device, name, keeper.records)
+    wait_for_all(f"{seat.name}: saved")
+    result = _test_best(dataset, folder, device, seat.name, keeper.records)
     if is_first():
         replace_text(folder / RESULT_FILE, json.dumps(asdict(result), indent=1) + "\n")
         (folder / "prev").unlink(missing_ok=True)
         delete_unnamed(folder)
-    return result
+    wait_for_all(f"{seat.name}: done")
 
 
 def _clean(folder: Path) -> None:
@@ -153,13 +290,21 @@ def _weights_left(config: Config, state: TrainingState | None) -> tuple[float, .
     return weights[weights.index(state.ranking_weight) :]
 
 
-def _fit(training: Training, progress: Progress, keeper: Keeper) -> None:
+def _kept(training: Training, progress: Progress, keeper: Keeper) -> Iterator[None]:
     """Train to the end, or until a signal comes; either way the state is saved."""
     try:
-        for record in fit(training, progress, keeper):
-            keeper.after_epoch(training, record)
+        for record in walk(training, progress, keeper):
+            if record:
+                keeper.after_epoch(training, record)
+            else:
+                yield
     except (KeyboardInterrupt, SystemExit):
         keeper.save_for_later(training)
+        raise
+    except OthersEndedError:
+        # On the CPU the step that failed has changed nothing; on CUDA it may have.
+        if training.device.type == "cpu":
+            keeper.save_for_later(training)
         raise
     keeper.save_state(training)
 

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
+from dllm2rec.config import TrainConfig
 from dllm2rec.train.batches import NegativeSampler, epoch_order
 
 
@@ -18,11 +19,16 @@ class Draws:
     """
 
     def __init__(
-        self, n_rows: int, sampler: NegativeSampler | None, seed: int, device: torch.device
+        self,
+        n_rows: int,
+        sampler: NegativeSampler | None,
+        config: TrainConfig,
+        device: torch.device,
     ) -> None:
         self._n_rows = n_rows
         self._sampler = sampler
-        self._seed = seed
+        self._seed = config.seed
+        self._n_epochs = config.max_epochs
         self._on_cuda = device.type == "cuda"
         self._thread = ThreadPoolExecutor(max_workers=1) if self._on_cuda else None
         self._ahead: tuple[int, Future[tuple[Tensor, Tensor | None]]] | None = None
@@ -33,7 +39,8 @@ class Draws:
             return self._draw(epoch)
         ahead, self._ahead = self._ahead, None
         drawn = ahead[1].result() if ahead and ahead[0] == epoch else self._draw(epoch)
-        self._ahead = epoch + 1, self._thread.submit(self._draw, epoch + 1)
+        if epoch + 1 < self._n_epochs:
+            self._ahead = epoch + 1, self._thread.submit(self._draw, epoch + 1)
         return drawn
 
     def _draw(self, epoch: int) -> tuple[Tensor, Tensor | None]:

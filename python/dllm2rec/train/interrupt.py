@@ -19,7 +19,7 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        self._held = False
+        self._n_holds = 0  # trainings walked side by side begin and end theirs in any order
         self._came: BaseException | None = None
 
     def check(self) -> None:
@@ -36,30 +36,28 @@ class Interrupts:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold signals back; whoever runs the block calls `check` where it can stop."""
-        with self._holding(held=True):
+        self._n_holds += 1
+        try:
             yield
+        finally:
+            self._n_holds -= 1
 
     @contextmanager
     def released(self) -> Iterator[None]:
         """Within a block that holds signals back: let one raise at once."""
         self.check()
-        with self._holding(held=False):
-            yield
-
-    @contextmanager
-    def _holding(self, *, held: bool) -> Iterator[None]:
-        before, self._held = self._held, held
+        before, self._n_holds = self._n_holds, 0
         try:
             yield
         finally:
-            self._held = before
+            self._n_holds = before
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._came is not None and number == signal.SIGTERM:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
         again, came = self._came is not None, _meaning(number)
-        if again or not self._held:
+        if again or not self._n_holds:
             raise came
         self._came = came
 

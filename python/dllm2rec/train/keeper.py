@@ -11,7 +11,7 @@ from pathlib import Path
 from dllm2rec.artifact import replace_text
 from dllm2rec.checkpoint import save_checkpoint
 from dllm2rec.config import Config
-from dllm2rec.distributed import is_first, size
+from dllm2rec.distributed import is_first
 from dllm2rec.runs import METRICS_FILE
 from dllm2rec.train.interrupt import Interrupts
 from dllm2rec.train.loop import SELECTION, Record, Training, Watch
@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 class Keeper(Watch):
     """Saves a student's trainings, one ranking weight after the other, in one folder.
+
+    Of several processes the first alone writes; all keep the records.
 
     Attributes:
         folder: the student's.
@@ -42,14 +44,9 @@ class Keeper(Watch):
 
     def after_step(self, training: Training) -> None:
         """Save the state every `train.save_every_s`, then let a signal that came have its way."""
-        if size() == 1:
-            self._save_if_due(training)
+        if time.monotonic() - self._saved >= training.config.train.save_every_s:
+            self.save_state(training)
         self._interrupts.check()
-
-    def between_epochs(self, training: Training) -> None:
-        """In many processes: save here alone, where one state says where all of them are."""
-        if size() > 1:
-            self._save_if_due(training)
 
     def released(self) -> AbstractContextManager[None]:
         """Let a signal end the validation pass at once."""
@@ -93,9 +90,9 @@ class Keeper(Watch):
 
     def save_for_later(self, training: Training) -> None:
         """Save where the training stands, since it is stopped here, and say how to go on."""
-        if size() > 1:  # the other processes stand elsewhere: the last epoch's state holds
-            return
         self.save_state(training)
+        if not is_first():
+            return
         _log.info(
             "saved epoch %d, step %d in %s; go on with: dllm2rec train --resume %s",
             training.epoch + 1,
@@ -103,10 +100,6 @@ class Keeper(Watch):
             self.folder,
             self.folder.parent,
         )
-
-    def _save_if_due(self, training: Training) -> None:
-        if time.monotonic() - self._saved >= training.config.train.save_every_s:
-            self.save_state(training)
 
 
 def _line(record: Record) -> str:

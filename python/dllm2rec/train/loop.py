@@ -13,7 +13,7 @@ from torch import Tensor
 from dllm2rec.config import Config
 from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.distill.losses import dros_propensity
-from dllm2rec.distributed import check_same, own_seed, rank, size
+from dllm2rec.distributed import check_same, draw_own, own_noise, size
 from dllm2rec.errors import ArtifactError, NonFiniteError
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.evaluate.split import split_counts
@@ -46,9 +46,6 @@ class Watch:
     def after_step(self, training: Training) -> None:
         """Called between two steps: a state saved here goes on exactly where it was."""
 
-    def between_epochs(self, training: Training) -> None:
-        """Called when an epoch's record is kept: the only place to save at in many processes."""
-
     def released(self) -> AbstractContextManager[None]:
         """Around the validation pass, which may be left at any moment."""
         return nullcontext()
@@ -62,10 +59,15 @@ def fit(training: Training, progress: Progress, watch: Watch | None = None) -> I
     Raises:
         NonFiniteError: a loss term or the gradient is not finite; the update was not made.
     """
-    watch = watch or Watch()
+    yield from (record for record in walk(training, progress, watch or Watch()) if record)
+
+
+def walk(training: Training, progress: Progress, watch: Watch) -> Iterator[Record | None]:
+    """What `fit` does, yielding None after each step too: several can be walked side by side."""
     while not training.is_over:
         for _ in training.steps(progress):
             watch.after_step(training)
+            yield None
         check_same(training.stepper.parameters, f"epoch {training.epoch + 1}")
         losses = training.losses()
         training.stepper.optimizer.swap_average()
@@ -79,7 +81,6 @@ def fit(training: Training, progress: Progress, watch: Watch | None = None) -> I
         yield record
         training.stepper.optimizer.swap_average()
         training.close_epoch(record)
-        watch.between_epochs(training)
 
 
 class Training:
@@ -102,7 +103,7 @@ class Training:
         self.records: list[Record] = []
         self.step = 0
         self.seconds = 0.0
-        self._draws = Draws(len(task.rows.rows), task.sampler, config.train.seed, self.device)
+        self._draws = Draws(len(task.rows.rows), task.sampler, config.train, self.device)
         self._order = torch.empty(0, dtype=torch.int64)
         self._drawn_epoch = -1
 
@@ -132,6 +133,7 @@ class Training:
         pace = pace_of(self.device)
         for rows in batches[self.step :]:
             began = time.perf_counter()
+            draw_own(self.config.train.seed, self.epoch, self.step)
             self.stepper.step(rows)
             self.step += 1
             if self.device.type == "cpu":
@@ -180,6 +182,8 @@ class Training:
     def tensors(self) -> dict[str, Tensor]:
         """What `load` takes over: weights, moments, averages, sums and generators; not copied.
 
+        Those of the first process are for all: the others' differ in what `draw_own` sets anew.
+
         Raises:
             NonFiniteError: the device saw a step that must not be gone on from.
         """
@@ -213,7 +217,7 @@ class Training:
             self.stepper.optimizer.load(_named(tensors, "optimizer."))
             self.stepper.loss_sum.copy_(tensors["loss_sum"])
             if self.stepper.aids.noise is not None:
-                self.stepper.aids.noise.copy_(tensors["noise"]).add_(_own_noise())
+                self.stepper.aids.noise.copy_(tensors["noise"]).add_(own_noise())
             torch.set_rng_state(tensors["generator"])
             if self.device.type == "cuda":
                 torch.cuda.set_rng_state(tensors["generator_cuda"], self.device)
@@ -238,9 +242,6 @@ class Training:
         if negatives is not None:
             assert self.stepper.negatives is not None  # noqa: S101 - for mypy
             self.stepper.negatives.copy_(negatives, non_blocking=True)
-        if size() > 1:
-            # Each process has a generator, and one state is saved: it says where all of them are.
-            torch.manual_seed(own_seed(self.config.train.seed, self.epoch))
         if self.step == 0:
             self.stepper.loss_sum.zero_()
             self.stepper.trouble.clear()
@@ -268,16 +269,11 @@ def _stepper(student: Student, task: Task, config: Config) -> Stepper:
     stepper = Stepper(student, task.rows, config, propensity=propensity, negatives=negatives)
     torch.manual_seed(config.train.seed)
     if stepper.aids.noise is not None:
-        stepper.aids.noise.add_(_own_noise())
+        stepper.aids.noise.add_(own_noise())
     batch_size = min(config.train.batch_size, len(task.rows.rows))
-    if device.type == "cuda" and size() == 1:
+    if device.type == "cuda" and size() == 1:  # that a graph may hold NCCL's sum is unproved
         stepper.capture(batch_size, config.train.seed)
     return stepper
-
-
-def _own_noise() -> int:
-    """How far a process's dropout numbers are from the first's: beyond all steps of a training."""
-    return rank() << 24
 
 
 def _stop_if_not_finite(

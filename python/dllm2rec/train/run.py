@@ -77,6 +77,7 @@ def train_run(
     baseline: bool = True,
     source: Source | None = None,
     overwrite: bool = False,
+    n_seeds: int = 1,
     progress: Progress | None = None,
 ) -> RunResult:
     """Train each student without and with the teacher and write the run's folder.
@@ -91,6 +92,7 @@ def train_run(
         source: where dataset and teacher came from, kept in `run.json` so that `evaluate_run` finds
             the dataset again; None where it has to be told.
         overwrite: whether a run that is in the folder may be replaced.
+        n_seeds: train.seed and the following ones; the table has their means and deviations.
         progress: is told how it goes; by default nobody is.
 
     Returns:
@@ -108,7 +110,7 @@ def train_run(
     device = choose_device(config.train.device)
     check_fit(config, dataset)
     told = progress or Silent()
-    check_agreed(lambda: dataset.fingerprint() + config_to_toml(config), "dataset or settings")
+    check_agreed(lambda: _inputs(config, dataset, teacher), "dataset, teacher or settings")
     if is_first():
         check_output(folder, overwrite=overwrite)
     with held(folder) if is_first() else nullcontext():
@@ -117,10 +119,10 @@ def train_run(
             replace_text(folder / "config.toml", config_to_toml(config))
             save_catalogue(folder, dataset.catalogue)
             facts = _provenance(config, dataset, teacher, source, device)
-            facts |= {"students": list(students), "baseline": baseline}
+            facts |= {"students": list(students), "baseline": baseline, "n_seeds": n_seeds}
             _write_json(folder / RUN_FILE, facts)
             told.run(facts)
-        return _train(config, dataset, teacher, folder, students, baseline, device, told)
+        return _train(config, dataset, teacher, folder, students, baseline, n_seeds, device, told)
 
 
 def resume_run(
@@ -160,7 +162,8 @@ def resume_run(
         students, baseline = facts["students"], facts["baseline"]
         told = progress or Silent()
         told.run(facts)
-        return _train(config, dataset, teacher, folder, students, baseline, chosen, told)
+        n_seeds = facts.get("n_seeds", 1)
+        return _train(config, dataset, teacher, folder, students, baseline, n_seeds, chosen, told)
 
 
 def _train(
@@ -170,6 +173,7 @@ def _train(
     folder: Path,
     students: Sequence[str],
     baseline: bool,
+    n_seeds: int,
     device: torch.device,
     progress: Progress,
 ) -> RunResult:
@@ -184,7 +188,9 @@ def _train(
             for with_teacher in arms(teacher, baseline=baseline):
                 arm = arm_config(config, name, with_teacher=with_teacher)
                 knowledge = teacher if with_teacher else None
-                row = train_arm(arm, dataset, knowledge, folder, device, progress, signals)
+                row = train_arm(
+                    arm, dataset, knowledge, folder, device, progress, signals, n_seeds=n_seeds
+                )
                 results.append(row)
         results = known.result() + results
     result = RunResult(
@@ -226,7 +232,7 @@ def test_table(result: RunResult) -> MetricTable:
     """The test metrics of a run, as they are shown."""
     return MetricTable(
         f"{result.dataset}, test",
-        tuple(MetricRow(row.name, row.test) for row in result.rows),
+        tuple(MetricRow(row.name, row.test, row.deviation) for row in result.rows),
         result.n_test,
         result.n_items,
         result.exclude_seen,
@@ -297,6 +303,12 @@ def _provenance(
         "config": config.model_dump(mode="json"),
         **_surroundings(device),
     }
+
+
+def _inputs(config: Config, dataset: SequenceDataset, teacher: TeacherKnowledge | None) -> str:
+    """What the result of a run depends on, in a few words."""
+    taught = "" if teacher is None else teacher.fingerprint()
+    return f"{dataset.fingerprint()} {taught} {config_to_toml(config)}"
 
 
 def _surroundings(device: torch.device) -> dict[str, Any]:

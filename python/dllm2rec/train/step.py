@@ -116,7 +116,9 @@ class Stepper:
                 self._eager(self._graph_rows)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # On a stream of its own, whose workspaces no other training's graph shares; other threads
+        # may meanwhile pin memory for the rows of an epoch.
+        with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
             self._eager(self._graph_rows)
         self._graph = graph
         self.trouble.clear()

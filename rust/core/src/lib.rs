@@ -2,10 +2,12 @@
 //!
 //! Data flows one way: rows of a log ([`log`]) become histories and windows ([`histories`]), text of
 //! a teacher ([`teacher`]) becomes lists, lists become weights ([`weights`]), rows get negatives
-//! ([`negatives`]), scores become ranks ([`ranking`]).
+//! ([`negatives`]), scores become losses ([`catalogue`])
+//! and ranks ([`ranking`]).
 //! Every kernel returns the same bits for any number of threads, takes a [`Stop`] that another
 //! thread may pull, and refuses bad input with an [`Error`] instead of panicking.
 
+pub mod catalogue;
 pub mod error;
 pub mod histories;
 pub mod log;

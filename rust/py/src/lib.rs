@@ -6,6 +6,7 @@
 // `#[pyfunction]` needs owned arguments, and its documentation is the Python stub's.
 #![allow(clippy::needless_pass_by_value)]
 
+mod catalogue;
 mod dense;
 mod errors;
 mod histories;
@@ -29,6 +30,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     weights::register(module)?;
     negatives::register(module)?;
     ranking::register(module)?;
+    catalogue::register(module)?;
     // The stub is the one list of names; pyo3 writes a second one.
     module.delattr("__all__")
 }

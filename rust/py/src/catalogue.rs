@@ -1,0 +1,75 @@
+//! Sums over the catalogue, and their gradient.
+
+use dllm2rec_core::catalogue::{self, Problem};
+use numpy::{
+    PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2,
+    PyUntypedArrayMethods,
+};
+use pyo3::prelude::*;
+
+use crate::dense::{c_order, empty};
+use crate::errors::InputError;
+use crate::run::run;
+
+/// The exponentials and products of a score, as elementary steps.
+const STEPS: usize = 8;
+
+#[pyfunction]
+#[pyo3(signature = (scores, targets, slope, in_softmax, softmax))]
+fn log_sums<'py>(
+    py: Python<'py>,
+    scores: PyReadonlyArray2<'py, f32>,
+    targets: PyReadonlyArray1<'py, i64>,
+    slope: Option<PyReadonlyArray1<'py, f32>>,
+    in_softmax: Option<PyReadonlyArray1<'py, bool>>,
+    softmax: bool,
+) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let problem = Problem {
+        width: scores.shape()[1],
+        targets: c_order(&targets, "targets")?,
+        softmax,
+        counted: in_softmax.as_ref().map(|array| c_order(array, "in_softmax")).transpose()?,
+        slope: slope.as_ref().map(|array| c_order(array, "slope")).transpose()?,
+    };
+    let values = c_order(&scores, "scores")?;
+    let out = empty(py, [problem.targets.len(), 2])?;
+    let mut sums = out.readwrite();
+    let slice = sums.as_slice_mut()?;
+    let steps = values.len().saturating_mul(STEPS);
+    run(py, steps, |stop| catalogue::log_sums(values, problem, slice, stop))?;
+    drop(sums);
+    Ok(out)
+}
+
+#[pyfunction]
+#[pyo3(signature = (scores, targets, slope, in_softmax, stats, softmax))]
+fn score_gradient_<'py>(
+    py: Python<'py>,
+    mut scores: PyReadwriteArray2<'py, f32>,
+    targets: PyReadonlyArray1<'py, i64>,
+    slope: Option<PyReadonlyArray1<'py, f32>>,
+    in_softmax: Option<PyReadonlyArray1<'py, bool>>,
+    stats: PyReadonlyArray2<'py, f32>,
+    softmax: bool,
+) -> PyResult<()> {
+    let problem = Problem {
+        width: scores.shape()[1],
+        targets: c_order(&targets, "targets")?,
+        softmax,
+        counted: in_softmax.as_ref().map(|array| c_order(array, "in_softmax")).transpose()?,
+        slope: slope.as_ref().map(|array| c_order(array, "slope")).transpose()?,
+    };
+    let stats = c_order(&stats, "stats")?;
+    if !scores.is_c_contiguous() {
+        return Err(InputError::new_err("scores: strided values, expected an array in C order"));
+    }
+    let values = scores.as_slice_mut()?;
+    let steps = values.len().saturating_mul(STEPS);
+    run(py, steps, |stop| catalogue::gradient(values, problem, stats, stop))
+}
+
+/// Adds this room's functions to the module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(log_sums, module)?)?;
+    module.add_function(wrap_pyfunction!(score_gradient_, module)?)
+}
