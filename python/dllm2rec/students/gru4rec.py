@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -33,6 +35,9 @@ class GRU4Rec(nn.Module):
     def forward(self, embedded: Tensor, lengths: Tensor) -> Tensor:
         """Encode windows: (B, L, D) right-padded and (B,) -> (B, D)."""
         states = embedded
-        for layer in self.layers:
-            states, _ = layer(F.dropout(states, self.dropout, self.training))
+        with warnings.catch_warnings():
+            # Training on CUDA keeps all weights in one flat tensor: cuDNN copies these out of it.
+            warnings.filterwarnings("ignore", "RNN module weights are not part of single")
+            for layer in self.layers:
+                states, _ = layer(F.dropout(states, self.dropout, self.training))
         return F.dropout(last_place(states, lengths), self.dropout, self.training)
