@@ -319,3 +319,14 @@ def test_what_is_measured_is_named_and_reading_the_data_counts(
     assert plan["opening_s"] > 0
     parts = [plan["opening_s"], plan["baselines_s"], plan["report_s"]]
     assert plan["seconds"] == pytest.approx(sum(parts) + sum(a["seconds"] for a in plan["arms"]))
+
+
+def test_each_seed_is_another_training() -> None:
+    dataset = cycle_dataset()
+    config = changed(CONFIG, distillation={"ranking_weight": 0.0})
+    plan = plan_run(config, dataset, None, students=["caser"], watch_s=0.0, n_seeds=3)
+    (arm,) = plan.arms
+    assert plan.disk_bytes == 3 * (2 * arm.checkpoint_bytes + 3 * arm.state_bytes)
+    assert plan.seconds is not None
+    assert arm.seconds is not None
+    assert plan.seconds - plan.baselines_s - plan.report_s == pytest.approx(3 * arm.seconds)

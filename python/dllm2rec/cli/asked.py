@@ -37,6 +37,10 @@ BaselineOption = Annotated[bool, typer.Option(help="Train each student without t
 SeedOption = Annotated[
     int | None, typer.Option(min=0, max=2**63 - 1, metavar="N", help="Same seed, same result.")
 ]
+SeedsOption = Annotated[
+    int,
+    typer.Option(min=1, max=1000, metavar="N", help="Train this many seeds; show their means."),
+]
 
 
 @dataclass(frozen=True)

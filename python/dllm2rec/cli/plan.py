@@ -12,6 +12,7 @@ from dllm2rec.cli.asked import (
     ConfigOption,
     RecipeOption,
     SeedOption,
+    SeedsOption,
     SetOption,
     StudentsOption,
     TeacherOption,
@@ -53,6 +54,7 @@ def plan(
     baseline: BaselineOption = True,
     device: DeviceOption = None,
     seed: SeedOption = None,
+    seeds: SeedsOption = 1,
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -86,6 +88,7 @@ def plan(
         students=asked.students,
         baseline=baseline,
         opening_s=time.perf_counter() - began,
+        n_seeds=seeds,
         progress=_Measured(),
     )
     if json:

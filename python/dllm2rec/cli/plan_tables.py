@@ -48,8 +48,8 @@ def arm_table(plan: Plan) -> Table:
             f"{arm.steps_per_epoch:,}",
             size_text(arm.memory_bytes),
             _epoch_text(arm),
-            f"{len(arm.ranking_weights)}",
-            "does not fit" if arm.seconds is None else time_text(arm.seconds),
+            f"{plan.n_seeds * len(arm.ranking_weights)}",
+            "does not fit" if arm.seconds is None else time_text(plan.n_seeds * arm.seconds),
         )
     return table
 

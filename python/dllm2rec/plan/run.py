@@ -96,6 +96,7 @@ class Plan:
         max_epochs: of each training.
         patience: epochs without a better one after which a training stops earlier.
         arms: one for each student's row of the table.
+        n_seeds: how often each of them is trained.
         host_bytes: memory of the process at its peak.
         disk_bytes: checkpoints of the whole run, at most.
         opening_s: seconds to read the data, as the caller measured them.
@@ -114,6 +115,7 @@ class Plan:
     max_epochs: int
     patience: int
     arms: list[ArmPlan]
+    n_seeds: int
     host_bytes: int
     disk_bytes: int
     opening_s: float
@@ -131,6 +133,7 @@ def plan_run(
     baseline: bool = True,
     watch_s: float = WATCH_S,
     opening_s: float = 0.0,
+    n_seeds: int = 1,
     progress: Progress | None = None,
 ) -> Plan:
     """Tell what `train_run` of the same arguments takes; nothing is kept, no test row is read.
@@ -146,6 +149,8 @@ def plan_run(
         baseline: whether each student is also trained without the teacher.
         watch_s: seconds of training to watch for each arm.
         opening_s: seconds that it took to read the data; they count to the run's.
+        n_seeds: as for `train_run`. Each is taken to last as long as one alone, which is an upper
+            bound where a GPU trains them side by side.
         progress: is told which arm is measured; by default nobody is.
 
     Raises:
@@ -175,7 +180,7 @@ def plan_run(
     known = [plan.seconds for plan in plans if plan.seconds is not None]
     drawing_s = writing_s + report_s(keys, config.train.max_epochs)
     peaks.append(peak_bytes())
-    whole_s = opening_s + baselines_s + sum(known) + drawing_s
+    whole_s = opening_s + baselines_s + n_seeds * sum(known) + drawing_s
     return Plan(
         dataset=dataset.name,
         device=device_name(device),
@@ -187,7 +192,9 @@ def plan_run(
         patience=config.train.patience,
         arms=plans,
         host_bytes=max(peaks),
-        disk_bytes=sum(
+        n_seeds=n_seeds,
+        disk_bytes=n_seeds
+        * sum(
             N_CHECKPOINTS * plan.checkpoint_bytes + N_STATES * plan.state_bytes for plan in plans
         ),
         opening_s=opening_s,
