@@ -54,6 +54,7 @@ PUBLIC = {
     "prepare",
     "rank_metrics",
     "recommend",
+    "resume_run",
     "save_dataset",
     "save_teacher",
     "set_threads",
