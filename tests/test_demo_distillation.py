@@ -12,6 +12,7 @@ from dllm2rec.progress import Silent
 from dllm2rec.settings import changed, load_config
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.train.arm import arm_config, train_arm
+from dllm2rec.train.interrupt import Interrupts
 
 CPU = torch.device("cpu")
 
@@ -23,7 +24,7 @@ def test_the_embedded_teacher_helps_and_a_random_one_does_not(tmp_path: Path) ->
 
     def ndcg(name: str, knowledge: TeacherKnowledge | None) -> float:
         arm = arm_config(config, "sasrec", with_teacher=knowledge is not None)
-        row = train_arm(arm, dataset, knowledge, tmp_path / name, CPU, Silent())
+        row = train_arm(arm, dataset, knowledge, tmp_path / name, CPU, Silent(), Interrupts())
         return row.test["ndcg@20"]
 
     alone = ndcg("alone", None)
