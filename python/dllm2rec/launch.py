@@ -55,6 +55,12 @@ def beside(side: torch.cuda.Stream | None, *read: Tensor) -> Iterator[None]:
         yield
 
 
+def fork(side: torch.cuda.Stream | None) -> None:
+    """Let the other stream wait for all before: a CUDA graph takes it in, used or not."""
+    if side is not None:
+        side.wait_stream(torch.cuda.current_stream())
+
+
 def join(side: torch.cuda.Stream | None) -> None:
     """Let what comes wait for what was done beside."""
     if side is not None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from dllm2rec.config import Config
 from dllm2rec.device import check_compiler
 from dllm2rec.distributed import average_gradients, own_part
-from dllm2rec.launch import compiled_together, join
+from dllm2rec.launch import compiled_together, fork, join
 from dllm2rec.students import Student
 from dllm2rec.train.batches import Batch, TrainingRows
 from dllm2rec.train.objective import Aids, batch_terms, term_names, term_rows
@@ -86,6 +86,7 @@ class Stepper:
         return self._of_batch(self.rows.batch(rows, self.negatives), n_rows)
 
     def _of_batch(self, batch: Batch, n_rows: int) -> Gradients:
+        fork(self.aids.side)
         terms = term_rows(self.student, batch, self.config, self.propensity, self.aids)
         loss = _Loss.apply(terms, 1 / n_rows)
         gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
