@@ -1,7 +1,7 @@
 """Prepare a generated log of any size, beside what polars takes to read and sort the same file.
 
     python benches/compare_prepare.py 10_000_000
-    python benches/compare_prepare.py 1_000_000 --recbole /tmp/recbole/bin/python
+    python benches/compare_prepare.py 1_000_000 --recbole recbole-env/bin/python
 
 Ours reads the CSV and prepares it (5-core, leave-one-out) up to the dataset in memory; polars reads
 it and sorts it by user and time; RecBole, where the Python of an environment that has it is named,
