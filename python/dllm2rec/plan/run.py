@@ -247,7 +247,7 @@ def _plan_arm(
         name=arm_name(config, with_teacher=teacher is not None),
         ranking_weights=weights,
         parameters=_parameters(student),
-        memory=max((one.memory for one in seen), key=lambda parts: sum(parts.values())),
+        memory=_largest([one.memory for one in seen]),
         fits=arm_s is not None,
         checkpoint_bytes=_folded_bytes(student),
         state_bytes=max(one.state_bytes for one in seen),
@@ -257,6 +257,12 @@ def _plan_arm(
         seconds=arm_s,
     )
     return plan, () if slowest is None else slowest.keys
+
+
+def _largest(kinds: Sequence[dict[str, int]]) -> dict[str, int]:
+    """The most of each part: which kind needs most in all is up to what the process did before."""
+    parts = dict.fromkeys(part for kind in reversed(kinds) for part in kind)
+    return {part: max(kind.get(part, 0) for kind in kinds) for part in parts}
 
 
 def _kinds(weights: tuple[float, ...]) -> Iterator[tuple[float, int]]:
