@@ -7,7 +7,7 @@ rows: which split and where the target stands. A row's history begins with its u
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from dllm2rec.data.leaks import rows_leaked
 from dllm2rec.data.prepare import Prepared
 from dllm2rec.errors import ArtifactError, InputError
 
+PART = 1 << 20  # rows written at once
 KIND = "dataset"
 VERSION = 1
 EVENTS, USERS, ITEMS, ROWS = (
@@ -38,21 +39,9 @@ def save_dataset(prepared: Prepared, folder: str | Path) -> Manifest:
         ResourceError: the disk is full; nothing is left behind.
     """
     dataset = prepared.dataset
-    sizes = np.diff(prepared.user_start)
-    events: dict[str, Any] = {
-        "user": np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes),
-        "item": dataset.events,
-    }
-    if prepared.times is not None:
-        events["time"] = pa.array(prepared.times, pa.timestamp("us", "UTC"))
     items: dict[str, Any] = {"item_id": pa.array(dataset.catalogue.item_ids, pa.string())}
     if dataset.catalogue.titles is not None:
         items["title"] = pa.array(dataset.catalogue.titles, pa.string())
-    parts = dataset.splits().values()
-    rows = {
-        "split": np.repeat(np.arange(len(SPLITS), dtype=np.uint8), [len(part) for part in parts]),
-        "end": np.concatenate([part.end for part in parts]),
-    }
     facts = {
         "name": dataset.name,
         "max_length": dataset.max_length,
@@ -61,19 +50,49 @@ def save_dataset(prepared: Prepared, folder: str | Path) -> Manifest:
         "report": asdict(prepared.report),
     }
     writers = {
-        EVENTS: _writer(events),
-        USERS: _writer({"user_id": prepared.user_ids}),
-        ITEMS: _writer(items),
-        ROWS: _writer(rows),
+        EVENTS: _writer(lambda: _events(prepared)),
+        USERS: _writer(lambda: iter([pa.table({"user_id": prepared.user_ids})])),
+        ITEMS: _writer(lambda: iter([pa.table(items)])),
+        ROWS: _writer(lambda: _rows(dataset)),
     }
     return write_folder(folder, writers, kind=KIND, version=VERSION, facts=facts)
 
 
-def _writer(columns: dict[str, Any]) -> Callable[[Path], None]:
+def _writer(tables: Callable[[], Iterator[pa.Table]]) -> Callable[[Path], None]:
     def write(path: Path) -> None:
-        pq.write_table(pa.table(columns), path, compression="zstd")
+        parts = tables()
+        first = next(parts)
+        with pq.ParquetWriter(path, first.schema, compression="zstd") as file:
+            file.write_table(first)
+            for part in parts:
+                file.write_table(part)
 
     return write
+
+
+# Columns are made a part at a time: whole ones would double the memory of a large dataset.
+def _events(prepared: Prepared) -> Iterator[pa.Table]:
+    items, times = prepared.dataset.events, prepared.times
+    for part in _parts(len(items)):
+        places = np.arange(part.start, part.stop)
+        users = np.searchsorted(prepared.user_start, places, side="right") - 1
+        columns: dict[str, Any] = {"user": users.astype(np.uint32), "item": items[part]}
+        if times is not None:
+            columns["time"] = pa.array(times[part], pa.timestamp("us", "UTC"))
+        yield pa.table(columns)
+
+
+def _rows(dataset: SequenceDataset) -> Iterator[pa.Table]:
+    for number, rows in enumerate(dataset.splits().values()):
+        for part in _parts(len(rows)):
+            end = rows.end[part]
+            yield pa.table({"split": np.full(len(end), number, dtype=np.uint8), "end": end})
+
+
+def _parts(n: int) -> Iterator[slice]:
+    """Parts of `n` rows, one at least."""
+    for begin in range(0, max(n, 1), PART):
+        yield slice(begin, min(begin + PART, n))
 
 
 def load_dataset_folder(folder: str | Path, *, strict: bool = False) -> SequenceDataset:
