@@ -143,17 +143,17 @@ def train_arm(
     if n_seeds > 1:
         first = config.train.seed
         seats = [
-            _Seat(name, place.with_name(f"{place.name}-seed-{seed}"), seeded(config, seed), seed)
+            _Seat(
+                name,
+                place.with_name(f"{place.name}-seed-{seed}"),
+                changed(config, train={"seed": seed}),
+                seed,
+            )
             for seed in range(first, first + n_seeds)
         ]
     trained = [one for one in seats if not one.is_done()]
     _train_seats(trained, dataset, teacher, device, progress, interrupts)
     return mean_row([one.result() for one in seats])
-
-
-def seeded(config: Config, seed: int) -> Config:
-    """The configuration with another seed."""
-    return changed(config, train={"seed": seed})
 
 
 @dataclass(frozen=True)
@@ -326,7 +326,7 @@ def _go_on(training: Training, state: TrainingState, folder: Path) -> None:
     own = training.config.model_dump(mode="json")
     theirs = {"n_items": state.n_items, **_flat(state.config)}
     for key, value in {"n_items": training.student.n_items, **_flat(own)}.items():
-        # The device may be another: that the bits then differ is said where it is noticed.
+        # The device may be told in another way; what it must be, the tensors of the state tell.
         if key != "train.device" and theirs.get(key) != value:
             raise ArtifactError(
                 f"{folder}: its training has {key} = {theirs.get(key)}, expected {value}; "

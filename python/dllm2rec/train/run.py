@@ -2,7 +2,7 @@
 
 A run's folder holds `config.toml`, `run.json` (what it was made from), `items.parquet` (what an
 index stands for), `results.json` (the table), `report.html` (all of it as a page) and a folder for
-each student with its metrics epoch by epoch and its best and last checkpoint.
+each student with its metrics epoch by epoch, its best checkpoint and where its training stands.
 """
 
 from __future__ import annotations
