@@ -48,7 +48,7 @@ def beside(side: torch.cuda.Stream | None, *read: Tensor) -> Iterator[None]:
     if side is None:
         yield
         return
-    side.wait_stream(torch.cuda.current_stream())
+    fork(side)
     for tensor in read:
         tensor.record_stream(side)
     with torch.cuda.stream(side):
