@@ -124,16 +124,19 @@ def kill_and_resume(place: Path, seconds: float, chance: random.Random) -> dict[
 
 
 def stop_and_resume(place: Path, seconds: float, chance: random.Random) -> dict[str, Any]:
-    """Ask a run to stop, see that it does and what it left, then let it end."""
+    """Ask a run to stop before its end, see that it does and what it left, then let it end."""
     number = chance.choice([signal.SIGTERM, signal.SIGINT])
-    child = forked(partial(main, start(place)), place.with_suffix(".log"))
-    while not (place / "run.json").is_file():
-        time.sleep(0.005)
-    time.sleep(chance.uniform(0.0, 0.8 * seconds))
-    asked = time.monotonic()
-    os.kill(child, number)
-    seen = {"signal": number.name, "code": ended(child), "took_s": time.monotonic() - asked}
-    seen["ended"] = (place / "results.json").is_file()
+    seen: dict[str, Any] = {"signal": number.name}
+    while not seen.get("stopped"):  # a run that ended before it was asked shows nothing
+        shutil.rmtree(place, ignore_errors=True)
+        child = forked(partial(main, start(place)), place.with_suffix(".log"))
+        while not (place / "run.json").is_file():
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0.0, 0.8 * seconds))
+        asked = time.monotonic()
+        os.kill(child, number)
+        seen |= {"code": ended(child), "took_s": time.monotonic() - asked}
+        seen["stopped"] = not (place / "results.json").is_file()
     seen["again"] = ended(forked(partial(main, resume(place)), place.with_suffix(".log")))
     seen["made"] = what_it_made(place) if seen["again"] == 0 else "nothing"
     return seen

@@ -102,13 +102,11 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(900)
 def test_a_run_that_is_asked_to_stop_saves_and_says_so(tmp_path: Path) -> None:
-    seen = trials("term", 20, tmp_path)["trials"]
-    stopped = [trial for trial in seen if not trial["ended"]]
-    assert len(stopped) >= 10
+    seen = trials("term", 40, tmp_path)
+    stopped = seen["trials"]
     assert {(t["signal"], t["code"]) for t in stopped} == {("SIGTERM", 143), ("SIGINT", 130)}
     assert max(trial["took_s"] for trial in stopped) <= 2
-    assert {trial["again"] for trial in seen} == {0}
-    assert len({trial["made"] for trial in seen}) == 1
+    assert {(trial["again"], trial["made"]) for trial in stopped} == {(0, seen["whole"])}
 
 
 @pytest.mark.timeout(900)
