@@ -7,14 +7,25 @@ Triton reads the variable when a kernel is declared, so no other test may have d
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
-from dllm2rec.config import StudentConfig
+import torch
+from torch import Tensor
+
+from dllm2rec.config import Config, StudentConfig
 from dllm2rec.distill import catalogue, catalogue_torch, catalogue_triton
 from dllm2rec.distill.terms import TermInputs, TermSpec
+from dllm2rec.settings import changed, load_config
 from dllm2rec.students import build_student, table_triton
-from dllm2rec.students.fused_sasrec import encode_fused
+from dllm2rec.students.fused_sasrec import can_fuse, encode_fused
 from dllm2rec.students.windows import keep_real
+from dllm2rec.train.arm import make_student, make_task
+from dllm2rec.train.batches import Batch
+from dllm2rec.train.objective import Aids
+from dllm2rec.train.step import Stepper
+from tests.worlds import cycle_dataset, oracle_teacher
 
 B, N, L, K, D = 7, 333, 5, 5, 16
 
@@ -89,6 +100,103 @@ def check_table(n_items: int, width: int, size: int) -> None:
     torch.testing.assert_close(table_triton.row_sums(rows[None])[0], rows.sum(0))
 
 
+class Stream:
+    """What a CUDA graph asks of the streams whose work it records."""
+
+    def __init__(self, *, is_recorded: bool) -> None:
+        self.is_recorded = is_recorded
+        self.has_unjoined_work = False
+
+    def wait_stream(self, other: Stream) -> None:
+        assert other.is_recorded or not self.is_recorded, "waits for work outside the graph"
+        self.is_recorded = self.is_recorded or other.is_recorded
+        other.has_unjoined_work = False
+
+
+@contextmanager
+def recorded() -> Iterator[Stream]:
+    """As inside a CUDA graph: the current stream is recorded; yields another that is not yet."""
+    current = [Stream(is_recorded=True)]
+    side = Stream(is_recorded=False)
+
+    @contextmanager
+    def on(stream: Stream) -> Iterator[None]:
+        assert stream.is_recorded, "work outside the graph"
+        stream.has_unjoined_work = True
+        current.append(stream)
+        yield
+        current.pop()
+
+    before = torch.cuda.current_stream, torch.cuda.stream, Tensor.record_stream
+    torch.cuda.current_stream, torch.cuda.stream = lambda: current[-1], on
+    Tensor.record_stream = lambda *_: None
+    try:
+        yield side
+    finally:
+        torch.cuda.current_stream, torch.cuda.stream, Tensor.record_stream = before
+    assert side.is_recorded
+    assert not side.has_unjoined_work, "work that the graph's end does not wait for"
+
+
+def check_step(config: Config) -> None:
+    """A whole step as CUDA takes it, recorded in a graph with its second stream, and as torch."""
+    dataset = cycle_dataset()
+    teacher = oracle_teacher(dataset)
+    config = changed(config, student={"dropout": 0.0, "hidden_size": 16})
+    config = changed(config, distillation={"top_k": 6, "ranking_weight": 0.3})
+    torch.manual_seed(0)
+    student = make_student(config, dataset, teacher)
+    for parameter in student.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    task = make_task(config, dataset, teacher, torch.device("cpu"))
+    assert can_fuse(student)
+    negatives = None if task.sampler is None else task.sampler.epoch(0, 0)
+    propensity = torch.rand(dataset.n_items)
+    stepper = Stepper(student, task.rows, config, propensity=propensity, negatives=negatives)
+    rows = torch.tensor([3, 500, 501, 7, 839])
+    batch = task.rows.batch(rows, negatives)
+    gathered = task.rows._gathered(rows, negatives, batch.log_expected)
+    for one, other in zip(flat(batch), flat(gathered), strict=True):
+        assert torch.equal(one, other)
+    found = []
+    catalogue._arithmetic = lambda _: catalogue_torch
+    found.append(stepper._of_batch(batch, len(rows)))
+    catalogue._arithmetic = lambda _: catalogue_triton
+    sums = torch.zeros(student.embedding.ids.weight.shape, dtype=torch.int64)
+    with recorded() as side:
+        stepper.aids = replace(
+            Aids.of(student, config, propensity, task.rows.in_softmax, len(rows)),
+            buffer=None,
+            noise=torch.tensor(0),
+            sums=sums,
+            side=side,
+        )
+        found.append(stepper._of_batch(batch, len(rows)))
+    assert not sums.any()
+    (plain, terms), (fused, fused_terms) = found
+    torch.testing.assert_close(fused_terms, terms, rtol=1e-5, atol=1e-5)
+    for one, other in zip(fused, plain, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None and other is not None:
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=2e-5)
+
+
+def flat(batch: Batch) -> list[Tensor]:
+    """The tensors of a batch that are there."""
+    lists = [] if batch.lists is None else [batch.lists.items, batch.lists.weight, batch.lists.kept]
+    parts = [batch.sequences, batch.lengths, batch.targets, batch.negatives, batch.listed, *lists]
+    return [part for part in parts if part is not None]
+
+
+# A form of the loss for each way that a step takes on CUDA.
+STEPS = (
+    ("paper", ["loss.dro_weight=0.5"]),
+    ("paper", ["distillation.embedding_sides=input"]),
+    ("strong", []),
+    ("strong", ["loss.base=sampled_softmax", "loss.n_negatives=7"]),
+)
+
+
 def main() -> None:
     torch.manual_seed(0)
     catalogue_triton.BLOCK, catalogue_triton.COUNTING_BLOCK = 64, 4
@@ -101,6 +209,8 @@ def main() -> None:
         check_encoder(size, n_heads)
     for shape in ((130, 50, 16), (300, 7, 64)):
         check_table(*shape)
+    for recipe, overrides in STEPS:
+        check_step(load_config(recipe=recipe, overrides=overrides))
 
 
 if __name__ == "__main__":
