@@ -17,10 +17,10 @@ from torch import Tensor
 from dllm2rec.device import deterministic
 from dllm2rec.settings import changed
 from dllm2rec.students import Student
-from dllm2rec.train.arm import make_student, make_task
 from dllm2rec.train.loop import _stepper
 from dllm2rec.train.objective import term_rows
 from dllm2rec.train.step import Stepper
+from dllm2rec.train.task import make_student, make_task
 from step_times import PAPER, random_teacher, world
 
 SCALE = float(os.environ.get("DLLM2REC_BENCH_SCALE", "1"))

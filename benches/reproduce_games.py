@@ -30,8 +30,8 @@ from dllm2rec.evaluate.split import split_counts
 from dllm2rec.progress import Silent
 from dllm2rec.settings import changed, load_config
 from dllm2rec.teacher.knowledge import TeacherKnowledge, load_teacher
-from dllm2rec.train.arm import make_student, make_task
 from dllm2rec.train.loop import Training, fit
+from dllm2rec.train.task import make_student, make_task
 
 STUDENTS = {"gru4rec": ("gru4rec", 0.0), "sasrec": ("sasrec", 0.0), "dros": ("sasrec", 0.5)}
 WEIGHTS = (0.0, 0.1, 0.3, 0.7)

@@ -26,8 +26,8 @@ from dllm2rec.device import choose_device, deterministic
 from dllm2rec.progress import Silent
 from dllm2rec.settings import changed, load_config
 from dllm2rec.teacher.knowledge import TeacherKnowledge, load_teacher
-from dllm2rec.train.arm import make_student, make_task
 from dllm2rec.train.loop import Training, _stepper, fit
+from dllm2rec.train.task import make_student, make_task
 
 PAPER = changed(
     load_config(recipe="paper"),

@@ -21,10 +21,10 @@ from dllm2rec.settings import changed, load_config
 from dllm2rec.students import build_student, table_triton
 from dllm2rec.students.fused_sasrec import can_fuse, encode_fused
 from dllm2rec.students.windows import keep_real
-from dllm2rec.train.arm import make_student, make_task
 from dllm2rec.train.batches import Batch
 from dllm2rec.train.objective import Aids
 from dllm2rec.train.step import Stepper
+from dllm2rec.train.task import make_student, make_task
 from tests.worlds import cycle_dataset, oracle_teacher
 
 B, N, L, K, D = 7, 333, 5, 5, 16

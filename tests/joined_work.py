@@ -28,11 +28,11 @@ from dllm2rec.serve import recommend as serving
 from dllm2rec.settings import changed, load_config
 from dllm2rec.students import Student
 from dllm2rec.train import loop
-from dllm2rec.train.arm import make_student, make_task
 from dllm2rec.train.loop import Training, fit
 from dllm2rec.train.run import resume_run, train_run
 from dllm2rec.train.state import load_state
 from dllm2rec.train.step import Stepper
+from dllm2rec.train.task import make_student, make_task
 from tests.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
 CPU = torch.device("cpu")

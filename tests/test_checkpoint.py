@@ -12,7 +12,7 @@ from dllm2rec.config import Config
 from dllm2rec.errors import ArtifactError
 from dllm2rec.pointers import move_pointers, read_pointer
 from dllm2rec.settings import changed
-from dllm2rec.train.arm import make_student
+from dllm2rec.train.task import make_student
 from tests.worlds import LENGTH, N_ITEMS, cycle_dataset, oracle_teacher
 
 CONFIG = changed(Config(), student={"hidden_size": 8}, distillation={"ranking_weight": 0.3})

@@ -17,8 +17,8 @@ from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.evaluate.split import split_counts
 from dllm2rec.progress import Silent
 from dllm2rec.settings import changed, load_config
-from dllm2rec.train.arm import make_student, make_task
 from dllm2rec.train.loop import Training, fit
+from dllm2rec.train.task import make_student, make_task
 from tests.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
 DATASET = cycle_dataset(40)

@@ -12,9 +12,9 @@ from dllm2rec.distill.losses import dros_propensity
 from dllm2rec.errors import ConfigError
 from dllm2rec.settings import changed, load_config
 from dllm2rec.students import Student
-from dllm2rec.train.arm import make_student, make_task
 from dllm2rec.train.batches import Batch
 from dllm2rec.train.objective import batch_terms
+from dllm2rec.train.task import make_student, make_task
 from tests.worlds import cycle_dataset, oracle_teacher
 
 CPU = torch.device("cpu")

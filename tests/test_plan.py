@@ -25,8 +25,9 @@ from dllm2rec.plan.watch import Watched
 from dllm2rec.progress import Silent
 from dllm2rec.settings import changed, load_config
 from dllm2rec.train import loop
-from dllm2rec.train.arm import arm_config, make_student, make_task
+from dllm2rec.train.arm import arm_config
 from dllm2rec.train.run import train_run
+from dllm2rec.train.task import make_student, make_task
 from tests.plan_world import N_ITEMS, wide_dataset
 from tests.worlds import cycle_dataset, oracle_teacher
 

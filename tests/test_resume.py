@@ -26,7 +26,7 @@ from dllm2rec.folders import held
 from dllm2rec.pointers import read_pointer
 from dllm2rec.settings import changed
 from dllm2rec.sources import Source
-from dllm2rec.train import arm
+from dllm2rec.train import seat
 from dllm2rec.train.run import resume_run, train_run
 from dllm2rec.train.state import TrainingState, load_state, save_state
 from dllm2rec.train.step import Stepper
@@ -236,7 +236,7 @@ def test_nothing_in_the_state_could_be_left_out(
         forget(state)
         return state
 
-    monkeypatch.setattr(arm, "load_state", forgetful)
+    monkeypatch.setattr(seat, "load_state", forgetful)
     resume_run(tmp_path / "run", DATASET, TEACHER)
     assert what_it_made(tmp_path / "run") != whole
 
@@ -309,7 +309,7 @@ def test_a_state_without_one_of_its_tensors_is_refused(
     for name in list(state.tensors):
         kept = {other: tensor for other, tensor in state.tensors.items() if other != name}
         other = TrainingState(**{**vars(state), "tensors": kept})
-        monkeypatch.setattr(arm, "load_state", lambda _, other=other: other)
+        monkeypatch.setattr(seat, "load_state", lambda _, other=other: other)
         with pytest.raises(ArtifactError, match="state of a training"):
             resume_run(copied, DATASET, TEACHER)
 

@@ -16,10 +16,11 @@ from dllm2rec.evaluate.run import evaluate_run
 from dllm2rec.pointers import read_pointer
 from dllm2rec.progress import Later, Silent, TrainingName
 from dllm2rec.report.facts import read_facts
+from dllm2rec.results import ResultRow, mean_row
 from dllm2rec.settings import changed
 from dllm2rec.sources import Source
 from dllm2rec.train import run as runs
-from dllm2rec.train.arm import ResultRow, draws_alone, mean_row
+from dllm2rec.train.arm import draws_alone
 from dllm2rec.train.interrupt import Interrupts
 from dllm2rec.train.run import RunResult, resume_run, train_run
 from tests.test_resume import CONFIG, DATASET, SELDOM, TEACHER, signal_at

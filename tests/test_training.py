@@ -15,8 +15,8 @@ from dllm2rec.progress import Silent
 from dllm2rec.settings import changed
 from dllm2rec.students import Student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
-from dllm2rec.train.arm import make_student, make_task
 from dllm2rec.train.loop import Training, fit
+from dllm2rec.train.task import make_student, make_task
 from tests.worlds import cycle_dataset, oracle_teacher
 
 CPU = torch.device("cpu")

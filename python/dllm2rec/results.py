@@ -2,12 +2,56 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 # How tables call a student that was taught: its name alone, then this.
 TAUGHT = " + dllm2rec"
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One line of a run's table.
+
+    Attributes:
+        name: `popularity`, `window counts`, `teacher`, `sasrec`, `sasrec + dllm2rec`, ...
+        validation: metrics by name, such as `ndcg@20`.
+        test: the same on the test rows.
+        detail: what else there is to say: the epoch, the ranking weight, seconds.
+        deviation: standard deviation of each test metric over seeds, empty for one seed.
+        seeds: the test metrics of each seed, empty for one seed.
+    """
+
+    name: str
+    validation: dict[str, float]
+    test: dict[str, float]
+    detail: dict[str, float] = field(default_factory=dict)
+    deviation: dict[str, float] = field(default_factory=dict)
+    seeds: list[dict[str, float]] = field(default_factory=list)
+
+
+def mean_row(rows: Sequence[ResultRow]) -> ResultRow:
+    """One row of several seeds of a student: the means, and how far the test metrics spread.
+
+    The deviation is that of a sample: with n seeds it divides by n - 1.
+    """
+    if len(rows) == 1:
+        return rows[0]
+
+    def mean(parts: Sequence[dict[str, float]]) -> dict[str, float]:
+        return {key: statistics.fmean(part[key] for part in parts) for key in parts[0]}
+
+    tests = [row.test for row in rows]
+    return ResultRow(
+        name=rows[0].name,
+        validation=mean([row.validation for row in rows]),
+        test=mean(tests),
+        detail=mean([row.detail for row in rows]),
+        deviation={key: statistics.stdev(test[key] for test in tests) for key in tests[0]},
+        seeds=tests,
+    )
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from dllm2rec.plan.memory import device_peak_bytes, fits, forget_peaks, step_byt
 from dllm2rec.plan.timing import Pace, endless, measure, scratch_folder
 from dllm2rec.students import Student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
-from dllm2rec.train.arm import make_student, make_task
 from dllm2rec.train.interrupt import Interrupts
 from dllm2rec.train.keeper import Keeper
-from dllm2rec.train.loop import SELECTION, Task, Training
+from dllm2rec.train.loop import SELECTION, Training
+from dllm2rec.train.task import Task, make_student, make_task
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from dllm2rec.config import Config
-from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.distill.losses import dros_propensity
 from dllm2rec.distributed import check_same, draw_own, own_noise, size
 from dllm2rec.errors import ArtifactError, NonFiniteError
@@ -19,25 +17,14 @@ from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.evaluate.split import split_counts
 from dllm2rec.progress import Progress
 from dllm2rec.students import Student
-from dllm2rec.train.batches import NegativeSampler, TrainingRows
 from dllm2rec.train.draws import Draws
 from dllm2rec.train.pace import pace_of
 from dllm2rec.train.step import Stepper
+from dllm2rec.train.task import Task
 
 Record = dict[str, float]
 SELECTION = "ndcg@20"
 N_NAMED_ROWS = 5
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """Everything a training needs, on its device."""
-
-    rows: TrainingRows
-    validation: DeviceRows
-    target_counts: Tensor  # (N,), how often each item is a train target
-    sampler: NegativeSampler | None
-    row_names: str  # how to call a row in a message, such as "games train row"
 
 
 class Watch:

@@ -37,12 +37,12 @@ from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.folders import check_output, clear_output, held, probe
 from dllm2rec.progress import Progress, Silent
 from dllm2rec.report.page import write_report
-from dllm2rec.results import MetricRow, MetricTable
+from dllm2rec.results import MetricRow, MetricTable, ResultRow
 from dllm2rec.runs import RESULTS_FILE, RUN_FILE, check_same_data, config_of, read_run
 from dllm2rec.settings import config_to_toml
 from dllm2rec.sources import Source
 from dllm2rec.teacher.knowledge import TeacherKnowledge
-from dllm2rec.train.arm import ResultRow, arm_config, train_arm
+from dllm2rec.train.arm import arm_config, train_arm
 from dllm2rec.train.interrupt import interrupts
 from dllm2rec.train.loop import selection_ks
 
