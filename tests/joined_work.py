@@ -29,7 +29,8 @@ from dllm2rec.settings import changed, load_config
 from dllm2rec.students import Student
 from dllm2rec.train import loop
 from dllm2rec.train.loop import Training, fit
-from dllm2rec.train.run import resume_run, train_run
+from dllm2rec.train.resume import resume_run
+from dllm2rec.train.run import train_run
 from dllm2rec.train.state import load_state
 from dllm2rec.train.step import Stepper
 from dllm2rec.train.task import make_student, make_task

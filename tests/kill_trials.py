@@ -149,7 +149,7 @@ def kill_while_saving(folder: Path, seconds: float, chance: random.Random) -> di
     def save_on() -> int:
         for step in range(10**6):
             tensors = {"student.x": torch.full((50_000,), float(step))}
-            save_state(folder, TrainingState(tensors, {}, 5, step, 0.0, [], 0.3))
+            save_state(folder, TrainingState(tensors, {}, 5, step, 0.0, [], 0.3, "cpu"))
         return 0
 
     child = forked(save_on, folder.with_suffix(".log"))

@@ -10,28 +10,32 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from dllm2rec.artifact import check_space, write_folder
 from dllm2rec.cli import main
 from dllm2rec.config import Config
+from dllm2rec.data.dataset import Catalogue
 from dllm2rec.errors import ArtifactError, ConfigError, ResourceError
 from dllm2rec.folders import held
 from dllm2rec.pointers import read_pointer
 from dllm2rec.settings import changed
 from dllm2rec.sources import Source
-from dllm2rec.train import seat
-from dllm2rec.train.run import resume_run, train_run
+from dllm2rec.train import resume, seat
+from dllm2rec.train.resume import resume_run
+from dllm2rec.train.run import train_run
 from dllm2rec.train.state import TrainingState, load_state, save_state
 from dllm2rec.train.step import Stepper
 from tests.kill_trials import CONFIG, what_it_made
-from tests.worlds import cycle_dataset, oracle_teacher
+from tests.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
 ROOT = Path(__file__).resolve().parents[1]
 DATASET = cycle_dataset()
@@ -336,6 +340,153 @@ def test_going_on_elsewhere_is_told(copied: Path, caplog: pytest.LogCaptureFixtu
     assert "'torch': '1.0'" in caplog.text
 
 
+def rewritten(run: Path, change: Callable[[TrainingState], TrainingState]) -> TrainingState:
+    """Change the state of a stopped run on disk; return what it was."""
+    student = run / "sasrec+dllm2rec"
+    state = load_state(student)
+    assert state is not None
+    (student / "last").unlink()
+    save_state(student, replace(change(state), step=state.step + 1))
+    moved = read_pointer(student, "last")
+    facts = json.loads((moved / "training.json").read_text())
+    assert facts["step"] == state.step + 1
+    return state
+
+
+def without_moments(state: TrainingState) -> TrainingState:
+    kept = {name: t for name, t in state.tensors.items() if "exp_avg" not in name}
+    return replace(state, tensors=kept)
+
+
+def test_a_state_that_lacks_something_goes_on_with_its_weights_alone(
+    copied: Path, whole: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = rewritten(copied, without_moments)
+    with pytest.raises(ArtifactError, match="--weights-only-resume"):
+        resume_run(copied, DATASET, TEACHER)
+    with signal_at(0, signal.SIGINT), pytest.raises(KeyboardInterrupt):
+        resume_run(copied, DATASET, TEACHER, weights_only=True)
+    assert "W-WEIGHTS-ONLY" in caplog.text
+    state = load_state(copied / "sasrec+dllm2rec")
+    assert state is not None
+    assert (state.epoch, state.step, state.weights_only) == (before.epoch, 1, False)
+    assert int(state.tensors["optimizer.n_updates"]) == 1
+    # One step from the saved weights, and averages from there too.
+    for name, tensor in before.tensors.items():
+        if name.startswith("student.") and tensor.is_floating_point():
+            assert float((state.tensors[name] - tensor).abs().max()) < 0.02
+    resume_run(copied, DATASET, TEACHER)  # what is saved from then on is whole
+    assert what_it_made(copied) != whole
+
+
+def test_a_kill_right_after_leaving_all_but_the_weights_goes_on_the_same_way(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = shutil.copytree(copied, tmp_path / "other")
+    resume_run(other, DATASET, TEACHER, weights_only=True)
+
+    def killed(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resume, "train_what_is_left", killed)
+        with pytest.raises(ZeroDivisionError):
+            resume_run(copied, DATASET, TEACHER, weights_only=True)
+    resume_run(copied, DATASET, TEACHER)
+    assert what_it_made(copied) == what_it_made(other)
+
+
+def test_other_data_is_allowed_if_asked_for_and_told(
+    copied: Path, whole: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = cycle_dataset(150, seed=1)  # more rows, the same items
+    taught = oracle_teacher(other)
+    with pytest.raises(ArtifactError, match="--allow-data-change"):
+        resume_run(copied, other, taught)
+    before = load_state(copied / "sasrec+dllm2rec")
+    assert before is not None
+    assert before.step > 0
+    with signal_at(0, signal.SIGINT), pytest.raises(KeyboardInterrupt):
+        resume_run(copied, other, taught, allow_data_change=True)
+    assert "W-DATA-CHANGED" in caplog.text
+    state = load_state(copied / "sasrec+dllm2rec")
+    assert state is not None
+    assert (state.epoch, state.step) == (before.epoch, 1)
+    moved = int(before.tensors["optimizer.n_updates"]) + 1
+    assert int(state.tensors["optimizer.n_updates"]) == moved
+    result = resume_run(copied, other, taught)  # it is the run's data from then on
+    assert result.n_train == len(other.train)
+    assert any(note.startswith("W-DATA-CHANGED") for note in result.notes)
+    assert what_it_made(copied) != whole
+    with pytest.raises(ArtifactError, match="dataset with fingerprint"):
+        resume_run(copied, DATASET, TEACHER)
+
+
+def test_other_items_are_never_allowed(copied: Path) -> None:
+    renamed = replace(DATASET, catalogue=Catalogue([f"x-{i}" for i in range(N_ITEMS)]))
+    with pytest.raises(ArtifactError, match="item 0 of its students is 'item-0', expected 'x-0'"):
+        resume_run(copied, renamed, TEACHER, allow_data_change=True)
+    more = replace(DATASET, catalogue=Catalogue([f"item-{i}" for i in range(N_ITEMS + 1)]))
+    with pytest.raises(ArtifactError, match="know 40 items, expected 41"):
+        resume_run(copied, more, TEACHER, allow_data_change=True)
+
+
+def as_on_a_gpu(state: TrainingState) -> TrainingState:
+    """What a GPU's training saves: generators of its own, and none of the CPU's that counts."""
+    other = {name: t for name, t in state.tensors.items() if name != "generator"}
+    extra = {"noise": torch.tensor(7), "generator_cuda": torch.zeros(16, dtype=torch.uint8)}
+    return replace(state, tensors={**other, **extra}, device="cuda")
+
+
+def test_a_run_goes_on_on_another_kind_of_device(
+    copied: Path, whole: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    facts = json.loads((copied / "run.json").read_text())
+    (copied / "run.json").write_text(json.dumps({**facts, "device": "NVIDIA H200"}))
+    before = rewritten(copied, as_on_a_gpu)
+    with signal_at(0, signal.SIGINT), pytest.raises(KeyboardInterrupt):
+        resume_run(copied, DATASET, TEACHER)
+    assert "W-NOT-BIT-IDENTICAL" in caplog.text
+    assert "device NVIDIA H200 -> cpu" in caplog.text
+    state = load_state(copied / "sasrec+dllm2rec")
+    assert state is not None
+    moved = int(before.tensors["optimizer.n_updates"]) + 1
+    assert int(state.tensors["optimizer.n_updates"]) == moved
+    assert state.device == "cpu"
+    resume_run(copied, DATASET, TEACHER)
+    assert what_it_made(copied) != whole
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", ["sasrec", "gru4rec"])
+@pytest.mark.parametrize("devices", [("cpu", "cuda"), ("cuda", "cpu")])
+def test_a_run_moves_between_cpu_and_gpu(tmp_path: Path, name: str, devices: Any) -> None:
+    config = changed(SELDOM, student={"name": name, "dropout": 0.0}, train={"device": devices[0]})
+    result = train_run(config, DATASET, TEACHER, tmp_path / "whole", students=[name])
+    with signal_at(2 * N_STEPS + 3, signal.SIGINT), pytest.raises(KeyboardInterrupt):
+        train_run(config, DATASET, TEACHER, tmp_path / "part", students=[name])
+    moved = resume_run(tmp_path / "part", DATASET, TEACHER, device=devices[1])
+    for one, other in zip(moved.rows, result.rows, strict=True):
+        assert one.test["ndcg@20"] == pytest.approx(other.test["ndcg@20"], abs=0.05)
+
+
+def test_a_state_of_an_older_version_is_refused_with_a_way_out(copied: Path) -> None:
+    student = copied / "sasrec+dllm2rec"
+    state = load_state(student)
+    assert state is not None
+    facts = {name: value for name, value in vars(state).items() if name != "tensors"}
+    del facts["device"]  # what version 1 did not know
+    newest = read_pointer(student, "last")
+    shutil.rmtree(newest)
+    writers = {
+        "training.safetensors": lambda path: save_file(state.tensors, path),
+        "training.json": lambda path: path.write_text(json.dumps(facts)),
+    }
+    write_folder(newest, writers, kind="training", version=1)
+    with pytest.raises(ArtifactError, match=r"format version 1 written by dllm2rec .*expected 2"):
+        resume_run(copied, DATASET, TEACHER)
+
+
 def test_a_run_that_has_ended_gives_its_table_again(tmp_path: Path) -> None:
     quick = changed(SELDOM, train={"max_epochs": 1})
     result = train_run(quick, DATASET, TEACHER, tmp_path / "run", students=["sasrec"])
@@ -398,7 +549,7 @@ def files_of_at_most(n_bytes: int) -> Iterator[None]:
 
 def test_a_full_disk_leaves_the_state_before(tmp_path: Path) -> None:
     def state(step: int) -> TrainingState:
-        return TrainingState({"x": torch.full((20_000,), step)}, {}, 5, step, 0.0, [], 0.3)
+        return TrainingState({"x": torch.full((20_000,), step)}, {}, 5, step, 0.0, [], 0.3, "cpu")
 
     save_state(tmp_path, state(1))
     size = (read_pointer(tmp_path, "last") / "training.safetensors").stat().st_size
@@ -419,7 +570,7 @@ def test_a_full_disk_leaves_the_state_before(tmp_path: Path) -> None:
 
 def test_room_is_asked_for_before_a_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, 79_999))
-    state = TrainingState({"x": torch.zeros(20_000)}, {}, 5, 1, 0.0, [], 0.3)
+    state = TrainingState({"x": torch.zeros(20_000)}, {}, 5, 1, 0.0, [], 0.3, "cpu")
     with pytest.raises(ResourceError, match=r"80,000 bytes to write, 79,999 bytes free"):
         save_state(tmp_path, state)
     assert list(tmp_path.iterdir()) == []
@@ -460,7 +611,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_training(copied: 
         (["--seed", "3"], "--seed beside --resume"),
         (["--set", "train.max_epochs=9"], "--set beside --resume"),
         (["--overwrite"], "--overwrite beside --resume"),
-        (["--no-baseline"], "--baseline beside --resume"),
+        (["--no-baseline"], "--no-baseline beside --resume"),
     ],
 )
 def test_a_run_goes_on_with_its_own_settings_alone(
@@ -468,6 +619,14 @@ def test_a_run_goes_on_with_its_own_settings_alone(
 ) -> None:
     assert main(["train", "--resume", str(copied), *words]) == 2
     assert part in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--allow-data-change", "--weights-only-resume"])
+def test_what_says_how_to_go_on_needs_a_run(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", option]) == 2
+    assert f"{option} without --resume" in capsys.readouterr().err
 
 
 def test_the_command_says_how_to_go_on(

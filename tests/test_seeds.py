@@ -22,7 +22,8 @@ from dllm2rec.sources import Source
 from dllm2rec.train import run as runs
 from dllm2rec.train.arm import draws_alone
 from dllm2rec.train.interrupt import Interrupts
-from dllm2rec.train.run import RunResult, resume_run, train_run
+from dllm2rec.train.resume import resume_run
+from dllm2rec.train.run import RunResult, train_run
 from tests.test_resume import CONFIG, DATASET, SELDOM, TEACHER, signal_at
 from tests.worlds import cycle_dataset
 

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from dllm2rec.teacher.knowledge import TeacherKnowledge as TeacherKnowledge
     from dllm2rec.teacher.knowledge import load_teacher as load_teacher
     from dllm2rec.teacher.knowledge import save_teacher as save_teacher
-    from dllm2rec.train.run import resume_run as resume_run
+    from dllm2rec.train.resume import resume_run as resume_run
     from dllm2rec.train.run import train_run as train_run
 
 # name -> module; tests/test_public_api.py holds it to the imports above.
@@ -103,7 +103,7 @@ _HOMES = {
     "load_teacher": "teacher.knowledge",
     "rank_metrics": "evaluate.metrics",
     "recommend": "serve.recommend",
-    "resume_run": "train.run",
+    "resume_run": "train.resume",
     "save_teacher": "teacher.knowledge",
     "set_threads": "_core",
     "train_run": "train.run",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 import torch
@@ -59,7 +60,8 @@ def save_checkpoint(
 
     Args:
         folder: the student's folder.
-        name: of the checkpoint's own folder; if it is there already, only `best` moves.
+        name: of the checkpoint's own folder, with a number behind it where one is there already:
+            that is of an epoch that was begun again, perhaps on another device or other data.
         student: any device; it is folded on the way.
         config: its configuration.
         record: the epoch's losses and validation metrics.
@@ -69,9 +71,10 @@ def save_checkpoint(
     Raises:
         ResourceError: the disk is full; what was there before still is.
     """
-    if not (folder / name).is_dir():
-        _write_checkpoint(folder / name, student, config, record, n_items, max_length)
-    move_pointers(folder, {"best": name})
+    names = chain([name], (f"{name}-{number}" for number in count(2)))
+    free = next(name for name in names if not (folder / name).exists())
+    _write_checkpoint(folder / free, student, config, record, n_items, max_length)
+    move_pointers(folder, {"best": free})
 
 
 def _write_checkpoint(

@@ -63,6 +63,16 @@ def config_of(run: Path, facts: dict[str, Any]) -> Config:
         ) from err
 
 
+def data_fingerprints(
+    dataset: SequenceDataset, teacher: TeacherKnowledge | None
+) -> dict[str, str | None]:
+    """What `run.json` says of the data that a run was made from."""
+    return {
+        "fingerprint": dataset.fingerprint(),
+        "teacher_fingerprint": None if teacher is None else teacher.fingerprint(),
+    }
+
+
 def check_same_data(
     run: Path, facts: dict[str, Any], dataset: SequenceDataset, teacher: TeacherKnowledge | None
 ) -> None:
@@ -71,17 +81,14 @@ def check_same_data(
     Raises:
         ArtifactError: with the fingerprints of both.
     """
-    found = {
-        "fingerprint": dataset.fingerprint(),
-        "teacher_fingerprint": None if teacher is None else teacher.fingerprint(),
-    }
-    for field, value in found.items():
+    for field, value in data_fingerprints(dataset, teacher).items():
         if facts.get(field) != value:
             what = "dataset" if field == "fingerprint" else "teacher"
             expected = facts.get(field)
             raise ArtifactError(
                 f"{run}: {what} with fingerprint {_short(value)}, expected {_short(expected)}, the "
-                f"run's; give --{what} with the folder of that, or train again in another folder"
+                f"run's; give --{what} with the folder of that, --allow-data-change to go on with "
+                "this, or train again in another folder"
             )
 
 

@@ -69,6 +69,21 @@ def train(
             metavar="DIR",
         ),
     ] = None,
+    allow_data_change: Annotated[
+        bool,
+        typer.Option(
+            "--allow-data-change",
+            help="With --resume: go on though rows or teacher are others; the items must be the "
+            "same. The epoch under way begins again.",
+        ),
+    ] = False,
+    weights_only_resume: Annotated[
+        bool,
+        typer.Option(
+            "--weights-only-resume",
+            help="With --resume: go on with the weights alone where a state lacks something.",
+        ),
+    ] = False,
     baseline: BaselineOption = True,
     device: DeviceOption = None,
     seed: SeedOption = None,
@@ -89,12 +104,25 @@ def train(
             student=student,
             out=out,
             overwrite=overwrite or None,
-            baseline=None if baseline else False,
+            no_baseline=None if baseline else True,
             seed=seed,
             seeds=None if seeds == 1 else seeds,
         )
-        result = _resume(context, resume, dataset, teacher, device, threads, log or [])
+        result = _resume(
+            context,
+            resume,
+            dataset,
+            teacher,
+            device,
+            threads,
+            log or [],
+            allow_data_change=allow_data_change,
+            weights_only=weights_only_resume,
+        )
     else:
+        _refuse_without_resume(
+            allow_data_change=allow_data_change, weights_only_resume=weights_only_resume
+        )
         asked = read_asked(
             dataset=dataset,
             teacher=teacher,
@@ -189,6 +217,9 @@ def _resume(
     device: Device | None,
     threads: int | None,
     log: Sequence[str],
+    *,
+    allow_data_change: bool,
+    weights_only: bool,
 ) -> RunResult:
     from dllm2rec.cli.progress import watching
     from dllm2rec.loggers.open import check_logger, logging_to
@@ -203,7 +234,7 @@ def _resume(
     check_device(chosen)
     use_threads(facts["threads"] if threads is None else threads)
 
-    from dllm2rec.train.run import resume_run
+    from dllm2rec.train.resume import resume_run
 
     data, knowledge = open_source(run, dataset, teacher)
     with logging_to([] if process_name() else log, run) as kept, watching() as shown:
@@ -212,6 +243,8 @@ def _resume(
             data,
             knowledge,
             device=None if device is None else device.value,
+            allow_data_change=allow_data_change,
+            weights_only=weights_only,
             progress=Together([shown, kept]),
         )
 
@@ -221,7 +254,17 @@ def _refuse_settings(**given: object) -> None:
     for name, value in given.items():
         if value is not None:
             raise ConfigError(
-                f"--{name} beside --resume: a run goes on with its own settings; expected only "
-                "--dataset and --teacher, where they have moved, --device, --threads, --log and "
-                "--json"
+                f"--{name.replace('_', '-')} beside --resume: a run goes on with its own settings; "
+                "expected only --dataset and --teacher, where they have moved, --device, "
+                "--threads, --log, --allow-data-change, --weights-only-resume and --json"
+            )
+
+
+def _refuse_without_resume(**given: bool) -> None:
+    """Refuse the options that say how to go on where there is nothing to go on with."""
+    for name, value in given.items():
+        if value:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} without --resume, expected the folder of the run to "
+                "go on with; give --resume DIR"
             )

@@ -84,6 +84,7 @@ class Keeper(Watch):
             seconds=training.seconds,
             records=self.records,
             ranking_weight=_ranking_weight(training.config),
+            device=training.device.type,
         )
         save_state(self.folder, state)
         self._saved = time.monotonic()

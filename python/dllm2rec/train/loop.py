@@ -19,6 +19,7 @@ from dllm2rec.progress import Progress
 from dllm2rec.students import Student
 from dllm2rec.train.draws import Draws
 from dllm2rec.train.pace import pace_of
+from dllm2rec.train.state import TrainingState
 from dllm2rec.train.step import Stepper
 from dllm2rec.train.task import Task
 
@@ -185,35 +186,44 @@ class Training:
             result["generator_cuda"] = torch.cuda.get_rng_state(self.device)
         return result
 
-    def load(
-        self, tensors: dict[str, Tensor], records: list[Record], step: int, seconds: float
-    ) -> None:
-        """Stand where another training of this configuration stood.
+    def load(self, state: TrainingState) -> None:
+        """Stand where another training of this configuration stood, on whichever device.
 
-        Args:
-            tensors: what its `tensors` gave, on any device.
-            records: of its epochs done.
-            step: the steps it had taken of the next.
-            seconds: what those took.
+        Of one on another kind of device, or of the weights alone, generators begin anew.
 
         Raises:
             ArtifactError: a tensor is missing, or has another shape.
         """
+        tensors, stepper = state.tensors, self.stepper
+        noise = stepper.aids.noise
         try:
             self.student.load_state_dict(_named(tensors, "student."))
-            self.stepper.optimizer.load(_named(tensors, "optimizer."))
-            self.stepper.loss_sum.copy_(tensors["loss_sum"])
-            if self.stepper.aids.noise is not None:
-                self.stepper.aids.noise.copy_(tensors["noise"]).add_(own_noise())
-            torch.set_rng_state(tensors["generator"])
-            if self.device.type == "cuda":
-                torch.cuda.set_rng_state(tensors["generator_cuda"], self.device)
+            if state.weights_only:
+                stepper.optimizer.begin_average()
+            else:
+                stepper.optimizer.load(_named(tensors, "optimizer."))
+                stepper.loss_sum.copy_(tensors["loss_sum"])
+                if state.device != self.device.type:
+                    if noise is not None:  # no step draws what an earlier one drew
+                        noise.add_(int(tensors["optimizer.n_updates"]))
+                else:
+                    torch.set_rng_state(tensors["generator"])
+                    if noise is not None:
+                        noise.copy_(tensors["noise"]).add_(own_noise())
+                    if self.device.type == "cuda":
+                        torch.cuda.set_rng_state(tensors["generator_cuda"], self.device)
         except (KeyError, RuntimeError) as err:
             raise ArtifactError(
-                f"{err} in the state of a training, expected that of this configuration and device"
+                f"{err} in the state of a training, expected that of this configuration; go on "
+                "with its weights alone by --weights-only-resume"
             ) from err
-        self.records, self.step, self.seconds = list(records), step, seconds
-        self.stepper.trouble.steps.fill_(step)
+        self.records = [
+            {key: value for key, value in record.items() if key != "ranking_weight"}
+            for record in state.records
+            if record["ranking_weight"] == state.ranking_weight
+        ]
+        self.step, self.seconds = state.step, state.seconds
+        stepper.trouble.steps.fill_(state.step)
 
     def check_finite(self) -> None:
         """Stop where the device saw something that is not finite.

@@ -97,10 +97,17 @@ class Optimizer(Protocol):
         """Exchange weights and averaged weights; nothing without `ema_decay`."""
 
     def state(self) -> dict[str, Tensor]:
-        """Everything a resumed training needs besides the weights, by name."""
+        """Everything a resumed training needs besides the weights, not copied.
+
+        The number of updates, and of each weight by its number the moments and the average: names
+        and shapes are the same in both forms.
+        """
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take over what `state` gave."""
+        """Take over what the `state` of either form gave."""
+
+    def begin_average(self) -> None:
+        """Let the averages be the weights as they stand."""
 
 
 def make_optimizer(student: nn.Module, config: TrainConfig, n_rows: int) -> Optimizer:
@@ -176,26 +183,22 @@ class HostOptimizer:
             parameter.data, average.data = average.data, parameter.data
 
     def state(self) -> dict[str, Tensor]:
-        """Moments and averages, one after the other, and the number of updates."""
-        result = {"n_updates": torch.tensor(self.n_updates)}
-        for n in range(len(self.parameters)):
-            for name, values in self._moments().items():
-                result[f"{n}.{name}"] = values[n]
-            if self.average:
-                result[f"{n}.average"] = self.average[n]
-        return result
+        """As `Optimizer.state`; a state is never saved after an update that was suppressed."""
+        moments = _named(self.first, self.second, self.average)
+        return {"n_updates": torch.tensor(self.n_updates), **moments}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take over what `state` gave."""
+        """As `Optimizer.load`."""
+        for name, own in self.state().items():
+            own.copy_(state[name])
         self.n_updates = int(state["n_updates"])
-        for n in range(len(self.parameters)):
-            for name, values in self._moments().items():
-                values[n].copy_(state[f"{n}.{name}"])
-            if self.average:
-                self.average[n].copy_(state[f"{n}.average"])
+        for steps in self.steps:
+            steps.fill_(self.n_updates)
 
-    def _moments(self) -> dict[str, list[Tensor]]:
-        return {"step": self.steps, "exp_avg": self.first, "exp_avg_sq": self.second}
+    def begin_average(self) -> None:
+        """As `Optimizer.begin_average`."""
+        for parameter, average in zip(self.parameters, self.average, strict=False):
+            average.copy_(parameter.detach())
 
 
 class DeviceOptimizer:
@@ -219,6 +222,7 @@ class DeviceOptimizer:
         self.second = torch.zeros_like(self.weights)
         self.average = self.weights.clone() if config.ema_decay > 0 else None
         self.n_updates = torch.zeros((), dtype=torch.int64, device=self.weights.device)
+        self._shapes = [(place, p.shape) for place, p in zip(places, parameters, strict=True)]
 
     def update(
         self, gradients: Sequence[Tensor | None], terms: Tensor, trouble: Trouble, sums: Tensor
@@ -246,14 +250,30 @@ class DeviceOptimizer:
             self.average.copy_(kept)
 
     def state(self) -> dict[str, Tensor]:
-        """Moments, averages and the number of updates."""
-        result = {"n_updates": self.n_updates, "first": self.first, "second": self.second}
-        return result if self.average is None else {**result, "average": self.average}
+        """As `Optimizer.state`: views of the flat tensors."""
+        average = [] if self.average is None else self._each(self.average)
+        moments = _named(self._each(self.first), self._each(self.second), average)
+        return {"n_updates": self.n_updates, **moments}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take over what `state` gave."""
+        """As `Optimizer.load`."""
         for name, own in self.state().items():
-            own.copy_(state[name])  # from any device
+            own.copy_(state[name])
+
+    def begin_average(self) -> None:
+        """As `Optimizer.begin_average`."""
+        if self.average is not None:
+            self.average.copy_(self.weights)
+
+    def _each(self, flat: Tensor) -> list[Tensor]:
+        return [flat[place].view(shape) for place, shape in self._shapes]
+
+
+def _named(
+    first: Sequence[Tensor], second: Sequence[Tensor], average: Sequence[Tensor]
+) -> dict[str, Tensor]:
+    parts = {"exp_avg": first, "exp_avg_sq": second, "average": average}
+    return {f"{n}.{name}": part for name, of in parts.items() for n, part in enumerate(of)}
 
 
 def _places(parameters: list[nn.Parameter]) -> list[slice]:

@@ -34,11 +34,11 @@ from dllm2rec.evaluate.baselines import (
     teacher_quality,
 )
 from dllm2rec.evaluate.metrics import rank_metrics
-from dllm2rec.folders import check_output, clear_output, held, probe
+from dllm2rec.folders import check_output, clear_output, held
 from dllm2rec.progress import Progress, Silent
 from dllm2rec.report.page import write_report
 from dllm2rec.results import MetricRow, MetricTable, ResultRow
-from dllm2rec.runs import RESULTS_FILE, RUN_FILE, check_same_data, config_of, read_run
+from dllm2rec.runs import RESULTS_FILE, RUN_FILE, data_fingerprints
 from dllm2rec.settings import config_to_toml
 from dllm2rec.sources import Source
 from dllm2rec.teacher.knowledge import TeacherKnowledge
@@ -114,82 +114,56 @@ def train_run(
     if is_first():
         check_output(folder, overwrite=overwrite)
     with held(folder) if is_first() else nullcontext():
+        facts = {"students": list(students), "baseline": baseline, "n_seeds": n_seeds}
         if is_first():
             clear_output(folder)
             replace_text(folder / "config.toml", config_to_toml(config))
             save_catalogue(folder, dataset.catalogue)
-            facts = _provenance(config, dataset, teacher, source, device)
-            facts |= {"students": list(students), "baseline": baseline, "n_seeds": n_seeds}
-            _write_json(folder / RUN_FILE, facts)
+            facts |= _provenance(config, dataset, teacher, source, device)
+            write_json(folder / RUN_FILE, facts)
             told.run(facts)
-        return _train(config, dataset, teacher, folder, students, baseline, n_seeds, device, told)
+        return train_what_is_left(facts, config, dataset, teacher, folder, device, told)
 
 
-def resume_run(
-    folder: Path,
-    dataset: SequenceDataset,
-    teacher: TeacherKnowledge | None,
-    *,
-    device: str | None = None,
-    progress: Progress | None = None,
-) -> RunResult:
-    """Go on with a run that was interrupted, however it was, with its own configuration.
-
-    On the same machine, device and number of threads the result has the bits of a run that was
-    never interrupted. A run that had ended is not touched: its table is returned.
-
-    Args:
-        folder: of the run.
-        dataset: the run's.
-        teacher: the run's, or None if it had none.
-        device: "auto", "cpu" or "cuda"; by default as the run was told.
-        progress: is told how it goes; by default nobody is.
-
-    Raises:
-        ArtifactError: it is no run, a file of it is corrupt, dataset or teacher are not the run's,
-            or another process writes to it.
-        ConfigError, NonFiniteError, ResourceError: as for `train_run`.
-    """
-    facts = read_run(folder)
-    config = config_of(folder, facts)
-    check_same_data(folder, facts, dataset, teacher)
-    chosen = choose_device(device or config.train.device)
-    probe(folder)
-    with held(folder) if is_first() else nullcontext():
-        if (folder / RESULTS_FILE).is_file():
-            return read_result(folder)
-        _warn_of_other_bits(facts, _surroundings(chosen))
-        students, baseline = facts["students"], facts["baseline"]
-        told = progress or Silent()
-        told.run(facts)
-        n_seeds = facts.get("n_seeds", 1)
-        return _train(config, dataset, teacher, folder, students, baseline, n_seeds, chosen, told)
-
-
-def _train(
+def train_what_is_left(
+    facts: dict[str, Any],
     config: Config,
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
     folder: Path,
-    students: Sequence[str],
-    baseline: bool,
-    n_seeds: int,
     device: torch.device,
     progress: Progress,
 ) -> RunResult:
-    """Train what is left of a run."""
+    """Train the students of a run that have no result yet, and write its table.
+
+    Args:
+        facts: what `run.json` says: `students`, `baseline`, `n_seeds` and `notes`.
+        config: the run's, as are `dataset`, `teacher` and `folder`.
+        dataset: what to learn from.
+        teacher: or None.
+        folder: held by this process.
+        device: where to train.
+        progress: is told how it goes.
+    """
     began = time.perf_counter()
     with deterministic(), interrupts() as signals, ThreadPoolExecutor(1) as pool:
         known = pool.submit(baseline_rows, dataset, teacher, selection_ks(config))
         if device.type == "cpu":
             known.result()  # beside a GPU's training, but not beside one that needs the same cores
         results = []
-        for name in students:
-            for with_teacher in arms(teacher, baseline=baseline):
+        for name in facts["students"]:
+            for with_teacher in arms(teacher, baseline=facts["baseline"]):
                 arm = arm_config(config, name, with_teacher=with_teacher)
                 knowledge = teacher if with_teacher else None
                 row = train_arm(
-                    arm, dataset, knowledge, folder, device, progress, signals, n_seeds=n_seeds
+                    arm,
+                    dataset,
+                    knowledge,
+                    folder,
+                    device,
+                    progress,
+                    signals,
+                    n_seeds=facts["n_seeds"],
                 )
                 results.append(row)
         results = known.result() + results
@@ -204,10 +178,14 @@ def _train(
         device=device_name(device),
         seconds=time.perf_counter() - began,
         rows=results,
-        notes=[*dataset.notes, *([] if teacher is None else teacher.notes)],
+        notes=[
+            *dataset.notes,
+            *([] if teacher is None else teacher.notes),
+            *facts.get("notes", []),
+        ],
     )
     if is_first():
-        _write_json(folder / RESULTS_FILE, asdict(result))
+        write_json(folder / RESULTS_FILE, asdict(result))
         write_report(folder)
         progress.results(test_table(result))
     wait_for_all("the run: written")
@@ -297,11 +275,10 @@ def _provenance(
         "format": FORMAT,
         "source": None if source is None else asdict(source),
         "dataset": dataset.name,
-        "fingerprint": dataset.fingerprint(),
-        "teacher_fingerprint": None if teacher is None else teacher.fingerprint(),
+        **data_fingerprints(dataset, teacher),
         "seed": config.train.seed,
         "config": config.model_dump(mode="json"),
-        **_surroundings(device),
+        **surroundings(device),
     }
 
 
@@ -311,7 +288,7 @@ def _inputs(config: Config, dataset: SequenceDataset, teacher: TeacherKnowledge 
     return f"{dataset.fingerprint()} {taught} {config_to_toml(config)}"
 
 
-def _surroundings(device: torch.device) -> dict[str, Any]:
+def surroundings(device: torch.device) -> dict[str, Any]:
     """What the bits of a training may depend on besides its configuration and its data."""
     return {
         "device": device_name(device),
@@ -323,24 +300,11 @@ def _surroundings(device: torch.device) -> dict[str, Any]:
     }
 
 
-def _warn_of_other_bits(before: dict[str, Any], now: dict[str, Any]) -> None:
-    parts = [
-        f"{name} {before.get(name)} -> {value}"
-        for name, value in now.items()
-        if before.get(name) != value
-    ]
-    if parts:
-        _log.warning(
-            "W-NOT-BIT-IDENTICAL the run goes on elsewhere than it began (%s): its last bits may "
-            "differ from those of a run that was not interrupted",
-            "; ".join(parts),
-        )
-
-
 def device_name(device: torch.device) -> str:
     """What reports call a device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a file of a run's folder, whole or not at all."""
     replace_text(path, json.dumps(value, indent=1) + "\n")

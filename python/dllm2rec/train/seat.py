@@ -151,19 +151,13 @@ def _go_on(training: Training, state: TrainingState, folder: Path) -> None:
     own = training.config.model_dump(mode="json")
     theirs = {"n_items": state.n_items, **_flat(state.config)}
     for key, value in {"n_items": training.student.n_items, **_flat(own)}.items():
-        # The device may be told in another way; what it must be, the tensors of the state tell.
+        # Whichever device it began on, it goes on on another.
         if key != "train.device" and theirs.get(key) != value:
             raise ArtifactError(
                 f"{folder}: its training has {key} = {theirs.get(key)}, expected {value}; "
                 "train again in another folder"
             )
-    records = [r for r in state.records if r["ranking_weight"] == state.ranking_weight]
-    training.load(
-        state.tensors,
-        [{k: v for k, v in record.items() if k != "ranking_weight"} for record in records],
-        state.step,
-        state.seconds,
-    )
+    training.load(state)
 
 
 def _flat(config: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ stand.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from dllm2rec.errors import ArtifactError
 from dllm2rec.pointers import move_pointers, read_pointer
 
 KIND = "training"
-VERSION = 1
+VERSION = 2
 TENSORS, FACTS = "training.safetensors", "training.json"
 
 
@@ -39,6 +40,8 @@ class TrainingState:
         records: one of every epoch done, those of earlier ranking weights included; each has its
             `ranking_weight`.
         ranking_weight: the one under way.
+        device: "cpu" or "cuda": the generators are those of its kind alone.
+        weights_only: whether of the tensors the weights alone are to be taken over.
     """
 
     tensors: dict[str, Tensor]
@@ -48,13 +51,23 @@ class TrainingState:
     seconds: float
     records: list[dict[str, float]]
     ranking_weight: float
+    device: str
+    weights_only: bool = False
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way, from 0."""
+        return sum(record["ranking_weight"] == self.ranking_weight for record in self.records)
 
     @property
     def name(self) -> str:
         """The name of its folder."""
-        weight = self.ranking_weight
-        epoch = sum(record["ranking_weight"] == weight for record in self.records)
-        return f"training-weight-{weight:g}-epoch-{epoch}-step-{self.step}"
+        what = "weights" if self.weights_only else "training"
+        return f"{what}-weight-{self.ranking_weight:g}-epoch-{self.epoch}-step-{self.step}"
+
+    def at_epoch_start(self, *, weights_only: bool = False) -> TrainingState:
+        """The same, before the first step of the epoch under way."""
+        return replace(self, step=0, seconds=0.0, weights_only=weights_only or self.weights_only)
 
 
 def save_state(folder: Path, state: TrainingState) -> None:
@@ -70,9 +83,18 @@ def save_state(folder: Path, state: TrainingState) -> None:
     newest = folder / "last"
     before = read_pointer(folder, "last").name if newest.is_file() else None
     if before != state.name:
+        _remove_older(folder, state.name)
         _write(folder / state.name, state)
     older = {} if before in {None, state.name} else {"prev": str(before)}
     move_pointers(folder, {**older, "last": state.name})
+
+
+def _remove_older(folder: Path, name: str) -> None:
+    """Remove a state of the same place, from before the epoch was begun again."""
+    previous = folder / "prev"
+    if previous.is_file() and previous.read_text(encoding="utf-8").strip() == name:
+        previous.unlink()
+    shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def load_state(folder: Path) -> TrainingState | None:
@@ -118,7 +140,12 @@ def _write(path: Path, state: TrainingState) -> None:
 
 
 def _read(path: Path) -> TrainingState:
-    read_manifest(path, KIND, newest_version=VERSION)
+    manifest = read_manifest(path, KIND, newest_version=VERSION)
+    if manifest.version < VERSION:
+        raise ArtifactError(
+            f"{path}: format version {manifest.version} written by {manifest.made_by}, expected "
+            f"{VERSION}; go on with the dllm2rec that wrote it"
+        )
     try:
         facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
         state = TrainingState(tensors=load_file(path / TENSORS), **facts)
