@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dllm2rec.data.arrow_arrays import array_of
 from dllm2rec.data.csv_files import CsvTable, find_csv, read_csv
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
 from dllm2rec.data.int_columns import parse_int_lists, parse_whole_numbers
@@ -132,7 +133,7 @@ def _titles(table: CsvTable) -> list[str]:
         row = int(order[int(bad.argmax())])
         message = f"item {items[row]}, expected each of 0..{items.size - 1} once"
         raise table.fault("item", row, message, code="E-ITEM-RANGE")
-    titles: list[str] = table.columns["title"].take(order).to_pylist()
+    titles: list[str] = table.columns["title"].take(array_of(order)).to_pylist()
     return titles
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dllm2rec.data.arrow_arrays import text_array
 from dllm2rec.data.dataset import Catalogue
 from dllm2rec.errors import ArtifactError
 
@@ -15,11 +16,11 @@ FILE = "items.parquet"
 
 def save_catalogue(folder: Path, catalogue: Catalogue) -> None:
     """Write `items.parquet`: item_id and, where there are any, title; the row is the index."""
-    columns: dict[str, list[str]] = {"item_id": catalogue.item_ids}
+    columns = {"item_id": text_array(catalogue.item_ids)}
     if catalogue.titles is not None:
-        columns["title"] = catalogue.titles
+        columns["title"] = text_array(catalogue.titles)
     unfinished = folder / f"{FILE}.tmp"
-    pq.write_table(pa.table(columns), unfinished)
+    pq.write_table(pa.Table.from_arrays([*columns.values()], [*columns]), unfinished)
     unfinished.replace(folder / FILE)
 
 
@@ -31,7 +32,7 @@ def load_catalogue(folder: Path) -> Catalogue:
     """
     path = folder / FILE
     try:
-        table = pq.read_table(path)
+        table = pq.ParquetFile(path).read()
         ids = table["item_id"].to_pylist()
         titles = table["title"].to_pylist() if "title" in table.column_names else None
     except (OSError, KeyError, pa.ArrowException) as err:

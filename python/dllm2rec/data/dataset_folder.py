@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dllm2rec.artifact import Manifest, read_manifest, write_folder
+from dllm2rec.data.arrow_arrays import numbers_of
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset, Users
 from dllm2rec.data.interactions import SPLITS
 from dllm2rec.data.leaks import rows_leaked
@@ -110,20 +111,20 @@ def load_dataset_folder(folder: str | Path, *, strict: bool = False) -> Sequence
     folder = Path(folder)
     facts = read_manifest(folder, KIND, newest_version=VERSION).facts
     try:
-        events = pq.read_table(folder / EVENTS, columns=["user", "item"])
-        items = pq.read_table(folder / ITEMS)
-        rows = pq.read_table(folder / ROWS)
+        events = pq.ParquetFile(folder / EVENTS).read(columns=["user", "item"])
+        items = pq.ParquetFile(folder / ITEMS).read()
+        rows = pq.ParquetFile(folder / ROWS).read()
         titles = items["title"].to_pylist() if "title" in items.column_names else None
-        users = events["user"].to_numpy()
-        end = rows["end"].to_numpy()
+        users = numbers_of(events["user"])
+        end = numbers_of(rows["end"])
         starts = _user_starts(users)
         start = starts[users[end]]
-        split = rows["split"].to_numpy()
+        split = numbers_of(rows["split"])
         parts = [Rows(start[split == n], end[split == n]) for n in range(len(SPLITS))]
         dataset = SequenceDataset(
             name=facts["name"],
             catalogue=Catalogue(items["item_id"].to_pylist(), titles),
-            events=np.ascontiguousarray(events["item"].to_numpy()),
+            events=np.ascontiguousarray(numbers_of(events["item"])),
             max_length=facts["max_length"],
             train=parts[0],
             validation=parts[1],
@@ -131,13 +132,13 @@ def load_dataset_folder(folder: str | Path, *, strict: bool = False) -> Sequence
             has_users=True,
             notes=list(facts["report"]["notes"]),
             users=Users(
-                pq.read_table(folder / USERS)["user_id"].combine_chunks(),
+                pq.ParquetFile(folder / USERS).read()["user_id"].combine_chunks(),
                 np.append(starts, len(users)),
             ),
         )
         fingerprint = facts["fingerprint"]
         leaked = int(facts["report"]["leaks"]["rows_in_train"])
-    except (KeyError, IndexError, TypeError, OSError, pa.ArrowException, InputError) as err:
+    except (LookupError, TypeError, ValueError, OSError, pa.ArrowException, InputError) as err:
         raise ArtifactError(
             f"{folder}: {err}, expected a dataset that this version can read; prepare it again"
         ) from err

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import compute
 
+from dllm2rec.data.arrow_arrays import numbers_of
 from dllm2rec.data.csv_files import CsvTable
 
 Int64Vector = npt.NDArray[np.int64]
@@ -35,17 +36,16 @@ def parse_whole_numbers(table: CsvTable, column: str) -> Int64Vector:
         InputError: a cell is anything else; the message names its line and column.
     """
     cells = table.columns[column]
-    whole = compute.match_substring_regex(cells, _WHOLE).to_numpy(zero_copy_only=False)
-    if not whole.all():
-        row = int(whole.argmin())
+    whole = compute.match_substring_regex(cells, _WHOLE)
+    if not compute.all(whole).as_py():
+        row = int(whole.to_numpy(zero_copy_only=False).argmin())
         text = cells[row].as_py()
         fractional = text.replace(".", "", 1).isdecimal() and text.isascii()
         code = "E-NOT-INTEGER" if fractional and "." in text else "E-TOKEN"
         message = f"{column} = {text[:40]!r}, expected a whole number such as 196"
         raise table.fault(column, row, message, code=code)
     digits = compute.replace_substring_regex(cells, r"\.0*$", "")
-    numbers: Int64Vector = digits.cast(pa.int64()).to_numpy()
-    return numbers
+    return numbers_of(digits.cast(pa.int64()))
 
 
 def parse_int_lists(table: CsvTable, column: str) -> npt.NDArray[np.int64]:
