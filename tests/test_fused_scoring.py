@@ -18,7 +18,14 @@ from hypothesis.extra import numpy as hnp
 from dllm2rec import _core
 from dllm2rec.errors import InputError, NonFiniteError
 from dllm2rec.evaluate import tiles
-from dllm2rec.evaluate.ranking import fused_rank_counts, fused_top_n, rank_counts, top_n
+from dllm2rec.evaluate.ranking import (
+    CheckedWindow,
+    checked_window,
+    fused_rank_counts,
+    fused_top_n,
+    rank_counts,
+    top_n,
+)
 
 from .reference import ranking as reference
 
@@ -56,7 +63,8 @@ def on_tensors(problem):
         window = tuple(torch.from_numpy(part.astype(np.int64)) for part in window)
     users, items = (torch.from_numpy(problem[name].copy()) for name in ("users", "items"))
     shift = problem.get("window_offset", 0.0)
-    return tiles.Problem.of(users, items, problem.get("bias"), window, shift)
+    pairs = None if window is None else tiles.listed_pairs(window, len(users), len(items))
+    return tiles.Problem.of(users, items, problem.get("bias"), pairs, shift)
 
 
 @settings(deadline=None)  # machines are shared
@@ -303,7 +311,39 @@ def test_arrays_that_do_not_fit_are_refused(change, error):
         shift = change.get("window_offset", 0.0)
         if window[1].max() < 6:
             with pytest.raises(error):
-                tiles.Problem.of(users, items, None, window, shift)
+                tiles.Problem.of(users, items, None, tiles.listed_pairs(window, 4, 6), shift)
+
+
+@given(problems())
+def test_a_window_that_was_checked_once_serves_again(case):
+    problem, targets = case
+    if "window" not in problem:
+        return
+    once = checked_window(problem["window"], len(targets), len(problem["items"]))
+    for _ in range(2):
+        for function, last in ((fused_rank_counts, targets), (fused_top_n, 1)):
+            users, items = problem["users"], problem["items"]
+            rest = {k: v for k, v in problem.items() if k not in ("users", "items")}
+            expected = function(users, items, last, **rest)
+            got = function(users, items, last, **(rest | {"window": once}))
+            for one, other in zip(
+                vars(got).values() if last is targets else got,
+                vars(expected).values() if last is targets else expected,
+                strict=True,
+            ):
+                assert np.array_equal(one, other)
+
+
+def test_a_checked_window_of_other_rows_items_or_places_is_refused():
+    users, items, window = np.ones((4, 3)), np.ones((6, 3)), ([0, 1, 1, 2, 2], [0, 5])
+    other = checked_window(([0, 1, 1, 2, 2, 2], [0, 5]), 5, 6)
+    with pytest.raises(InputError, match="checked for 5 rows and 6 items, expected 4 and 6"):
+        fused_top_n(users, items, 1, window=other)
+    with pytest.raises(InputError, match="checked for 4 rows and 7 items"):
+        fused_top_n(users, items, 1, window=checked_window(window, 4, 7))
+    pairs = tiles.listed_pairs(tuple(torch.tensor(part) for part in window), 4, 6)
+    with pytest.raises(InputError, match="laid out on a device"):
+        fused_top_n(users, items, 1, window=CheckedWindow(4, 6, pairs))
 
 
 @pytest.mark.parametrize("n", [0, -1, 7, 2**63])

@@ -9,6 +9,7 @@ CPU; results are NumPy arrays.
 from __future__ import annotations
 
 import operator
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,7 +24,37 @@ from dllm2rec.evaluate.metrics import RankCounts
 
 Numbers: TypeAlias = npt.ArrayLike | torch.Tensor
 Window: TypeAlias = tuple[Numbers, Numbers]
+HostWindow: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]
 Lists: TypeAlias = tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedWindow:
+    """A window checked and laid out once, for several calls on the same rows and items."""
+
+    n_rows: int
+    n_items: int
+    laid_out: HostWindow | tiles.Pairs
+
+
+def checked_window(
+    window: Window, n_rows: int, n_items: int, device: torch.device | None = None
+) -> CheckedWindow:
+    """Check a window for `fused_rank_counts` and `fused_top_n`, and lay it out.
+
+    Args:
+        window: items listed for each row: offsets (B + 1,) into items.
+        n_rows: B.
+        n_items: N.
+        device: where users and items will be; None for the CPU.
+
+    Raises:
+        TypeError, InputError: as `fused_rank_counts`.
+    """
+    if device is None or device.type == "cpu":
+        return CheckedWindow(n_rows, n_items, _window(window, n_items))
+    listed = _window_on(device, window, n_items)
+    return CheckedWindow(n_rows, n_items, tiles.listed_pairs(listed, n_rows, n_items))
 
 
 def rank_counts(scores: Numbers, targets: Numbers) -> RankCounts:
@@ -74,7 +105,7 @@ def fused_rank_counts(
     items: Numbers,
     targets: Numbers,
     bias: Numbers | None = None,
-    window: Window | None = None,
+    window: Window | CheckedWindow | None = None,
     window_offset: float = 0.0,
 ) -> RankCounts:
     """Count as `rank_counts`, from vectors: no users x items matrix is ever held.
@@ -88,7 +119,7 @@ def fused_rank_counts(
         targets: the item of each row, (B,), in 0..N-1.
         bias: (N,), finite, or -inf to mask an item for all rows.
         window: items listed for each row: offsets (B + 1,) into items. An item that a row lists
-            twice counts once; a row may list its target.
+            twice counts once; a row may list its target. Or what `checked_window` made of it.
         window_offset: added to the scores of listed items; -inf masks them.
 
     Raises:
@@ -103,7 +134,7 @@ def fused_rank_counts(
         return _counts(tiles.count(problem, wanted))
     arrays = _vectors(users, items)
     wanted_array = _targets(targets, len(arrays[0]), len(arrays[1]))
-    moved = _bias(bias, len(arrays[1])), _window(window, len(arrays[1]))
+    moved = _bias(bias, len(arrays[1])), _host_window(window, *map(len, arrays))
     return _counts(_core.fused_rank_counts(*arrays, wanted_array, *moved, window_offset))
 
 
@@ -112,7 +143,7 @@ def fused_top_n(
     items: Numbers,
     n: int,
     bias: Numbers | None = None,
-    window: Window | None = None,
+    window: Window | CheckedWindow | None = None,
     window_offset: float = 0.0,
 ) -> Lists:
     """List as `top_n`, from vectors: no users x items matrix is ever held.
@@ -124,7 +155,7 @@ def fused_top_n(
         items: (N, D).
         n: places of a list, in 1..N.
         bias: (N,) or None.
-        window: (offsets, items) or None.
+        window: (offsets, items), what `checked_window` made of them, or None.
         window_offset: added to the scores of listed items.
 
     Returns:
@@ -139,7 +170,7 @@ def fused_top_n(
         return _lists(tiles.best(problem, _places(n, len(problem.items))))
     arrays = _vectors(users, items)
     places = _places(n, len(arrays[1]))
-    moved = _bias(bias, len(arrays[1])), _window(window, len(arrays[1]))
+    moved = _bias(bias, len(arrays[1])), _host_window(window, *map(len, arrays))
     return _core.fused_top_n(*arrays, places, *moved, window_offset)
 
 
@@ -234,11 +265,28 @@ def _bias(bias: Numbers | None, n_items: int) -> npt.NDArray[np.float32] | None:
     return array
 
 
-def _window(
-    window: Window | None, n_items: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]] | None:
+def _host_window(
+    window: Window | CheckedWindow | None, n_rows: int, n_items: int
+) -> HostWindow | None:
     if window is None:
         return None
+    if not isinstance(window, CheckedWindow):
+        return _window(window, n_items)
+    _check_made_for(window, n_rows, n_items)
+    if isinstance(window.laid_out, tiles.Pairs):
+        raise InputError("window: laid out on a device, expected one for the CPU")
+    return window.laid_out
+
+
+def _check_made_for(window: CheckedWindow, n_rows: int, n_items: int) -> None:
+    if (window.n_rows, window.n_items) != (n_rows, n_items):
+        raise InputError(
+            f"window: checked for {window.n_rows} rows and {window.n_items} items, expected "
+            f"{n_rows} and {n_items}"
+        )
+
+
+def _window(window: Window, n_items: int) -> HostWindow:
     offsets, listed = window
     starts = whole_numbers(offsets, "window offsets", 2**62).astype(np.int64)
     items = item_indices(listed, "window items", n_items)
@@ -268,14 +316,26 @@ def _problem_on(
     users: Numbers,
     items: Numbers,
     bias: Numbers | None,
-    window: Window | None,
+    window: Window | CheckedWindow | None,
     window_offset: float,
 ) -> tiles.Problem:
     left, right = _matrix_on(device, users, "users"), _matrix_on(device, items, "items")
     _check_vectors(left, right)
-    listed = None if window is None else _window_on(device, window, len(right))
+    pairs = None if window is None else _pairs_on(device, window, len(left), len(right))
     added = _bias(bias.cpu() if isinstance(bias, torch.Tensor) else bias, len(right))
-    return tiles.Problem.of(left, right, added, listed, window_offset)
+    return tiles.Problem.of(left, right, added, pairs, window_offset)
+
+
+def _pairs_on(
+    device: torch.device, window: Window | CheckedWindow, n_rows: int, n_items: int
+) -> tiles.Pairs:
+    if not isinstance(window, CheckedWindow):
+        return tiles.listed_pairs(_window_on(device, window, n_items), n_rows, n_items)
+    _check_made_for(window, n_rows, n_items)
+    pairs = window.laid_out
+    if not isinstance(pairs, tiles.Pairs) or pairs.listed.device != device:
+        raise InputError(f"window: laid out elsewhere, expected on {device}")
+    return pairs
 
 
 def _window_on(
@@ -291,9 +351,7 @@ def _window_on(
                 return offsets, items
     # Everything else, and what will be refused, goes by the host's checks and messages.
     host = [part.cpu() if isinstance(part, torch.Tensor) else part for part in window]
-    checked = _window((host[0], host[1]), n_items)
-    assert checked is not None  # noqa: S101 - for mypy
-    starts, listed = checked
+    starts, listed = _window((host[0], host[1]), n_items)
     return (
         torch.from_numpy(starts).to(device),
         torch.from_numpy(listed.astype(np.int64)).to(device),

@@ -11,15 +11,62 @@ from torch import Tensor
 from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.distributed import gathered, own_blocks
 from dllm2rec.evaluate.metrics import RankCounts
-from dllm2rec.evaluate.ranking import fused_rank_counts
+from dllm2rec.evaluate.ranking import CheckedWindow, checked_window, fused_rank_counts
 from dllm2rec.students import Student
 
 # Fixed, so that a score's last bit never depends on a user's setting.
 BLOCK_ROWS = 4096
+# Listed items of a block that are kept for the next pass: 16 bytes each on a GPU.
+MOST_KEPT = 1 << 22
+
+
+class SplitLists:
+    """The items listed for each row of a split, laid out once for several passes over it.
+
+    They are those whose score is moved: the window's, for a student that has an offset for them, or
+    the whole history, where seen items are no candidates.
+    """
+
+    def __init__(self, rows: DeviceRows, *, exclude_seen: bool) -> None:
+        self.rows = rows
+        self.exclude_seen = exclude_seen
+        self._kept: dict[int, CheckedWindow] = {}
+        self._n_kept = 0
+
+    def of_block(
+        self, number: int, block: Tensor, lengths: Tensor, targets: Tensor
+    ) -> CheckedWindow:
+        """The lists of some rows.
+
+        Args:
+            number: of the block; one number stands for one block.
+            block: row numbers, (B,).
+            lengths: of their windows, (B,).
+            targets: (B,).
+        """
+        if number not in self._kept:
+            end = self.rows.end[block]
+            if self.exclude_seen:
+                listed = history_lists(self.rows.events, self.rows.start[block], end, targets)
+            else:
+                listed = history_lists(self.rows.events, end - lengths, end, None)
+            device = self.rows.end.device
+            checked = checked_window(listed, len(block), self.rows.n_items, device)
+            if self._n_kept + len(listed[1]) > MOST_KEPT:
+                return checked
+            self._kept[number] = checked
+            self._n_kept += len(listed[1])
+        return self._kept[number]
 
 
 @torch.no_grad()
-def split_counts(student: Student, rows: DeviceRows, *, exclude_seen: bool = False) -> RankCounts:
+def split_counts(
+    student: Student,
+    rows: DeviceRows,
+    *,
+    exclude_seen: bool = False,
+    lists: SplitLists | None = None,
+) -> RankCounts:
     """Rank every row's target among all items; each process ranks whole blocks, all get all counts.
 
     Args:
@@ -27,17 +74,19 @@ def split_counts(student: Student, rows: DeviceRows, *, exclude_seen: bool = Fal
         rows: R rows.
         exclude_seen: leave the items of each row's history out of the candidates. A target that
             repeats the history stays a candidate, and is then scored without the window offset.
+        lists: of the same rows and `exclude_seen`, for a caller that comes again.
 
     Returns:
         `greater` and `equal` counts of each row, (R,).
     """
+    lists = SplitLists(rows, exclude_seen=exclude_seen) if lists is None else lists
     was_training = student.training
     student.eval()
     try:
         blocks = torch.split(torch.arange(len(rows), device=rows.end.device), BLOCK_ROWS)
         table = torch.zeros(2, len(rows), dtype=torch.int64)
         for number in own_blocks(len(blocks)):
-            counts = _block_counts(student, rows, blocks[number], exclude_seen)
+            counts = _block_counts(student, lists, number, blocks[number])
             place = slice(number * BLOCK_ROWS, (number + 1) * BLOCK_ROWS)
             table[:, place] = torch.from_numpy(np.stack([counts.greater, counts.equal]))
     finally:
@@ -46,20 +95,16 @@ def split_counts(student: Student, rows: DeviceRows, *, exclude_seen: bool = Fal
     return RankCounts(greater, equal)
 
 
-def _block_counts(
-    student: Student, rows: DeviceRows, block: Tensor, exclude_seen: bool
-) -> RankCounts:
-    sequences, lengths, targets = rows.windows(block)
+def _block_counts(student: Student, lists: SplitLists, number: int, block: Tensor) -> RankCounts:
+    sequences, lengths, targets = lists.rows.windows(block)
     table = student.item_table()
     users = student.encode(sequences, lengths, table)
     items, bias = student.output_items(table)
-    end = rows.end[block]
     listed, offset = None, 0.0
-    if exclude_seen:
-        listed = history_lists(rows.events, rows.start[block], end, targets)
-        offset = -math.inf
+    if lists.exclude_seen:
+        listed, offset = lists.of_block(number, block, lengths, targets), -math.inf
     elif student.window_offset is not None:
-        listed = history_lists(rows.events, end - lengths, end, None)
+        listed = lists.of_block(number, block, lengths, targets)
         offset = float(student.window_offset)
     return fused_rank_counts(users, items, targets, bias=bias, window=listed, window_offset=offset)
 

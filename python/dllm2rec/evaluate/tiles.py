@@ -23,6 +23,20 @@ _MASKED_KEY = torch.iinfo(torch.int64).min
 
 
 @dataclass(frozen=True, eq=False)
+class Pairs:
+    """Rows and the items listed for them.
+
+    Attributes:
+        listed: rows and items whose score is moved, int64 (2, n), each pair once, ordered by block
+            of users, then item.
+        cuts: where in `listed` each block's tiles begin, (blocks, tiles + 1).
+    """
+
+    listed: torch.Tensor
+    cuts: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
     """Vectors, bias and listed items on one device.
 
@@ -30,17 +44,14 @@ class Problem:
         users: float32 (B, D).
         items: (N, D), of any float type; a tile of them at a time becomes float32.
         bias: float32 (N,) or None.
-        listed: rows and items whose score is moved, int64 (2, n), each pair once, ordered by block
-            of users, then item; None without a window.
-        cuts: where in `listed` each block's tiles begin, (blocks, tiles + 1).
+        pairs: rows and items whose score is moved; None without a window.
         shift: what is added to the scores of listed items.
     """
 
     users: torch.Tensor
     items: torch.Tensor
     bias: torch.Tensor | None
-    listed: torch.Tensor | None
-    cuts: npt.NDArray[np.int64]
+    pairs: Pairs | None
     shift: float
 
     @classmethod
@@ -49,20 +60,17 @@ class Problem:
         users: torch.Tensor,
         items: torch.Tensor,
         bias: npt.NDArray[np.float32] | None,
-        window: tuple[torch.Tensor, torch.Tensor] | None,
+        pairs: Pairs | None,
         shift: float,
     ) -> Problem:
-        """Check bias and window: offsets and items, int64 on the device of `users`."""
+        """Check bias and shift."""
         if np.isnan(shift) or shift == np.inf:
             raise InputError(f"window_offset = {shift}, expected a finite number or -inf")
         if bias is not None and not (bias < np.inf).all():
             row = int(np.argmin(bias < np.inf))
             raise _refusal("bias", row, 0, float(bias[row]))
         added = None if bias is None else torch.from_numpy(bias).to(users.device)
-        listed, cuts = None, np.zeros((0, 0), dtype=np.int64)
-        if window is not None:
-            listed, cuts = _listed_pairs(window, len(users), len(items))
-        return cls(users.float(), items, added, listed, cuts, float(shift))
+        return cls(users.float(), items, added, pairs, float(shift))
 
     def blocks(self) -> Iterator[tuple[int, slice]]:
         """Blocks of users, numbered."""
@@ -80,9 +88,9 @@ class Problem:
         scores = self.product(rows, self.items[columns])
         if self.bias is not None:
             scores += self.bias[columns]
-        if self.listed is not None:
-            begin, end = self.cuts[block_index, tile_index : tile_index + 2]
-            row, item = self.listed[:, begin:end]
+        if self.pairs is not None:
+            begin, end = self.pairs.cuts[block_index, tile_index : tile_index + 2]
+            row, item = self.pairs.listed[:, begin:end]
             row, column = row - rows.start, item - columns.start
             scores[row, column] = _no_infinity(scores[row, column] + self.shift)
         return scores
@@ -99,8 +107,8 @@ class Problem:
         scores = self.product(rows, self.items[targets]).diagonal().clone()
         if self.bias is not None:
             scores += self.bias[targets]
-        if self.listed is not None:
-            row, item = self.listed
+        if self.pairs is not None:
+            row, item = self.pairs.listed
             mine = (row >= rows.start) & (row < rows.stop)
             row, item = row[mine] - rows.start, item[mine]
             own = row[item == targets[row]]
@@ -112,10 +120,8 @@ def _no_infinity(scores: torch.Tensor) -> torch.Tensor:
     return torch.where(scores < torch.inf, scores, torch.nan)
 
 
-def _listed_pairs(
-    window: tuple[torch.Tensor, torch.Tensor], n_users: int, n_items: int
-) -> tuple[torch.Tensor, npt.NDArray[np.int64]]:
-    """Each (row, item) once, by block of users and item, and where each block's tiles begin.
+def listed_pairs(window: tuple[torch.Tensor, torch.Tensor], n_users: int, n_items: int) -> Pairs:
+    """Check and order a window: offsets and items, int64 on the device of the users.
 
     One integer a pair, sorted where it is: on the host this took longer than the ranking.
     """
@@ -136,7 +142,7 @@ def _listed_pairs(
     blocks = torch.arange(-(-n_users // BLOCK_USERS), device=keys.device)
     edges = blocks[:, None] * n_items + begins.clamp(max=n_items)
     cuts = torch.searchsorted(place, edges).cpu().numpy()
-    return torch.stack([rows, place % n_items]), cuts
+    return Pairs(torch.stack([rows, place % n_items]), cuts)
 
 
 @contextmanager

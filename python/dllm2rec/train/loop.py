@@ -14,7 +14,7 @@ from dllm2rec.distill.losses import dros_propensity
 from dllm2rec.distributed import check_same, draw_own, own_noise, size
 from dllm2rec.errors import ArtifactError, NonFiniteError
 from dllm2rec.evaluate.metrics import rank_metrics
-from dllm2rec.evaluate.split import split_counts
+from dllm2rec.evaluate.split import SplitLists, split_counts
 from dllm2rec.progress import Progress
 from dllm2rec.students import Student
 from dllm2rec.train.draws import Draws
@@ -92,6 +92,8 @@ class Training:
         self.step = 0
         self.seconds = 0.0
         self._draws = Draws(len(task.rows.rows), task.sampler, config.train, self.device)
+        seen = config.evaluation.exclude_seen
+        self._lists = SplitLists(task.validation, exclude_seen=seen)
         self._order = torch.empty(0, dtype=torch.int64)
         self._drawn_epoch = -1
 
@@ -151,7 +153,8 @@ class Training:
         counts = split_counts(
             self.student,
             self.task.validation,
-            exclude_seen=self.config.evaluation.exclude_seen,
+            exclude_seen=self._lists.exclude_seen,
+            lists=self._lists,
         )
         return {
             "epoch": float(self.epoch + 1),
