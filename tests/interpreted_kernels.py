@@ -14,6 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from dllm2rec import launch
 from dllm2rec.config import Config, StudentConfig
 from dllm2rec.distill import catalogue, catalogue_torch, catalogue_triton
 from dllm2rec.distill.terms import TermInputs, TermSpec
@@ -173,12 +174,32 @@ def check_step(config: Config) -> None:
         )
         found.append(stepper._of_batch(batch, len(rows)))
     assert not sums.any()
+    check_collecting(stepper, rows, negatives, batch.log_expected)
     (plain, terms), (fused, fused_terms) = found
     torch.testing.assert_close(fused_terms, terms, rtol=1e-5, atol=1e-5)
     for one, other in zip(fused, plain, strict=True):
         assert (one is None) == (other is None)
         if one is not None and other is not None:
             torch.testing.assert_close(one, other, rtol=1e-4, atol=2e-5)
+
+
+def check_collecting(
+    stepper: Stepper, rows: Tensor, negatives: Tensor | None, log_expected: Tensor | None
+) -> None:
+    """A step whose kernels are noted, not launched: nothing reads what they would have filled."""
+    launch._collected = []
+    torch.use_deterministic_algorithms(mode=True)  # fresh memory then holds what no index may be
+    try:
+        batch = stepper.rows._gathered(rows, negatives, log_expected).zero_()
+        with recorded() as side:
+            stepper.aids = replace(stepper.aids, side=side)
+            stepper._of_batch(batch, len(rows))
+        names = [wish[0].fn.__name__ for wish in launch._collected]
+    finally:
+        launch._collected = None
+        torch.use_deterministic_algorithms(mode=False)
+    assert names[0] == "_gather"
+    assert "_attend_back" in names
 
 
 def flat(batch: Batch) -> list[Tensor]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import CancelledError
+from threading import Event
 
 import numpy as np
 import pytest
@@ -201,3 +203,16 @@ def test_real_window_counts_are_the_published_ones(real_data, name):
     published = dataclasses.replace(fitted, power=power, constant=constant)
     metrics = rank_metrics(published.rank_counts(dataset.test), [20])
     assert (metrics["hr@20"], metrics["ndcg@20"]) == pytest.approx((hr, ndcg), abs=0.001)
+
+
+def test_counting_ends_once_it_is_told_to() -> None:
+    dataset = dataset_of([[0, 1, 2]], [[0, 1]], [[1, 2]])
+    fitted = fit_window_counts(dataset)
+    stop = Event()
+    expected = fitted.rank_counts(dataset.test).greater
+    assert np.array_equal(fitted.rank_counts(dataset.test, stop).greater, expected)
+    stop.set()
+    with pytest.raises(CancelledError):
+        fitted.rank_counts(dataset.test, stop)
+    with pytest.raises(CancelledError):
+        fit_window_counts(dataset, stop)

@@ -74,6 +74,48 @@ sys.exit(f"{heavy} imported" if heavy else 0)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no triton beside torch")
+def test_the_compiler_is_loaded_ahead_for_a_gpu_alone():
+    code = """
+import sys, threading, torch
+from dllm2rec.launch import load_compiler_ahead
+load_compiler_ahead(torch.device("cpu"))
+assert threading.active_count() == 1
+load_compiler_ahead(torch.device("cuda"))
+for thread in threading.enumerate():
+    if thread is not threading.current_thread():
+        thread.join()
+sys.exit(0 if "triton" in sys.modules else "not loaded")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert (done.returncode, done.stderr) == (0, "")  # without a GPU too it fails in silence
+
+
+def test_plots_are_loaded_ahead_without_a_word():
+    pytest.importorskip("matplotlib")
+    code = """
+import sys
+from dllm2rec.report.curves import draw_ahead
+draw_ahead()
+before = set(sys.modules)
+from dllm2rec.report.curves import draw_curves
+from dllm2rec.report.facts import Epochs
+draw_curves([Epochs("a", ({"epoch": 1.0, "loss": 2.0, "ndcg@20": 0.1},)), Epochs("b", ())])
+late = {name for name in set(sys.modules) - before if name.startswith("matplotlib")}
+sys.exit(f"{late} loaded late" if late else 0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no triton beside torch")
 def test_the_kernels_of_cuda_agree_with_torch_when_interpreted():
     done = subprocess.run(
         [sys.executable, "-m", "tests.interpreted_kernels"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from dllm2rec.progress import Silent
 from dllm2rec.serve.recommend import recommend
 from dllm2rec.settings import changed, load_config
 from dllm2rec.sources import Source
-from dllm2rec.train.run import RunResult, train_run
+from dllm2rec.train.run import RunResult, _beside, train_run
 from tests.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
 CONFIG = changed(
@@ -219,3 +220,20 @@ def test_a_k_beyond_the_catalogue_is_refused_before_any_work(
 def test_without_baseline_only_the_taught_student_is_trained(tmp_path: Path) -> None:
     result = train(tmp_path / "run", changed(CONFIG, train={"max_epochs": 1}), baseline=False)
     assert [row.name for row in result.rows][2:] == ["sasrec + dllm2rec"]
+
+
+def test_what_runs_beside_a_training_is_stopped_when_that_fails() -> None:
+    futures = []
+
+    def fail() -> None:
+        with _beside() as (pool, stop):
+            futures.append(pool.submit(stop.wait, 60))
+            futures.append(pool.submit(pytest.fail, "begun though the training had failed"))
+            raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert time.monotonic() - began < 5
+    assert futures[0].result() is True
+    assert futures[1].cancelled()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from threading import Thread
 from typing import Any
 
 import torch
@@ -20,6 +21,22 @@ MOST_THREADS = 16
 # While kernels are collected, not launched: each with what it is to be launched with. A module's
 # own, since autograd walks back in a thread of its own.
 _collected: list[tuple[Any, tuple[int, ...], tuple[Any, ...], dict[str, Any]]] | None = None
+
+
+def load_compiler_ahead(device: torch.device) -> None:
+    """Load Triton and start the device in a thread, while a run still reads its data.
+
+    Where that fails, whoever needs them next says so.
+    """
+    if device.type == "cuda":
+        Thread(target=_load_compiler, name="dllm2rec-compiler").start()
+
+
+def _load_compiler() -> None:
+    with suppress(ImportError, RuntimeError):
+        from triton.runtime import driver
+
+        driver.active.get_current_target()
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:  # noqa: ANN401

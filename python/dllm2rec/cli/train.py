@@ -189,7 +189,11 @@ def _start(
     # The embedded world is so small that a second thread would mostly wait for the first.
     use_threads(1 if dataset is None and threads is None else threads)
 
+    from dllm2rec.device import choose_device
+    from dllm2rec.launch import load_compiler_ahead
     from dllm2rec.sources import Source
+
+    load_compiler_ahead(choose_device(asked.settings.train.device))
     from dllm2rec.train.run import train_run
 
     source = Source.of(dataset, teacher)
@@ -234,6 +238,10 @@ def _resume(
     check_device(chosen)
     use_threads(facts["threads"] if threads is None else threads)
 
+    from dllm2rec.device import choose_device
+    from dllm2rec.launch import load_compiler_ahead
+
+    load_compiler_ahead(choose_device(chosen))
     from dllm2rec.train.resume import resume_run
 
     data, knowledge = open_source(run, dataset, teacher)

@@ -10,9 +10,10 @@ are worked on by several threads.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from threading import Event
 
 import numpy as np
 import numpy.typing as npt
@@ -108,29 +109,37 @@ class WindowCounts:
     power: float = POWERS[0]
     constant: float = CONSTANTS[0]
 
-    def rank_counts(self, rows: Rows) -> RankCounts:
-        """Rank the targets of some rows; memory is bounded by tiles of rows."""
-        (counts,) = self._rank_counts_of([(self.power, self.constant)], rows)
+    def rank_counts(self, rows: Rows, stop: Event | None = None) -> RankCounts:
+        """Rank the targets of some rows; memory is bounded by tiles of rows.
+
+        Raises:
+            CancelledError: `stop` was set before the last tile.
+        """
+        (counts,) = self._rank_counts_of([(self.power, self.constant)], rows, stop)
         return counts
 
-    def chosen_on_validation(self) -> WindowCounts:
+    def chosen_on_validation(self, stop: Event | None = None) -> WindowCounts:
         """Return the same counts with the power and constant of the best validation ndcg@20."""
         rows = self.dataset.validation
         if not len(rows):
             raise InputError("no validation rows, expected some to choose the window counts by")
         grid = [(power, constant) for power in POWERS for constant in CONSTANTS]
-        counts = self._rank_counts_of(grid, rows)
+        counts = self._rank_counts_of(grid, rows, stop)
         ndcg = [rank_metrics(c, [NDCG_AT])[f"ndcg@{NDCG_AT}"] for c in counts]
         power, constant = grid[int(np.argmax(np.round(ndcg, 9)))]
         return replace(self, power=power, constant=constant)
 
-    def _rank_counts_of(self, grid: Sequence[tuple[float, float]], rows: Rows) -> list[RankCounts]:
+    def _rank_counts_of(
+        self, grid: Sequence[tuple[float, float]], rows: Rows, stop: Event | None
+    ) -> list[RankCounts]:
         floor = POPULARITY_WEIGHT * self.popularity
         greater = np.zeros((len(grid), len(rows)), dtype=np.int64)
         equal = np.zeros_like(greater)
         weights = [self._row_weights(power, constant) for power, constant in grid]
 
         def rank(tile: slice) -> None:
+            if stop is not None and stop.is_set():
+                raise CancelledError("the baselines were stopped")
             cells = _TileCells(self, self.dataset.windows(rows.take(tile)), floor)
             for n, of_rows in enumerate(weights):
                 greater[n, tile], equal[n, tile] = cells.rank(of_rows)
@@ -161,11 +170,12 @@ class WindowCounts:
                 yield slice(begin + first, begin + last)
 
 
-def fit_window_counts(dataset: SequenceDataset) -> WindowCounts:
+def fit_window_counts(dataset: SequenceDataset, stop: Event | None = None) -> WindowCounts:
     """Count on the train rows and their prefix rows; choose power and constant on validation.
 
     Raises:
         InputError: there are no train or no validation rows.
+        CancelledError: `stop` was set meanwhile.
     """
     rows = dataset.train.followed_by(prefix_rows(dataset))
     if not len(rows):
@@ -184,7 +194,7 @@ def fit_window_counts(dataset: SequenceDataset) -> WindowCounts:
         counts=counts,
         row_sums=np.bincount(sources, weights=counts, minlength=n_items + 1).astype(np.float64),
         popularity=popularity,
-    ).chosen_on_validation()
+    ).chosen_on_validation(stop)
 
 
 def _position_weights(windows: Windows) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:

@@ -45,6 +45,16 @@ class Batch:
     lists: TeacherLists | None
     listed: Tensor
 
+    def zero_(self) -> Batch:
+        """Make it empty windows and item 0, in place: what no kernel has filled may be anything."""
+        for part in (self.sequences, self.lengths, self.targets, self.negatives, self.listed):
+            if part is not None:
+                part.zero_()
+        if self.lists is not None:
+            for part in (self.lists.items, self.lists.weight, self.lists.kept):
+                part.zero_()
+        return self
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingRows:

@@ -13,10 +13,11 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ from dllm2rec.evaluate.baselines import (
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.folders import check_output, clear_output, held
 from dllm2rec.progress import Progress, Silent
+from dllm2rec.report.curves import draw_ahead
 from dllm2rec.report.page import write_report
 from dllm2rec.results import MetricRow, MetricTable, ResultRow
 from dllm2rec.runs import RESULTS_FILE, RUN_FILE, data_fingerprints
@@ -146,10 +148,12 @@ def train_what_is_left(
         progress: is told how it goes.
     """
     began = time.perf_counter()
-    with deterministic(), interrupts() as signals, ThreadPoolExecutor(1) as pool:
-        known = pool.submit(baseline_rows, dataset, teacher, selection_ks(config))
+    with deterministic(), interrupts() as signals, _beside() as (pool, stop):
+        known = pool.submit(baseline_rows, dataset, teacher, selection_ks(config), stop)
         if device.type == "cpu":
             known.result()  # beside a GPU's training, but not beside one that needs the same cores
+        else:
+            pool.submit(draw_ahead)  # where that fails, the report will say so
         results = []
         for name in facts["students"]:
             for with_teacher in arms(teacher, baseline=facts["baseline"]):
@@ -190,6 +194,19 @@ def train_what_is_left(
         progress.results(test_table(result))
     wait_for_all("the run: written")
     return result
+
+
+@contextmanager
+def _beside() -> Iterator[tuple[ThreadPoolExecutor, Event]]:
+    """A thread for what is done beside the training, and what to stop it by if that ends early."""
+    stop = Event()
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            yield pool, stop
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def read_result(folder: Path) -> RunResult:
@@ -246,13 +263,20 @@ def arms(teacher: TeacherKnowledge | None, *, baseline: bool) -> Iterator[bool]:
 
 
 def baseline_rows(
-    dataset: SequenceDataset, teacher: TeacherKnowledge | None, ks: tuple[int, ...]
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    ks: tuple[int, ...],
+    stop: Event | None = None,
 ) -> list[ResultRow]:
-    """Popularity, window counts and, where its lists are known, the teacher itself."""
+    """Popularity, window counts and, where its lists are known, the teacher itself.
+
+    Raises:
+        CancelledError: `stop` was set before the end.
+    """
     splits = (dataset.validation, dataset.test)
-    fitted = fit_window_counts(dataset)
+    fitted = fit_window_counts(dataset, stop)
     popular = (rank_metrics(popularity_counts(dataset, rows), ks) for rows in splits)
-    counted = (rank_metrics(fitted.rank_counts(rows), ks) for rows in splits)
+    counted = (rank_metrics(fitted.rank_counts(rows, stop), ks) for rows in splits)
     detail = {"power": fitted.power, "constant": fitted.constant}
     results = [
         ResultRow("popularity", next(popular), next(popular)),

@@ -107,8 +107,8 @@ class Stepper:
         self._graph_rows = torch.arange(batch_size, device=self.loss_sum.device)
         noise = None if self.aids.noise is None else self.aids.noise.clone()
         self.trouble.flag.fill_(1.0)
-        batch = self.rows.batch(self._graph_rows, self.negatives)
         with compiled_together():
+            batch = self.rows.batch(self._graph_rows, self.negatives).zero_()
             self._apply(*self._of_batch(batch, batch_size))
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
