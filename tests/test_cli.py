@@ -198,6 +198,20 @@ def test_help_has_an_example_and_is_the_same_on_every_terminal(words):
     assert run(*words, "--help", env={"COLUMNS": "1"}).returncode == 0
 
 
+def test_threads_of_torch_sleep_soon_unless_the_user_has_other_ideas(monkeypatch, capsys):
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert main(["--version"]) == 0
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    assert main(["--version"]) == 0
+    assert os.environ["GOMP_SPINCOUNT"] == str(cli.SPINS)
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert main(["--version"]) == 0
+    assert "GOMP_SPINCOUNT" not in os.environ
+
+
 def test_version_is_the_package_s():
     from dllm2rec import _core
 

@@ -16,6 +16,7 @@ from dllm2rec.cli.outcome import describe
 from dllm2rec.cli.processes import hush_others, process_name
 
 SIGTERM_EXIT = 143
+SPINS = 10_000  # some microseconds: less makes each of torch's many short loops wake its threads
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         artifact, 5 numbers, 6 resources, 130 Ctrl-C, 141 a closed standard output, 143 SIGTERM.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _leave_cores_free()
     _give_streams()
     with _notes(), _terminable():
         try:
@@ -57,6 +59,16 @@ def _run(words: list[str]) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     return 0
+
+
+def _leave_cores_free() -> None:
+    """Let torch's threads sleep soon after their work: they would spin where our kernels run.
+
+    On two cores a training step takes 43 ms instead of 55. OpenMP reads it when torch is loaded;
+    what the user has set stands.
+    """
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = str(SPINS)
 
 
 def _give_streams() -> None:
