@@ -422,13 +422,15 @@ def test_other_data_is_allowed_if_asked_for_and_told(
         resume_run(copied, DATASET, TEACHER)
 
 
-def test_other_items_are_never_allowed(copied: Path) -> None:
+def test_other_items_or_students_are_never_allowed(copied: Path) -> None:
     renamed = replace(DATASET, catalogue=Catalogue([f"x-{i}" for i in range(N_ITEMS)]))
     with pytest.raises(ArtifactError, match="item 0 of its students is 'item-0', expected 'x-0'"):
         resume_run(copied, renamed, TEACHER, allow_data_change=True)
     more = replace(DATASET, catalogue=Catalogue([f"item-{i}" for i in range(N_ITEMS + 1)]))
     with pytest.raises(ArtifactError, match="know 40 items, expected 41"):
         resume_run(copied, more, TEACHER, allow_data_change=True)
+    with pytest.raises(ArtifactError, match="begun with a teacher, got no teacher"):
+        resume_run(copied, DATASET, None, allow_data_change=True)
 
 
 def as_on_a_gpu(state: TrainingState) -> TrainingState:

@@ -73,7 +73,7 @@ def resume_run(
     config = config_of(folder, facts)
     is_other = facts | data_fingerprints(dataset, teacher) != facts
     if is_other and allow_data_change:
-        _check_same_items(folder, dataset)
+        _check_same_students(folder, facts, dataset, teacher)
         check_fit(config, dataset)
     else:
         check_same_data(folder, facts, dataset, teacher)
@@ -93,12 +93,23 @@ def resume_run(
         return train_what_is_left(facts, config, dataset, teacher, folder, chosen, told)
 
 
-def _check_same_items(folder: Path, dataset: SequenceDataset) -> None:
-    """Refuse a catalogue whose indices mean other items than the student's vectors do.
+def _check_same_students(
+    folder: Path, facts: dict[str, Any], dataset: SequenceDataset, teacher: TeacherKnowledge | None
+) -> None:
+    """Refuse data for which the run would have other students.
+
+    With a teacher where there was none or none where there was one, or a catalogue whose indices
+    mean other items than the students' vectors do.
 
     Raises:
-        ArtifactError: with the first that differs, or both numbers of items.
+        ArtifactError: with the first item that differs, or both numbers of items.
     """
+    if (facts.get("teacher_fingerprint") is None) != (teacher is None):
+        found = "no teacher" if teacher is None else "a teacher"
+        raise ArtifactError(
+            f"{folder}: begun with {'no' if teacher else 'a'} teacher, got {found}, expected the "
+            "same students as before; train again in another folder"
+        )
     theirs, ours = load_catalogue(folder).item_ids, dataset.catalogue.item_ids
     if len(theirs) != len(ours):
         raise ArtifactError(
