@@ -33,7 +33,7 @@ from dllm2rec.cli.options import (
     print_json,
     use_threads,
 )
-from dllm2rec.cli.processes import join_and_choose, process_name
+from dllm2rec.cli.processes import join_and_choose, n_processes, process_name
 from dllm2rec.errors import ConfigError
 
 if TYPE_CHECKING:  # torch: `--help` must not wait for it
@@ -189,11 +189,9 @@ def _start(
     # The embedded world is so small that a second thread would mostly wait for the first.
     use_threads(1 if dataset is None and threads is None else threads)
 
-    from dllm2rec.device import choose_device
-    from dllm2rec.launch import load_compiler_ahead
     from dllm2rec.sources import Source
 
-    load_compiler_ahead(choose_device(asked.settings.train.device))
+    _load_compiler_ahead(asked.settings.train.device)
     from dllm2rec.train.run import train_run
 
     source = Source.of(dataset, teacher)
@@ -238,10 +236,7 @@ def _resume(
     check_device(chosen)
     use_threads(facts["threads"] if threads is None else threads)
 
-    from dllm2rec.device import choose_device
-    from dllm2rec.launch import load_compiler_ahead
-
-    load_compiler_ahead(choose_device(chosen))
+    _load_compiler_ahead(chosen)
     from dllm2rec.train.resume import resume_run
 
     data, knowledge = open_source(run, dataset, teacher)
@@ -255,6 +250,15 @@ def _resume(
             weights_only=weights_only,
             progress=Together([shown, kept]),
         )
+
+
+def _load_compiler_ahead(device: str) -> None:
+    """Begin to load what a GPU's training compiles with, before the data is read."""
+    from dllm2rec.device import choose_device
+    from dllm2rec.launch import load_compiler_ahead
+
+    if n_processes() == 1:  # another thread would start the first GPU, which may be another's
+        load_compiler_ahead(choose_device(device))
 
 
 def _refuse_settings(**given: object) -> None:
