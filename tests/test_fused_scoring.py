@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,10 +16,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dllm2rec import _core
 from dllm2rec.errors import InputError, NonFiniteError
-from dllm2rec.evaluate import tiles
+from dllm2rec.evaluate import ranking, tiles
 from dllm2rec.evaluate.ranking import (
     CheckedWindow,
     checked_window,
@@ -64,7 +67,9 @@ def on_tensors(problem):
     users, items = (torch.from_numpy(problem[name].copy()) for name in ("users", "items"))
     shift = problem.get("window_offset", 0.0)
     pairs = None if window is None else tiles.listed_pairs(window, len(users), len(items))
-    return tiles.Problem.of(users, items, problem.get("bias"), pairs, shift)
+    bias = problem.get("bias")
+    bias = None if bias is None else torch.from_numpy(bias.copy())
+    return tiles.Problem.of(users, items, bias, pairs, shift)
 
 
 @settings(deadline=None)  # machines are shared
@@ -332,6 +337,79 @@ def test_a_window_that_was_checked_once_serves_again(case):
                 strict=True,
             ):
                 assert np.array_equal(one, other)
+
+
+@settings(deadline=None)  # machines are shared
+@given(problems())
+def test_scores_that_need_no_look_are_the_same_when_looked_at(case):
+    problem, targets = case
+    safe = on_tensors(problem)
+    assert safe.is_safe
+    looked_at = replace(safe, is_safe=False)
+    wanted = torch.from_numpy(targets)
+    for one, other in zip(tiles.count(safe, wanted), tiles.count(looked_at, wanted), strict=True):
+        assert torch.equal(one, other)
+    for one, other in zip(tiles.best(safe, 1), tiles.best(looked_at, 1), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("users", "items", "bias", "shift", "is_safe"),
+    [
+        (3e18, 3e18, 0.0, 0.0, True),
+        (3e19, 3e19, 0.0, 0.0, False),
+        (1e30, 0.0, 0.0, 0.0, False),  # its length is more than float32 holds
+        (1e39, 0.0, 0.0, 0.0, False),  # no float32
+        (1.0, 1.0, 2e38, 0.0, False),
+        (1.0, 1.0, -np.inf, -np.inf, True),
+        (1.0, 1.0, 0.0, -2e38, False),
+        (np.nan, 1.0, 0.0, 0.0, False),
+    ],
+)
+def test_which_scores_are_looked_at(users, items, bias, shift, is_safe):
+    problem = tiles.Problem.of(
+        torch.tensor([[users, 0.0]], dtype=torch.float64),
+        torch.tensor([[items, 0.0]], dtype=torch.float64),
+        torch.tensor([bias], dtype=torch.float64),
+        None,
+        shift,
+    )
+    assert problem.is_safe is is_safe
+
+
+def test_all_work_on_a_gpu_is_on_that_gpu_and_the_host_waits_for_it_thrice(monkeypatch):
+    reads = []
+
+    def read(numbers):
+        assert numbers.device.type == "cuda"
+        reads.append(len(numbers))
+        return [0.0] * len(numbers)
+
+    monkeypatch.setattr(tiles, "read", read)
+    n_rows, n_items = 5000, 20_000  # three blocks, three tiles
+    with FakeTensorMode():  # tensors that only know their device, type and shape
+        on_gpu = partial(torch.empty, device="cuda")
+        pairs = tiles.Pairs(
+            on_gpu((2, 900), dtype=torch.int64),
+            on_gpu(900, dtype=torch.int64),
+            np.tile(np.arange(0, 900, 100)[:4], (3, 1)),
+        )
+        counts = fused_rank_counts_on(
+            on_gpu((n_rows, 8)),
+            on_gpu((n_items, 8), dtype=torch.bfloat16),
+            on_gpu(n_rows, dtype=torch.int64),
+            on_gpu(n_items),
+            CheckedWindow(n_rows, n_items, pairs),
+        )
+        assert [(part.shape, part.device.type) for part in counts] == [((n_rows,), "cpu")] * 2
+    assert reads == [4, 2, 2]  # lengths and bias; targets; what was refused
+
+
+def fused_rank_counts_on(users, items, targets, bias, window):
+    """What `fused_rank_counts` does on a GPU, before its results become arrays."""
+    problem = ranking._problem_on(users.device, users, items, bias, window, 1.5)
+    wanted = ranking._targets_on(users.device, targets, len(users), len(items))
+    return tiles.count(problem, wanted)
 
 
 def test_a_checked_window_of_other_rows_items_or_places_is_refused():

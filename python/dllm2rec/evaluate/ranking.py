@@ -306,7 +306,28 @@ def _matrix_on(device: torch.device, values: Numbers, name: str) -> torch.Tensor
     return matrix
 
 
+def _bias_on(device: torch.device, bias: Numbers, n_items: int) -> torch.Tensor:
+    if isinstance(bias, torch.Tensor) and bias.device == device and bias.is_floating_point():
+        if bias.shape == (n_items,):
+            return bias
+        bias = bias.cpu()
+    checked = _bias(bias.cpu() if isinstance(bias, torch.Tensor) else bias, n_items)
+    assert checked is not None  # noqa: S101 - for mypy
+    return torch.from_numpy(checked).to(device)
+
+
 def _targets_on(device: torch.device, targets: Numbers, n_rows: int, n_items: int) -> torch.Tensor:
+    if (
+        isinstance(targets, torch.Tensor)
+        and targets.device == device
+        and targets.dtype == torch.int64
+        and targets.shape == (n_rows,)
+        and n_rows > 0
+    ):
+        lowest, highest = tiles.read(torch.stack([targets.amin(), targets.amax()]))
+        if lowest >= 0 and highest < n_items:
+            return targets
+    # Everything else, and what will be refused, goes by the host's checks and messages.
     host = targets.cpu() if isinstance(targets, torch.Tensor) else targets
     return torch.from_numpy(_targets(host, n_rows, n_items).astype(np.int64)).to(device)
 
@@ -322,7 +343,7 @@ def _problem_on(
     left, right = _matrix_on(device, users, "users"), _matrix_on(device, items, "items")
     _check_vectors(left, right)
     pairs = None if window is None else _pairs_on(device, window, len(left), len(right))
-    added = _bias(bias.cpu() if isinstance(bias, torch.Tensor) else bias, len(right))
+    added = None if bias is None else _bias_on(device, bias, len(right))
     return tiles.Problem.of(left, right, added, pairs, window_offset)
 
 

@@ -19,6 +19,9 @@ from dllm2rec.errors import InputError, NonFiniteError
 
 TILE_ITEMS = 8192
 BLOCK_USERS = 2048
+# A product of vectors is at most that of their lengths: far below what float32 holds, no score has
+# to be looked at.
+SAFE_SCORE = 1e38
 _MASKED_KEY = torch.iinfo(torch.int64).min
 
 
@@ -29,10 +32,12 @@ class Pairs:
     Attributes:
         listed: rows and items whose score is moved, int64 (2, n), each pair once, ordered by block
             of users, then item.
+        place: where each stands among the scores of its block and tile, int64 (n,).
         cuts: where in `listed` each block's tiles begin, (blocks, tiles + 1).
     """
 
     listed: torch.Tensor
+    place: torch.Tensor
     cuts: npt.NDArray[np.int64]
 
 
@@ -46,6 +51,7 @@ class Problem:
         bias: float32 (N,) or None.
         pairs: rows and items whose score is moved; None without a window.
         shift: what is added to the scores of listed items.
+        is_safe: whether no score can be NaN or +inf: then none is looked at for that.
     """
 
     users: torch.Tensor
@@ -53,24 +59,30 @@ class Problem:
     bias: torch.Tensor | None
     pairs: Pairs | None
     shift: float
+    is_safe: bool
 
     @classmethod
     def of(
         cls,
         users: torch.Tensor,
         items: torch.Tensor,
-        bias: npt.NDArray[np.float32] | None,
+        bias: torch.Tensor | None,
         pairs: Pairs | None,
         shift: float,
     ) -> Problem:
-        """Check bias and shift."""
+        """Check bias and shift, and bound the scores."""
         if np.isnan(shift) or shift == np.inf:
             raise InputError(f"window_offset = {shift}, expected a finite number or -inf")
-        if bias is not None and not (bias < np.inf).all():
-            row = int(np.argmin(bias < np.inf))
+        facts = [_longest(users), _longest(items)]
+        if bias is not None:
+            bias = bias.detach().float()
+            facts += [bias.amax(), bias.masked_fill(bias == -torch.inf, 0).abs().amax()]
+        user, item, *of_bias = read(torch.stack(facts))
+        if bias is not None and not of_bias[0] < np.inf:
+            row = int((~(bias < np.inf)).nonzero()[0, 0])
             raise _refusal("bias", row, 0, float(bias[row]))
-        added = None if bias is None else torch.from_numpy(bias).to(users.device)
-        return cls(users.float(), items, added, pairs, float(shift))
+        bound = user * item + sum(of_bias[1:]) + (0.0 if shift == -np.inf else abs(shift))
+        return cls(users.float(), items, bias, pairs, float(shift), bound < SAFE_SCORE)
 
     def blocks(self) -> Iterator[tuple[int, slice]]:
         """Blocks of users, numbered."""
@@ -85,39 +97,59 @@ class Problem:
     def scores(self, block: tuple[int, slice], tile: tuple[int, slice]) -> torch.Tensor:
         """The scores of a block and a tile; NaN where one is refused."""
         (block_index, rows), (tile_index, columns) = block, tile
-        scores = self.product(rows, self.items[columns])
+        product = self.product(rows, self.items[columns])
+        scores = product[:, : columns.stop - columns.start]
         if self.bias is not None:
             scores += self.bias[columns]
         if self.pairs is not None:
             begin, end = self.pairs.cuts[block_index, tile_index : tile_index + 2]
-            row, item = self.pairs.listed[:, begin:end]
-            row, column = row - rows.start, item - columns.start
-            scores[row, column] = _no_infinity(scores[row, column] + self.shift)
+            place = self.pairs.place[begin:end]
+            flat = product.view(-1)
+            flat[place] = self.moved(flat[place])
         return scores
 
     def product(self, rows: slice, vectors: torch.Tensor) -> torch.Tensor:
-        """Users x at most TILE_ITEMS vectors, in the shape all tiles share; NaN for overflows."""
-        padding = (0, 0, 0, TILE_ITEMS - len(vectors))
-        padded = torch.nn.functional.pad(vectors.float(), padding)
-        product = (self.users[rows] @ padded.T)[:, : len(vectors)]
-        return torch.where(product.isfinite(), product, torch.nan)
+        """Users x TILE_ITEMS, the shape of all tiles, 0 behind the vectors; NaN for overflows."""
+        missing = TILE_ITEMS - len(vectors)
+        vectors = vectors.float()
+        if missing:
+            vectors = torch.nn.functional.pad(vectors, (0, 0, 0, missing))
+        product = self.users[rows] @ vectors.T
+        return product if self.is_safe else torch.where(product.isfinite(), product, torch.nan)
 
-    def target_scores(self, rows: slice, targets: torch.Tensor) -> torch.Tensor:
-        """The score of each row's target, as its tile gives it."""
-        scores = self.product(rows, self.items[targets]).diagonal().clone()
+    def moved(self, scores: torch.Tensor) -> torch.Tensor:
+        """The scores of listed items."""
+        shifted = scores + self.shift
+        return shifted if self.is_safe else torch.where(shifted < torch.inf, shifted, torch.nan)
+
+    def target_scores(self, targets: torch.Tensor) -> torch.Tensor:
+        """The score of each row's target, as its tile gives it, (B,)."""
+        parts = [self.users.new_zeros(0)]
+        for _, rows in self.blocks():
+            product = self.product(rows, self.items[targets[rows]])
+            parts.append(product.diagonal()[: rows.stop - rows.start].clone())
+        own = torch.cat(parts)
         if self.bias is not None:
-            scores += self.bias[targets]
+            own = own + self.bias[targets]
         if self.pairs is not None:
             row, item = self.pairs.listed
-            mine = (row >= rows.start) & (row < rows.stop)
-            row, item = row[mine] - rows.start, item[mine]
-            own = row[item == targets[row]]
-            scores[own] = _no_infinity(scores[own] + self.shift)
-        return scores
+            is_target = (item == targets[row]).int()  # of a row's pairs one at most
+            is_listed = torch.zeros_like(targets, dtype=torch.int32).index_add_(0, row, is_target)
+            own = torch.where(is_listed > 0, self.moved(own), own)
+        return own
 
 
-def _no_infinity(scores: torch.Tensor) -> torch.Tensor:
-    return torch.where(scores < torch.inf, scores, torch.nan)
+def _longest(vectors: torch.Tensor) -> torch.Tensor:
+    """The length of the longest vector, float32 (); 0 of none."""
+    is_wide = vectors.dtype == torch.float64 or not vectors.is_floating_point()
+    single = vectors.float() if is_wide else vectors
+    lengths = torch.linalg.vector_norm(single, dim=1, dtype=torch.float32)
+    return torch.cat([lengths, lengths.new_zeros(1)]).amax()
+
+
+def read(numbers: torch.Tensor) -> list[float]:
+    """Wait for the device and read some numbers: all that the host asks for in between."""
+    return [float(number) for number in numbers.tolist()]
 
 
 def listed_pairs(window: tuple[torch.Tensor, torch.Tensor], n_users: int, n_items: int) -> Pairs:
@@ -137,45 +169,50 @@ def listed_pairs(window: tuple[torch.Tensor, torch.Tensor], n_users: int, n_item
     place = rows // BLOCK_USERS * n_items + items
     keys = torch.unique(place * BLOCK_USERS + rows % BLOCK_USERS)
     place, within = keys // BLOCK_USERS, keys % BLOCK_USERS
-    rows = place // n_items * BLOCK_USERS + within
+    rows, items = place // n_items * BLOCK_USERS + within, place % n_items
     begins = torch.arange(0, n_items + TILE_ITEMS, TILE_ITEMS, device=keys.device)
     blocks = torch.arange(-(-n_users // BLOCK_USERS), device=keys.device)
     edges = blocks[:, None] * n_items + begins.clamp(max=n_items)
     cuts = torch.searchsorted(place, edges).cpu().numpy()
-    return Pairs(torch.stack([rows, place % n_items]), cuts)
+    return Pairs(torch.stack([rows, items]), within * TILE_ITEMS + items % TILE_ITEMS, cuts)
 
 
 @contextmanager
 def _exact_float32(device: torch.device) -> Iterator[None]:
-    """Products in float32 proper, whatever the caller's settings for speed are."""
-    before = torch.get_float32_matmul_precision()
+    """Products in float32 proper, whatever the caller's settings for speed are.
+
+    Nor is torch told to be deterministic: each listed place is written once, whole numbers alone
+    are added up, and what torch does instead sorts the places of every tile.
+    """
+    before = torch.get_float32_matmul_precision(), torch.get_deterministic_debug_mode()
     torch.set_float32_matmul_precision("highest")
+    torch.set_deterministic_debug_mode("default")
     try:
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before[0])
+        torch.set_deterministic_debug_mode(before[1])
 
 
 def count(problem: Problem, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Count from vectors: greater and equal, int64 (B,) in CPU memory."""
-    parts = []
     with _exact_float32(problem.users.device):
+        own = problem.target_scores(targets)
+        counts = torch.zeros((2, len(own)), dtype=torch.int64, device=own.device)
+        refused = torch.zeros((), dtype=torch.bool, device=own.device)
         for block in problem.blocks():
             rows = block[1]
-            own = problem.target_scores(rows, targets[rows])
-            _check_targets(own, targets, rows.start, problem)
-            greater = torch.zeros_like(own, dtype=torch.int64)
-            equal, refused = greater - 1, torch.zeros((), dtype=torch.bool, device=own.device)
+            greater, equal = counts[:, rows]
             for tile in problem.tiles():
                 scores = problem.scores(block, tile)
-                greater += (scores > own[:, None]).sum(1)
-                equal += (scores == own[:, None]).sum(1)
-                refused |= scores.isnan().any()
-            if refused:
-                raise _find_refusal(problem)
-            parts.append(torch.stack([greater, equal]).cpu())
-    both = torch.cat(parts, 1) if parts else torch.zeros((2, 0), dtype=torch.int64)
+                greater += (scores > own[rows, None]).sum(1)
+                equal += (scores == own[rows, None]).sum(1)
+                if not problem.is_safe:
+                    refused |= scores.isnan().any()
+        counts[1] -= 1  # the target itself
+        _check(problem, refused, own, targets)
+        both = counts.cpu()
     return both[0], both[1]
 
 
@@ -183,21 +220,41 @@ def best(problem: Problem, n: int) -> tuple[torch.Tensor, torch.Tensor]:
     """List from vectors: items int64 (B, n) and scores float32 (B, n) in CPU memory."""
     parts = []
     with _exact_float32(problem.users.device):
+        device = problem.users.device
+        refused = torch.zeros((), dtype=torch.bool, device=device)
         for block in problem.blocks():
             rows = block[1].stop - block[1].start
-            device = problem.users.device
             keys = torch.full((rows, n), _MASKED_KEY, dtype=torch.int64, device=device)
-            refused = torch.zeros((), dtype=torch.bool, device=device)
             for tile in problem.tiles():
                 scores = problem.scores(block, tile)
-                refused |= scores.isnan().any()
+                if not problem.is_safe:
+                    refused |= scores.isnan().any()
                 keys = torch.cat([keys, _keys(scores, tile[1].start)], 1).topk(n).values
-            if refused:
-                raise _find_refusal(problem)
             parts.append(_candidates(keys, len(problem.items)))
+        _check(problem, refused)
     if not parts:
         return torch.zeros((0, n), dtype=torch.int64), torch.zeros((0, n))
     return torch.cat([items for items, _ in parts]), torch.cat([scores for _, scores in parts])
+
+
+def _check(
+    problem: Problem,
+    refused: torch.Tensor,
+    own: torch.Tensor | None = None,
+    targets: torch.Tensor | None = None,
+) -> None:
+    """Refuse scores that are not finite and targets that are masked.
+
+    Raises:
+        NonFiniteError: names the first vector that is not finite, or else the first score.
+        InputError: names the first row whose target is masked.
+    """
+    is_masked = refused if own is None else (own == -torch.inf).any()
+    any_refused, any_masked = read(torch.stack([refused, is_masked]))
+    if any_refused:
+        raise _find_refusal(problem)
+    if any_masked and own is not None and targets is not None:
+        raise _masked(targets, int((own == -torch.inf).nonzero()[0, 0]))
 
 
 def count_matrix(scores: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -256,17 +313,6 @@ def _candidates(keys: torch.Tensor, n_items: int) -> tuple[torch.Tensor, torch.T
     ordered = (keys >> 32).int()
     scores = torch.where(ordered < 0, ordered ^ 0x7FFFFFFF, ordered).view(torch.float32)
     return items.cpu(), torch.where(missing, -torch.inf, scores).cpu()
-
-
-def _check_targets(
-    own: torch.Tensor, targets: torch.Tensor, first_row: int, problem: Problem
-) -> None:
-    if (own > -torch.inf).all():
-        return
-    if own.isnan().any():
-        raise _find_refusal(problem)
-    row = first_row + int((own == -torch.inf).nonzero()[0, 0])
-    raise _masked(targets, row)
 
 
 def _masked(targets: torch.Tensor, row: int) -> InputError:
