@@ -29,7 +29,8 @@ from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.evaluate.split import split_counts
 from dllm2rec.progress import Silent
 from dllm2rec.settings import changed, load_config
-from dllm2rec.teacher.knowledge import TeacherKnowledge, load_teacher
+from dllm2rec.teacher.folder import load_teacher
+from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.train.loop import Training, fit
 from dllm2rec.train.task import make_student, make_task
 

@@ -25,7 +25,8 @@ from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
 from dllm2rec.device import choose_device, deterministic
 from dllm2rec.progress import Silent
 from dllm2rec.settings import changed, load_config
-from dllm2rec.teacher.knowledge import TeacherKnowledge, load_teacher
+from dllm2rec.teacher.folder import load_teacher
+from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.train.loop import Training, _stepper, fit
 from dllm2rec.train.task import make_student, make_task
 

@@ -25,7 +25,8 @@ from dllm2rec.evaluate.baselines import (
     window_counts,
 )
 from dllm2rec.evaluate.metrics import rank_metrics
-from dllm2rec.teacher.knowledge import TeacherKnowledge, load_teacher
+from dllm2rec.teacher.folder import load_teacher
+from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 from .reference import baselines as slow
 

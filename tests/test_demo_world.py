@@ -13,7 +13,8 @@ from dllm2rec.data.prefixes import prefix_rows
 from dllm2rec.errors import InputError
 from dllm2rec.evaluate.baselines import popularity_counts, teacher_quality, window_counts
 from dllm2rec.evaluate.metrics import rank_metrics
-from dllm2rec.teacher.knowledge import TeacherKnowledge, load_teacher, save_teacher
+from dllm2rec.teacher.folder import load_teacher, save_teacher
+from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 SMALL = dataclasses.replace(WORLD, n_users=150, n_items=120)
 Demo = tuple[SequenceDataset, TeacherKnowledge]

@@ -17,7 +17,8 @@ from dllm2rec.progress import Silent
 from dllm2rec.serve.recommend import recommend
 from dllm2rec.settings import changed, load_config
 from dllm2rec.sources import Source
-from dllm2rec.train.run import RunResult, _beside, train_run
+from dllm2rec.train.result import RunResult
+from dllm2rec.train.run import _beside, train_run
 from tests.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
 CONFIG = changed(

@@ -22,8 +22,9 @@ from dllm2rec.sources import Source
 from dllm2rec.train import run as runs
 from dllm2rec.train.arm import draws_alone
 from dllm2rec.train.interrupt import Interrupts
+from dllm2rec.train.result import RunResult
 from dllm2rec.train.resume import resume_run
-from dllm2rec.train.run import RunResult, train_run
+from dllm2rec.train.run import train_run
 from tests.test_resume import CONFIG, DATASET, SELDOM, TEACHER, signal_at
 from tests.worlds import cycle_dataset
 

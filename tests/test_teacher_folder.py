@@ -15,7 +15,8 @@ from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
 from dllm2rec.data.load import load_dataset
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.teacher.authors_files import TextOptions
-from dllm2rec.teacher.knowledge import TeacherKnowledge, load_teacher, save_teacher
+from dllm2rec.teacher.folder import load_teacher, save_teacher
+from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 N_ITEMS = 40
 

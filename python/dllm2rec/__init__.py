@@ -52,9 +52,9 @@ if TYPE_CHECKING:
     from dllm2rec.sources import Source as Source
     from dllm2rec.students import Student as Student
     from dllm2rec.students import build_student as build_student
+    from dllm2rec.teacher.folder import load_teacher as load_teacher
+    from dllm2rec.teacher.folder import save_teacher as save_teacher
     from dllm2rec.teacher.knowledge import TeacherKnowledge as TeacherKnowledge
-    from dllm2rec.teacher.knowledge import load_teacher as load_teacher
-    from dllm2rec.teacher.knowledge import save_teacher as save_teacher
     from dllm2rec.train.resume import resume_run as resume_run
     from dllm2rec.train.run import train_run as train_run
 
@@ -100,11 +100,11 @@ _HOMES = {
     "load_checkpoint": "checkpoint",
     "load_config": "settings",
     "load_dataset": "data.load",
-    "load_teacher": "teacher.knowledge",
+    "load_teacher": "teacher.folder",
     "rank_metrics": "evaluate.metrics",
     "recommend": "serve.recommend",
     "resume_run": "train.resume",
-    "save_teacher": "teacher.knowledge",
+    "save_teacher": "teacher.folder",
     "set_threads": "_core",
     "train_run": "train.run",
     "write_report": "report.page",

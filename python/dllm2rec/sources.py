@@ -8,7 +8,8 @@ from pathlib import Path
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.demo import demo_world
 from dllm2rec.data.load import load_dataset
-from dllm2rec.teacher.knowledge import TeacherKnowledge, load_teacher
+from dllm2rec.teacher.folder import load_teacher
+from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 DEMO_SEED = 0
 

@@ -38,7 +38,7 @@ def import_(
     check_output(out, overwrite=overwrite, inputs=[source, dataset])
 
     from dllm2rec.data.load import load_dataset
-    from dllm2rec.teacher.knowledge import load_teacher, save_teacher
+    from dllm2rec.teacher.folder import load_teacher, save_teacher
 
     data = load_dataset(dataset)
     knowledge = load_teacher(source, data)

@@ -37,7 +37,7 @@ from dllm2rec.cli.processes import join_and_choose, n_processes, process_name
 from dllm2rec.errors import ConfigError
 
 if TYPE_CHECKING:  # torch: `--help` must not wait for it
-    from dllm2rec.train.run import RunResult
+    from dllm2rec.train.result import RunResult
 
 EXAMPLES = """\b
 Examples:
@@ -151,7 +151,7 @@ def train(
         print_json(asdict(result))
         return
     from dllm2rec.cli.tables import metric_table, print_table
-    from dllm2rec.train.run import test_table
+    from dllm2rec.train.result import test_table
 
     for note in result.notes:
         print(f"note: {note}")

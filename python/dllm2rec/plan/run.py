@@ -20,7 +20,8 @@ from dllm2rec.settings import changed
 from dllm2rec.students import Student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.train.arm import arm_config, arm_name
-from dllm2rec.train.run import arms, check_fit, device_name
+from dllm2rec.train.provenance import device_name
+from dllm2rec.train.run import arms, check_fit
 
 WATCH_S = 2.0
 # What a student's part is called, by the attribute that holds it.

@@ -23,14 +23,9 @@ from dllm2rec.runs import (
     read_run,
 )
 from dllm2rec.teacher.knowledge import TeacherKnowledge
-from dllm2rec.train.run import (
-    RunResult,
-    check_fit,
-    read_result,
-    surroundings,
-    train_what_is_left,
-    write_json,
-)
+from dllm2rec.train.provenance import surroundings
+from dllm2rec.train.result import RunResult, read_result
+from dllm2rec.train.run import check_fit, train_what_is_left, write_json
 from dllm2rec.train.seat import RESULT_FILE
 from dllm2rec.train.state import load_state, save_state
 

@@ -8,14 +8,11 @@ each student with its metrics epoch by epoch, its best checkpoint and where its 
 from __future__ import annotations
 
 import json
-import logging
-import platform
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import asdict
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -28,7 +25,7 @@ from dllm2rec.data.catalogue_file import save_catalogue
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.device import choose_device, deterministic
 from dllm2rec.distributed import check_agreed, is_first, size, wait_for_all
-from dllm2rec.errors import ArtifactError, ConfigError, InputError
+from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.evaluate.baselines import (
     fit_window_counts,
     popularity_counts,
@@ -39,34 +36,16 @@ from dllm2rec.folders import check_output, clear_output, held
 from dllm2rec.progress import Progress, Silent
 from dllm2rec.report.curves import draw_ahead
 from dllm2rec.report.page import write_report
-from dllm2rec.results import MetricRow, MetricTable, ResultRow
-from dllm2rec.runs import RESULTS_FILE, RUN_FILE, data_fingerprints
+from dllm2rec.results import ResultRow
+from dllm2rec.runs import RESULTS_FILE, RUN_FILE
 from dllm2rec.settings import config_to_toml
 from dllm2rec.sources import Source
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.train.arm import arm_config, train_arm
 from dllm2rec.train.interrupt import interrupts
 from dllm2rec.train.loop import selection_ks
-
-FORMAT = 1
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """A finished run, as `results.json` holds it."""
-
-    folder: str
-    dataset: str
-    n_items: int
-    n_train: int
-    n_validation: int
-    n_test: int
-    exclude_seen: bool
-    device: str
-    seconds: float
-    rows: list[ResultRow]
-    notes: list[str]
+from dllm2rec.train.provenance import device_name, inputs, provenance
+from dllm2rec.train.result import RunResult, test_table
 
 
 def train_run(
@@ -112,7 +91,7 @@ def train_run(
     device = choose_device(config.train.device)
     check_fit(config, dataset)
     told = progress or Silent()
-    check_agreed(lambda: _inputs(config, dataset, teacher), "dataset, teacher or settings")
+    check_agreed(lambda: inputs(config, dataset, teacher), "dataset, teacher or settings")
     if is_first():
         check_output(folder, overwrite=overwrite)
     with held(folder) if is_first() else nullcontext():
@@ -121,7 +100,7 @@ def train_run(
             clear_output(folder)
             replace_text(folder / "config.toml", config_to_toml(config))
             save_catalogue(folder, dataset.catalogue)
-            facts |= _provenance(config, dataset, teacher, source, device)
+            facts |= provenance(config, dataset, teacher, source, device)
             write_json(folder / RUN_FILE, facts)
             told.run(facts)
         return train_what_is_left(facts, config, dataset, teacher, folder, device, told)
@@ -209,31 +188,6 @@ def _beside() -> Iterator[tuple[ThreadPoolExecutor, Event]]:
             raise
 
 
-def read_result(folder: Path) -> RunResult:
-    """Read the table of a run that has ended.
-
-    Raises:
-        ArtifactError: it is not there, or not readable.
-    """
-    try:
-        content = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
-        rows = [ResultRow(**row) for row in content.pop("rows")]
-        return RunResult(rows=rows, **content)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as err:
-        raise ArtifactError(f"{folder / RESULTS_FILE}: {err}, expected the table of a run") from err
-
-
-def test_table(result: RunResult) -> MetricTable:
-    """The test metrics of a run, as they are shown."""
-    return MetricTable(
-        f"{result.dataset}, test",
-        tuple(MetricRow(row.name, row.test, row.deviation) for row in result.rows),
-        result.n_test,
-        result.n_items,
-        result.exclude_seen,
-    )
-
-
 def check_fit(config: Config, dataset: SequenceDataset) -> None:
     """Refuse what only the dataset or the processes show to be impossible, before any work."""
     if config.variant == "authors" and size() > 1:
@@ -286,47 +240,6 @@ def baseline_rows(
     if "test" in quality:
         results.append(ResultRow("teacher", quality.get("validation", {}), quality["test"]))
     return results
-
-
-def _provenance(
-    config: Config,
-    dataset: SequenceDataset,
-    teacher: TeacherKnowledge | None,
-    source: Source | None,
-    device: torch.device,
-) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "source": None if source is None else asdict(source),
-        "dataset": dataset.name,
-        **data_fingerprints(dataset, teacher),
-        "seed": config.train.seed,
-        "config": config.model_dump(mode="json"),
-        **surroundings(device),
-    }
-
-
-def _inputs(config: Config, dataset: SequenceDataset, teacher: TeacherKnowledge | None) -> str:
-    """What the result of a run depends on, in a few words."""
-    taught = "" if teacher is None else teacher.fingerprint()
-    return f"{dataset.fingerprint()} {taught} {config_to_toml(config)}"
-
-
-def surroundings(device: torch.device) -> dict[str, Any]:
-    """What the bits of a training may depend on besides its configuration and its data."""
-    return {
-        "device": device_name(device),
-        "threads": torch.get_num_threads(),
-        "processes": size(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "versions": {name: version(name) for name in ("dllm2rec", "torch", "numpy")},
-    }
-
-
-def device_name(device: torch.device) -> str:
-    """What reports call a device."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

@@ -1,0 +1,214 @@
+"""A teacher as files: the authors' text files, or one verified folder of ours."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+
+from dllm2rec.artifact import Manifest, read_manifest, write_folder
+from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.errors import ArtifactError, ConfigError, InputError
+from dllm2rec.teacher.authors_files import (
+    DISTANCE_TRAIN,
+    RANKING_TRAIN,
+    TextOptions,
+    read_authors_teacher,
+)
+from dllm2rec.teacher.knowledge import SHAPES, TeacherKnowledge, check_teacher, observations
+
+KIND = "teacher"
+VERSION = 1
+
+_ARRAYS: dict[str, str] = {  # field -> file
+    "ranking": "ranking.npy",
+    "distance": "distance.npy",
+    "target_distance": "target_distance.npy",
+    "ranking_validation": "ranking_val.npy",
+    "ranking_test": "ranking_test.npy",
+}
+_EMBEDDINGS = "item_embeddings.safetensors"
+
+
+def load_teacher(
+    path: str | Path,
+    dataset: SequenceDataset,
+    *,
+    options: TextOptions | None = None,
+    embeddings_have_pad_row: bool = False,
+) -> TeacherKnowledge:
+    """Load what a teacher knows about a dataset, with its notes.
+
+    Args:
+        path: a teacher folder of ours (every file verified against its manifest, and the manifest
+            against the dataset) or one in the authors' layout (`myrank_train.txt`, ...).
+        dataset: the dataset it must belong to.
+        options: how the text files of the authors' layout are to be read; similarities become
+            distances from the greatest one, which changes no weight.
+        embeddings_have_pad_row: their embeddings may end with one row for the padding item.
+
+    Raises:
+        InputError: no such folder, or files that break a rule or do not fit the dataset.
+        ArtifactError: a teacher folder of ours that changed, or belongs to another dataset.
+        ConfigError: one content given for ranking and distance.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise InputError(
+            "no such folder, expected a teacher folder or one with myrank_train.txt",
+            code="E-FILE",
+            path=folder,
+        )
+    if (folder / "manifest.json").exists():
+        knowledge = _read_ours(folder, dataset)
+    else:
+        knowledge = _read_authors(
+            folder, dataset, options or TextOptions(), embeddings_have_pad_row
+        )
+    check_teacher(knowledge, dataset)
+    return dataclasses.replace(
+        knowledge, notes=[*knowledge.notes, *observations(knowledge, dataset)]
+    )
+
+
+def save_teacher(
+    folder: str | Path, knowledge: TeacherKnowledge, dataset: SequenceDataset
+) -> Manifest:
+    """Write a teacher folder that belongs to `dataset`, whole or not at all.
+
+    Raises:
+        InputError: the knowledge does not fit the dataset.
+        ConfigError: the folder exists and is not empty.
+        ResourceError: it cannot be written.
+    """
+    check_teacher(knowledge, dataset)
+    writers = {
+        file: _array_writer(getattr(knowledge, name))
+        for name, file in _ARRAYS.items()
+        if getattr(knowledge, name) is not None
+    }
+    if knowledge.item_embeddings is not None:
+        writers[_EMBEDDINGS] = _tensor_writer(knowledge.item_embeddings)
+    counted = set(observations(knowledge, dataset))  # counted again when it is loaded
+    facts = {
+        "dataset": dataset.fingerprint(),
+        "dataset_name": dataset.name,
+        "notes": [note for note in knowledge.notes if note not in counted],
+    }
+    return write_folder(folder, writers, kind=KIND, version=VERSION, facts=facts)
+
+
+def _read_authors(
+    folder: Path, dataset: SequenceDataset, options: TextOptions, has_pad_row: bool
+) -> TeacherKnowledge:
+    _check_two_files(folder)
+    n_train, n_validation, n_test = (len(rows) for rows in dataset.splits().values())
+    read = read_authors_teacher(
+        folder,
+        n_items=dataset.n_items,
+        n_rows=(n_train, n_validation, n_test),
+        options=options,
+        embeddings_have_pad_row=has_pad_row,
+    )
+    return TeacherKnowledge(
+        ranking=read.ranking,
+        distance=_as_distance(read.distance, options),
+        target_distance=_as_distance(read.target_distance, options),
+        item_embeddings=read.item_embeddings,
+        ranking_validation=read.ranking_validation,
+        ranking_test=read.ranking_test,
+        notes=list(read.warnings),
+    )
+
+
+def _as_distance(
+    numbers: npt.NDArray[np.float32] | None, options: TextOptions
+) -> npt.NDArray[np.float32] | None:
+    if numbers is None or options.confidence_kind == "distance" or not numbers.size:
+        return numbers
+    distances: npt.NDArray[np.float32] = numbers.max() - numbers
+    return distances
+
+
+def _check_two_files(folder: Path) -> None:
+    """Refuse one content under both names."""
+    for ending in ("", ".gz"):
+        ranking = folder / f"{RANKING_TRAIN}{ending}"
+        distance = folder / f"{DISTANCE_TRAIN}{ending}"
+        if ranking.is_file() and distance.is_file() and _same_bytes(ranking, distance):
+            raise ConfigError(
+                f"E-SAME-FILE {distance}: the same content as {ranking.name}, expected the "
+                "distances to its items"
+            )
+
+
+def _same_bytes(one: Path, other: Path) -> bool:
+    return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
+
+
+def _read_ours(folder: Path, dataset: SequenceDataset) -> TeacherKnowledge:
+    manifest = read_manifest(folder, KIND, newest_version=VERSION)
+    expected, found = dataset.fingerprint(), manifest.facts.get("dataset")
+    if found != expected:
+        raise ArtifactError(
+            f"{folder}: made for dataset {manifest.facts.get('dataset_name')!r} with fingerprint "
+            f"{found}, expected {dataset.name!r} with {expected}; import the teacher again"
+        )
+    arrays: dict[str, Any] = {
+        name: _read_array(folder / file, *SHAPES[name])
+        for name, file in _ARRAYS.items()
+        if file in manifest.files
+    }
+    if "ranking" not in arrays:
+        raise ArtifactError(f"{folder}: no {_ARRAYS['ranking']}, expected one")
+    if _EMBEDDINGS in manifest.files:
+        arrays["item_embeddings"] = _read_tensor(folder / _EMBEDDINGS)
+    return TeacherKnowledge(**arrays, notes=list(manifest.facts.get("notes", [])))
+
+
+def _read_array(path: Path, dtype: type[np.generic], ndim: int) -> npt.NDArray[Any]:
+    """Read a .npy file as NumPy itself writes it; its header is believed once the size agrees."""
+    expected = np.dtype(dtype).newbyteorder("<")
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            if version != (1, 0):
+                raise ArtifactError(f"{path}: .npy version {version}, expected (1, 0)")
+            shape, is_fortran, found = np.lib.format.read_array_header_1_0(file)
+            payload = path.stat().st_size - file.tell()
+    except ValueError as err:
+        raise ArtifactError(f"{path}: no .npy file ({err})") from err
+    if found != expected or len(shape) != ndim or is_fortran:
+        raise ArtifactError(
+            f"{path}: {found} {shape}, expected {expected} with {ndim} axes in C order"
+        )
+    if math.prod(shape) * expected.itemsize != payload:
+        raise ArtifactError(f"{path}: {payload} bytes of numbers for shape {shape}")
+    array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+    return array
+
+
+def _read_tensor(path: Path) -> npt.NDArray[Any]:
+    try:
+        tensors = safetensors.numpy.load(path.read_bytes())
+    except safetensors.SafetensorError as err:
+        raise ArtifactError(f"{path}: no safetensors file ({err})") from err
+    if list(tensors) != ["item_embeddings"]:
+        raise ArtifactError(f"{path}: tensors {sorted(tensors)}, expected 'item_embeddings' alone")
+    return tensors["item_embeddings"]
+
+
+def _array_writer(array: npt.NDArray[Any]) -> Callable[[Path], object]:
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return lambda path: np.save(path, little, allow_pickle=False)
+
+
+def _tensor_writer(array: npt.NDArray[np.float32]) -> Callable[[Path], object]:
+    tensors = {"item_embeddings": np.ascontiguousarray(array)}
+    return lambda path: safetensors.numpy.save_file(tensors, path)
