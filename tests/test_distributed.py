@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from dllm2rec.cli import main
 from dllm2rec.train.state import load_state
@@ -239,28 +240,42 @@ def test_processes_that_cannot_be_meant_exit_2(variables, words, part, monkeypat
     assert part in capsys.readouterr().err
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """The folder of a run that torchrun trained in two processes, and the lines it printed."""
-    folder = tmp_path_factory.mktemp("torchrun")
+def prepared(folder: Path) -> Path:
+    """A small dataset of a log, as a folder."""
     events = (f"{user},{(user + step) % 40},{step}" for user in range(60) for step in range(9))
     (folder / "log.csv").write_text("\n".join(["user_id,item_id,timestamp", *events]) + "\n")
     assert main(["prepare", str(folder / "log.csv"), "--out", str(folder / "data")]) == 0
-    words = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    words += ["--nproc-per-node", "2", "-m", "dllm2rec"]
-    words += ["train", "--student", "gru4rec", "--dataset", str(folder / "data"), "--json"]
-    words += ["--out", str(folder / "trained"), "--device", "cpu"]
-    words += ["--set", "train.max_epochs=2", "--set", "train.batch_size=50"]
+    return folder / "data"
+
+
+def launched(n: int, *words: str) -> list[str]:
+    """Run `dllm2rec` in n processes, by torchrun if there are several; return what it printed."""
+    command = [sys.executable, "-m", "dllm2rec", *words]
+    if n > 1:
+        command[1:2] = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(n)]
+        command.insert(-len(words) - 1, "-m")
     environment = {k: v for k, v in os.environ.items() if k not in {"RANK", "WORLD_SIZE"}}
     with subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:
         try:
             out, err = process.communicate(timeout=200)
         finally:
             process.terminate()  # torchrun ends its own processes; killed, it would leave them
     assert process.returncode == 0, err[-2000:]
-    return folder / "trained", out.splitlines()
+    return out.splitlines()
+
+
+SMALL = ("--set", "train.max_epochs=2", "--set", "train.batch_size=50", "--json")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The folder of a run that torchrun trained in two processes, and the lines it printed."""
+    folder = tmp_path_factory.mktemp("torchrun")
+    words = ["--student", "gru4rec", "--dataset", str(prepared(folder)), "--device", "cpu"]
+    lines = launched(2, "train", *words, "--out", str(folder / "trained"), *SMALL)
+    return folder / "trained", lines
 
 
 def test_torchrun_trains_and_prints_once(trained):
@@ -286,3 +301,31 @@ def test_commands_in_several_processes_print_and_write_once_what_one_does(traine
     lists = [(folder / f"recommend_command-{n}" / "lists.csv").read_bytes() for n in (1, 3)]
     assert lists[0] == lists[1]
     assert lists[0].count(b"\n") == 21
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize("student", ["sasrec", "gru4rec"])
+def test_two_gpus_give_what_one_gives(tmp_path: Path, student: str) -> None:
+    check_two_processes(tmp_path, student, "cuda")
+
+
+def check_two_processes(folder: Path, student: str, device: str) -> None:
+    """Train in one process and in two; evaluate and recommend from the latter in one and in two."""
+    data = ["--dataset", str(prepared(folder)), "--student", student, "--device", device]
+    losses = []
+    for n in (1, 2):
+        run = folder / f"run-{n}"
+        launched(n, "train", *data, "--out", str(run), "--set", "student.dropout=0", *SMALL)
+        lines = (run / student / "metrics.jsonl").read_text().splitlines()
+        losses.append([json.loads(line)["loss"] for line in lines])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    told = [launched(n, "evaluate", str(run), "--device", device, "--json") for n in (1, 2)]
+    assert told[0] == told[1]
+    (folder / "in.jsonl").write_text('{"history": ["1", "2"]}\n' * 20)
+    lists = []
+    for n in (1, 2):
+        out = folder / f"lists-{n}.csv"
+        words = ["--input", str(folder / "in.jsonl"), "--out", str(out), "--device", device]
+        launched(n, "recommend", str(run), *words)
+        lists.append(out.read_bytes())
+    assert lists[0] == lists[1]
