@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dllm2rec.config import Config
 from dllm2rec.distill.losses import dros_propensity
-from dllm2rec.distributed import check_same, draw_own, own_noise, size
+from dllm2rec.distributed import check_same, draw_own, own_noise
 from dllm2rec.errors import ArtifactError, NonFiniteError
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.evaluate.split import SplitLists, split_counts
@@ -271,8 +271,8 @@ def _stepper(student: Student, task: Task, config: Config) -> Stepper:
     if stepper.aids.noise is not None:
         stepper.aids.noise.add_(own_noise())
     batch_size = min(config.train.batch_size, len(task.rows.rows))
-    if device.type == "cuda" and size() == 1:  # that a graph may hold NCCL's sum is unproved
-        stepper.capture(batch_size, config.train.seed)
+    if device.type == "cuda":
+        stepper.prepare(batch_size, config.train.seed)
     return stepper
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dllm2rec.config import Config
 from dllm2rec.device import check_compiler
-from dllm2rec.distributed import average_gradients, own_part
+from dllm2rec.distributed import average_gradients, own_part, size
 from dllm2rec.launch import compiled_together, fork, join
 from dllm2rec.students import Student
 from dllm2rec.train.batches import Batch, TrainingRows
@@ -99,17 +99,34 @@ class Stepper:
         if self.aids.noise is not None:
             self.aids.noise.add_(1)
 
-    def capture(self, batch_size: int, seed: int) -> None:
-        """Record the step in a CUDA graph; weights and random numbers are left as they were.
+    def prepare(self, batch_size: int, seed: int) -> None:
+        """Compile the step for CUDA and, alone, record it in a CUDA graph.
 
-        The warm-up runs with the flag raised, so that no update is applied.
+        Weights and random numbers are left as they were: all runs with the flag raised, so that no
+        update is applied.
         """
-        self._graph_rows = torch.arange(batch_size, device=self.loss_sum.device)
+        rows = torch.arange(batch_size, device=self.loss_sum.device)
         noise = None if self.aids.noise is None else self.aids.noise.clone()
         self.trouble.flag.fill_(1.0)
+        if len(own_part(rows)) > 0:
+            self._compile(own_part(rows), batch_size)
+        if size() == 1:  # that a graph may hold NCCL's sum is unproved
+            self._capture(rows)
+        self.trouble.clear()
+        self.loss_sum.zero_()
+        if noise is not None and self.aids.noise is not None:
+            self.aids.noise.copy_(noise)
+        torch.manual_seed(seed)
+
+    def _compile(self, rows: Tensor, n_rows: int) -> None:
+        """Compile every kernel of a step at once; none is launched."""
         with compiled_together():
-            batch = self.rows.batch(self._graph_rows, self.negatives).zero_()
-            self._apply(*self._of_batch(batch, batch_size))
+            batch = self.rows.batch(rows, self.negatives).zero_()
+            gradients, terms = self._of_batch(batch, n_rows)
+            self.optimizer.update(gradients, terms, self.trouble, self.loss_sum)
+
+    def _capture(self, rows: Tensor) -> None:
+        self._graph_rows = rows
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -122,11 +139,6 @@ class Stepper:
         with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
             self._eager(self._graph_rows)
         self._graph = graph
-        self.trouble.clear()
-        self.loss_sum.zero_()
-        if noise is not None and self.aids.noise is not None:
-            self.aids.noise.copy_(noise)
-        torch.manual_seed(seed)
 
 
 class _Loss(torch.autograd.Function):
