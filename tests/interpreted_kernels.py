@@ -9,24 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from dllm2rec import launch
-from dllm2rec.config import Config, StudentConfig
+from dllm2rec.config import StudentConfig, TrainConfig
 from dllm2rec.distill import catalogue, catalogue_torch, catalogue_triton
 from dllm2rec.distill.terms import TermInputs, TermSpec
-from dllm2rec.settings import changed, load_config
 from dllm2rec.students import build_student, table_triton
-from dllm2rec.students.fused_sasrec import can_fuse, encode_fused
+from dllm2rec.students.fused_sasrec import encode_fused
 from dllm2rec.students.windows import keep_real
 from dllm2rec.train.batches import Batch
-from dllm2rec.train.objective import Aids
-from dllm2rec.train.step import Stepper
-from dllm2rec.train.task import make_student, make_task
-from tests.worlds import cycle_dataset, oracle_teacher
+from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer, Schedule, Trouble
+from tests.gpu_step import STEPS, Step, step_of
 
 B, N, L, K, D = 7, 333, 5, 5, 16
 
@@ -139,43 +135,19 @@ def recorded() -> Iterator[Stream]:
     assert not side.has_unjoined_work, "work that the graph's end does not wait for"
 
 
-def check_step(config: Config) -> None:
+def check_step(step: Step) -> None:
     """A whole step as CUDA takes it, recorded in a graph with its second stream, and as torch."""
-    dataset = cycle_dataset()
-    teacher = oracle_teacher(dataset)
-    config = changed(config, student={"dropout": 0.0, "hidden_size": 16})
-    config = changed(config, distillation={"top_k": 6, "ranking_weight": 0.3})
-    torch.manual_seed(0)
-    student = make_student(config, dataset, teacher)
-    for parameter in student.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    task = make_task(config, dataset, teacher, torch.device("cpu"))
-    assert can_fuse(student)
-    negatives = None if task.sampler is None else task.sampler.epoch(0, 0)
-    propensity = torch.rand(dataset.n_items)
-    stepper = Stepper(student, task.rows, config, propensity=propensity, negatives=negatives)
-    rows = torch.tensor([3, 500, 501, 7, 839])
-    batch = task.rows.batch(rows, negatives)
-    gathered = task.rows._gathered(rows, negatives, batch.log_expected)
-    for one, other in zip(flat(batch), flat(gathered), strict=True):
+    stepper, n_rows, batch = step.stepper, len(step.rows), step.batch()
+    for one, other in zip(flat(batch), flat(step.gathered()), strict=True):
         assert torch.equal(one, other)
-    found = []
     catalogue._arithmetic = lambda _: catalogue_torch
-    found.append(stepper._of_batch(batch, len(rows)))
+    plain, terms = stepper._of_batch(batch, n_rows)
     catalogue._arithmetic = lambda _: catalogue_triton
-    sums = torch.zeros(student.embedding.ids.weight.shape, dtype=torch.int64)
     with recorded() as side:
-        stepper.aids = replace(
-            Aids.of(student, config, propensity, task.rows.in_softmax, len(rows)),
-            buffer=None,
-            noise=torch.tensor(0),
-            sums=sums,
-            side=side,
-        )
-        found.append(stepper._of_batch(batch, len(rows)))
-    assert not sums.any()
-    check_collecting(stepper, rows, negatives, batch.log_expected)
-    (plain, terms), (fused, fused_terms) = found
+        step.use_aids_of_cuda(side)
+        fused, fused_terms = stepper._of_batch(batch, n_rows)
+    assert stepper.aids.sums is not None
+    assert not stepper.aids.sums.any()
     torch.testing.assert_close(fused_terms, terms, rtol=1e-5, atol=1e-5)
     for one, other in zip(fused, plain, strict=True):
         assert (one is None) == (other is None)
@@ -183,23 +155,50 @@ def check_step(config: Config) -> None:
             torch.testing.assert_close(one, other, rtol=1e-4, atol=2e-5)
 
 
-def check_collecting(
-    stepper: Stepper, rows: Tensor, negatives: Tensor | None, log_expected: Tensor | None
-) -> None:
+def check_collecting(step: Step) -> None:
     """A step whose kernels are noted, not launched: nothing reads what they would have filled."""
     launch._collected = []
     torch.use_deterministic_algorithms(mode=True)  # fresh memory then holds what no index may be
     try:
-        batch = stepper.rows._gathered(rows, negatives, log_expected).zero_()
+        batch = step.gathered().zero_()
         with recorded() as side:
-            stepper.aids = replace(stepper.aids, side=side)
-            stepper._of_batch(batch, len(rows))
+            step.use_aids_of_cuda(side)
+            step.stepper._of_batch(batch, len(step.rows))
         names = [wish[0].fn.__name__ for wish in launch._collected]
     finally:
         launch._collected = None
         torch.use_deterministic_algorithms(mode=False)
     assert names[0] == "_gather"
     assert "_attend_back" in names
+
+
+def check_update(change: dict[str, object]) -> None:
+    """Some updates, the last of them not finite, by the kernels and by torch's Adam."""
+    config = TrainConfig.model_validate({"learning_rate": 0.01, **change})
+    schedule = Schedule.of(config, 50)
+    shapes = [(300, 20), (7,), (1,), ()]
+    first = [torch.randn(shape) for shape in shapes]
+    weights = [[torch.nn.Parameter(value.clone()) for value in first] for _ in range(2)]
+    optimizers = (
+        HostOptimizer(weights[0], config, schedule),
+        DeviceOptimizer(weights[1], config, schedule),
+    )
+    troubles = [Trouble.none(torch.device("cpu")) for _ in range(2)]
+    sums = [torch.zeros(3) for _ in range(2)]
+    for step in range(6):
+        gradients: list[Tensor | None] = [torch.randn(shape) * (step + 1) for shape in shapes]
+        gradients[1] = None
+        if step == 5:
+            gradients[0] = torch.full((300, 20), torch.nan)
+        terms = torch.rand(2, 40)
+        for optimizer, trouble, total in zip(optimizers, troubles, sums, strict=True):
+            optimizer.update(gradients, terms, trouble, total)
+    for optimizer in optimizers:
+        optimizer.swap_average()
+    for mine, theirs in zip(*weights, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(*sums)
+    assert [(int(t.first), float(t.flag)) for t in troubles] == [(5, 1.0)] * 2
 
 
 def flat(batch: Batch) -> list[Tensor]:
@@ -209,12 +208,11 @@ def flat(batch: Batch) -> list[Tensor]:
     return [part for part in parts if part is not None]
 
 
-# A form of the loss for each way that a step takes on CUDA.
-STEPS = (
-    ("paper", ["loss.dro_weight=0.5"]),
-    ("paper", ["distillation.embedding_sides=input"]),
-    ("strong", []),
-    ("strong", ["loss.base=sampled_softmax", "loss.n_negatives=7"]),
+# Without a cosine schedule: the interpreter knows no cosine of float64.
+UPDATES: tuple[dict[str, object], ...] = (
+    {},
+    {"weight_decay": 0.1, "max_gradient_norm": 0.5, "ema_decay": 0.9},
+    {"warmup_steps": 3},
 )
 
 
@@ -231,7 +229,11 @@ def main() -> None:
     for shape in ((130, 50, 16), (300, 7, 64)):
         check_table(*shape)
     for recipe, overrides in STEPS:
-        check_step(load_config(recipe=recipe, overrides=overrides))
+        step = step_of(recipe, overrides, hidden_size=16)
+        check_step(step)
+        check_collecting(step)
+    for change in UPDATES:
+        check_update(change)
 
 
 if __name__ == "__main__":

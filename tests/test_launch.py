@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -126,6 +127,25 @@ def test_the_kernels_of_cuda_agree_with_torch_when_interpreted():
         env={**os.environ, "TRITON_INTERPRET": "1"},
     )
     assert done.returncode == 0, done.stderr[-1500:]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no triton beside torch")
+def test_the_kernels_of_a_step_compile_for_a_gpu_that_is_not_there(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.compiled_kernels"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "TRITON_CACHE_DIR": str(tmp_path)},  # nothing is compiled before
+    )
+    assert done.returncode == 0, done.stderr[-1500:]
+    kernels = set(json.loads(done.stdout.splitlines()[-1]))
+    assert kernels == {
+        *("_gather", "_project", "_encode", "_feed_back", "_attend_back", "_sum_piece"),
+        *("_take_rows", "_add_rows", "_listed", "_statistics", "_terms", "_gradient"),
+        *("_column_sums", "_squares", "_numbers", "_adam"),
+    }
 
 
 def test_sums_over_the_catalogue_are_the_same_bits_on_any_number_of_threads():

@@ -154,7 +154,7 @@ def _adam(
     BLOCK: tl.constexpr,
 ):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    goes = (at < n) & (tl.load(numbers) == 0.0)
+    goes = at < tl.where(tl.load(numbers) == 0.0, n, 0)  # nowhere, once something was not finite
     weight = tl.load(weights + at, mask=goes, other=0.0)
     gradient = tl.load(gradients + at, mask=goes, other=0.0) * tl.load(numbers + 1)
     gradient += weight_decay * weight

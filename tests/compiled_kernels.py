@@ -1,0 +1,73 @@
+"""Compile every kernel of a training step for a Hopper GPU, without one: for a subprocess.
+
+    python -m tests.compiled_kernels
+
+The last line that it prints is the kernels' names, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+
+from dllm2rec import launch
+from dllm2rec.distill import catalogue, catalogue_triton
+from dllm2rec.students import table_triton
+from dllm2rec.train.optimizer import DeviceOptimizer, Schedule
+from tests.gpu_step import STEPS, Step, step_of
+
+HOPPER = GPUTarget("cuda", 90, 32)
+
+
+class Driver:
+    """As much of a GPU as the compiler asks for."""
+
+    def get_current_target(self) -> GPUTarget:
+        return HOPPER
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+
+def collected(step: Step) -> list[Any]:
+    """The kernels of a step, each with what it is launched with."""
+    stepper = step.stepper
+    config, parameters = stepper.config.train, list(stepper.student.parameters())
+    stepper.optimizer = DeviceOptimizer(parameters, config, Schedule.of(config, 50))
+    step.use_aids_of_cuda(None)
+    launch._collected = []
+    gradients, terms = stepper._of_batch(step.gathered().zero_(), len(step.rows))
+    stepper.optimizer.update(gradients, terms, stepper.trouble, stepper.loss_sum)
+    embedding = stepper.student.embedding
+    assert embedding.projector is not None
+    assert embedding.teacher is not None
+    projector = embedding.projector
+    rows = (embedding.ids.weight, embedding.teacher, projector.weight, projector.bias)
+    table_triton.project(*(part.detach() for part in rows), 0.3)
+    wishes, launch._collected = launch._collected, None
+    return wishes
+
+
+def main() -> None:
+    driver.set_active(Driver())
+    catalogue._arithmetic = lambda _: catalogue_triton
+    names = set()
+    for recipe, overrides in STEPS:
+        for kernel, grid, arguments, constants in collected(
+            step_of(recipe, overrides, hidden_size=64)
+        ):
+            compiled = kernel.warmup(*arguments, grid=grid, **constants)
+            assert compiled.asm["cubin"], kernel.fn.__name__
+            names.add(kernel.fn.__name__)
+    sys.stdout.write(json.dumps(sorted(names)) + "\n")
+
+
+if __name__ == "__main__":
+    main()
