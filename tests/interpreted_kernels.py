@@ -17,12 +17,18 @@ from dllm2rec import launch
 from dllm2rec.config import StudentConfig, TrainConfig
 from dllm2rec.distill import catalogue, catalogue_torch, catalogue_triton
 from dllm2rec.distill.terms import TermInputs, TermSpec
+from dllm2rec.progress import Silent
+from dllm2rec.settings import changed, load_config
 from dllm2rec.students import build_student, table_triton
 from dllm2rec.students.fused_sasrec import encode_fused
 from dllm2rec.students.windows import keep_real
 from dllm2rec.train.batches import Batch
+from dllm2rec.train.loop import Training
 from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer, Schedule, Trouble
+from dllm2rec.train.state import TrainingState
+from dllm2rec.train.task import make_student, make_task
 from tests.gpu_step import STEPS, Step, step_of
+from tests.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
 B, N, L, K, D = 7, 333, 5, 5, 16
 
@@ -201,6 +207,60 @@ def check_update(change: dict[str, object]) -> None:
     assert [(int(t.first), float(t.flag)) for t in troubles] == [(5, 1.0)] * 2
 
 
+def check_training() -> None:
+    """Whole trainings, and one that moves from CPU to GPU and back, end where the CPU's ends."""
+    dataset = cycle_dataset(8)
+    teacher = oracle_teacher(dataset)
+    config = changed(
+        load_config(recipe="strong"),
+        student={"dropout": 0.0, "hidden_size": 16},
+        distillation={"ranking_weight": 0.3, "top_k": 6},
+        train={"batch_size": 32, "max_epochs": 2, "ema_decay": 0.9, "learning_rate": 0.01},
+    )
+
+    def fresh(*, on_gpu: bool) -> Training:
+        torch.manual_seed(0)
+        student = make_student(config, dataset, teacher)
+        task = make_task(config, dataset, teacher, torch.device("cpu"))
+        training = Training(student, task, config)
+        if on_gpu:
+            stepper = training.stepper
+            Step(stepper, torch.arange(32), None).use_aids_of_cuda(None)
+            schedule = Schedule.of(config.train, len(task.rows.rows))
+            stepper.optimizer = DeviceOptimizer(stepper.parameters, config.train, schedule)
+        return training
+
+    def epoch(training: Training, *, on_gpu: bool) -> None:
+        ops = catalogue_triton if on_gpu else catalogue_torch
+        catalogue._arithmetic = lambda _: ops
+        for _ in training.steps(Silent()):
+            pass
+        training.close_epoch({"ndcg@20": float(training.epoch), "loss": training.losses()["loss"]})
+
+    def state_of(training: Training) -> TrainingState:
+        records = [{**record, "ranking_weight": 0.3} for record in training.records]
+        tensors = {name: value.detach().clone() for name, value in training.tensors().items()}
+        return TrainingState(tensors, {}, N_ITEMS, 0, 0.0, records, 0.3, "elsewhere")
+
+    def end_of(training: Training) -> list[Tensor]:
+        training.stepper.optimizer.swap_average()
+        averages = [value.detach().clone() for value in training.stepper.parameters]
+        training.stepper.optimizer.swap_average()
+        losses = torch.tensor([record["loss"] for record in training.records])
+        return [losses, *averages, *(value.detach() for value in training.stepper.parameters)]
+
+    whole = fresh(on_gpu=False)
+    for _ in range(2):
+        epoch(whole, on_gpu=False)
+    for first, second in ((True, True), (False, True), (True, False)):
+        training, moved = fresh(on_gpu=first), fresh(on_gpu=second)
+        epoch(training, on_gpu=first)
+        moved.load(state_of(training))
+        epoch(moved, on_gpu=second)
+        for one, expected in zip(end_of(moved), end_of(whole), strict=True):
+            torch.testing.assert_close(one, expected, rtol=2e-3, atol=2e-4)
+
+
 def flat(batch: Batch) -> list[Tensor]:
     """The tensors of a batch that are there."""
     lists = [] if batch.lists is None else [batch.lists.items, batch.lists.weight, batch.lists.kept]
@@ -234,6 +294,7 @@ def main() -> None:
         check_collecting(step)
     for change in UPDATES:
         check_update(change)
+    check_training()
 
 
 if __name__ == "__main__":
