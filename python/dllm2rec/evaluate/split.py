@@ -16,7 +16,7 @@ from dllm2rec.students import Student
 
 # Fixed, so that a score's last bit never depends on a user's setting.
 BLOCK_ROWS = 4096
-# Listed items of a block that are kept for the next pass: 16 bytes each on a GPU.
+# Listed items that are kept for the next pass: 24 bytes each on a GPU, 100 MB at most.
 MOST_KEPT = 1 << 22
 
 
