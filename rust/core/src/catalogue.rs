@@ -35,18 +35,20 @@ pub struct Problem<'a> {
 
 impl Problem<'_> {
     fn check(&self, n_scores: usize) -> Result<()> {
-        let shape = |name, got, expected| {
-            if got == expected { Ok(()) } else { Err(Error::Shape { name, got, expected }) }
-        };
-        shape("width", self.width, self.width.max(1))?;
-        shape("scores", n_scores, self.targets.len().saturating_mul(self.width))?;
-        self.counted.map_or(Ok(()), |counted| shape("in_softmax", counted.len(), self.width))?;
-        self.slope.map_or(Ok(()), |slope| shape("slope", slope.len(), self.width))
+        check_shape("width", self.width, self.width.max(1))?;
+        check_shape("scores", n_scores, self.targets.len().saturating_mul(self.width))?;
+        let of_items = |name, got| check_shape(name, got, self.width);
+        self.counted.map_or(Ok(()), |counted| of_items("in_softmax", counted.len()))?;
+        self.slope.map_or(Ok(()), |slope| of_items("slope", slope.len()))
     }
 
     fn target(&self, row: usize) -> Option<usize> {
         usize::try_from(self.targets[row]).ok().filter(|&column| column < self.width)
     }
+}
+
+fn check_shape(name: &'static str, got: usize, expected: usize) -> Result<()> {
+    if got == expected { Ok(()) } else { Err(Error::Shape { name, got, expected }) }
 }
 
 /// Computes both logarithms of each row, `(rows, 2)`; one that is not asked for is 0.
@@ -58,13 +60,7 @@ impl Problem<'_> {
 /// [`Error::Shape`], [`Error::Interrupted`].
 pub fn log_sums(scores: &[f32], problem: Problem<'_>, out: &mut [f32], stop: &Stop) -> Result<()> {
     problem.check(scores.len())?;
-    if out.len() != 2 * problem.targets.len() {
-        return Err(Error::Shape {
-            name: "out",
-            got: out.len(),
-            expected: 2 * problem.targets.len(),
-        });
-    }
+    check_shape("out", out.len(), 2 * problem.targets.len())?;
     parallel::try_for_each_chunk(out, 2, stop, |row, out| {
         let scores = &scores[row * problem.width..][..problem.width];
         out.copy_from_slice(&wide::run(RowSums { scores, problem, target: problem.target(row) }));
@@ -87,13 +83,7 @@ pub fn gradient(
     stop: &Stop,
 ) -> Result<()> {
     problem.check(scores.len())?;
-    if stats.len() != 4 * problem.targets.len() {
-        return Err(Error::Shape {
-            name: "stats",
-            got: stats.len(),
-            expected: 4 * problem.targets.len(),
-        });
-    }
+    check_shape("stats", stats.len(), 4 * problem.targets.len())?;
     parallel::try_for_each_chunk(scores, problem.width, stop, |row, scores| {
         let [log_z, by_base, log_d, by_dro] = [0, 1, 2, 3].map(|n| stats[4 * row + n]);
         let target = problem.target(row);

@@ -24,13 +24,8 @@ fn log_sums<'py>(
     in_softmax: Option<PyReadonlyArray1<'py, bool>>,
     softmax: bool,
 ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-    let problem = Problem {
-        width: scores.shape()[1],
-        targets: c_order(&targets, "targets")?,
-        softmax,
-        counted: in_softmax.as_ref().map(|array| c_order(array, "in_softmax")).transpose()?,
-        slope: slope.as_ref().map(|array| c_order(array, "slope")).transpose()?,
-    };
+    let width = scores.shape()[1];
+    let problem = problem(width, &targets, slope.as_ref(), in_softmax.as_ref(), softmax)?;
     let values = c_order(&scores, "scores")?;
     let out = empty(py, [problem.targets.len(), 2])?;
     let mut sums = out.readwrite();
@@ -52,13 +47,8 @@ fn score_gradient_<'py>(
     stats: PyReadonlyArray2<'py, f32>,
     softmax: bool,
 ) -> PyResult<()> {
-    let problem = Problem {
-        width: scores.shape()[1],
-        targets: c_order(&targets, "targets")?,
-        softmax,
-        counted: in_softmax.as_ref().map(|array| c_order(array, "in_softmax")).transpose()?,
-        slope: slope.as_ref().map(|array| c_order(array, "slope")).transpose()?,
-    };
+    let width = scores.shape()[1];
+    let problem = problem(width, &targets, slope.as_ref(), in_softmax.as_ref(), softmax)?;
     let stats = c_order(&stats, "stats")?;
     if !scores.is_c_contiguous() {
         return Err(InputError::new_err("scores: strided values, expected an array in C order"));
@@ -66,6 +56,22 @@ fn score_gradient_<'py>(
     let values = scores.as_slice_mut()?;
     let steps = values.len().saturating_mul(STEPS);
     run(py, steps, |stop| catalogue::gradient(values, problem, stats, stop))
+}
+
+fn problem<'a>(
+    width: usize,
+    targets: &'a PyReadonlyArray1<'_, i64>,
+    slope: Option<&'a PyReadonlyArray1<'_, f32>>,
+    in_softmax: Option<&'a PyReadonlyArray1<'_, bool>>,
+    softmax: bool,
+) -> PyResult<Problem<'a>> {
+    Ok(Problem {
+        width,
+        targets: c_order(targets, "targets")?,
+        softmax,
+        counted: in_softmax.map(|array| c_order(array, "in_softmax")).transpose()?,
+        slope: slope.map(|array| c_order(array, "slope")).transpose()?,
+    })
 }
 
 /// Adds this room's functions to the module.
