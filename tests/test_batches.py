@@ -12,7 +12,8 @@ from dllm2rec.config import LossConfig
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
 from dllm2rec.data.device_rows import device_rows
 from dllm2rec.errors import InputError
-from dllm2rec.train.batches import distinct_counts, epoch_order, negative_sampler
+from dllm2rec.train.batches import epoch_order
+from dllm2rec.train.sampler import distinct_counts, negative_sampler
 from tests.worlds import cycle_dataset
 
 CPU = torch.device("cpu")

@@ -22,13 +22,12 @@ from dllm2rec import _core
 from dllm2rec.errors import InputError, NonFiniteError
 from dllm2rec.evaluate import ranking, tiles
 from dllm2rec.evaluate.ranking import (
-    CheckedWindow,
-    checked_window,
     fused_rank_counts,
     fused_top_n,
     rank_counts,
     top_n,
 )
+from dllm2rec.evaluate.windows import CheckedWindow, checked_window
 
 from .reference import ranking as reference
 
@@ -377,7 +376,7 @@ def test_which_scores_are_looked_at(users, items, bias, shift, is_safe):
     assert problem.is_safe is is_safe
 
 
-def test_all_work_on_a_gpu_is_on_that_gpu_and_the_host_waits_for_it_thrice(monkeypatch):
+def test_all_work_on_a_gpu_is_on_that_gpu_and_the_host_reads_thrice_before_the_result(monkeypatch):
     reads = []
 
     def read(numbers):

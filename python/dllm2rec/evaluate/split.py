@@ -11,7 +11,8 @@ from torch import Tensor
 from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.distributed import gathered, own_blocks
 from dllm2rec.evaluate.metrics import RankCounts
-from dllm2rec.evaluate.ranking import CheckedWindow, checked_window, fused_rank_counts
+from dllm2rec.evaluate.ranking import fused_rank_counts
+from dllm2rec.evaluate.windows import CheckedWindow, checked_window
 from dllm2rec.students import Student
 
 # Fixed, so that a score's last bit never depends on a user's setting.

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from dllm2rec.config import TrainConfig
-from dllm2rec.train.batches import NegativeSampler, epoch_order
+from dllm2rec.train.batches import epoch_order
+from dllm2rec.train.sampler import NegativeSampler
 
 
 class Draws:

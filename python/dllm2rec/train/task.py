@@ -14,14 +14,13 @@ from dllm2rec.errors import InputError
 from dllm2rec.students import Student, build_student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.train.batches import (
-    NegativeSampler,
     TrainingRows,
     leaves_out_unseen,
-    negative_sampler,
     seen_items,
     train_rows,
     training_rows,
 )
+from dllm2rec.train.sampler import NegativeSampler, negative_sampler
 
 
 @dataclass(frozen=True, eq=False)
