@@ -19,6 +19,18 @@ from dllm2rec.train.optimizer import DeviceOptimizer, Schedule
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python anew, where nothing is imported yet."""
+    return subprocess.run(
+        [sys.executable, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env=os.environ | environment,
+    )
+
+
 class Kernel:
     """Notes what it is launched with."""
 
@@ -68,9 +80,7 @@ with deterministic():
 heavy = {"torch._dynamo", "torch._inductor", "sympy"} & set(sys.modules)
 sys.exit(f"{heavy} imported" if heavy else 0)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
-    )
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr[-500:]
 
 
@@ -87,9 +97,7 @@ for thread in threading.enumerate():
         thread.join()
 sys.exit(0 if "triton" in sys.modules else "not loaded")
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
-    )
+    done = python("-c", code)
     assert (done.returncode, done.stderr) == (0, "")  # without a GPU too it fails in silence
 
 
@@ -106,39 +114,20 @@ draw_curves([Epochs("a", ({"epoch": 1.0, "loss": 2.0, "ndcg@20": 0.1},)), Epochs
 late = {name for name in set(sys.modules) - before if name.startswith("matplotlib")}
 sys.exit(f"{late} loaded late" if late else 0)
 """
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
+    done = python("-W", "error", "-c", code)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no triton beside torch")
 def test_the_kernels_of_cuda_agree_with_torch_when_interpreted():
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.interpreted_kernels"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-    )
+    done = python("-m", "tests.interpreted_kernels", TRITON_INTERPRET="1")
     assert done.returncode == 0, done.stderr[-1500:]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no triton beside torch")
 def test_the_kernels_of_a_step_compile_for_a_gpu_that_is_not_there(tmp_path: Path):
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.compiled_kernels"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**os.environ, "TRITON_CACHE_DIR": str(tmp_path)},  # nothing is compiled before
-    )
+    # In a fresh folder nothing is compiled before.
+    done = python("-m", "tests.compiled_kernels", TRITON_CACHE_DIR=str(tmp_path))
     assert done.returncode == 0, done.stderr[-1500:]
     kernels = set(json.loads(done.stdout.splitlines()[-1]))
     assert kernels == {

@@ -6,25 +6,26 @@ import numpy as np
 import pytest
 import torch
 
-from dllm2rec.config import StudentConfig
+from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.device_rows import device_rows
 from dllm2rec.evaluate import split
 from dllm2rec.evaluate.split import SplitLists, split_counts
-from dllm2rec.students import Student, build_student
-from tests.worlds import LENGTH, N_ITEMS, cycle_dataset
+from dllm2rec.settings import changed, load_config
+from dllm2rec.students import Student
+from dllm2rec.train.task import make_student
+from tests.worlds import cycle_dataset
+
+# With an offset for window items, whose lists are then used.
+CONFIG = changed(
+    load_config(recipe="strong"),
+    student={"hidden_size": 8},
+    distillation={"embedding_weight": 0.0, "ranking_weight": 0.0},
+)
 
 
-def fresh_student(seed: int) -> Student:
+def fresh_student(dataset: SequenceDataset, seed: int) -> Student:
     torch.manual_seed(seed)
-    student = build_student(
-        StudentConfig(hidden_size=8, window_offset=True),
-        n_items=N_ITEMS,
-        max_length=LENGTH,
-        teacher_embeddings=None,
-        embedding_weight=0.0,
-        embedding_sides="both",
-        variant="paper",
-    )
+    student = make_student(CONFIG, dataset, None)
     for parameter in student.parameters():
         torch.nn.init.normal_(parameter)
     return student
@@ -41,7 +42,7 @@ def test_lists_that_are_kept_give_the_same_counts(
     rows = device_rows(dataset, dataset.validation, torch.device("cpu"))
     lists = SplitLists(rows, exclude_seen=exclude_seen)
     for seed in range(3):
-        student = fresh_student(seed)
+        student = fresh_student(dataset, seed)
         again = split_counts(student, rows, exclude_seen=exclude_seen, lists=lists)
         fresh = split_counts(student, rows, exclude_seen=exclude_seen)
         assert np.array_equal(again.greater, fresh.greater)

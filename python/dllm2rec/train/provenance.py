@@ -41,8 +41,7 @@ def provenance(
 
 def inputs(config: Config, dataset: SequenceDataset, teacher: TeacherKnowledge | None) -> str:
     """What the result of a run depends on, in a few words."""
-    taught = "" if teacher is None else teacher.fingerprint()
-    return f"{dataset.fingerprint()} {taught} {config_to_toml(config)}"
+    return f"{data_fingerprints(dataset, teacher)} {config_to_toml(config)}"
 
 
 def surroundings(device: torch.device) -> dict[str, Any]:

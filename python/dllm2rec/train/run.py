@@ -146,7 +146,7 @@ def train_what_is_left(
                     device,
                     progress,
                     signals,
-                    n_seeds=facts["n_seeds"],
+                    n_seeds=facts.get("n_seeds", 1),  # older runs had one
                 )
                 results.append(row)
         results = known.result() + results
