@@ -15,7 +15,6 @@ from pathlib import Path
 from dllm2rec.config import Config
 from dllm2rec.data.catalogue_file import save_catalogue
 from dllm2rec.data.dataset import Catalogue
-from dllm2rec.evaluate.split import split_counts
 from dllm2rec.progress import Silent
 from dllm2rec.report.curves import can_draw, draw_curves
 from dllm2rec.report.facts import Epochs
@@ -106,7 +105,7 @@ def measure(training: Training, seconds: float) -> Pace:
         return Pace(
             start_s=max(0.0, first_s - began - first * batch_s),
             train_s=batch_s * watch.n_batches,
-            validation_s=_validation_pass(training),
+            validation_s=training.validated({})["validation_s"],
             keys=_drawn_keys(training),
         )
     validation_s = statistics.median(record["validation_s"] for record in records[1:] or records)
@@ -119,13 +118,6 @@ def measure(training: Training, seconds: float) -> Pace:
 def _drawn_keys(training: Training) -> tuple[str, ...]:
     """What the report draws of an epoch's record."""
     return (*(f"loss_{name}" for name in training.stepper.names), "loss", "hr@20", "ndcg@20")
-
-
-def _validation_pass(training: Training) -> float:
-    began = time.perf_counter()
-    exclude_seen = training.config.evaluation.exclude_seen
-    split_counts(training.student, training.task.validation, exclude_seen=exclude_seen)
-    return time.perf_counter() - began
 
 
 @contextmanager
