@@ -46,7 +46,7 @@ DatasetOption = Annotated[
 ]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="CPU threads; results do not depend on it."),
+    typer.Option(min=1, metavar="N", help="CPU threads; only a training's last bits depend on it."),
 ]
 DeviceOption = Annotated[Device | None, typer.Option(help="Where to compute.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
