@@ -19,7 +19,9 @@ from tests.worlds import cycle_dataset
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "uint32", "int64", "float32", "float64"])
+@pytest.mark.parametrize(
+    "dtype", ["int8", "uint8", "uint32", "int64", "float16", "float32", "float64"]
+)
 def test_numbers_are_the_same_both_ways(dtype: str) -> None:
     values = np.arange(9).astype(dtype)
     array = array_of(values[::2])

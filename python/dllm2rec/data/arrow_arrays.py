@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+_FLOATS = {"halffloat": "float16", "float": "float32", "double": "float64"}  # Arrow's names of them
+
 
 def numbers_of(array: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
     """The values of an array of numbers without nulls, without a copy where it is one piece.
@@ -51,5 +53,5 @@ def text_array(texts: Sequence[str]) -> pa.LargeStringArray:
 def _dtype(kind: pa.DataType) -> np.dtype[Any]:
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise TypeError(f"an array of {kind}, expected numbers")
-    dtype: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
-    return dtype
+    name = str(kind)
+    return np.dtype(_FLOATS.get(name, name))
