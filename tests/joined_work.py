@@ -170,11 +170,13 @@ def evaluation(folder: Path) -> dict[str, Any]:
     torch.manual_seed(3)
     student = make_student(CONFIG, dataset, oracle_teacher(dataset))
     rows = device_rows(dataset, dataset.train, CPU)
-    watched = patch.object(split, "_block_counts", wraps=split._block_counts)
-    with patch.object(split, "BLOCK_ROWS", 16), watched as calls:
+    watched = patch.object(split, "_counts_of", wraps=split._counts_of)
+    sizes = patch.multiple(split, BLOCK_ROWS=16, TOGETHER=2)
+    with sizes, watched as calls:
         counts = [split.split_counts(student, rows, exclude_seen=seen) for seen in (False, True)]
     pairs = [[c.greater.tolist(), c.equal.tolist()] for c in counts]
-    return {"counts": pairs, "blocks": calls.call_count // 2}
+    n_blocks = sum(len(call.args[-1]) for call in calls.call_args_list)
+    return {"counts": pairs, "blocks": n_blocks // 2}
 
 
 def a_run(folder: Path) -> list[Any]:

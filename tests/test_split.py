@@ -8,7 +8,7 @@ import torch
 
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.device_rows import device_rows
-from dllm2rec.evaluate import split
+from dllm2rec.evaluate import split, tiles
 from dllm2rec.evaluate.split import SplitLists, split_counts
 from dllm2rec.settings import changed, load_config
 from dllm2rec.students import Student
@@ -37,6 +37,7 @@ def test_lists_that_are_kept_give_the_same_counts(
     monkeypatch: pytest.MonkeyPatch, most_kept: int, exclude_seen: bool
 ) -> None:
     monkeypatch.setattr(split, "BLOCK_ROWS", 25)
+    monkeypatch.setattr(split, "TOGETHER", 1)
     monkeypatch.setattr(split, "MOST_KEPT", most_kept)
     dataset = cycle_dataset()
     rows = device_rows(dataset, dataset.validation, torch.device("cpu"))
@@ -49,3 +50,17 @@ def test_lists_that_are_kept_give_the_same_counts(
         assert np.array_equal(again.equal, fresh.equal)
     assert (len(lists._kept) == 5) is (most_kept == 1 << 22)
     assert bool(lists._kept) is (most_kept > 0)
+    monkeypatch.setattr(split, "TOGETHER", 3)
+    together = split_counts(student, rows, exclude_seen=exclude_seen)
+    assert np.array_equal(together.greater, fresh.greater)
+    assert np.array_equal(together.equal, fresh.equal)
+
+
+def test_tiles_are_even_and_hold_every_item() -> None:
+    for n_items in (1, 63, 2048, 2049, 8192, 8193, 17_408, 100_000, 10_000_000):
+        width = tiles.tile_width(n_items)
+        n_tiles = -(-n_items // width)
+        assert max(n_items, tiles.BLOCK_USERS) <= n_tiles * width
+        assert width <= tiles.TILE_ITEMS
+        assert n_tiles == -(-n_items // tiles.TILE_ITEMS)  # no more of them than must be
+        assert n_tiles * width - n_items < tiles.BLOCK_USERS + tiles.TILE_STEP * n_tiles

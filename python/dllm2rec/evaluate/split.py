@@ -17,6 +17,9 @@ from dllm2rec.students import Student
 
 # Fixed, so that a score's last bit never depends on a user's setting.
 BLOCK_ROWS = 4096
+# Blocks that are ranked by one call, which waits for a GPU several times. They are as many whole
+# blocks of the call's own, so that no score depends on which blocks come together.
+TOGETHER = 8
 # Listed items that are kept for the next pass: 24 bytes each on a GPU, 100 MB at most.
 MOST_KEPT = 1 << 22
 
@@ -34,13 +37,13 @@ class SplitLists:
         self._kept: dict[int, CheckedWindow] = {}
         self._n_kept = 0
 
-    def of_block(
+    def of_rows(
         self, number: int, block: Tensor, lengths: Tensor, targets: Tensor
     ) -> CheckedWindow:
         """The lists of some rows.
 
         Args:
-            number: of the block; one number stands for one block.
+            number: one number stands for the same rows always.
             block: row numbers, (B,).
             lengths: of their windows, (B,).
             targets: (B,).
@@ -84,28 +87,40 @@ def split_counts(
     was_training = student.training
     student.eval()
     try:
-        blocks = torch.split(torch.arange(len(rows), device=rows.end.device), BLOCK_ROWS)
+        blocks = torch.split(torch.arange(len(rows)), BLOCK_ROWS)
+        own = own_blocks(len(blocks))
+        items = student.item_table()
         table = torch.zeros(2, len(rows), dtype=torch.int64)
-        for number in own_blocks(len(blocks)):
-            counts = _block_counts(student, lists, number, blocks[number])
-            place = slice(number * BLOCK_ROWS, (number + 1) * BLOCK_ROWS)
-            table[:, place] = torch.from_numpy(np.stack([counts.greater, counts.equal]))
+        for first in range(0, len(own), TOGETHER):
+            some = [blocks[number] for number in own[first : first + TOGETHER]]
+            counts = _counts_of(student, items, lists, own[first], some)
+            table[:, torch.cat(some)] = torch.from_numpy(np.stack([counts.greater, counts.equal]))
     finally:
         student.train(was_training)
     greater, equal = gathered(table, "ranking").numpy()
     return RankCounts(greater, equal)
 
 
-def _block_counts(student: Student, lists: SplitLists, number: int, block: Tensor) -> RankCounts:
-    sequences, lengths, targets = lists.rows.windows(block)
-    table = student.item_table()
-    users = student.encode(sequences, lengths, table)
+def _counts_of(
+    student: Student, table: Tensor | None, lists: SplitLists, number: int, blocks: list[Tensor]
+) -> RankCounts:
+    """Encode blocks one by one, and rank the targets of all."""
+    device = lists.rows.end.device
+    encoded = []
+    windows = []
+    for block in blocks:
+        sequences, lengths, targets = lists.rows.windows(block.to(device))
+        encoded.append(student.encode(sequences, lengths, table))
+        windows.append((lengths, targets))
+    users = torch.cat(encoded)
+    lengths, targets = (torch.cat(parts) for parts in zip(*windows, strict=True))
+    rows = torch.cat(blocks).to(device)
     items, bias = student.output_items(table)
     listed, offset = None, 0.0
     if lists.exclude_seen:
-        listed, offset = lists.of_block(number, block, lengths, targets), -math.inf
+        listed, offset = lists.of_rows(number, rows, lengths, targets), -math.inf
     elif student.window_offset is not None:
-        listed = lists.of_block(number, block, lengths, targets)
+        listed = lists.of_rows(number, rows, lengths, targets)
         offset = float(student.window_offset)
     return fused_rank_counts(users, items, targets, bias=bias, window=listed, window_offset=offset)
 

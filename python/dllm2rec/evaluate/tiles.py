@@ -1,6 +1,6 @@
 """The counts and lists of `ranking`, in torch: what runs where the vectors are, tile by tile.
 
-A tile is a product of one fixed shape: some users against `TILE_ITEMS` items, the last tile padded.
+A tile is a product of one shape: some users against `tile_width` items, the last tile padded.
 A target's score comes from a product of that same shape, of its users with their targets' vectors,
 so that it is rounded as it will be in its tile and an item with the same vector ties exactly.
 """
@@ -17,7 +17,8 @@ import torch
 
 from dllm2rec.errors import InputError, NonFiniteError
 
-TILE_ITEMS = 8192
+TILE_ITEMS = 8192  # of a tile at most
+TILE_STEP = 64
 BLOCK_USERS = 2048
 # A product of vectors is at most that of their lengths: far below what float32 holds, no score has
 # to be looked at.
@@ -91,8 +92,9 @@ class Problem:
 
     def tiles(self) -> Iterator[tuple[int, slice]]:
         """Tiles of items, numbered."""
-        begins = range(0, len(self.items), TILE_ITEMS)
-        return ((i, slice(b, min(b + TILE_ITEMS, len(self.items)))) for i, b in enumerate(begins))
+        width = tile_width(len(self.items))
+        begins = range(0, len(self.items), width)
+        return ((i, slice(b, min(b + width, len(self.items)))) for i, b in enumerate(begins))
 
     def scores(self, block: tuple[int, slice], tile: tuple[int, slice]) -> torch.Tensor:
         """The scores of a block and a tile; NaN where one is refused."""
@@ -109,8 +111,8 @@ class Problem:
         return scores
 
     def product(self, rows: slice, vectors: torch.Tensor) -> torch.Tensor:
-        """Users x TILE_ITEMS, the shape of all tiles, 0 behind the vectors; NaN for overflows."""
-        missing = TILE_ITEMS - len(vectors)
+        """Users x `tile_width`, the shape of all tiles, 0 behind the vectors; NaN for overflows."""
+        missing = tile_width(len(self.items)) - len(vectors)
         vectors = vectors.float()
         if missing:
             vectors = torch.nn.functional.pad(vectors, (0, 0, 0, missing))
@@ -137,6 +139,13 @@ class Problem:
             is_listed = torch.zeros_like(targets, dtype=torch.int32).index_add_(0, row, is_target)
             own = torch.where(is_listed > 0, self.moved(own), own)
         return own
+
+
+def tile_width(n_items: int) -> int:
+    """How many items a tile has: tiles as even as can be, no narrower than a block of users."""
+    n_tiles = max(1, -(-n_items // TILE_ITEMS))
+    even = -(-n_items // (n_tiles * TILE_STEP)) * TILE_STEP
+    return min(TILE_ITEMS, max(BLOCK_USERS, even))
 
 
 def _longest(vectors: torch.Tensor) -> torch.Tensor:
@@ -170,11 +179,12 @@ def listed_pairs(window: tuple[torch.Tensor, torch.Tensor], n_users: int, n_item
     keys = torch.unique(place * BLOCK_USERS + rows % BLOCK_USERS)
     place, within = keys // BLOCK_USERS, keys % BLOCK_USERS
     rows, items = place // n_items * BLOCK_USERS + within, place % n_items
-    begins = torch.arange(0, n_items + TILE_ITEMS, TILE_ITEMS, device=keys.device)
+    width = tile_width(n_items)
+    begins = torch.arange(0, n_items + width, width, device=keys.device)
     blocks = torch.arange(-(-n_users // BLOCK_USERS), device=keys.device)
     edges = blocks[:, None] * n_items + begins.clamp(max=n_items)
     cuts = torch.searchsorted(place, edges).cpu().numpy()
-    return Pairs(torch.stack([rows, items]), within * TILE_ITEMS + items % TILE_ITEMS, cuts)
+    return Pairs(torch.stack([rows, items]), within * width + items % width, cuts)
 
 
 @contextmanager
