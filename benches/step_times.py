@@ -37,6 +37,7 @@ PAPER = changed(
 )
 STRONG = changed(load_config(recipe="strong"), distillation={"ranking_weight": 0.3})
 ALONE = changed(STRONG, distillation={"ranking_weight": 0.0, "embedding_weight": 0.0})
+SAMPLED = {"base": "sampled_softmax", "n_negatives": 1024}
 STEPS = 200
 
 
@@ -84,7 +85,10 @@ def step_time(
     with deterministic():
         torch.manual_seed(0)
         student = make_student(config, dataset, teacher).to(device)
-        stepper = _stepper(student, make_task(config, dataset, teacher, device), config)
+        task = make_task(config, dataset, teacher, device)
+        stepper = _stepper(student, task, config)
+        if stepper.negatives is not None and task.sampler is not None:
+            stepper.negatives.copy_(task.sampler.epoch(0, 0))
         ready = time.perf_counter() - began
         batch = min(config.train.batch_size, len(dataset.train))
         order = torch.randperm(len(dataset.train)).to(device)
@@ -148,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cases", default="games,epochs")
+    parser.add_argument("--cases", default="games,epochs", help="also sizes, few, 100000, ...")
     parser.add_argument("--profile", action="store_true")
     args = parser.parse_args()
     done = set()
@@ -168,15 +172,19 @@ def main() -> None:
             file.write(line + "\n")
         sys.stdout.write(line + "\n")
 
-    wanted = args.cases.split(",")
+    wanted = set(args.cases.split(","))
     sizes = [n for n in (100_000, 1_000_000, 10_000_000) if "sizes" in wanted or str(n) in wanted]
-    if {"games", "epochs"} & set(wanted):
+    if {"games", "epochs"} & wanted:
         games = load_authors_dataset(args.data)
         teacher = load_teacher(args.data / "teacher", games)
         cases = {
             "paper+dros+dllm2rec 256": (PAPER, teacher),
             "strong+dllm2rec 2048": (changed(STRONG, train={"batch_size": 2048}), teacher),
             "strong alone 2048": (changed(ALONE, train={"batch_size": 2048}), None),
+            "strong+dllm2rec 2048, 1024 negatives": (
+                changed(STRONG, train={"batch_size": 2048}, loss=SAMPLED),
+                teacher,
+            ),
         }
         for case, (config, known) in cases.items():
             if "games" in wanted:
@@ -191,6 +199,19 @@ def main() -> None:
             "17k items, vectors 4096 wide, batch 4096",
             lambda: step_time(wide, games_size, random_teacher(games_size, 4096), 50, args.profile),
         )
+    if "few" in wanted:  # losses that name a few items a row
+        for n_items in (17_408, 100_000, 1_000_000):
+            large = world(n_items, 2048 * 8)
+            for n_negatives in (1, 16, 128, 1024):
+                loss = SAMPLED | {"n_negatives": n_negatives}
+                config = changed(ALONE, train={"batch_size": 2048}, loss=loss)
+                record(
+                    f"{n_items} items, {n_negatives} negatives, batch 2048",
+                    partial(step_time, config, large, None, 20, args.profile),
+                )
+            config = changed(ALONE, train={"batch_size": 2048}, loss={"base": "bce"})
+            work = partial(step_time, config, large, None, 20, args.profile)
+            record(f"{n_items} items, bce, batch 2048", work)
     for n_items in sizes:
         steps = max(3, 5_000_000 // n_items)
         large = world(n_items, rows)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import Any
 
+import torch
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
 from dllm2rec import launch
-from dllm2rec.distill import catalogue, catalogue_triton
+from dllm2rec.distill import catalogue, catalogue_triton, pieces_triton
 from dllm2rec.students import table_triton
 from dllm2rec.train.optimizer import DeviceOptimizer, Schedule
 from tests.gpu_step import STEPS, Step, step_of
@@ -38,6 +40,20 @@ class Driver:
 
 def collected(step: Step) -> list[Any]:
     """The kernels of a step, each with what it is launched with."""
+    wishes = kernels_of(step)
+    embedding = step.stepper.student.embedding
+    launch._collected = wishes
+    assert embedding.projector is not None
+    assert embedding.teacher is not None
+    projector = embedding.projector
+    rows = (embedding.ids.weight, embedding.teacher, projector.weight, projector.bias)
+    table_triton.project(*(part.detach() for part in rows), 0.3)
+    launch._collected = None
+    return wishes
+
+
+def kernels_of(step: Step) -> list[Any]:
+    """Those of them that a step launches on any device."""
     stepper = step.stepper
     config, parameters = stepper.config.train, list(stepper.student.parameters())
     stepper.optimizer = DeviceOptimizer(parameters, config, Schedule.of(config, 50))
@@ -45,19 +61,40 @@ def collected(step: Step) -> list[Any]:
     launch._collected = []
     gradients, terms = stepper._of_batch(step.gathered().zero_(), len(step.rows))
     stepper.optimizer.update(gradients, terms, stepper.trouble, stepper.loss_sum)
-    embedding = stepper.student.embedding
-    assert embedding.projector is not None
-    assert embedding.teacher is not None
-    projector = embedding.projector
-    rows = (embedding.ids.weight, embedding.teacher, projector.weight, projector.bias)
-    table_triton.project(*(part.detach() for part in rows), 0.3)
     wishes, launch._collected = launch._collected, None
     return wishes
+
+
+def forms(step: Step) -> set[tuple[object, ...]]:
+    """What the kernels of a step are compiled for."""
+    return {
+        (
+            kernel.fn.__name__,
+            str(constants),
+            *(
+                type(argument) if parameter.do_not_specialize else launch._kind(argument)
+                for parameter, argument in zip(kernel.params, arguments, strict=False)
+            ),
+        )
+        for kernel, _, arguments, constants in kernels_of(step)
+    }
+
+
+def check_last_batch() -> None:
+    """An epoch's last batch, of whatever size, needs no kernel that the others have not."""
+    block, pieces_triton.BLOCK = pieces_triton.BLOCK, 8  # so that rows are cut into pieces
+    for recipe, overrides in STEPS:
+        step = step_of(recipe, overrides, hidden_size=64)
+        many = replace(step, rows=torch.arange(700))
+        few, more = forms(step), forms(many)
+        assert few == more, few ^ more
+    pieces_triton.BLOCK = block
 
 
 def main() -> None:
     driver.set_active(Driver())
     catalogue._arithmetic = lambda _: catalogue_triton
+    check_last_batch()
     names = set()
     for recipe, overrides in STEPS:
         for kernel, grid, arguments, constants in collected(

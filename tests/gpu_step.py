@@ -11,8 +11,9 @@ from torch import Tensor
 from dllm2rec.config import Config
 from dllm2rec.settings import changed, load_config
 from dllm2rec.students.fused_sasrec import can_fuse
+from dllm2rec.students.listed import n_sums
+from dllm2rec.train.aids import Aids, term_spec
 from dllm2rec.train.batches import Batch
-from dllm2rec.train.objective import Aids
 from dllm2rec.train.step import Stepper
 from dllm2rec.train.task import make_student, make_task
 from tests.worlds import cycle_dataset, oracle_teacher
@@ -22,7 +23,9 @@ STEPS = (
     ("paper", ["loss.dro_weight=0.5"]),
     ("paper", ["distillation.embedding_sides=input"]),
     ("strong", []),
-    ("strong", ["loss.base=sampled_softmax", "loss.n_negatives=7"]),
+    ("strong", ["loss.base=sampled_softmax", "loss.n_negatives=37"]),
+    ("strong", ["loss.base=sampled_softmax", "loss.n_negatives=1"]),
+    ("paper", ["distillation.consistency_gamma=0", "loss.n_negatives=3"]),
 )
 
 
@@ -45,16 +48,21 @@ class Step:
     def use_aids_of_cuda(self, side: Any) -> None:
         """Let the stepper use the fused encoder, and its second stream if there is one."""
         stepper = self.stepper
-        shape = stepper.student.embedding.ids.weight.shape
+        n_items, width = stepper.student.n_items, stepper.student.config.hidden_size
         aids = Aids.of(
             stepper.student,
             stepper.config,
             stepper.propensity,
             stepper.rows.in_softmax,
             len(self.rows),
+            has_lists=True,
         )
-        sums = torch.zeros(shape, dtype=torch.int64)
-        stepper.aids = replace(aids, buffer=None, noise=torch.tensor(0), sums=sums, side=side)
+        cuda = torch.device("cuda")
+        spec = term_spec(stepper.config, n_items, has_lists=True, device=cuda)
+        sums = torch.zeros(n_sums(n_items, width), dtype=torch.int64)
+        stepper.aids = replace(
+            aids, spec=spec, buffer=None, noise=torch.tensor(0), sums=sums, side=side
+        )
 
 
 def step_of(recipe: str, overrides: list[str], *, hidden_size: int) -> Step:

@@ -59,6 +59,36 @@ SPECS = {
         consistency=0.0,
         top_k=K,
     ),
+    "sampled": TermSpec(
+        base="softmax",
+        n_negatives=0,
+        dro_weight=0.0,
+        list_weight=0.0,
+        has_ranking=False,
+        consistency=0.0,
+        top_k=K,
+        n_sampled=40,
+    ),
+    "sampled soft targets and dros": TermSpec(
+        base="soft_targets",
+        n_negatives=0,
+        dro_weight=0.5,
+        list_weight=0.3,
+        has_ranking=False,
+        consistency=0.0,
+        top_k=K,
+        n_sampled=3,
+    ),
+    "sampled and ranks": TermSpec(
+        base="softmax",
+        n_negatives=0,
+        dro_weight=0.0,
+        list_weight=0.3,
+        has_ranking=True,
+        consistency=0.1,
+        top_k=30,
+        n_sampled=1,
+    ),
 }
 DEVICES = [
     "cpu",
@@ -86,6 +116,13 @@ def problem(
     weight /= weight.sum(1, keepdim=True).clamp(min=1e-9)
     counted = torch.rand(N, generator=rng) > 0.3
     counted[items[:, 0]] = True
+    sampled, log_expected = None, None
+    if spec.n_sampled:
+        sampled = torch.stack([_others(items[b, 0], windows[b], rng) for b in range(B)])
+        sampled = sampled[:, torch.randint(12, (spec.n_sampled,), generator=rng)]  # with repeats
+        if items[1, first + 1] not in windows[1]:
+            sampled[1, 0] = items[1, first + 1]  # and an item of the list
+        log_expected = (torch.randn(B, generator=rng) - 3).to(device, dtype)
     leaves = [users, matrix, bias if extras else None, offset if extras else None]
     moved = [x if x is None else x.to(device, dtype).requires_grad_() for x in leaves]
     inputs = TermInputs(
@@ -94,10 +131,18 @@ def problem(
         kept=(weight > 0).to(device, dtype),
         windows=windows.to(device),
         dro_slope=(torch.rand(N, generator=rng) * 0.5 + 0.3).to(device, dtype),
-        in_softmax=counted.to(device) if extras and spec.base != "bce" else None,
+        in_softmax=counted.to(device) if extras and spec.sums_all else None,
         n_items=N,
+        sampled=None if sampled is None else sampled.to(device),
+        log_expected=log_expected,
     )
     return moved, inputs
+
+
+def _others(target: Tensor, window: Tensor, rng: torch.Generator) -> Tensor:
+    """Items that are neither."""
+    order = torch.randperm(N, generator=rng)
+    return order[~torch.isin(order, torch.cat([target[None], window]))][:12]
 
 
 def plain(leaves: list[Tensor | None], inputs: TermInputs, spec: TermSpec) -> Tensor:
@@ -117,9 +162,9 @@ def plain(leaves: list[Tensor | None], inputs: TermInputs, spec: TermSpec) -> Te
     if spec.base == "bce":
         rows = [losses.bce(target, negative)]
     elif spec.base == "softmax":
-        rows = [counted.logsumexp(1) - target]
+        rows = [_log_z(counted, target, inputs) - target]
     else:
-        log_z = counted.logsumexp(1)
+        log_z = _log_z(counted, target, inputs)
         soft = losses.soft_target_cross_entropy
         rows = [soft(log_z, target, candidate, inputs.weight, spec.list_weight)]
     if spec.dro_weight > 0:
@@ -130,6 +175,14 @@ def plain(leaves: list[Tensor | None], inputs: TermInputs, spec: TermSpec) -> Te
         weight = inputs.weight + spec.consistency * agreed * inputs.kept
         rows.append(spec.list_weight * losses.ranking_distillation(candidate, weight))
     return torch.stack(rows)
+
+
+def _log_z(counted: Tensor, target: Tensor, inputs: TermInputs) -> Tensor:
+    if inputs.sampled is None or inputs.log_expected is None:
+        return counted.logsumexp(1)
+    drawn = counted.gather(1, inputs.sampled)
+    expected = inputs.log_expected[:, None]
+    return losses.sampled_softmax(target, drawn, torch.zeros_like(target), expected) + target
 
 
 def results(terms: Tensor, leaves: list[Tensor | None]) -> list[Tensor]:

@@ -121,6 +121,8 @@ sys.exit(f"{late} loaded late" if late else 0)
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no triton beside torch")
 def test_the_kernels_of_cuda_agree_with_torch_when_interpreted():
     done = python("-m", "tests.interpreted_kernels", TRITON_INTERPRET="1")
+    if done.returncode == 77:
+        pytest.skip("the interpreter of this Triton does not run with this numpy")
     assert done.returncode == 0, done.stderr[-1500:]
 
 
@@ -131,9 +133,19 @@ def test_the_kernels_of_a_step_compile_for_a_gpu_that_is_not_there(tmp_path: Pat
     assert done.returncode == 0, done.stderr[-1500:]
     kernels = set(json.loads(done.stdout.splitlines()[-1]))
     assert kernels == {
-        *("_gather", "_project", "_encode", "_feed_back", "_attend_back", "_sum_piece"),
+        *("_gather", "_project", "_product", "_encode", "_feed_back", "_attend_back", "_sum_piece"),
         *("_take_rows", "_add_rows", "_listed", "_statistics", "_terms", "_gradient"),
-        *("_column_sums", "_squares", "_numbers", "_adam"),
+        *(
+            "_scores",
+            "_scores_back",
+            "_take_all",
+            "_sampled",
+            "_sampled_gradient",
+            "_column_sums",
+            "_squares",
+            "_numbers",
+            "_adam",
+        ),
     }
 
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from dllm2rec.config import StudentConfig
 from dllm2rec.errors import ConfigError, InputError, NonFiniteError
 from dllm2rec.students import build_student
+from dllm2rec.students.listed import score_items
 from dllm2rec.students.windows import (
     add_window_offset_,
     in_window,
     keep_real,
     newest_last,
-    score_items,
 )
 
 N, L, E = 23, 6, 9

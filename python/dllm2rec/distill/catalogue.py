@@ -81,18 +81,19 @@ class _CatalogueTerms(torch.autograd.Function):
         ops = _arithmetic(users.device)
         chunks = _chunks(len(users), inputs.n_items, max_scores)
         own = users.new_empty(inputs.items.shape)
+        drawn = None if inputs.sampled is None else users.new_empty(inputs.sampled.shape)
         parts = []
         # With several chunks, the scores to count against are known only after a first round.
         rounds = ("listed", "counted") if spec.counts and len(chunks) > 1 else ("both",)
         for part in rounds:
             for chunk in chunks:
-                scores = _scores(users, matrix, chunk, inputs.buffer)
+                scores = ops.product(users, matrix[chunk], inputs.buffer)
                 ops.listed_(scores, chunk, inputs, bias, offset, own)
                 if part != "listed":
-                    parts.append(ops.statistics(scores, chunk, inputs, bias, own, spec))
+                    parts.append(ops.statistics(scores, chunk, inputs, bias, own, drawn, spec))
         terms, slopes, log_z, log_d = ops.terms(parts, inputs, own, spec)
         kept = scores if len(chunks) == 1 else None
-        ctx.save_for_backward(users, matrix, bias, offset, own, slopes, log_z, log_d, kept)
+        ctx.save_for_backward(users, matrix, bias, offset, own, drawn, slopes, log_z, log_d, kept)
         ctx.inputs, ctx.spec, ctx.chunks = inputs, spec, chunks
         result: Tensor = terms
         return result
@@ -100,7 +101,7 @@ class _CatalogueTerms(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        users, matrix, bias, offset, own, slopes, log_z, log_d, kept = ctx.saved_tensors
+        users, matrix, bias, offset, own, drawn, slopes, log_z, log_d, kept = ctx.saved_tensors
         inputs, spec, chunks = ctx.inputs, ctx.spec, ctx.chunks
         ops = _arithmetic(users.device)
         grad = grad.contiguous()
@@ -114,9 +115,9 @@ class _CatalogueTerms(torch.autograd.Function):
         for chunk in chunks:
             scores = kept
             if scores is None:
-                scores = _scores(users, matrix, chunk, inputs.buffer)
+                scores = ops.product(users, matrix[chunk], inputs.buffer)
                 ops.listed_(scores, chunk, inputs, bias, offset, own)
-            stats = (own, slopes, log_z, log_d, grad)
+            stats = (own, drawn, slopes, log_z, log_d, grad)
             moved = ops.gradient_(scores, chunk, inputs, bias, offset, stats, spec)
             if moved is not None:
                 to_offset.append(moved.view(-1))
@@ -135,10 +136,3 @@ class _CatalogueTerms(torch.autograd.Function):
 def _chunks(n_rows: int, n_items: int, max_scores: int) -> list[slice]:
     width = max(1, min(n_items, max_scores // max(1, n_rows)))
     return [slice(at, min(at + width, n_items)) for at in range(0, n_items, width)]
-
-
-def _scores(users: Tensor, matrix: Tensor, chunk: slice, buffer: Tensor | None) -> Tensor:
-    """The product with a chunk of items, (B, width), without bias and offset."""
-    shape = (len(users), chunk.stop - chunk.start)
-    memory = users.new_empty(shape) if buffer is None else buffer[: shape[0] * shape[1]]
-    return torch.mm(users, matrix[chunk].T, out=memory.view(shape))

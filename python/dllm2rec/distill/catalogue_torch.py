@@ -25,6 +25,13 @@ BLOCK_SCORES = 1 << 18  # 1 MiB
 Part = tuple[Tensor | None, Tensor | None, Tensor | None]
 
 
+def product(users: Tensor, matrix: Tensor, buffer: Tensor | None) -> Tensor:
+    """Score items without bias and offset, (B, W), in the buffer's memory if there is one."""
+    shape = (len(users), len(matrix))
+    memory = users.new_empty(shape) if buffer is None else buffer[: shape[0] * shape[1]]
+    return torch.mm(users, matrix.T, out=memory.view(shape))
+
+
 def listed_(
     scores: Tensor,
     chunk: slice,
@@ -50,19 +57,21 @@ def statistics(
     inputs: TermInputs,
     bias: Tensor | None,
     own: Tensor,
+    drawn: Tensor | None,
     spec: TermSpec,
 ) -> Part:
-    """Reduce a chunk to what the terms need of it."""
+    """Reduce a chunk to what the terms need of it; copy scores of sampled items into `drawn`."""
     ahead = _ahead(scores, chunk, inputs, own, spec) if spec.counts else None
+    sampled = None if drawn is None else _sampled(scores, chunk, inputs, drawn)
     if scores.dtype == torch.float32:
         sums = torch.from_numpy(_core.log_sums(*_arguments(scores, chunk, inputs, spec)))
-        return sums[:, 0], sums[:, 1], ahead
-    log_z = None if spec.base == "bce" else scores.new_empty(len(scores))
+        return sums[:, 0] if sampled is None else sampled, sums[:, 1], ahead
+    log_z = scores.new_empty(len(scores)) if spec.sums_all else sampled
     log_d = scores.new_empty(len(scores)) if spec.dro_weight > 0 else None
     for rows in _blocks(scores):
         block = scores[rows]
-        if log_z is not None:
-            log_z[rows] = _log_sum_exp(_counted(block, chunk, inputs))
+        if spec.sums_all:
+            log_z[rows] = _log_sum_exp(_counted(block, chunk, inputs))  # type: ignore[index]
         if log_d is not None:
             log_d[rows] = _log_sum_exp(_dro_exponents(block, rows, chunk, inputs))
     return log_z, log_d, ahead
@@ -75,7 +84,8 @@ def terms(
 
     Returns:
         The terms (n_terms, B); their slopes by the listed items' scores (B, C), less what flows
-        through the two sums; log Z and the log of the DROS sum, (B,) each (0 where there is none).
+        through the two sums; log Z, of sampled items with what is subtracted from their scores, and
+        the log of the DROS sum, (B,) each (0 where there is none).
     """
     none = own.new_zeros(len(own))
     log_z = none if parts[0][0] is None else _joined([part[0] for part in parts])
@@ -84,19 +94,24 @@ def terms(
     target, negative = own[:, 0], own[:, 1 : 1 + n_negatives]
     candidate = own[:, 1 + n_negatives :]
     slopes = torch.zeros_like(own)
+    through = log_z
+    if inputs.log_expected is not None:
+        log_z = torch.logaddexp(target, log_z - inputs.log_expected)
+        slopes[:, 0] = (target - log_z).exp()
+        through = log_z + inputs.log_expected
     if spec.base == "bce":
         base = (softplus(-target) + softplus(negative).sum(1)) / (1 + n_negatives)
         slopes[:, 0] = -torch.sigmoid(-target) / (1 + n_negatives)
         slopes[:, 1 : 1 + n_negatives] = torch.sigmoid(negative) / (1 + n_negatives)
     elif spec.base == "softmax":
         base = log_z - target
-        slopes[:, 0] = -1
+        slopes[:, 0] -= 1
     else:
         is_listed = inputs.weight > 0
         share = spec.list_weight * is_listed.any(1).to(own.dtype)
         listed = (inputs.weight * candidate.masked_fill(~is_listed, 0)).sum(1)
         base = log_z - torch.lerp(target, listed, share)
-        slopes[:, 0] = share - 1
+        slopes[:, 0] += share - 1
         slopes[:, 1 + n_negatives :] = -share[:, None] * inputs.weight
     rows = [base]
     if spec.dro_weight > 0:
@@ -107,7 +122,7 @@ def terms(
             weight = weight + spec.consistency * _agreed(parts, own, spec) * inputs.kept
         rows.append(spec.list_weight * (weight * softplus(-candidate)).sum(1))
         slopes[:, 1 + n_negatives :] = -spec.list_weight * weight * torch.sigmoid(-candidate)
-    return torch.stack(rows), slopes, log_z, log_d
+    return torch.stack(rows), slopes, through, log_d
 
 
 def gradient_(
@@ -116,18 +131,18 @@ def gradient_(
     inputs: TermInputs,
     bias: Tensor | None,
     offset: Tensor | None,
-    stats: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+    stats: tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor, Tensor],
     spec: TermSpec,
 ) -> Tensor | None:
     """Write the gradient over a chunk of scores; return the offset's, row by row, if any."""
-    _, slopes, log_z, log_d, grad = stats
+    _, drawn, slopes, log_z, log_d, grad = stats
     if scores.dtype == torch.float32:
         by_dro = grad[1] * spec.dro_weight if spec.dro_weight > 0 else torch.zeros_like(grad[0])
         rows = torch.stack([log_z, grad[0], log_d, by_dro], dim=1)
         *taken, softmax = _arguments(scores, chunk, inputs, spec)
         _core.score_gradient_(taken[0], taken[1], taken[2], taken[3], rows.numpy(), softmax)
     else:
-        _wide_gradient_(scores, chunk, inputs, stats, spec)
+        _wide_gradient_(scores, chunk, inputs, (log_z, log_d, grad), spec)
     first_list = 1 + spec.n_negatives
     direct = slopes * grad[0, :, None]
     if spec.has_ranking:
@@ -135,6 +150,11 @@ def gradient_(
     inside = (inputs.items >= chunk.start) & (inputs.items < chunk.stop)
     places = (inputs.items - chunk.start).clamp(0, scores.shape[1] - 1)
     scores.scatter_add_(1, places, direct * inside)
+    if drawn is not None and inputs.sampled is not None:
+        inside = (inputs.sampled >= chunk.start) & (inputs.sampled < chunk.stop)
+        places = (inputs.sampled - chunk.start).clamp(0, scores.shape[1] - 1)
+        flowing = (drawn - log_z[:, None]).exp() * grad[0, :, None]
+        scores.scatter_add_(1, places, flowing.masked_fill(~inside, 0))
     return None if offset is None else _at_window(scores, chunk, inputs.windows)
 
 
@@ -145,18 +165,18 @@ def _arguments(
     slope = inputs.dro_slope[chunk].numpy() if spec.dro_weight > 0 else None
     counted = None if inputs.in_softmax is None else inputs.in_softmax[chunk].numpy()
     targets = (inputs.items[:, 0] - chunk.start).numpy()
-    return scores.numpy(), targets, slope, counted, spec.base != "bce"
+    return scores.numpy(), targets, slope, counted, spec.sums_all
 
 
 def _wide_gradient_(
     scores: Tensor,
     chunk: slice,
     inputs: TermInputs,
-    stats: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+    stats: tuple[Tensor, Tensor, Tensor],
     spec: TermSpec,
 ) -> None:
-    """Write over the scores what flows to them through the two sums."""
-    _, _, log_z, log_d, grad = stats
+    """Write over the scores what flows to them through the two sums over all items."""
+    log_z, log_d, grad = stats
     by_dro = grad[1, :, None] * (2 * spec.dro_weight) if spec.dro_weight > 0 else None
     for rows in _blocks(scores):
         block = scores[rows]
@@ -168,7 +188,7 @@ def _wide_gradient_(
             at_target = robust[row, column] * (block[row, column] - 1)
             robust.mul_(block)
             robust[row, column] = at_target
-        if spec.base == "bce":
+        if not spec.sums_all:
             block.zero_() if robust is None else block.copy_(robust)
             continue
         block.sub_(log_z[rows, None]).exp_().mul_(grad[0, rows, None])
@@ -192,6 +212,16 @@ def _places(items: Tensor, chunk: slice) -> tuple[Tensor, Tensor]:
     """Row and column of each item that lies in the chunk."""
     row, place = ((items >= chunk.start) & (items < chunk.stop)).nonzero(as_tuple=True)
     return row, items[row, place] - chunk.start
+
+
+def _sampled(scores: Tensor, chunk: slice, inputs: TermInputs, drawn: Tensor) -> Tensor:
+    """Copy what the chunk has of the sampled items' scores; return the log of their sum, (B,)."""
+    assert inputs.sampled is not None  # noqa: S101 - for mypy
+    inside = (inputs.sampled >= chunk.start) & (inputs.sampled < chunk.stop)
+    places = (inputs.sampled - chunk.start).clamp(0, scores.shape[1] - 1)
+    found = scores.gather(1, places)
+    drawn[inside] = found[inside]
+    return _log_sum_exp(found.masked_fill_(~inside, -torch.inf))
 
 
 def _counted(block: Tensor, chunk: slice, inputs: TermInputs) -> Tensor:

@@ -17,6 +17,7 @@ class TermSpec:
         base: "bce", "softmax", or "soft_targets": a softmax with the lists as a share of its
             targets.
         n_negatives: M, for "bce".
+        n_sampled: M of a sampled softmax; 0 where the softmax counts all items.
         dro_weight: 0 leaves DROS out.
         list_weight: the share of the soft targets, or the weight of the ranking term.
         has_ranking: whether there is a ranking term with importance weights.
@@ -31,12 +32,18 @@ class TermSpec:
     has_ranking: bool
     consistency: float
     top_k: int
+    n_sampled: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
         """The terms in their order."""
         dro = ("dro",) if self.dro_weight > 0 else ()
         return ("base", *dro, *(("ranking",) if self.has_ranking else ()))
+
+    @property
+    def sums_all(self) -> bool:
+        """Whether the softmax's sum is that over all items."""
+        return self.base != "bce" and self.n_sampled == 0
 
     @property
     def counts(self) -> bool:
@@ -49,13 +56,16 @@ class TermInputs:
     """What the terms read besides the student.
 
     Attributes:
-        items: target, M negatives and K listed items of each row, (B, 1 + M + K) int64.
+        items: target, M negatives of "bce" and K listed items of each row, (B, 1 + M + K) int64.
         weight: static weights or probabilities of the lists, (B, K) float32.
         kept: 1 where a place of the list holds an item, else 0, (B, K) float32.
         windows: right-padded with N, (B, L) int64; read where there is an offset.
         dro_slope: propensity over temperature, (N,); read where DROS is.
         in_softmax: which items the softmax counts, (N,) bool, or None for all.
         n_items: N; the matrix may have more rows, which get no gradient.
+        sampled: what stands for all items in a sampled softmax, (B, M) int64, or None. None of them
+            is the row's target, nor in its window if there is an offset.
+        log_expected: log of how often an item is expected in `sampled`, (B,), or None.
         buffer: memory for the scores, flat, at least B N long, or None: on a CPU fresh pages cost
             more than the product. What it holds is lost.
         side: a stream for the gradients of matrix and bias on the way back, or None; they are then
@@ -69,5 +79,7 @@ class TermInputs:
     dro_slope: Tensor
     in_softmax: Tensor | None
     n_items: int
+    sampled: Tensor | None = None
+    log_expected: Tensor | None = None
     buffer: Tensor | None = None
     side: torch.cuda.Stream | None = None

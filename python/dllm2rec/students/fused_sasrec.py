@@ -59,7 +59,7 @@ def encode_fused(
         sequences: (B, L) int64, right-padded with N.
         lengths: (B,) int64.
         noise: the number that this step's dropout is drawn from, int64 ().
-        sums: where gradients of rows are summed, zero before and after, (N + 1, D) int64.
+        sums: where gradients of rows are summed, (N + 1) D or more zeros, int64; zero afterwards.
         side: where the gradient of the table is made on the way back; those of the weights are
             then made there too, and are to be read only after `launch.join`.
 
@@ -117,12 +117,12 @@ class _Encode(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, to_table: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        from dllm2rec.students import sasrec_triton
+        from dllm2rec.students import sasrec_back_triton
 
         table, sequences, lengths, noise, sums, *weights = ctx.saved_tensors
         if to_table is None:
             to_table = torch.zeros_like(table)
-        to_weights = sasrec_triton.encode_back(
+        to_weights = sasrec_back_triton.encode_back(
             table,
             sequences,
             lengths,

@@ -1,4 +1,4 @@
-"""What is done with windows of items: placing them, marking their items, scoring a few items.
+"""What is done with windows of items: placing them, marking their items.
 
 Nothing here waits for the device or has a shape that depends on data, and every backward pass is
 deterministic on CUDA: all of it may run inside a CUDA graph.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -65,24 +64,6 @@ def in_window(items: Tensor, sequences: Tensor) -> Tensor:
         (B, k) bool. The padding index counts as any other: listed, it is in a window that has some.
     """
     return (items.unsqueeze(2) == sequences.unsqueeze(1)).any(2)
-
-
-def score_items(users: Tensor, matrix: Tensor, bias: Tensor | None, items: Tensor) -> Tensor:
-    """Score a few picked items of each row, without the whole catalogue.
-
-    Args:
-        users: what `encode` gave, (B, D').
-        matrix: item vectors, (N, D').
-        bias: (N,) or None.
-        items: (B, k) int64 in 0..n_items - 1.
-
-    Returns:
-        Scores without the window offset, (B, k).
-    """
-    scores = torch.einsum("bd,bkd->bk", users, F.embedding(items, matrix))
-    if bias is not None:
-        scores = scores + F.embedding(items, bias.unsqueeze(1)).squeeze(2)
-    return scores
 
 
 def add_window_offset_(scores: Tensor, sequences: Tensor, offset: Tensor) -> Tensor:

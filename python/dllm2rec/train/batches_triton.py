@@ -11,6 +11,8 @@ from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.launch import launch
 from dllm2rec.train.lists import TeacherLists
 
+FEW = 128  # items of a row that one warp gathers
+
 
 def gather(
     source: DeviceRows, lists: TeacherLists | None, negatives: Tensor | None, rows: Tensor
@@ -49,7 +51,7 @@ def gather(
         n_candidates,
         PLACES=triton.next_power_of_2(length),
         LISTED=triton.next_power_of_2(n_listed),
-        num_warps=1,
+        num_warps=1 if n_listed <= FEW else 8,
     )
     return sequences, lengths, listed, weight, kept
 

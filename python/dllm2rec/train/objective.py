@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from dllm2rec.config import Config
 from dllm2rec.distill.authors import authors_losses, authors_weights
-from dllm2rec.distill.catalogue import MAX_LISTED, MAX_SCORES, catalogue_terms
+from dllm2rec.distill.catalogue import catalogue_terms
 from dllm2rec.distill.losses import (
     bce,
     dros,
@@ -23,61 +23,13 @@ from dllm2rec.distill.losses import (
     sampled_softmax,
     soft_target_cross_entropy,
 )
-from dllm2rec.distill.terms import TermInputs, TermSpec
+from dllm2rec.distill.terms import TermInputs
 from dllm2rec.distill.weights import consistency_from_scores
 from dllm2rec.errors import NonFiniteError
 from dllm2rec.students import Student, add_window_offset_, in_window, score_items
-from dllm2rec.students.fused_sasrec import can_fuse, encode_fused
+from dllm2rec.students.fused_sasrec import encode_fused
+from dllm2rec.train.aids import Aids, needs_all_scores, single_ranking_weight, term_spec
 from dllm2rec.train.batches import Batch
-
-
-@dataclass(frozen=True, eq=False)
-class Aids:
-    """What a training makes once for all its steps.
-
-    Attributes:
-        dro_slope: propensity over temperature, (N,).
-        in_softmax: which items the softmax counts, (N,) bool, or None for all.
-        buffer: memory for the scores on a CPU, flat, or None.
-        noise: on CUDA, the number that the step's dropout is drawn from, int64 (); None where the
-            student's own modules are used.
-        sums: on CUDA, zeros between steps, (N + 1, D) int64.
-        side: on CUDA, a stream for what the way back does beside: small grids leave most of a GPU
-            idle. Gradients are to be read only after `launch.join`.
-    """
-
-    dro_slope: Tensor
-    in_softmax: Tensor | None = None
-    buffer: Tensor | None = None
-    noise: Tensor | None = None
-    sums: Tensor | None = None
-    side: torch.cuda.Stream | None = None
-
-    @classmethod
-    def of(
-        cls,
-        student: Student,
-        config: Config,
-        propensity: Tensor,
-        in_softmax: Tensor | None,
-        batch_size: int,
-    ) -> Aids:
-        """Prepare for batches of at most this size."""
-        slope = propensity / config.loss.dro_temperature
-        device = propensity.device
-        if device.type != "cuda":
-            n_scores = batch_size * student.n_items
-            spec = _spec(config, has_lists=False, device=device)
-            buffer = propensity.new_empty(n_scores) if spec and n_scores <= MAX_SCORES else None
-            return cls(slope, in_softmax, buffer)
-        if not can_fuse(student):
-            return cls(slope, in_softmax)
-        shape = student.embedding.ids.weight.shape
-        # Seeds of different trainings are far apart, steps next to each other.
-        noise = torch.tensor(config.train.seed % 2**31 << 32, dtype=torch.int64, device=device)
-        sums = torch.zeros(shape, dtype=torch.int64, device=device)
-        side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        return cls(slope, in_softmax, None, noise, sums, side)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +42,7 @@ class Scorer:
     window_offset: Tensor | None  # ()
     sequences: Tensor  # (B, L)
     n_items: int
+    sums: Tensor | None = None  # memory that `listed` adds in
     side: torch.cuda.Stream | None = None  # where `items` and `bias` may get their gradients
 
     def all_items(self) -> Tensor:
@@ -102,7 +55,7 @@ class Scorer:
 
     def listed(self, index: Tensor) -> Tensor:
         """Score the listed items, (B, k)."""
-        scores = score_items(self.users, self.items, self.bias, index)
+        scores = score_items(self.users, self.items, self.bias, index, self.sums)
         if self.window_offset is None:
             return scores
         return scores + self.window_offset * in_window(index, self.sequences)
@@ -129,10 +82,11 @@ def scorer(student: Student, sequences: Tensor, lengths: Tensor, aids: Aids) -> 
             student.window_offset,
             sequences,
             student.n_items,
+            aids.sums,
             aids.side,  # the encoder's way back waits for the table's gradient
         )
     items, bias = student.output_items(table)
-    return Scorer(users, items, bias, student.window_offset, sequences, student.n_items)
+    return Scorer(users, items, bias, student.window_offset, sequences, student.n_items, aids.sums)
 
 
 def batch_terms(
@@ -171,45 +125,34 @@ def term_rows(
     aids: Aids | None = None,
 ) -> Tensor:
     """The terms of `batch_terms` as one tensor, (n_terms, B), in the order of `term_names`."""
-    aids = Aids(propensity / config.loss.dro_temperature) if aids is None else aids
-    spec = _spec(config, has_lists=batch.lists is not None, device=propensity.device)
+    if aids is None:
+        has_lists, device = batch.lists is not None, propensity.device
+        spec = term_spec(config, student.n_items, has_lists=has_lists, device=device)
+        aids = Aids(propensity / config.loss.dro_temperature, spec)
+    spec = aids.spec
     scored = scorer(student, batch.sequences, batch.lengths, aids)
-    if spec is None or batch.listed.shape[1] > MAX_LISTED:
+    if spec is None:
         return torch.stack(tuple(plain_terms(scored, batch, config, propensity, aids).values()))
     none = scored.users.new_zeros(len(batch.targets), 0)
+    listed, sampled = batch.listed, None
+    if spec.n_sampled > 0:
+        sampled = batch.negatives
+        listed = torch.cat([listed[:, :1], listed[:, 1 + spec.n_sampled :]], dim=1)
     inputs = TermInputs(
-        items=batch.listed,
+        items=listed,
         weight=none if batch.lists is None else batch.lists.weight,
         kept=none if batch.lists is None else batch.lists.kept,
         windows=batch.sequences,
         dro_slope=aids.dro_slope,
         in_softmax=aids.in_softmax,
         n_items=student.n_items,
+        sampled=None if sampled is None else sampled.contiguous(),
+        log_expected=None if sampled is None else batch.log_expected,
         buffer=aids.buffer,
         side=scored.side,
     )
     return catalogue_terms(
         scored.users, scored.items, scored.bias, scored.window_offset, inputs, spec
-    )
-
-
-def _spec(config: Config, *, has_lists: bool, device: torch.device) -> TermSpec | None:
-    """What the one pass over all scores computes; None where the plain terms are for the loss."""
-    loss, distillation = config.loss, config.distillation
-    if config.variant == "authors" or loss.base == "sampled_softmax":
-        return None
-    if device.type == "cpu" and not _needs_all_scores(config):
-        return None  # a gradient of all scores for a few items: cheap on a GPU alone
-    importance = distillation.ranking_form == "importance"
-    soft = has_lists and not importance
-    return TermSpec(
-        base="bce" if loss.base == "bce" else "soft_targets" if soft else "softmax",
-        n_negatives=loss.n_negatives if loss.base == "bce" else 0,
-        dro_weight=loss.dro_weight,
-        list_weight=_ranking_weight(config) if has_lists else 0.0,
-        has_ranking=has_lists and importance,
-        consistency=distillation.consistency_gamma,
-        top_k=distillation.top_k,
     )
 
 
@@ -219,7 +162,7 @@ def plain_terms(
     """The same terms step by step in torch: for the losses that `catalogue_terms` lacks."""
     if config.variant == "authors":
         return _authors_terms(scored.all_items(), batch, config, propensity)
-    all_scores = scored.all_items() if _needs_all_scores(config) else None
+    all_scores = scored.all_items() if needs_all_scores(config) else None
     listed = scored.listed(batch.listed)
     n_negatives = 0 if batch.negatives is None else batch.negatives.shape[1]
     target, negative, candidate = (
@@ -238,18 +181,8 @@ def plain_terms(
         )
     if batch.lists is not None and config.distillation.ranking_form == "importance":
         weight = _importance(config, batch, scored, all_scores)
-        terms["ranking"] = _ranking_weight(config) * ranking_distillation(candidate, weight)
+        terms["ranking"] = single_ranking_weight(config) * ranking_distillation(candidate, weight)
     return terms
-
-
-def _ranking_weight(config: Config) -> float:
-    """The one ranking weight of a training."""
-    (weight,) = config.distillation.ranking_weights
-    return weight
-
-
-def _needs_all_scores(config: Config) -> bool:
-    return config.loss.base == "softmax" or config.loss.dro_weight > 0
 
 
 def _base(
@@ -275,7 +208,7 @@ def _base(
     if batch.lists is None or config.distillation.ranking_form == "importance":
         return log_normaliser - target
     return soft_target_cross_entropy(
-        log_normaliser, target, candidate, batch.lists.weight, _ranking_weight(config)
+        log_normaliser, target, candidate, batch.lists.weight, single_ranking_weight(config)
     )
 
 
@@ -330,5 +263,5 @@ def _authors_terms(
     if config.loss.dro_weight > 0:
         terms["dro"] = config.loss.dro_weight * losses.dros
     if batch.lists is not None:
-        terms["ranking"] = _ranking_weight(config) * losses.distillation
+        terms["ranking"] = single_ranking_weight(config) * losses.distillation
     return terms

@@ -18,8 +18,9 @@ from dllm2rec.device import check_compiler
 from dllm2rec.distributed import average_gradients, own_part, size
 from dllm2rec.launch import compiled_together, fork, join
 from dllm2rec.students import Student
+from dllm2rec.train.aids import Aids
 from dllm2rec.train.batches import Batch, TrainingRows
-from dllm2rec.train.objective import Aids, batch_terms, term_names, term_rows
+from dllm2rec.train.objective import batch_terms, term_names, term_rows
 from dllm2rec.train.optimizer import Trouble, make_optimizer
 
 # Of every parameter, None where the loss does not reach; and the terms, (n_terms, rows).
@@ -57,8 +58,11 @@ class Stepper:
         self.parameters = list(student.parameters())
         self.trouble = Trouble.none(device)
         batch_size = min(config.train.batch_size, len(rows.rows))
-        self.aids = Aids.of(student, config, propensity, rows.in_softmax, batch_size)
-        self.names = term_names(config, has_lists=rows.lists is not None)
+        has_lists = rows.lists is not None
+        self.aids = Aids.of(
+            student, config, propensity, rows.in_softmax, batch_size, has_lists=has_lists
+        )
+        self.names = term_names(config, has_lists=has_lists)
         self.loss_sum = torch.zeros(len(self.names) + 1, device=device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._graph_rows = torch.empty(0, dtype=torch.int64, device=device)
