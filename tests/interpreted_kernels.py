@@ -195,9 +195,11 @@ def check_collecting(step: Step) -> None:
             step.use_aids_of_cuda(side)
             step.stepper._of_batch(batch, len(step.rows))
         names = [wish[0].fn.__name__ for wish in launch._collected]
+        held = [part for wish in launch._collected for part in wish[2] if isinstance(part, Tensor)]
     finally:
         launch._collected = None
         torch.use_deterministic_algorithms(mode=False)
+    assert not held  # all scores of a large catalogue would be among them, chunk by chunk
     assert names[0] == "_gather"
     assert "_attend_back" in names
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from threading import Thread
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 MOST_THREADS = 16
+ALIGNMENT = 16  # of addresses in bytes, and of whole numbers: compiled for if it is there
 
 # While kernels are collected, not launched: each with what it is to be launched with. A module's
 # own, since autograd walks back in a thread of its own.
@@ -58,7 +60,26 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any
     if _collected is None:
         kernel[grid](*arguments, **constants)
     else:
-        _collected.append((kernel, grid, arguments, constants))
+        # Not the tensors themselves: all scores of a large catalogue would be held, chunk by chunk.
+        moulds = tuple(Mould.of(one) if isinstance(one, Tensor) else one for one in arguments)
+        _collected.append((kernel, grid, moulds, constants))
+
+
+@dataclass(frozen=True)
+class Mould:
+    """What of a tensor a kernel is compiled for: it stands in for one where none is launched."""
+
+    dtype: torch.dtype
+    offset: int
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Mould:
+        """Take it from a tensor."""
+        return cls(tensor.dtype, tensor.data_ptr() % ALIGNMENT)
+
+    def data_ptr(self) -> int:
+        """An address as well aligned as the tensor's."""
+        return self.offset
 
 
 @contextmanager
@@ -132,8 +153,8 @@ def _compile(
 
 def _kind(argument: Any) -> tuple[object, ...]:  # noqa: ANN401
     """What of an argument a kernel is compiled for."""
-    if isinstance(argument, Tensor):
-        return argument.dtype, argument.data_ptr() % 16
+    if isinstance(argument, Mould):
+        return argument.dtype, argument.offset
     if isinstance(argument, int):
-        return argument == 1, argument % 16 == 0, argument.bit_length() > 31
+        return argument == 1, argument % ALIGNMENT == 0, argument.bit_length() > 31
     return (type(argument),)
