@@ -261,7 +261,7 @@ assert os.waitpid(child, 0)[1] == 0
 @given(matrices(dtypes=(np.float32,)))
 def test_a_cuda_matrix_gives_the_same(case):
     scores, targets = case
-    tensor = torch.as_tensor(scores.copy()).cuda()
+    tensor = torch.as_tensor(np.array(scores, order="C")).cuda()
     there, here = rank_counts(tensor, targets), rank_counts(scores, targets)
     np.testing.assert_array_equal(there.greater, here.greater)
     np.testing.assert_array_equal(there.equal, here.equal)
