@@ -82,19 +82,21 @@ def main() -> None:
     data = ["--dataset", str(asked.data), "--teacher", str(asked.data / "teacher")]
     extra = [word for setting in asked.set for word in ("--set", setting)]
     lines = asked.out.read_text().splitlines() if asked.out.is_file() else []
-    known = {(line["command"], line["kernels"]) for line in map(json.loads, lines)}
+    bytecode = not asked.no_bytecode
+    facts = ("command", "kernels", "bytecode")
+    known = {tuple(line[fact] for fact in facts) for line in map(json.loads, lines)}
     with tempfile.TemporaryDirectory() as place:
-        environment = surroundings(None if asked.no_bytecode else Path(place) / "bytecode")
-        if not asked.no_bytecode:  # a run imports some modules only as it needs them
+        environment = surroundings(Path(place) / "bytecode" if bytecode else None)
+        if bytecode:  # a run imports some modules only as it needs them
             first = [*data, "--recipe", "strong", "--set", "train.max_epochs=1", *extra]
             timed(first, Path(place) / "run", Path(place) / "kernels", environment)
         for number, (name, words) in enumerate(COMMANDS.items()):
             cache = Path(place) / f"kernels-{number}"
             for kernels in ("none", "compiled"):
-                if (name, kernels) in known:
+                if (name, kernels, bytecode) in known:
                     continue
                 seen = timed([*data, *words, *extra], Path(place) / "run", cache, environment)
-                line = {"command": name, "kernels": kernels, **seen}
+                line = {"command": name, "kernels": kernels, "bytecode": bytecode, **seen}
                 sys.stdout.write(json.dumps(line) + "\n")
                 with asked.out.open("a") as file:
                     file.write(json.dumps(line) + "\n")

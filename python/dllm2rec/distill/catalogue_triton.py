@@ -15,11 +15,11 @@ from torch import Tensor
 from dllm2rec.distill import products_triton
 from dllm2rec.distill.gradient_triton import column_sums as column_sums
 from dllm2rec.distill.gradient_triton import gradient_ as gradient_
-from dllm2rec.distill.products_triton import SIZES
 from dllm2rec.distill.row_terms_triton import terms as terms
 from dllm2rec.distill.statistics_triton import statistics as statistics
 from dllm2rec.distill.terms import TermInputs
 from dllm2rec.launch import launch
+from dllm2rec.students.embedding import SIZES
 
 
 def product(users: Tensor, matrix: Tensor, buffer: Tensor | None) -> Tensor:

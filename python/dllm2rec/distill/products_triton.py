@@ -16,12 +16,11 @@ from torch import Tensor
 
 from dllm2rec.launch import launch
 
-SIZES = (16, 32, 64, 128)  # widths that the kernels know
 ROWS, COLUMNS = 64, 128
 
 
 def product(users: Tensor, matrix: Tensor) -> Tensor:
-    """Score items: (B, D) and (W, D), contiguous, D of `SIZES` -> (B, W)."""
+    """Score items: (B, D) and (W, D), contiguous, D of `embedding.SIZES` -> (B, W)."""
     (n_rows, size), width = users.shape, len(matrix)
     scores = users.new_empty(n_rows, width)
     launch(

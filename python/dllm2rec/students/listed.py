@@ -2,8 +2,6 @@
 
 In torch a vector is copied for each pick, and the way back sorts all picks to add up the gradient
 of each item. On CUDA a training hands in memory to add in, and one kernel each way does it.
-
-Diary (H100, 2,048 rows x 1,024 negatives, d 64): a step took 25 ms in torch.
 """
 
 from __future__ import annotations
