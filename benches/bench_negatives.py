@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dllm2rec.train.negatives import sample_negatives
+from dllm2rec.batches.negative_sampler import sample_negatives
 
 SCALE = float(os.environ.get("DLLM2REC_BENCH_SCALE", "1"))
 N_EVENTS = int(2_000_000 * SCALE)

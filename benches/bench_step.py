@@ -14,13 +14,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from dllm2rec.device import deterministic
-from dllm2rec.settings import changed
+from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.config.load import changed
+from dllm2rec.distill.objective import term_rows
+from dllm2rec.runtime.device import deterministic
 from dllm2rec.students import Student
 from dllm2rec.train.loop import _stepper
-from dllm2rec.train.objective import term_rows
 from dllm2rec.train.step import Stepper
-from dllm2rec.train.task import make_student, make_task
 from step_times import PAPER, random_teacher, world
 
 SCALE = float(os.environ.get("DLLM2REC_BENCH_SCALE", "1"))

@@ -55,9 +55,9 @@ def ours(path: Path, *, check: bool) -> dict[str, object]:
     """Read and prepare with dllm2rec; to be compared with a sort, without the core."""
     import numpy as np
 
-    from dllm2rec.data.log_readers import read_interactions
-    from dllm2rec.data.prepare import prepare
-    from dllm2rec.data.protocol import Protocol
+    from dllm2rec.data.logs.read import read_interactions
+    from dllm2rec.data.protocol.model import Protocol
+    from dllm2rec.data.protocol.prepare import prepare
 
     protocol = Protocol(min_user_events=5, min_item_events=5)
     before, started = high_water_mb(), time.perf_counter()

@@ -58,7 +58,7 @@ def high_water_mb() -> float:
 def read(reader: str, path: Path) -> dict[str, float]:
     """Read the file once, and say how long it took and how much memory it was at most."""
     if reader == "dllm2rec":
-        from dllm2rec.data.log_readers import read_interactions as function
+        from dllm2rec.data.logs.read import read_interactions as function
     else:
         from polars import read_csv as function
     before = high_water_mb()

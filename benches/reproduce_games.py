@@ -20,19 +20,19 @@ from typing import Any
 
 import torch
 
-from dllm2rec.config import Config
-from dllm2rec.data.authors_layout import load_authors_dataset
+from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.config.load import changed, load_config
+from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.device_rows import device_rows
-from dllm2rec.device import choose_device, deterministic
+from dllm2rec.data.formats.authors import load_authors_dataset
+from dllm2rec.evaluate.evaluate_split import split_counts
 from dllm2rec.evaluate.metrics import rank_metrics
-from dllm2rec.evaluate.split import split_counts
-from dllm2rec.progress import Silent
-from dllm2rec.settings import changed, load_config
+from dllm2rec.runtime.device import choose_device, deterministic
 from dllm2rec.teacher.folder import load_teacher
 from dllm2rec.teacher.knowledge import TeacherKnowledge
+from dllm2rec.tracking.progress import Silent
 from dllm2rec.train.loop import Training, fit
-from dllm2rec.train.task import make_student, make_task
 
 STUDENTS = {"gru4rec": ("gru4rec", 0.0), "sasrec": ("sasrec", 0.0), "dros": ("sasrec", 0.5)}
 WEIGHTS = (0.0, 0.1, 0.3, 0.7)

@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from dllm2rec.config import Config
-from dllm2rec.data.authors_layout import load_authors_dataset
+from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.config.load import changed, load_config
+from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
-from dllm2rec.device import choose_device, deterministic
-from dllm2rec.progress import Silent
-from dllm2rec.settings import changed, load_config
+from dllm2rec.data.formats.authors import load_authors_dataset
+from dllm2rec.runtime.device import choose_device, deterministic
 from dllm2rec.teacher.folder import load_teacher
 from dllm2rec.teacher.knowledge import TeacherKnowledge
+from dllm2rec.tracking.progress import Silent
 from dllm2rec.train.loop import Training, _stepper, fit
-from dllm2rec.train.task import make_student, make_task
 
 PAPER = changed(
     load_config(recipe="paper"),

@@ -10,17 +10,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dllm2rec.config import Config
+from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.config.load import changed, load_config
+from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.device_rows import device_rows
+from dllm2rec.evaluate.evaluate_split import split_counts
 from dllm2rec.evaluate.metrics import rank_metrics
-from dllm2rec.evaluate.split import split_counts
-from dllm2rec.progress import Silent
-from dllm2rec.settings import changed, load_config
 from dllm2rec.teacher.knowledge import TeacherKnowledge
+from dllm2rec.tracking.progress import Silent
 from dllm2rec.train.loop import Training, fit
-from dllm2rec.train.task import make_student, make_task
-from tests.worlds import N_ITEMS, cycle_dataset, oracle_teacher, random_teacher
+from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher, random_teacher
 
 CPU = torch.device("cpu")
 ALONE = {"ranking_weight": 0.0, "embedding_weight": 0.0}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dllm2rec.settings import RECIPES, load_config
+from dllm2rec.config.load import RECIPES, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dllm2rec._core import __version__ as __version__
     from dllm2rec._core import set_threads as set_threads
-    from dllm2rec.checkpoint import load_checkpoint as load_checkpoint
-    from dllm2rec.config import Config as Config
+    from dllm2rec.config.load import changed as changed
+    from dllm2rec.config.load import config_to_toml as config_to_toml
+    from dllm2rec.config.load import load_config as load_config
+    from dllm2rec.config.model import Config as Config
     from dllm2rec.data.dataset import Catalogue as Catalogue
     from dllm2rec.data.dataset import Rows as Rows
     from dllm2rec.data.dataset import SequenceDataset as SequenceDataset
-    from dllm2rec.data.dataset_folder import save_dataset as save_dataset
-    from dllm2rec.data.demo import demo_world as demo_world
-    from dllm2rec.data.interactions import Columns as Columns
-    from dllm2rec.data.interactions import Interactions as Interactions
-    from dllm2rec.data.load import load_dataset as load_dataset
-    from dllm2rec.data.prepare import Prepared as Prepared
-    from dllm2rec.data.prepare import PrepareReport as PrepareReport
-    from dllm2rec.data.prepare import prepare as prepare
-    from dllm2rec.data.protocol import Protocol as Protocol
-    from dllm2rec.data.protocol import named_protocol as named_protocol
+    from dllm2rec.data.formats.dataset_folder import save_dataset as save_dataset
+    from dllm2rec.data.formats.load_dataset import load_dataset as load_dataset
+    from dllm2rec.data.logs.interactions import Columns as Columns
+    from dllm2rec.data.logs.interactions import Interactions as Interactions
+    from dllm2rec.data.protocol.model import Protocol as Protocol
+    from dllm2rec.data.protocol.model import named_protocol as named_protocol
+    from dllm2rec.data.protocol.prepare import Prepared as Prepared
+    from dllm2rec.data.protocol.prepare import PrepareReport as PrepareReport
+    from dllm2rec.data.protocol.prepare import prepare as prepare
+    from dllm2rec.demo.world import demo_world as demo_world
     from dllm2rec.errors import ArtifactError as ArtifactError
     from dllm2rec.errors import ConfigError as ConfigError
     from dllm2rec.errors import Dllm2RecError as Dllm2RecError
@@ -36,77 +38,75 @@ if TYPE_CHECKING:
     from dllm2rec.evaluate.metrics import RankCounts as RankCounts
     from dllm2rec.evaluate.metrics import list_metrics as list_metrics
     from dllm2rec.evaluate.metrics import rank_metrics as rank_metrics
-    from dllm2rec.evaluate.run import evaluate_run as evaluate_run
-    from dllm2rec.loggers.open import logging_to as logging_to
-    from dllm2rec.progress import Progress as Progress
-    from dllm2rec.progress import Silent as Silent
-    from dllm2rec.progress import TrainingName as TrainingName
     from dllm2rec.report.page import write_report as write_report
-    from dllm2rec.results import MetricRow as MetricRow
-    from dllm2rec.results import MetricTable as MetricTable
-    from dllm2rec.results import Recommendation as Recommendation
+    from dllm2rec.runs.checkpoint import load_checkpoint as load_checkpoint
+    from dllm2rec.runs.evaluate_run import evaluate_run as evaluate_run
+    from dllm2rec.runs.source import Source as Source
     from dllm2rec.serve.recommend import recommend as recommend
-    from dllm2rec.settings import changed as changed
-    from dllm2rec.settings import config_to_toml as config_to_toml
-    from dllm2rec.settings import load_config as load_config
-    from dllm2rec.sources import Source as Source
     from dllm2rec.students import Student as Student
     from dllm2rec.students import build_student as build_student
     from dllm2rec.teacher.folder import load_teacher as load_teacher
     from dllm2rec.teacher.folder import save_teacher as save_teacher
     from dllm2rec.teacher.knowledge import TeacherKnowledge as TeacherKnowledge
-    from dllm2rec.train.resume import resume_run as resume_run
-    from dllm2rec.train.run import train_run as train_run
+    from dllm2rec.tracking.loggers import logging_to as logging_to
+    from dllm2rec.tracking.metric_table import MetricRow as MetricRow
+    from dllm2rec.tracking.metric_table import MetricTable as MetricTable
+    from dllm2rec.tracking.metric_table import Recommendation as Recommendation
+    from dllm2rec.tracking.progress import Progress as Progress
+    from dllm2rec.tracking.progress import Silent as Silent
+    from dllm2rec.tracking.progress import TrainingName as TrainingName
+    from dllm2rec.train.resume_run import resume_run as resume_run
+    from dllm2rec.train.train_run import train_run as train_run
 
 # name -> module; tests/test_public_api.py holds it to the imports above.
 _HOMES = {
-    "Columns": "data.interactions",
-    "Interactions": "data.interactions",
-    "Prepared": "data.prepare",
-    "PrepareReport": "data.prepare",
-    "Protocol": "data.protocol",
-    "prepare": "data.prepare",
-    "named_protocol": "data.protocol",
-    "save_dataset": "data.dataset_folder",
+    "Columns": "data.logs.interactions",
+    "Interactions": "data.logs.interactions",
+    "Prepared": "data.protocol.prepare",
+    "PrepareReport": "data.protocol.prepare",
+    "Protocol": "data.protocol.model",
+    "prepare": "data.protocol.prepare",
+    "named_protocol": "data.protocol.model",
+    "save_dataset": "data.formats.dataset_folder",
     "ArtifactError": "errors",
     "Catalogue": "data.dataset",
-    "Config": "config",
+    "Config": "config.model",
     "ConfigError": "errors",
     "Dllm2RecError": "errors",
     "InputError": "errors",
     "InternalError": "errors",
-    "MetricRow": "results",
-    "MetricTable": "results",
+    "MetricRow": "tracking.metric_table",
+    "MetricTable": "tracking.metric_table",
     "NonFiniteError": "errors",
-    "Progress": "progress",
+    "Progress": "tracking.progress",
     "RankCounts": "evaluate.metrics",
-    "Recommendation": "results",
+    "Recommendation": "tracking.metric_table",
     "ResourceError": "errors",
     "Rows": "data.dataset",
     "SequenceDataset": "data.dataset",
-    "Silent": "progress",
-    "TrainingName": "progress",
-    "logging_to": "loggers.open",
-    "Source": "sources",
+    "Silent": "tracking.progress",
+    "TrainingName": "tracking.progress",
+    "logging_to": "tracking.loggers",
+    "Source": "runs.source",
     "Student": "students",
     "TeacherKnowledge": "teacher.knowledge",
     "__version__": "_core",
     "build_student": "students",
-    "changed": "settings",
-    "config_to_toml": "settings",
-    "demo_world": "data.demo",
-    "evaluate_run": "evaluate.run",
+    "changed": "config.load",
+    "config_to_toml": "config.load",
+    "demo_world": "demo.world",
+    "evaluate_run": "runs.evaluate_run",
     "list_metrics": "evaluate.metrics",
-    "load_checkpoint": "checkpoint",
-    "load_config": "settings",
-    "load_dataset": "data.load",
+    "load_checkpoint": "runs.checkpoint",
+    "load_config": "config.load",
+    "load_dataset": "data.formats.load_dataset",
     "load_teacher": "teacher.folder",
     "rank_metrics": "evaluate.metrics",
     "recommend": "serve.recommend",
-    "resume_run": "train.resume",
+    "resume_run": "train.resume_run",
     "save_teacher": "teacher.folder",
     "set_threads": "_core",
-    "train_run": "train.run",
+    "train_run": "train.train_run",
     "write_report": "report.page",
 }
 __all__ = sorted(_HOMES)

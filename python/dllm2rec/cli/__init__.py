@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn, TextIO
 
-from dllm2rec.cli.outcome import describe
-from dllm2rec.cli.processes import hush_others, process_name
+from dllm2rec.cli.exit_codes import describe
+from dllm2rec.cli.torchrun import hush_others, process_name
 
 SIGTERM_EXIT = 143
 SPINS = 10_000  # up to 100,000 is as good; with 0 each of torch's short loops wakes its threads

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dllm2rec.cli.processes import share_threads
+from dllm2rec.cli.torchrun import share_threads
 from dllm2rec.errors import ConfigError
 
 _log = logging.getLogger(__name__)

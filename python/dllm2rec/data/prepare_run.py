@@ -9,21 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from dllm2rec.artifact import write_folder
-from dllm2rec.data.bigrec_files import load_bigrec_dataset
 from dllm2rec.data.dataset import SequenceDataset
-from dllm2rec.data.dataset_folder import save_dataset
-from dllm2rec.data.interactions import Interactions
-from dllm2rec.data.known_logs import LogOptions, read_layout_titles, read_log
-from dllm2rec.data.layouts import SPLIT_LAYOUTS, Layout, recognise
-from dllm2rec.data.load import load_dataset
-from dllm2rec.data.log_writers import csv_log_files, recbole_log_files
-from dllm2rec.data.prepare import Prepared, PrepareReport, prepare
-from dllm2rec.data.protocol import Protocol
-from dllm2rec.data.titles import Titles
-from dllm2rec.data.writers import Files, authors_files, recbole_window_files
+from dllm2rec.data.formats.bigrec import load_bigrec_dataset
+from dllm2rec.data.formats.dataset_folder import save_dataset
+from dllm2rec.data.formats.load_dataset import load_dataset
+from dllm2rec.data.formats.write_log import csv_log_files, recbole_log_files
+from dllm2rec.data.formats.write_windows import Files, authors_files, recbole_window_files
+from dllm2rec.data.logs.detect_layout import SPLIT_LAYOUTS, Layout, recognise
+from dllm2rec.data.logs.interactions import Interactions
+from dllm2rec.data.logs.read_layout import LogOptions, read_layout_titles, read_log
+from dllm2rec.data.logs.titles import Titles
+from dllm2rec.data.protocol.model import Protocol
+from dllm2rec.data.protocol.prepare import Prepared, PrepareReport, prepare
 from dllm2rec.errors import ConfigError
-from dllm2rec.folders import check_output, clear_output
+from dllm2rec.storage.atomic_folder import write_folder
+from dllm2rec.storage.output_folder import check_output, clear_output
 
 Form = Literal["dataset", "authors", "recbole", "inter", "csv"]
 Watch = Callable[[str], AbstractContextManager[object]]

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dllm2rec.students.windows import in_window
+from dllm2rec.students.window_offset import in_window
 
 
 def bce(target_scores: Tensor, negative_scores: Tensor) -> Tensor:

@@ -18,9 +18,9 @@ import torch
 from dllm2rec import _core
 from dllm2rec.arrays import item_indices, plain_array
 from dllm2rec.errors import InputError
-from dllm2rec.evaluate import tiles
+from dllm2rec.evaluate import ranking_torch
+from dllm2rec.evaluate.listed_items import CheckedWindow, Numbers, Window, host_window, pairs_on
 from dllm2rec.evaluate.metrics import RankCounts
-from dllm2rec.evaluate.windows import CheckedWindow, Numbers, Window, host_window, pairs_on
 
 Lists: TypeAlias = tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]
 
@@ -41,7 +41,9 @@ def rank_counts(scores: Numbers, targets: Numbers) -> RankCounts:
     device = _device(scores)
     if device is not None:
         matrix = _matrix_on(device, scores, "scores")
-        return _counts(tiles.count_matrix(matrix, _targets_on(device, targets, *matrix.shape)))
+        return _counts(
+            ranking_torch.count_matrix(matrix, _targets_on(device, targets, *matrix.shape))
+        )
     array = _score_array(scores)
     return _counts(_core.rank_counts(array, _targets(targets, *array.shape)))
 
@@ -63,7 +65,7 @@ def top_n(scores: Numbers, n: int) -> Lists:
     device = _device(scores)
     if device is not None:
         matrix = _matrix_on(device, scores, "scores")
-        return _lists(tiles.list_matrix(matrix, _places(n, matrix.shape[1])))
+        return _lists(ranking_torch.list_matrix(matrix, _places(n, matrix.shape[1])))
     array = _score_array(scores)
     return _core.top_n(array, _places(n, array.shape[1]))
 
@@ -99,7 +101,7 @@ def fused_rank_counts(
     if device is not None:
         problem = _problem_on(device, users, items, bias, window, window_offset)
         wanted = _targets_on(device, targets, len(problem.users), len(problem.items))
-        return _counts(tiles.count(problem, wanted))
+        return _counts(ranking_torch.count(problem, wanted))
     arrays = _vectors(users, items)
     wanted_array = _targets(targets, len(arrays[0]), len(arrays[1]))
     moved = _bias(bias, len(arrays[1])), host_window(window, *map(len, arrays))
@@ -135,7 +137,7 @@ def fused_top_n(
     device = _device(users, items)
     if device is not None:
         problem = _problem_on(device, users, items, bias, window, window_offset)
-        return _lists(tiles.best(problem, _places(n, len(problem.items))))
+        return _lists(ranking_torch.best(problem, _places(n, len(problem.items))))
     arrays = _vectors(users, items)
     places = _places(n, len(arrays[1]))
     moved = _bias(bias, len(arrays[1])), host_window(window, *map(len, arrays))
@@ -262,7 +264,7 @@ def _targets_on(device: torch.device, targets: Numbers, n_rows: int, n_items: in
         and targets.shape == (n_rows,)
         and n_rows > 0
     ):
-        lowest, highest = tiles.read(torch.stack([targets.amin(), targets.amax()]))
+        lowest, highest = ranking_torch.read(torch.stack([targets.amin(), targets.amax()]))
         if lowest >= 0 and highest < n_items:
             return targets
     # Everything else, and what will be refused, goes by the host's checks and messages.
@@ -277,9 +279,9 @@ def _problem_on(
     bias: Numbers | None,
     window: Window | CheckedWindow | None,
     window_offset: float,
-) -> tiles.Problem:
+) -> ranking_torch.Problem:
     left, right = _matrix_on(device, users, "users"), _matrix_on(device, items, "items")
     _check_vectors(left, right)
     pairs = None if window is None else pairs_on(device, window, len(left), len(right))
     added = None if bias is None else _bias_on(device, bias, len(right))
-    return tiles.Problem.of(left, right, added, pairs, window_offset)
+    return ranking_torch.Problem.of(left, right, added, pairs, window_offset)

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from dllm2rec.config import Config
+from dllm2rec.batches.training_data import Task
+from dllm2rec.config.model import Config
 from dllm2rec.distill.losses import dros_propensity
 from dllm2rec.students import Student
 from dllm2rec.train.step import Stepper
-from dllm2rec.train.task import Task
 
 # Two sizes, so that what does not depend on the batch (the projected item table) is told apart.
 FEW_ROWS, MORE_ROWS = 16, 48

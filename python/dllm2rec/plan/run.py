@@ -8,20 +8,20 @@ from dataclasses import dataclass
 
 import torch
 
-from dllm2rec.config import Config
+from dllm2rec.config.load import changed
+from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
-from dllm2rec.device import choose_device, deterministic
 from dllm2rec.evaluate.baselines import fit_window_counts, popularity_counts
 from dllm2rec.plan.memory import peak_bytes
 from dllm2rec.plan.timing import catalogue_s, report_s
-from dllm2rec.plan.watch import watch
-from dllm2rec.progress import Progress, Silent, TrainingName
-from dllm2rec.settings import changed
+from dllm2rec.plan.trial_training import watch
+from dllm2rec.runs.provenance import device_name
+from dllm2rec.runtime.device import choose_device, deterministic
 from dllm2rec.students import Student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
-from dllm2rec.train.arm import arm_config, arm_name
-from dllm2rec.train.provenance import device_name
-from dllm2rec.train.run import arms, check_fit
+from dllm2rec.tracking.progress import Progress, Silent, TrainingName
+from dllm2rec.train.train_run import arms, check_fit
+from dllm2rec.train.train_student import arm_config, arm_name
 
 WATCH_S = 2.0
 # What a student's part is called, by the attribute that holds it.

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dllm2rec.config import Config
-from dllm2rec.data.catalogue_file import save_catalogue
+from dllm2rec.config.load import changed
+from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import Catalogue
-from dllm2rec.progress import Silent
+from dllm2rec.data.formats.catalogue_file import save_catalogue
 from dllm2rec.report.curves import can_draw, draw_curves
 from dllm2rec.report.facts import Epochs
-from dllm2rec.settings import changed
+from dllm2rec.tracking.progress import Silent
 from dllm2rec.train.loop import Training, fit
 
 # More than any watch lasts: neither the last epoch nor patience shall end it.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dllm2rec.errors import ArtifactError
-from dllm2rec.results import MetricRow, MetricTable
-from dllm2rec.runs import METRICS_FILE, RESULTS_FILE, RUN_FILE
+from dllm2rec.runs.run_folder import METRICS_FILE, RESULTS_FILE, RUN_FILE
+from dllm2rec.tracking.metric_table import MetricRow, MetricTable
 
 POINTERS = ("best", "last")
 Value = TypeVar("Value")

@@ -8,10 +8,16 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dllm2rec.artifact import replace_text
 from dllm2rec.report.curves import can_draw, draw_curves
 from dllm2rec.report.facts import Epochs, RunFacts, read_facts
-from dllm2rec.results import MetricRow, MetricTable, best_text, shown_metrics, teacher_gains
+from dllm2rec.storage.atomic_folder import replace_text
+from dllm2rec.tracking.metric_table import (
+    MetricRow,
+    MetricTable,
+    best_text,
+    shown_metrics,
+    teacher_gains,
+)
 
 REPORT_FILE = "report.html"
 TEMPLATE = "run.html"

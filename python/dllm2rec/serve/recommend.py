@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dllm2rec.checkpoint import Checkpoint, load_checkpoint
-from dllm2rec.data.catalogue_file import load_catalogue
 from dllm2rec.data.dataset import Catalogue
-from dllm2rec.device import choose_device
-from dllm2rec.distributed import gathered, own_blocks
+from dllm2rec.data.formats.catalogue_file import load_catalogue
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.evaluate.ranking import fused_top_n
-from dllm2rec.results import Recommendation
-from dllm2rec.runs import student_folders
+from dllm2rec.runs.checkpoint import Checkpoint, load_checkpoint
+from dllm2rec.runs.run_folder import student_folders
+from dllm2rec.runtime.device import choose_device
+from dllm2rec.runtime.distributed import gathered, own_blocks
+from dllm2rec.tracking.metric_table import Recommendation
 from dllm2rec.train.loop import SELECTION
 
 BLOCK_ROWS = 4096

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dllm2rec.students.windows import last_place, read_lengths
+from dllm2rec.students.window_offset import last_place, read_lengths
 
 
 class AuthorsSASRec(nn.Module):

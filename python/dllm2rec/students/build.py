@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dllm2rec.config import StudentConfig
+from dllm2rec.config.model import StudentConfig
 from dllm2rec.errors import ConfigError, InputError, NonFiniteError
 from dllm2rec.students.authors_sasrec import AuthorsSASRec
 from dllm2rec.students.caser import Caser

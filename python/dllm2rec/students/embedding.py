@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-SIZES = (16, 32, 64, 128)  # widths that the kernels of CUDA know
+from dllm2rec.kernels.launch import SIZES
 
 
 class ItemEmbedding(nn.Module):
@@ -98,9 +98,9 @@ class _Table(torch.autograd.Function):
         ctx.save_for_backward(teacher)
         ctx.weight = weight
         if _has_kernels(rows):
-            from dllm2rec.students import table_triton  # its compiler is there only beside CUDA
+            from dllm2rec.kernels import item_table  # its compiler is there only beside CUDA
 
-            return table_triton.project(rows, teacher, matrix.contiguous(), shift, weight)
+            return item_table.project(rows, teacher, matrix.contiguous(), shift, weight)
         table = torch.add(rows, shift, alpha=weight)
         table[-1].copy_(rows[-1])
         table[:-1].addmm_(teacher, matrix.T, alpha=weight)
@@ -113,9 +113,9 @@ class _Table(torch.autograd.Function):
         of_items = grad[:-1]
         to_matrix = torch.mm(of_items.T, teacher).mul_(ctx.weight)
         if _has_kernels(grad):
-            from dllm2rec.students import table_triton
+            from dllm2rec.kernels import item_table
 
-            to_shift = table_triton.row_sums(of_items.contiguous()[None])[0]
+            to_shift = item_table.row_sums(of_items.contiguous()[None])[0]
         else:
             to_shift = of_items.sum(0)
         return grad, None, to_matrix, to_shift.mul_(ctx.weight), None

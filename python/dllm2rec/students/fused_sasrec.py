@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dllm2rec.students.embedding import SIZES
+from dllm2rec.kernels.launch import SIZES
 from dllm2rec.students.sasrec import SASRec
 from dllm2rec.students.student import Student
 
@@ -105,9 +105,9 @@ class _Encode(torch.autograd.Function):
         side: torch.cuda.Stream | None,
         *weights: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        from dllm2rec.students import sasrec_triton  # its compiler is there only beside CUDA
+        from dllm2rec.kernels import sasrec_forward  # its compiler is there only beside CUDA
 
-        users, saved = sasrec_triton.encode(table, sequences, lengths, noise, weights, shape)
+        users, saved = sasrec_forward.encode(table, sequences, lengths, noise, weights, shape)
         ctx.save_for_backward(table, sequences, lengths, noise, sums, *weights)
         ctx.saved = saved  # none of the arguments or results: no cycle
         ctx.shape, ctx.side = shape, side
@@ -117,12 +117,12 @@ class _Encode(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, to_table: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        from dllm2rec.students import sasrec_back_triton
+        from dllm2rec.kernels import sasrec_backward
 
         table, sequences, lengths, noise, sums, *weights = ctx.saved_tensors
         if to_table is None:
             to_table = torch.zeros_like(table)
-        to_weights = sasrec_back_triton.encode_back(
+        to_weights = sasrec_backward.encode_back(
             table,
             sequences,
             lengths,

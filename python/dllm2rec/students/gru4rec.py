@@ -7,7 +7,7 @@ import warnings
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dllm2rec.students.windows import last_place
+from dllm2rec.students.window_offset import last_place
 
 
 class GRU4Rec(nn.Module):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dllm2rec.students.windows import read_lengths
+from dllm2rec.students.window_offset import read_lengths
 
 
 class SASRec(nn.Module):

@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dllm2rec.config import StudentConfig
+from dllm2rec.config.model import StudentConfig
 from dllm2rec.errors import InputError
 from dllm2rec.students.authors_sasrec import AuthorsSASRec
 from dllm2rec.students.caser import Caser
 from dllm2rec.students.embedding import ItemEmbedding
 from dllm2rec.students.gru4rec import GRU4Rec
 from dllm2rec.students.sasrec import SASRec
-from dllm2rec.students.windows import add_window_offset_, keep_real, newest_last
+from dllm2rec.students.window_offset import add_window_offset_, keep_real, newest_last
 
 Encoder = GRU4Rec | Caser | SASRec | AuthorsSASRec
 Sides = Literal["input", "both"]

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 
-from dllm2rec.artifact import Manifest, read_manifest, write_folder
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
+from dllm2rec.storage.atomic_folder import Manifest, read_manifest, write_folder
 from dllm2rec.teacher.authors_files import (
     DISTANCE_TRAIN,
     RANKING_TRAIN,

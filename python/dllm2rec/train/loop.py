@@ -9,19 +9,19 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from dllm2rec.config import Config
+from dllm2rec.batches.epoch_sampler import Draws
+from dllm2rec.batches.training_data import Task
+from dllm2rec.config.model import Config
 from dllm2rec.distill.losses import dros_propensity
-from dllm2rec.distributed import check_same, draw_own, own_noise
 from dllm2rec.errors import ArtifactError, NonFiniteError
+from dllm2rec.evaluate.evaluate_split import SplitLists, split_counts
 from dllm2rec.evaluate.metrics import rank_metrics
-from dllm2rec.evaluate.split import SplitLists, split_counts
-from dllm2rec.progress import Progress
+from dllm2rec.runs.training_state import TrainingState
+from dllm2rec.runtime.distributed import check_same, draw_own, own_noise
 from dllm2rec.students import Student
-from dllm2rec.train.draws import Draws
-from dllm2rec.train.pace import pace_of
-from dllm2rec.train.state import TrainingState
+from dllm2rec.tracking.progress import Progress
+from dllm2rec.train.loss_readout import pace_of
 from dllm2rec.train.step import Stepper
-from dllm2rec.train.task import Task
 
 Record = dict[str, float]
 SELECTION = "ndcg@20"

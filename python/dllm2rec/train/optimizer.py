@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from dllm2rec.config import TrainConfig
+from dllm2rec.config.model import TrainConfig
 
 LARGE = 1 << 14  # above this a tensor is copied by a kernel of its own
 # Numbers that a tensor in flat memory begins at a multiple of: 128 bytes. Behind one number alone,
@@ -228,7 +228,7 @@ class DeviceOptimizer:
         self, gradients: Sequence[Tensor | None], terms: Tensor, trouble: Trouble, sums: Tensor
     ) -> None:
         """Apply one update unless something is not finite."""
-        from dllm2rec.train import update_triton  # its compiler is there only beside CUDA
+        from dllm2rec.kernels import adam  # its compiler is there only beside CUDA
 
         small: tuple[list[Tensor], list[Tensor]] = [], []
         for slot, gradient in zip(self.slots, gradients, strict=True):
@@ -240,7 +240,7 @@ class DeviceOptimizer:
                 small[0].append(slot)
                 small[1].append(gradient)
         torch._foreach_copy_(*small)
-        update_triton.update(self, terms.contiguous(), trouble, sums)
+        adam.update(self, terms.contiguous(), trouble, sums)
 
     def swap_average(self) -> None:
         """Exchange weights and averaged weights, in place: a CUDA graph keeps their addresses."""

@@ -13,14 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dllm2rec.config import Config
-from dllm2rec.device import check_compiler
-from dllm2rec.distributed import average_gradients, own_part, size
-from dllm2rec.launch import compiled_together, fork, join
+from dllm2rec.batches.training_rows import TrainingRows
+from dllm2rec.config.model import Config
+from dllm2rec.distill.batch import Batch
+from dllm2rec.distill.objective import batch_terms, term_names, term_rows
+from dllm2rec.distill.step_buffers import Aids
+from dllm2rec.kernels.launch import compiled_together, fork, join
+from dllm2rec.runtime.device import check_compiler
+from dllm2rec.runtime.distributed import average_gradients, own_part, size
 from dllm2rec.students import Student
-from dllm2rec.train.aids import Aids
-from dllm2rec.train.batches import Batch, TrainingRows
-from dllm2rec.train.objective import batch_terms, term_names, term_rows
 from dllm2rec.train.optimizer import Trouble, make_optimizer
 
 # Of every parameter, None where the loss does not reach; and the terms, (n_terms, rows).

@@ -1,0 +1,1 @@
+"""From a dataset and a teacher to the batches of each epoch."""

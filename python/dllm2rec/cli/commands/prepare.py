@@ -1,0 +1,209 @@
+"""`dllm2rec prepare`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dllm2rec.cli.options import JsonOption, OverwriteOption, print_json
+
+if TYPE_CHECKING:  # numpy and pyarrow are imported when the command runs
+    from dllm2rec.data.prepare_run import PrepareResult
+    from dllm2rec.data.protocol.prepare import PrepareReport
+
+_WORTH_TELLING_S = 1.0
+
+EXAMPLES = """\b
+Examples:
+  dllm2rec prepare ml-20m --out datasets/ml-20m
+  dllm2rec prepare log.csv --out datasets/shop --user-column customer --item-column sku
+  dllm2rec prepare log.csv --out datasets/shop --protocol five-core --set split=global_time
+  dllm2rec prepare Video_Games.jsonl.gz --out datasets/games --protocol bigrec-games
+  dllm2rec prepare datasets/shop --out exported/shop --write recbole
+"""
+
+
+class Format(StrEnum):
+    """How a log may be written."""
+
+    auto = "auto"
+    csv = "csv"
+    tsv = "tsv"
+    jsonl = "jsonl"
+    parquet = "parquet"
+    recbole = "recbole"
+    movielens = "movielens"
+    amazon = "amazon"
+    bigrec = "bigrec"
+    authors = "authors"
+
+
+class Form(StrEnum):
+    """What may be written: a dataset, its rows in another layout, or the log before any rule."""
+
+    dataset = "dataset"
+    authors = "authors"
+    recbole = "recbole"
+    inter = "inter"
+    csv = "csv"
+
+
+class IdType(StrEnum):
+    """What ids are."""
+
+    string = "string"
+    int = "int"
+
+
+def prepare(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="SRC...", help="A folder, or the files of one log.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")],
+    format_: Annotated[
+        Format, typer.Option("--format", help="What SRC is; auto goes by names and first lines.")
+    ] = Format.auto,
+    titles: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Titles, where they are not beside SRC.")
+    ] = None,
+    user_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column of users; by default user_id.")
+    ] = None,
+    item_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column of items; by default item_id.")
+    ] = None,
+    time_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column of times; by default timestamp.")
+    ] = None,
+    rating_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column of ratings; by default rating.")
+    ] = None,
+    split_column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Column of train, validation, test; by default split."),
+    ] = None,
+    file_order: Annotated[
+        bool, typer.Option("--file-order", help="Order events as the file does, not by time.")
+    ] = False,
+    delimiter: Annotated[
+        str | None, typer.Option(metavar="CHAR", help="What stands between columns.")
+    ] = None,
+    id_type: Annotated[
+        IdType, typer.Option(help="int: ids are whole numbers, 007 and 7 are one.")
+    ] = IdType.string,
+    strip: Annotated[
+        bool, typer.Option("--strip", help="Drop white space around ids; else it is refused.")
+    ] = False,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE.toml",
+            help="leave-one-out (the default), five-core, bigrec-games, bigrec-movielens.",
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="One rule; may be repeated."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse rows that are in train and in another split.")
+    ] = False,
+    write: Annotated[
+        Form,
+        typer.Option(help="dataset; its rows as authors or recbole; or the log as inter or csv."),
+    ] = Form.dataset,
+    excel_safe: Annotated[
+        bool, typer.Option("--excel-safe", help="csv: disarm ids that look like formulas.")
+    ] = False,
+    overwrite: OverwriteOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Make a dataset of a log: filters, splits, a report of what was dropped and what leaks.
+
+    Known layouts are recognised: RecBole's .inter, MovieLens 100K to 32M, Amazon reviews 2014,
+    2018 and 2023, BIGRec's and the authors' files, and tables with named columns.
+    """
+    from dllm2rec.data.logs.read_layout import LogOptions
+    from dllm2rec.data.prepare_run import prepare_run
+    from dllm2rec.data.protocol.load import load_protocol
+
+    named = {
+        "user": user_column,
+        "item": item_column,
+        "time": time_column,
+        "rating": rating_column,
+        "split": split_column,
+    }
+    result = prepare_run(
+        sources,
+        out,
+        file_format=format_.value,
+        titles=titles,
+        options=LogOptions(
+            columns={role: name for role, name in named.items() if name is not None},
+            file_order=file_order,
+            delimiter=delimiter,
+            id_type=id_type.value,
+            strip=strip,
+        ),
+        protocol=load_protocol(protocol, set_ or []) if protocol or set_ else None,
+        strict=strict,
+        form=write.value,
+        excel_safe=excel_safe,
+        overwrite=overwrite,
+        watch=_watching,
+    )
+    if json:
+        print_json(result.as_json())
+        return
+    _print(result)
+
+
+def _print(result: PrepareResult) -> None:
+    from dllm2rec.cli.output.tables import fact_table, print_table, step_table
+
+    print(f"read as {result.read_as}")
+    for note in result.notes:
+        print(f"note: {note}")
+    if result.report is not None:
+        print_table(step_table(result.report.steps))
+    counts = {**result.counts, **_checks(result.report)}
+    print_table(fact_table(counts.items(), justify="right"))
+    print(f"{result.form} written to {result.out}")
+
+
+def _checks(report: PrepareReport | None) -> dict[str, int | str]:
+    """What the report counts besides its steps."""
+    if report is None:
+        return {}
+    leaks, later = report.leaks, report.leaks.train_after_test
+    return {
+        "users without a row": report.users_without_row,
+        **{f"{name} rows before sampling": n for name, n in report.sampled_from.items()},
+        **{f"cold {name} targets": n for name, n in report.cold_targets.items()},
+        "cold targets dropped": report.cold_dropped,
+        "events at the time of the one before": report.ties,
+        "items without a title": report.untitled_items,
+        "leak: other rows that are in train": leaks.rows_in_train,
+        "leak: targets in their own window": leaks.targets_in_window,
+        "leak: targets in the history of a train row": leaks.targets_in_train,
+        "leak: train targets after the first test target": "no times" if later is None else later,
+    }
+
+
+@contextmanager
+def _watching(name: str) -> Iterator[None]:
+    """Show on stderr that work is under way: a spinner on a terminal, a line when it is done."""
+    from rich.console import Console
+
+    console, begin = Console(stderr=True, highlight=False), time.monotonic()
+    with console.status(name) if console.is_terminal else nullcontext():
+        yield
+    if (seconds := time.monotonic() - begin) >= _WORTH_TELLING_S:
+        console.print(f"{name}: {seconds:.1f} s", markup=False)

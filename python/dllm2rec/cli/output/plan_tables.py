@@ -1,0 +1,93 @@
+"""How a plan looks."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.table import Table
+
+from dllm2rec.cli.output.tables import print_table
+from dllm2rec.cli.output.units import size_text, time_text
+from dllm2rec.plan.run import ArmPlan, Plan
+
+
+def print_plan(plan: Plan) -> None:
+    """Print what the run is, a line for each of its students, what they are made of, and totals."""
+    print(
+        f"{plan.dataset}: {plan.n_train:,} train, {plan.n_validation:,} validation and "
+        f"{plan.n_test:,} test rows, {plan.n_items:,} items; on {plan.device}"
+    )
+    print_table(arm_table(plan))
+    print()
+    print_table(part_table(plan, "parameters"))
+    print()
+    print_table(part_table(plan, "memory"))
+    print()
+    for line in totals(plan):
+        print(line)
+
+
+def arm_table(plan: Plan) -> Table:
+    """A line for each student."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for name in (
+        "parameters",
+        "checkpoint",
+        "steps an epoch",
+        "memory",
+        "s an epoch",
+        "trainings",
+        "all epochs",
+    ):
+        table.add_column(name, justify="right", no_wrap=True)
+    for arm in plan.arms:
+        table.add_row(
+            escape(arm.name),
+            f"{arm.n_parameters:,}",
+            size_text(arm.checkpoint_bytes),
+            f"{arm.steps_per_epoch:,}",
+            size_text(arm.memory_bytes),
+            _epoch_text(arm),
+            f"{plan.n_seeds * len(arm.ranking_weights)}",
+            "does not fit" if arm.seconds is None else time_text(plan.n_seeds * arm.seconds),
+        )
+    return table
+
+
+def part_table(plan: Plan, what: str) -> Table:
+    """What parameters or memory of each student are made of, a line a part."""
+    columns = [arm.parameters if what == "parameters" else arm.memory for arm in plan.arms]
+    table = Table(box=None, pad_edge=False)
+    table.add_column(what, no_wrap=True)
+    for arm in plan.arms:
+        table.add_column(escape(arm.name), justify="right", no_wrap=True)
+    for part in dict.fromkeys(part for column in columns for part in column):
+        counts = [column.get(part, 0) for column in columns]
+        if any(counts):
+            shown = (f"{n:,}" if what == "parameters" else size_text(n) for n in counts)
+            table.add_row(part, *shown)
+    return table
+
+
+def totals(plan: Plan) -> list[str]:
+    """The whole run in a few lines."""
+    lines = [
+        f"memory of the process: {size_text(plan.host_bytes)}",
+        f"checkpoints on disk: {size_text(plan.disk_bytes)}",
+    ]
+    if plan.seconds is None:
+        lines.append("time: not known, since a student does not fit; lower train.batch_size")
+    else:
+        lines.append(
+            f"time: about {time_text(plan.seconds)}, if every training goes to its last epoch, "
+            f"{plan.max_epochs}; it ends earlier after {plan.patience} epochs without a better one"
+            f" ({time_text(plan.opening_s + plan.baselines_s + plan.report_s)} of it are for "
+            "reading the data, the baselines and the report)"
+        )
+    return lines
+
+
+def _epoch_text(arm: ArmPlan) -> str:
+    if arm.train_s is None or arm.validation_s is None:
+        return "-"
+    return f"{arm.train_s + arm.validation_s:.3g}"

@@ -1,0 +1,123 @@
+"""Histories in, lists out: the files of `dllm2rec recommend`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dllm2rec.errors import ConfigError, InputError, ResourceError
+from dllm2rec.tracking.metric_table import Recommendation
+
+User = tuple[str, list[str]]
+COLUMNS = ("user_id", "rank", "item_id", "title", "score")
+
+
+def read_histories(path: Path) -> list[User]:
+    """Read one history a line: `{"user_id": "u1", "history": ["12", "7"]}`, oldest item first.
+
+    Without `user_id` a history is called by its line, from 1; empty lines are skipped.
+
+    Raises:
+        InputError: the file cannot be read, or a line is not of this form.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            lines = enumerate(file, start=1)
+            return [_user(path, number, line) for number, line in lines if line.strip()]
+    except (OSError, UnicodeDecodeError) as err:
+        reason = getattr(err, "strerror", None) or err
+        raise InputError(f"{reason}, expected lines of JSON in UTF-8", path=path) from err
+
+
+def _user(path: Path, number: int, line: str) -> User:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as err:
+        raise InputError("not JSON", path=path, line=number, token=line[:40]) from err
+    history = record.get("history") if isinstance(record, dict) else None
+    if not isinstance(history, list) or not all(_is_id(item) for item in history):
+        raise InputError(
+            'expected {"user_id": ..., "history": [item ids]}, ids as text or whole numbers',
+            path=path,
+            line=number,
+        )
+    return str(record.get("user_id", number)), [str(item) for item in history]
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, (str, int)) and not isinstance(value, bool)
+
+
+def check_file(out: Path, *, overwrite: bool, inputs: Iterable[Path]) -> None:
+    """Refuse a file that must not be written, before any work.
+
+    Raises:
+        ConfigError: an unknown ending, an input, a folder, or a file without `overwrite`.
+    """
+    if out.suffix not in _WRITERS:
+        raise ConfigError(f"--out {out}: expected an ending of {', '.join(_WRITERS)}")
+    for source in inputs:
+        if out.resolve() == source.resolve():
+            raise ConfigError(f"--out {out}: is the input, expected another file")
+    if out.is_dir() or (out.exists() and not overwrite):
+        raise ConfigError(f"--out {out}: exists, expected a new file; or give --overwrite")
+
+
+def write_lists(out: Path, names: Sequence[str], lists: Sequence[Sequence[Recommendation]]) -> None:
+    """Write a row for each place of each list, by the file's ending; whole or not at all.
+
+    Raises:
+        ResourceError: the file cannot be written.
+    """
+    rows = (
+        (name, row.rank, row.item_id, row.title, row.score)
+        for name, places in zip(names, lists, strict=True)
+        for row in places
+    )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+            aside = Path(folder) / out.name
+            _WRITERS[out.suffix](aside, rows)
+            with aside.open("rb") as file:
+                os.fsync(file.fileno())
+            aside.replace(out)
+    except OSError as err:
+        raise ResourceError(f"{out}: {err.strerror or err}; nothing was written") from err
+
+
+def _write_csv(path: Path, rows: Iterator[tuple[Any, ...]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(rows)
+
+
+def _write_jsonl(path: Path, rows: Iterator[tuple[Any, ...]]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(
+            json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False) + "\n"
+            for row in rows
+        )
+
+
+def _write_parquet(path: Path, rows: Iterator[tuple[Any, ...]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    kinds = (pa.string(), pa.int32(), pa.string(), pa.string(), pa.float32())
+    columns = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
+    pa.parquet.write_table(pa.table(arrays, names=list(COLUMNS)), path)
+
+
+_WRITERS: dict[str, Callable[[Path, Iterator[tuple[Any, ...]]], None]] = {
+    ".parquet": _write_parquet,
+    ".csv": _write_csv,
+    ".jsonl": _write_jsonl,
+}

@@ -1,0 +1,159 @@
+"""A prepared dataset on disk: four Parquet files and a manifest, whole or not there.
+
+`interactions.parquet` holds the events (user, item and, where known, time in microseconds) in the
+order of users; `users.parquet` and `items.parquet` what their numbers stand for; `rows.parquet` the
+rows: which split and where the target stands. A row's history begins with its user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset, Users
+from dllm2rec.data.logs.interactions import SPLITS
+from dllm2rec.data.protocol.leakage import rows_leaked
+from dllm2rec.data.protocol.prepare import Prepared
+from dllm2rec.data.text.arrow_buffers import numbers_of
+from dllm2rec.errors import ArtifactError, InputError
+from dllm2rec.storage.atomic_folder import Manifest, read_manifest, write_folder
+
+PART = 1 << 20  # rows written at once
+KIND = "dataset"
+VERSION = 1
+EVENTS, USERS, ITEMS, ROWS = (
+    f"{name}.parquet" for name in ("interactions", "users", "items", "rows")
+)
+
+
+def save_dataset(prepared: Prepared, folder: str | Path) -> Manifest:
+    """Write a prepared dataset as a folder that is there whole or not at all.
+
+    Raises:
+        ConfigError: `folder` exists and is not empty.
+        ResourceError: the disk is full; nothing is left behind.
+    """
+    dataset = prepared.dataset
+    items: dict[str, Any] = {"item_id": pa.array(dataset.catalogue.item_ids, pa.string())}
+    if dataset.catalogue.titles is not None:
+        items["title"] = pa.array(dataset.catalogue.titles, pa.string())
+    facts = {
+        "name": dataset.name,
+        "max_length": dataset.max_length,
+        "fingerprint": dataset.fingerprint(),
+        "protocol": prepared.protocol.model_dump(mode="json"),
+        "report": asdict(prepared.report),
+    }
+    writers = {
+        EVENTS: _writer(lambda: _events(prepared)),
+        USERS: _writer(lambda: iter([pa.table({"user_id": prepared.user_ids})])),
+        ITEMS: _writer(lambda: iter([pa.table(items)])),
+        ROWS: _writer(lambda: _rows(dataset)),
+    }
+    return write_folder(folder, writers, kind=KIND, version=VERSION, facts=facts)
+
+
+def _writer(tables: Callable[[], Iterator[pa.Table]]) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        parts = tables()
+        first = next(parts)
+        with pq.ParquetWriter(path, first.schema, compression="zstd") as file:
+            file.write_table(first)
+            for part in parts:
+                file.write_table(part)
+
+    return write
+
+
+# Columns are made a part at a time: whole ones would double the memory of a large dataset.
+def _events(prepared: Prepared) -> Iterator[pa.Table]:
+    items, times = prepared.dataset.events, prepared.times
+    for part in _parts(len(items)):
+        places = np.arange(part.start, part.stop)
+        users = np.searchsorted(prepared.user_start, places, side="right") - 1
+        columns: dict[str, Any] = {"user": users.astype(np.uint32), "item": items[part]}
+        if times is not None:
+            columns["time"] = pa.array(times[part], pa.timestamp("us", "UTC"))
+        yield pa.table(columns)
+
+
+def _rows(dataset: SequenceDataset) -> Iterator[pa.Table]:
+    for number, rows in enumerate(dataset.splits().values()):
+        for part in _parts(len(rows)):
+            end = rows.end[part]
+            yield pa.table({"split": np.full(len(end), number, dtype=np.uint8), "end": end})
+
+
+def _parts(n: int) -> Iterator[slice]:
+    """Parts of `n` rows, one at least."""
+    for begin in range(0, max(n, 1), PART):
+        yield slice(begin, min(begin + PART, n))
+
+
+def load_dataset_folder(folder: str | Path, *, strict: bool = False) -> SequenceDataset:
+    """Read what `save_dataset` wrote, every file verified.
+
+    Args:
+        folder: where it is.
+        strict: refuse rows that are in train and in another split, as they were counted then.
+
+    Raises:
+        InputError: strict, and there are such rows.
+        ArtifactError: it is no such folder, a file is missing or changed, or it is of a newer
+            version.
+    """
+    folder = Path(folder)
+    facts = read_manifest(folder, KIND, newest_version=VERSION).facts
+    try:
+        events = pq.ParquetFile(folder / EVENTS).read(columns=["user", "item"])
+        items = pq.ParquetFile(folder / ITEMS).read()
+        rows = pq.ParquetFile(folder / ROWS).read()
+        titles = items["title"].to_pylist() if "title" in items.column_names else None
+        users = numbers_of(events["user"])
+        end = numbers_of(rows["end"])
+        starts = _user_starts(users)
+        start = starts[users[end]]
+        split = numbers_of(rows["split"])
+        parts = [Rows(start[split == n], end[split == n]) for n in range(len(SPLITS))]
+        dataset = SequenceDataset(
+            name=facts["name"],
+            catalogue=Catalogue(items["item_id"].to_pylist(), titles),
+            events=np.ascontiguousarray(numbers_of(events["item"])),
+            max_length=facts["max_length"],
+            train=parts[0],
+            validation=parts[1],
+            test=parts[2],
+            has_users=True,
+            notes=list(facts["report"]["notes"]),
+            users=Users(
+                pq.ParquetFile(folder / USERS).read()["user_id"].combine_chunks(),
+                np.append(starts, len(users)),
+            ),
+        )
+        fingerprint = facts["fingerprint"]
+        leaked = int(facts["report"]["leaks"]["rows_in_train"])
+    except (LookupError, TypeError, ValueError, OSError, pa.ArrowException, InputError) as err:
+        raise ArtifactError(
+            f"{folder}: {err}, expected a dataset that this version can read; prepare it again"
+        ) from err
+    if dataset.fingerprint() != fingerprint:
+        raise ArtifactError(
+            f"{folder}: fingerprint {dataset.fingerprint()[:12]}, expected {fingerprint[:12]}; "
+            "prepare it again"
+        )
+    if strict and leaked:
+        raise rows_leaked(str(folder), leaked)
+    return dataset
+
+
+def _user_starts(
+    users: np.ndarray[Any, np.dtype[np.uint32]],
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Where each user's events begin, by number; users stand together and none is left out."""
+    return np.flatnonzero(np.append(True, users[1:] != users[:-1]))

@@ -1,0 +1,141 @@
+"""What the first line of a delimited file says, and where its cells are."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from dllm2rec.data.logs.columns import NUMBER, roles_of
+from dllm2rec.data.logs.interactions import Columns
+from dllm2rec.data.text.blocks import (
+    RECORD_CAP,
+    Int64Vector,
+    TextBlock,
+    fault_at,
+    record_starts,
+    separators,
+    shown,
+    text_blocks,
+)
+from dllm2rec.errors import InputError, InternalError
+
+_OTHER_DELIMITERS = ",\t;|"
+
+
+@dataclass(frozen=True)
+class DelimitedLog:
+    """What the first line of a file says, or who named its columns.
+
+    Attributes:
+        path: the file.
+        delimiter: one character, or `::`.
+        header: the names of all columns.
+        roles: role -> name of its column.
+        quotes: whether a quote means anything.
+    """
+
+    path: Path
+    delimiter: str
+    header: list[str]
+    roles: dict[str, str]
+    quotes: bool
+
+    def fault(self, record: int, role: str, message: str, code: str, hint: str) -> InputError:
+        """Return the error for a cell; `record` counts from 0, the header."""
+        field, done = self.header.index(self.roles[role]), 0
+        for block in text_blocks(self.path, self.delimiter, quotes=self.quotes):
+            starts = record_starts(block.data, quotes=self.quotes)
+            if record < done + starts.size:
+                begin, end = _cell(self, block, starts, record - done, field)
+                if is_blank(block, starts, record - done):
+                    return block.blank(int(starts[record - done]))
+                return fault_at(
+                    self.path,
+                    block.offset + begin,
+                    message,
+                    code=code,
+                    hint=hint,
+                    token=shown(block.data[begin:end]),
+                )
+            done += starts.size
+        raise InternalError(f"{self.path}: record {record} of {done} is at fault")
+
+
+def opened(
+    block: TextBlock, columns: Columns, delimiter: str, *, quotes: bool
+) -> tuple[DelimitedLog, TextBlock]:
+    """Read the header; return it and the rest of the block.
+
+    Raises:
+        InputError: it has no names, or not those of the columns that are needed.
+    """
+    starts = record_starts(block.data[:RECORD_CAP], quotes=quotes)
+    end = int(starts[1]) if starts.size > 1 else len(block.data)
+    if is_blank(block, starts, 0):
+        raise block.blank(0)
+    header = fields(block.data[:end], delimiter, quotes=quotes)
+    _check_header(block.path, header, columns, delimiter)
+    roles = roles_of(header, columns, block.path, line=1)
+    rest = TextBlock(block.path, block.data[end:], block.offset + end)
+    return DelimitedLog(block.path, delimiter, header, roles, quotes), rest
+
+
+def fields(record: bytes, delimiter: str, *, quotes: bool) -> list[str]:
+    """Return the cells of a record without the quotes around them."""
+    line = record.rstrip(b"\r\n")
+    cells = [line[a:b] for a, b in _bounds(line, delimiter, quotes=quotes)]
+    return [
+        (cell[1:-1].replace(b'""', b'"') if quotes and cell[:1] == b'"' else cell).decode(
+            "utf-8", "replace"
+        )
+        for cell in cells
+    ]
+
+
+def _bounds(line: bytes, delimiter: str, *, quotes: bool) -> list[tuple[int, int]]:
+    """Return where each cell of a line begins and ends."""
+    ends = separators(line, delimiter, quotes=quotes).tolist()
+    begins = [0, *(end + len(delimiter) for end in ends)]
+    return list(zip(begins, [*ends, len(line)], strict=True))
+
+
+def _check_header(path: Path, header: list[str], columns: Columns, delimiter: str) -> None:
+    if columns.user in header and columns.item in header:
+        return
+    other = next((d for d in _OTHER_DELIMITERS if d != delimiter and d in "".join(header)), None)
+    if len(header) == 1 and other is not None:
+        raise InputError(
+            f"one column {header[0][:60]!r}, expected columns separated by {delimiter!r}",
+            code="E-DELIM",
+            path=path,
+            line=1,
+            column=1,
+            hint=f"say --delimiter {other!r}",
+        )
+    if any(re.match(NUMBER, name) for name in header):
+        raise InputError(
+            f"first row looks like data ({', '.join(header)[:60]!r}), expected the columns' names",
+            code="E-HEADER",
+            path=path,
+            line=1,
+            column=1,
+            hint=f"add a first line such as {columns.user}{delimiter}{columns.item}",
+        )
+
+
+def is_blank(block: TextBlock, starts: Int64Vector, record: int) -> bool:
+    """Whether there is nothing in a record, which begins at `starts[record]`."""
+    return block.data[starts[record] : starts[record] + 1] in (b"\r", b"\n")
+
+
+def _cell(
+    log: DelimitedLog, block: TextBlock, starts: Int64Vector, record: int, field: int
+) -> tuple[int, int]:
+    """Return where a cell's text begins, behind an opening quote, and where it ends."""
+    begin = int(starts[record])
+    end = int(starts[record + 1]) if record + 1 < starts.size else len(block.data)
+    line = block.data[begin:end].rstrip(b"\r\n")
+    first, last = _bounds(line, log.delimiter, quotes=log.quotes)[field]
+    quoted = int(log.quotes and line[first : first + 1] == b'"')
+    return begin + first + quoted, begin + last - quoted

@@ -1,0 +1,1 @@
+"""The evaluation protocol: which events count, and who tests what."""

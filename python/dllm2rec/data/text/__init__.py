@@ -1,0 +1,1 @@
+"""Text files: found, opened, decoded, split and parsed."""

@@ -1,0 +1,43 @@
+"""What the losses read of a batch of rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dllm2rec.distill.teacher_lists import TeacherLists
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What the losses need of B rows.
+
+    Attributes:
+        sequences: windows, (B, L), right-padded with `n_items`.
+        lengths: real items of each window, (B,).
+        targets: the items to predict, (B,).
+        negatives: sampled items, (B, M), or None where the loss draws none.
+        log_expected: log of how often one non-excluded item is expected among a row's M
+            negatives, (B,), or None where the loss does not correct for it.
+        lists: the teacher's lists of these rows, or None without ranking distillation.
+        listed: target, negatives and the teacher's items side by side, (B, 1 + M + K).
+    """
+
+    sequences: Tensor
+    lengths: Tensor
+    targets: Tensor
+    negatives: Tensor | None
+    log_expected: Tensor | None
+    lists: TeacherLists | None
+    listed: Tensor
+
+    def zero_(self) -> Batch:
+        """Make it empty windows and item 0, in place: what no kernel has filled may be anything."""
+        for part in (self.sequences, self.lengths, self.targets, self.negatives, self.listed):
+            if part is not None:
+                part.zero_()
+        if self.lists is not None:
+            for part in (self.lists.items, self.lists.weight, self.lists.kept):
+                part.zero_()
+        return self

@@ -1,0 +1,289 @@
+"""The arithmetic of `catalogue` on the CPU.
+
+What reads every score is a Rust kernel in float32. In float64, for tests, it is done here block by
+block of rows, in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dllm2rec import _core
+from dllm2rec.distill.losses import softplus
+from dllm2rec.distill.weights import consistency_from_scores
+from dllm2rec.errors import NonFiniteError
+from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
+
+BLOCK_SCORES = 1 << 18  # 1 MiB
+
+# log of the softmax's sum, log of the DROS sum, and either the number of items ahead of each listed
+# item in this chunk or, from a single chunk, the final 0 or 1
+Part = tuple[Tensor | None, Tensor | None, Tensor | None]
+
+
+def product(users: Tensor, matrix: Tensor, buffer: Tensor | None) -> Tensor:
+    """Score items without bias and offset, (B, W), in the buffer's memory if there is one."""
+    shape = (len(users), len(matrix))
+    memory = users.new_empty(shape) if buffer is None else buffer[: shape[0] * shape[1]]
+    return torch.mm(users, matrix.T, out=memory.view(shape))
+
+
+def listed_(
+    scores: Tensor,
+    chunk: slice,
+    inputs: TermInputs,
+    bias: Tensor | None,
+    offset: Tensor | None,
+    own: Tensor,
+) -> None:
+    """Add bias and offset to a chunk of scores; copy those of the listed items into `own`."""
+    if bias is not None:
+        scores += bias[chunk]
+    if offset is not None:
+        row, column = _places(inputs.windows, chunk)
+        scores[row, column] = scores[row, column] + offset  # a repeat writes the same number
+    inside = (inputs.items >= chunk.start) & (inputs.items < chunk.stop)
+    row, column = _places(inputs.items, chunk)
+    own[inside] = scores[row, column]
+
+
+def statistics(
+    scores: Tensor,
+    chunk: slice,
+    inputs: TermInputs,
+    bias: Tensor | None,
+    own: Tensor,
+    drawn: Tensor | None,
+    spec: TermSpec,
+) -> Part:
+    """Reduce a chunk to what the terms need of it; copy scores of sampled items into `drawn`."""
+    ahead = _ahead(scores, chunk, inputs, own, spec) if spec.counts else None
+    sampled = None if drawn is None else _sampled(scores, chunk, inputs, drawn)
+    if scores.dtype == torch.float32:
+        sums = torch.from_numpy(_core.log_sums(*_arguments(scores, chunk, inputs, spec)))
+        return sums[:, 0] if sampled is None else sampled, sums[:, 1], ahead
+    log_z = scores.new_empty(len(scores)) if spec.sums_all else sampled
+    log_d = scores.new_empty(len(scores)) if spec.dro_weight > 0 else None
+    for rows in _blocks(scores):
+        block = scores[rows]
+        if spec.sums_all:
+            log_z[rows] = _log_sum_exp(_counted(block, chunk, inputs))  # type: ignore[index]
+        if log_d is not None:
+            log_d[rows] = _log_sum_exp(_dro_exponents(block, rows, chunk, inputs))
+    return log_z, log_d, ahead
+
+
+def terms(
+    parts: list[Part], inputs: TermInputs, own: Tensor, spec: TermSpec
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Join the chunks.
+
+    Returns:
+        The terms (n_terms, B); their slopes by the listed items' scores (B, C), less what flows
+        through the two sums; log Z, of sampled items with what is subtracted from their scores, and
+        the log of the DROS sum, (B,) each (0 where there is none).
+    """
+    none = own.new_zeros(len(own))
+    log_z = none if parts[0][0] is None else _joined([part[0] for part in parts])
+    log_d = none if parts[0][1] is None else _joined([part[1] for part in parts])
+    n_negatives = spec.n_negatives
+    target, negative = own[:, 0], own[:, 1 : 1 + n_negatives]
+    candidate = own[:, 1 + n_negatives :]
+    slopes = torch.zeros_like(own)
+    through = log_z
+    if inputs.log_expected is not None:
+        log_z = torch.logaddexp(target, log_z - inputs.log_expected)
+        slopes[:, 0] = (target - log_z).exp()
+        through = log_z + inputs.log_expected
+    if spec.base == "bce":
+        base = (softplus(-target) + softplus(negative).sum(1)) / (1 + n_negatives)
+        slopes[:, 0] = -torch.sigmoid(-target) / (1 + n_negatives)
+        slopes[:, 1 : 1 + n_negatives] = torch.sigmoid(negative) / (1 + n_negatives)
+    elif spec.base == "softmax":
+        base = log_z - target
+        slopes[:, 0] -= 1
+    else:
+        is_listed = inputs.weight > 0
+        share = spec.list_weight * is_listed.any(1).to(own.dtype)
+        listed = (inputs.weight * candidate.masked_fill(~is_listed, 0)).sum(1)
+        base = log_z - torch.lerp(target, listed, share)
+        slopes[:, 0] += share - 1
+        slopes[:, 1 + n_negatives :] = -share[:, None] * inputs.weight
+    rows = [base]
+    if spec.dro_weight > 0:
+        rows.append(spec.dro_weight * log_d)
+    if spec.has_ranking:
+        weight = inputs.weight
+        if spec.counts:
+            weight = weight + spec.consistency * _agreed(parts, own, spec) * inputs.kept
+        rows.append(spec.list_weight * (weight * softplus(-candidate)).sum(1))
+        slopes[:, 1 + n_negatives :] = -spec.list_weight * weight * torch.sigmoid(-candidate)
+    return torch.stack(rows), slopes, through, log_d
+
+
+def gradient_(
+    scores: Tensor,
+    chunk: slice,
+    inputs: TermInputs,
+    bias: Tensor | None,
+    offset: Tensor | None,
+    stats: tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor, Tensor],
+    spec: TermSpec,
+) -> Tensor | None:
+    """Write the gradient over a chunk of scores; return the offset's, row by row, if any."""
+    _, drawn, slopes, log_z, log_d, grad = stats
+    if scores.dtype == torch.float32:
+        by_dro = grad[1] * spec.dro_weight if spec.dro_weight > 0 else torch.zeros_like(grad[0])
+        rows = torch.stack([log_z, grad[0], log_d, by_dro], dim=1)
+        *taken, softmax = _arguments(scores, chunk, inputs, spec)
+        _core.score_gradient_(taken[0], taken[1], taken[2], taken[3], rows.numpy(), softmax)
+    else:
+        _wide_gradient_(scores, chunk, inputs, (log_z, log_d, grad), spec)
+    first_list = 1 + spec.n_negatives
+    direct = slopes * grad[0, :, None]
+    if spec.has_ranking:
+        direct[:, first_list:] = slopes[:, first_list:] * grad[-1, :, None]
+    inside = (inputs.items >= chunk.start) & (inputs.items < chunk.stop)
+    places = (inputs.items - chunk.start).clamp(0, scores.shape[1] - 1)
+    scores.scatter_add_(1, places, direct * inside)
+    if drawn is not None and inputs.sampled is not None:
+        inside = (inputs.sampled >= chunk.start) & (inputs.sampled < chunk.stop)
+        places = (inputs.sampled - chunk.start).clamp(0, scores.shape[1] - 1)
+        flowing = (drawn - log_z[:, None]).exp() * grad[0, :, None]
+        scores.scatter_add_(1, places, flowing.masked_fill(~inside, 0))
+    return None if offset is None else _at_window(scores, chunk, inputs.windows)
+
+
+def _arguments(
+    scores: Tensor, chunk: slice, inputs: TermInputs, spec: TermSpec
+) -> tuple[Any, Any, Any, Any, bool]:
+    """What the Rust kernels take of a chunk."""
+    slope = inputs.dro_slope[chunk].numpy() if spec.dro_weight > 0 else None
+    counted = None if inputs.in_softmax is None else inputs.in_softmax[chunk].numpy()
+    targets = (inputs.items[:, 0] - chunk.start).numpy()
+    return scores.numpy(), targets, slope, counted, spec.sums_all
+
+
+def _wide_gradient_(
+    scores: Tensor,
+    chunk: slice,
+    inputs: TermInputs,
+    stats: tuple[Tensor, Tensor, Tensor],
+    spec: TermSpec,
+) -> None:
+    """Write over the scores what flows to them through the two sums over all items."""
+    log_z, log_d, grad = stats
+    by_dro = grad[1, :, None] * (2 * spec.dro_weight) if spec.dro_weight > 0 else None
+    for rows in _blocks(scores):
+        block = scores[rows]
+        robust = None
+        if by_dro is not None:
+            robust = _dro_exponents(block, rows, chunk, inputs).sub_(log_d[rows, None]).exp_()
+            robust.mul_(inputs.dro_slope[chunk]).mul_(by_dro[rows])
+            row, column = _places(inputs.items[rows, :1], chunk)
+            at_target = robust[row, column] * (block[row, column] - 1)
+            robust.mul_(block)
+            robust[row, column] = at_target
+        if not spec.sums_all:
+            block.zero_() if robust is None else block.copy_(robust)
+            continue
+        block.sub_(log_z[rows, None]).exp_().mul_(grad[0, rows, None])
+        if inputs.in_softmax is not None:
+            block.mul_(inputs.in_softmax[chunk])
+        if robust is not None:
+            block.add_(robust)
+
+
+def column_sums(scores: Tensor, out: Tensor) -> None:
+    """Sum a chunk over its rows, into (width,)."""
+    torch.sum(scores, dim=0, out=out)
+
+
+def _blocks(scores: Tensor) -> Iterator[slice]:
+    step = max(1, BLOCK_SCORES // scores.shape[1])
+    return (slice(at, at + step) for at in range(0, len(scores), step))
+
+
+def _places(items: Tensor, chunk: slice) -> tuple[Tensor, Tensor]:
+    """Row and column of each item that lies in the chunk."""
+    row, place = ((items >= chunk.start) & (items < chunk.stop)).nonzero(as_tuple=True)
+    return row, items[row, place] - chunk.start
+
+
+def _sampled(scores: Tensor, chunk: slice, inputs: TermInputs, drawn: Tensor) -> Tensor:
+    """Copy what the chunk has of the sampled items' scores; return the log of their sum, (B,)."""
+    assert inputs.sampled is not None  # noqa: S101 - for mypy
+    inside = (inputs.sampled >= chunk.start) & (inputs.sampled < chunk.stop)
+    places = (inputs.sampled - chunk.start).clamp(0, scores.shape[1] - 1)
+    found = scores.gather(1, places)
+    drawn[inside] = found[inside]
+    return _log_sum_exp(found.masked_fill_(~inside, -torch.inf))
+
+
+def _counted(block: Tensor, chunk: slice, inputs: TermInputs) -> Tensor:
+    """A copy of the scores that the softmax counts; -inf elsewhere."""
+    if inputs.in_softmax is None:
+        return block.clone()
+    return block.masked_fill(~inputs.in_softmax[chunk], -torch.inf)
+
+
+def _dro_exponents(block: Tensor, rows: slice, chunk: slice, inputs: TermInputs) -> Tensor:
+    """W s^2, and w (s - 1)^2 at the target; a fresh tensor."""
+    slope = inputs.dro_slope[chunk]
+    row, column = _places(inputs.items[rows, :1], chunk)
+    at_target = (block[row, column] - 1).square() * slope[column]
+    exponents = block.square().mul_(slope)
+    exponents[row, column] = at_target
+    return exponents
+
+
+def _log_sum_exp(values: Tensor) -> Tensor:
+    """Over each row; the values are lost."""
+    highest = values.amax(1, keepdim=True)
+    highest = torch.where(highest == -torch.inf, 0, highest)  # a chunk without counted items
+    return values.sub_(highest).exp_().sum(1).log_().add_(highest.squeeze(1))
+
+
+def _joined(parts: list[Tensor | None]) -> Tensor:
+    whole = [part for part in parts if part is not None]
+    return whole[0] if len(whole) == 1 else torch.stack(whole).logsumexp(0)
+
+
+def _ahead(scores: Tensor, chunk: slice, inputs: TermInputs, own: Tensor, spec: TermSpec) -> Tensor:
+    first = 1 + spec.n_negatives
+    items, values = inputs.items[:, first:], own[:, first:]
+    if scores.shape[1] == inputs.n_items and scores.dtype == torch.float32:
+        try:
+            return consistency_from_scores(scores, items, spec.top_k)
+        except NonFiniteError:  # for the step to report, which knows the rows and the epoch
+            return torch.full_like(values, torch.nan)
+    number = torch.arange(chunk.start, chunk.stop)
+    columns = []
+    for item, value in zip(items.T, values.T, strict=True):
+        tied = (scores == value[:, None]) & (number < item[:, None])
+        columns.append(((scores > value[:, None]) | tied).sum(1))
+    return torch.stack(columns, dim=1)
+
+
+def _agreed(parts: list[Part], own: Tensor, spec: TermSpec) -> Tensor:
+    """1 where an item of the list is among the student's K best, (B, K)."""
+    counted = [part[2] for part in parts if part[2] is not None]
+    if counted[0].is_floating_point():
+        return counted[0].type_as(own)
+    candidate = own[:, 1 + spec.n_negatives :]
+    n_ahead = torch.stack(counted).sum(0)
+    agreed = (n_ahead < spec.top_k) & (candidate > -torch.inf)
+    return agreed.type_as(own)
+
+
+def _at_window(gradient: Tensor, chunk: slice, windows: Tensor) -> Tensor:
+    """What flows to the offset: each item of a row's window once."""
+    is_repeated = (windows.unsqueeze(2) == windows.unsqueeze(1)).tril(diagonal=-1).any(2)
+    inside = (windows >= chunk.start) & (windows < chunk.stop) & ~is_repeated
+    places = (windows - chunk.start).clamp(0, gradient.shape[1] - 1)
+    moved: Tensor = (gradient.gather(1, places) * inside).sum(1)
+    return moved

@@ -1,0 +1,183 @@
+"""The teacher's lists as the losses take them: K items a row, with weights or probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dllm2rec.config.model import DistillationConfig
+from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.distill.losses import soft_target_probabilities, window_keep
+from dllm2rec.distill.weights import (
+    blend_weights,
+    position_weight,
+    sequence_confidence,
+)
+from dllm2rec.errors import InputError
+from dllm2rec.teacher.knowledge import TeacherKnowledge
+
+# Rows are prepared in blocks so that a long log does not hold several copies of its lists.
+BLOCK_ROWS = 65_536
+
+
+@dataclass(frozen=True, eq=False)
+class TeacherLists:
+    """K items for each of R rows.
+
+    Attributes:
+        items: (R, K), int32; an empty place holds item 0 and has weight 0.
+        weight: "importance": the weight that depends on the teacher alone; "soft_targets": the
+            probability of each place, every row summing to 1 (or to 0 where no item is left);
+            variant "authors": the distance, since their weights depend on the batch. (R, K),
+            float32.
+        kept: 1 where a place holds an item, else 0, (R, K), float32.
+    """
+
+    items: Tensor
+    weight: Tensor
+    kept: Tensor
+
+    def of_rows(self, rows: Tensor) -> TeacherLists:
+        """The lists of some rows, with int64 items for indexing."""
+        return TeacherLists(self.items[rows].long(), self.weight[rows], self.kept[rows])
+
+    def followed_by_empty(self, n_rows: int) -> TeacherLists:
+        """These lists and then `n_rows` rows without an item."""
+        items, weight, kept = (
+            torch.cat([part, part.new_zeros(n_rows, part.shape[1])])
+            for part in (self.items, self.weight, self.kept)
+        )
+        return TeacherLists(items, weight, kept)
+
+    def to(self, device: torch.device) -> TeacherLists:
+        """The same lists on another device."""
+        return TeacherLists(self.items.to(device), self.weight.to(device), self.kept.to(device))
+
+
+def teacher_lists(
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    config: DistillationConfig,
+    variant: str,
+    counted: npt.NDArray[np.bool_] | None = None,
+) -> TeacherLists | None:
+    """Prepare the lists of every train row, or None where the ranking weight is zero.
+
+    Where only some items count in the softmax, `counted` (N,), the others leave the lists too: a
+    soft target outside the sum would be pulled up without end.
+
+    Raises:
+        InputError: there is no teacher, its lists are shorter than `top_k`, or the distances that
+            the weights need are missing.
+    """
+    if config.ranking_weight == 0:
+        return None
+    if teacher is None:
+        raise InputError(
+            "ranking distillation without a teacher, expected its lists",
+            hint="give --teacher, or set distillation.ranking_weight = 0",
+        )
+    top_n = teacher.ranking.shape[1]
+    if top_n < config.top_k:
+        raise InputError(
+            f"the teacher lists {top_n} items a row, expected at least distillation.top_k = "
+            f"{config.top_k}",
+            code="E-RANK-COLS",
+            hint=f"set distillation.top_k = {top_n} or export longer lists",
+        )
+    kept = _kept(dataset, teacher, config)
+    if counted is not None:
+        kept &= np.append(counted, False)[np.minimum(teacher.ranking, dataset.n_items)]
+    columns = _first_kept(kept, config.top_k)
+    items = np.take_along_axis(teacher.ranking, columns, axis=1)
+    kept = np.take_along_axis(kept, columns, axis=1)
+    if variant == "authors":
+        if not kept.all():
+            row = int(np.argmin(kept.all(axis=1)))
+            raise InputError(
+                f"the teacher's list of train row {row} has places without an item, expected "
+                f'{config.top_k} items a row with variant = "authors"',
+                hint="export longer lists, or lower distillation.top_k",
+            )
+        weight = torch.from_numpy(np.take_along_axis(_distance(teacher), columns, axis=1))
+    elif config.ranking_form == "soft_targets":
+        weight = _probabilities(teacher, columns, kept, config.confidence_temperature)
+    else:
+        weight = torch.from_numpy(_static_weight(teacher, columns, config) * kept)
+    return TeacherLists(
+        items=torch.from_numpy(np.where(kept, items, 0).astype(np.int32)),
+        weight=weight.float(),
+        kept=torch.from_numpy(kept).float(),
+    )
+
+
+def _kept(
+    dataset: SequenceDataset, teacher: TeacherKnowledge, config: DistillationConfig
+) -> npt.NDArray[np.bool_]:
+    """Where a list may be used, (R, top_n): where it holds an item, and one outside the window."""
+    kept = teacher.ranking < dataset.n_items  # the padding index marks a place without an item
+    if not config.drop_window_items:
+        return kept
+    sequences = dataset.windows(dataset.train).sequences
+    for begin in range(0, len(kept), BLOCK_ROWS):
+        block = slice(begin, begin + BLOCK_ROWS)
+        lists, windows = (
+            torch.from_numpy(part[block].view(np.int32)) for part in (teacher.ranking, sequences)
+        )
+        kept[block] &= window_keep(lists, windows).numpy()
+    return kept
+
+
+def _first_kept(kept: npt.NDArray[np.bool_], top_k: int) -> npt.NDArray[np.int64]:
+    """The columns of each row's first K kept places, best first, then dropped ones, (R, K)."""
+    return np.argsort(~kept, axis=1, kind="stable")[:, :top_k]
+
+
+def _probabilities(
+    teacher: TeacherKnowledge,
+    columns: npt.NDArray[np.int64],
+    kept: npt.NDArray[np.bool_],
+    temperature: float,
+) -> Tensor:
+    distance = np.take_along_axis(_distance(teacher), columns, axis=1).astype(np.float64)
+    return soft_target_probabilities(
+        torch.from_numpy(distance), torch.from_numpy(kept), temperature
+    )
+
+
+def _distance(teacher: TeacherKnowledge) -> npt.NDArray[np.float32]:
+    if teacher.distance is None:
+        raise InputError(
+            "the teacher has no distances of its lists, expected them for the weights",
+            hint="add confidence_train.txt to the teacher's folder",
+        )
+    return teacher.distance
+
+
+def _static_weight(
+    teacher: TeacherKnowledge,
+    columns: npt.NDArray[np.int64],
+    config: DistillationConfig,
+) -> npt.NDArray[np.float32]:
+    """gamma_p w^p + gamma_c w^c, (R, K); the consistency weight follows in each step."""
+    position = position_weight(config.top_k, config.position_temperature)
+    if config.confidence_gamma == 0:
+        confidence = np.zeros(len(columns), dtype=np.float32)
+    elif teacher.target_distance is None:
+        raise InputError(
+            "the teacher has no distances to the true next items, expected them for the paper's "
+            "confidence weight",
+            hint="add target_distance_train.txt, or set distillation.confidence_gamma = 0",
+        )
+    else:
+        confidence = sequence_confidence(
+            teacher.target_distance, config.confidence_temperature, config.top_k
+        )
+    gammas = (config.position_gamma, config.confidence_gamma, 0.0)
+    if gammas == (0.0, 0.0, 0.0):
+        return np.zeros(columns.shape, dtype=np.float32)
+    return blend_weights(position, confidence, None, gammas, normalise=False)

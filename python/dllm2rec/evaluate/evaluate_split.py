@@ -1,0 +1,152 @@
+"""A student's rank counts on a split: users are encoded in blocks, items scored in tiles."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dllm2rec.data.device_rows import DeviceRows
+from dllm2rec.evaluate.listed_items import CheckedWindow, checked_window
+from dllm2rec.evaluate.metrics import RankCounts
+from dllm2rec.evaluate.ranking import fused_rank_counts
+from dllm2rec.runtime.distributed import gathered, own_blocks
+from dllm2rec.students import Student
+
+# Fixed, so that a score's last bit never depends on a user's setting.
+BLOCK_ROWS = 4096
+# Blocks that are ranked by one call, which waits for a GPU several times. They are as many whole
+# blocks of the call's own, so that no score depends on which blocks come together.
+TOGETHER = 8
+# Listed items that are kept for the next pass: 24 bytes each on a GPU, 100 MB at most.
+MOST_KEPT = 1 << 22
+
+
+class SplitLists:
+    """The items listed for each row of a split, laid out once for several passes over it.
+
+    They are those whose score is moved: the window's, for a student that has an offset for them, or
+    the whole history, where seen items are no candidates.
+    """
+
+    def __init__(self, rows: DeviceRows, *, exclude_seen: bool) -> None:
+        self.rows = rows
+        self.exclude_seen = exclude_seen
+        self._kept: dict[int, CheckedWindow] = {}
+        self._n_kept = 0
+
+    def of_rows(
+        self, number: int, block: Tensor, lengths: Tensor, targets: Tensor
+    ) -> CheckedWindow:
+        """The lists of some rows.
+
+        Args:
+            number: one number stands for the same rows always.
+            block: row numbers, (B,).
+            lengths: of their windows, (B,).
+            targets: (B,).
+        """
+        if number not in self._kept:
+            end = self.rows.end[block]
+            if self.exclude_seen:
+                listed = history_lists(self.rows.events, self.rows.start[block], end, targets)
+            else:
+                listed = history_lists(self.rows.events, end - lengths, end, None)
+            device = self.rows.end.device
+            checked = checked_window(listed, len(block), self.rows.n_items, device)
+            if self._n_kept + len(listed[1]) > MOST_KEPT:
+                return checked
+            self._kept[number] = checked
+            self._n_kept += len(listed[1])
+        return self._kept[number]
+
+
+@torch.no_grad()
+def split_counts(
+    student: Student,
+    rows: DeviceRows,
+    *,
+    exclude_seen: bool = False,
+    lists: SplitLists | None = None,
+) -> RankCounts:
+    """Rank every row's target among all items; each process ranks whole blocks, all get all counts.
+
+    Args:
+        student: on the device of `rows`; it is put into eval mode and back.
+        rows: R rows.
+        exclude_seen: leave the items of each row's history out of the candidates. A target that
+            repeats the history stays a candidate, and is then scored without the window offset.
+        lists: of the same rows and `exclude_seen`, for a caller that comes again.
+
+    Returns:
+        `greater` and `equal` counts of each row, (R,).
+    """
+    lists = SplitLists(rows, exclude_seen=exclude_seen) if lists is None else lists
+    was_training = student.training
+    student.eval()
+    try:
+        blocks = torch.split(torch.arange(len(rows)), BLOCK_ROWS)
+        own = own_blocks(len(blocks))
+        items = student.item_table()
+        table = torch.zeros(2, len(rows), dtype=torch.int64)
+        for first in range(0, len(own), TOGETHER):
+            some = [blocks[number] for number in own[first : first + TOGETHER]]
+            counts = _counts_of(student, items, lists, own[first], some)
+            table[:, torch.cat(some)] = torch.from_numpy(np.stack([counts.greater, counts.equal]))
+    finally:
+        student.train(was_training)
+    greater, equal = gathered(table, "ranking").numpy()
+    return RankCounts(greater, equal)
+
+
+def _counts_of(
+    student: Student, table: Tensor | None, lists: SplitLists, number: int, blocks: list[Tensor]
+) -> RankCounts:
+    """Encode blocks one by one, and rank the targets of all."""
+    device = lists.rows.end.device
+    encoded = []
+    windows = []
+    for block in blocks:
+        sequences, lengths, targets = lists.rows.windows(block.to(device))
+        encoded.append(student.encode(sequences, lengths, table))
+        windows.append((lengths, targets))
+    users = torch.cat(encoded)
+    lengths, targets = (torch.cat(parts) for parts in zip(*windows, strict=True))
+    rows = torch.cat(blocks).to(device)
+    items, bias = student.output_items(table)
+    listed, offset = None, 0.0
+    if lists.exclude_seen:
+        listed, offset = lists.of_rows(number, rows, lengths, targets), -math.inf
+    elif student.window_offset is not None:
+        listed = lists.of_rows(number, rows, lengths, targets)
+        offset = float(student.window_offset)
+    return fused_rank_counts(users, items, targets, bias=bias, window=listed, window_offset=offset)
+
+
+def history_lists(
+    events: Tensor, begin: Tensor, end: Tensor, targets: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Cut `events[begin:end]` of each row, one after the other.
+
+    Args:
+        events: all events, (n_events,).
+        begin: first event of each row, (B,).
+        end: one past the last, (B,).
+        targets: where given, (B,): an event that is the row's target is left out, since a target
+            is always a candidate.
+
+    Returns:
+        Where each row's items begin, (B + 1,), int64, and the items, int64.
+    """
+    row = torch.repeat_interleave(torch.arange(len(begin), device=begin.device), end - begin)
+    first = torch.cumsum(end - begin, dim=0) - (end - begin)
+    place = torch.arange(len(row), device=row.device) - first[row] + begin[row]
+    items = events[place].long()
+    if targets is not None:
+        other = items != targets[row]
+        row, items = row[other], items[other]
+    offsets = torch.zeros(len(begin) + 1, dtype=torch.int64, device=begin.device)
+    offsets[1:] = torch.bincount(row, minlength=len(begin)).cumsum(dim=0)
+    return offsets, items

@@ -1,0 +1,111 @@
+"""Items listed for each row whose scores are moved: checked, and laid out where they are used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dllm2rec.arrays import item_indices, whole_numbers
+from dllm2rec.errors import InputError
+from dllm2rec.evaluate import ranking_torch
+
+Numbers: TypeAlias = npt.ArrayLike | torch.Tensor
+Window: TypeAlias = tuple[Numbers, Numbers]
+HostWindow: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedWindow:
+    """A window checked and laid out once, for several calls on the same rows and items."""
+
+    n_rows: int
+    n_items: int
+    laid_out: HostWindow | ranking_torch.Pairs
+
+
+def checked_window(
+    window: Window, n_rows: int, n_items: int, device: torch.device | None = None
+) -> CheckedWindow:
+    """Check a window for `fused_rank_counts` and `fused_top_n`, and lay it out.
+
+    Args:
+        window: items listed for each row: offsets (B + 1,) into items.
+        n_rows: B.
+        n_items: N.
+        device: where users and items will be; None for the CPU.
+
+    Raises:
+        TypeError, InputError: as `fused_rank_counts`.
+    """
+    if device is None or device.type == "cpu":
+        return CheckedWindow(n_rows, n_items, _window(window, n_items))
+    listed = _window_on(device, window, n_items)
+    return CheckedWindow(n_rows, n_items, ranking_torch.listed_pairs(listed, n_rows, n_items))
+
+
+def host_window(
+    window: Window | CheckedWindow | None, n_rows: int, n_items: int
+) -> HostWindow | None:
+    """What the Rust kernels take."""
+    if window is None:
+        return None
+    if not isinstance(window, CheckedWindow):
+        return _window(window, n_items)
+    _check_made_for(window, n_rows, n_items)
+    if isinstance(window.laid_out, ranking_torch.Pairs):
+        raise InputError("window: laid out on a device, expected one for the CPU")
+    return window.laid_out
+
+
+def _check_made_for(window: CheckedWindow, n_rows: int, n_items: int) -> None:
+    if (window.n_rows, window.n_items) != (n_rows, n_items):
+        raise InputError(
+            f"window: checked for {window.n_rows} rows and {window.n_items} items, expected "
+            f"{n_rows} and {n_items}"
+        )
+
+
+def _window(window: Window, n_items: int) -> HostWindow:
+    offsets, listed = window
+    starts = whole_numbers(offsets, "window offsets", 2**62).astype(np.int64)
+    items = item_indices(listed, "window items", n_items)
+    if starts.ndim != 1 or items.ndim != 1:
+        raise InputError(f"window: {starts.shape} and {items.shape}, expected offsets and items")
+    return np.ascontiguousarray(starts), items
+
+
+def pairs_on(
+    device: torch.device, window: Window | CheckedWindow, n_rows: int, n_items: int
+) -> ranking_torch.Pairs:
+    """What `ranking_torch` takes."""
+    if not isinstance(window, CheckedWindow):
+        return ranking_torch.listed_pairs(_window_on(device, window, n_items), n_rows, n_items)
+    _check_made_for(window, n_rows, n_items)
+    pairs = window.laid_out
+    if not isinstance(pairs, ranking_torch.Pairs) or pairs.listed.device != device:
+        raise InputError(f"window: laid out elsewhere, expected on {device}")
+    return pairs
+
+
+def _window_on(
+    device: torch.device, window: Window, n_items: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Offsets and items, int64 on the device; what lies there already is checked there."""
+    offsets, items = window
+    if isinstance(offsets, torch.Tensor) and isinstance(items, torch.Tensor):
+        whole = not (offsets.is_floating_point() or items.is_floating_point())
+        if whole and offsets.device == items.device == device and offsets.ndim == items.ndim == 1:
+            offsets, items = offsets.long(), items.long()
+            if not bool(((items < 0) | (items >= n_items)).any()):
+                return offsets, items
+    # Everything else, and what will be refused, goes by the host's checks and messages.
+    host = [part.cpu() if isinstance(part, torch.Tensor) else part for part in window]
+    starts, listed = _window((host[0], host[1]), n_items)
+    return (
+        torch.from_numpy(starts).to(device),
+        torch.from_numpy(listed.astype(np.int64)).to(device),
+    )

@@ -1,0 +1,1 @@
+"""The loss over the whole catalogue on a GPU."""

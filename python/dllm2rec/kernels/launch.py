@@ -1,0 +1,161 @@
+"""Launching Triton kernels, some beside others, and compiling all of a training step at once.
+
+One after the other, the kernels of a step take longer to compile than all else that a short
+training does, and their compiler works outside Python's lock most of the time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from threading import Thread
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SIZES = (16, 32, 64, 128)  # widths of vectors that the kernels know
+MOST_THREADS = 16
+ALIGNMENT = 16  # of addresses in bytes, and of whole numbers: compiled for if it is there
+
+# While kernels are collected, not launched: each with what it is to be launched with. A module's
+# own, since autograd walks back in a thread of its own.
+_collected: list[tuple[Any, tuple[int, ...], tuple[Any, ...], dict[str, Any]]] | None = None
+
+
+def load_compiler_ahead(device: torch.device) -> None:
+    """Load Triton and start the device in a thread, while a run still reads its data.
+
+    Where that fails, whoever needs them next says so.
+    """
+    if device.type == "cuda":
+        Thread(target=_load_compiler, name="dllm2rec-compiler").start()
+
+
+def _load_compiler() -> None:
+    """Do what Triton keeps from its first kernel on, and its threads would each do for themselves.
+
+    Its key is a hash of its own 400 MB: loading 15 kernels took 16 threads 2.3 s, now .2 s.
+    """
+    with suppress(Exception):  # it has many: no Triton, no C compiler, no GPU, an older driver
+        from triton.compiler.compiler import make_backend
+        from triton.runtime import driver
+        from triton.runtime.cache import triton_key
+
+        triton_key()
+        make_backend(driver.active.get_current_target()).hash()
+
+
+def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
+    """Launch a kernel, or note it inside `compiled_together`.
+
+    Args:
+        kernel: what `triton.jit` made.
+        grid: the number of programs along each axis.
+        arguments: tensors and numbers, in the kernel's order.
+        constants: what it is compiled for, `num_warps` among it.
+    """
+    if _collected is None:
+        kernel[grid](*arguments, **constants)
+    else:
+        # Not the tensors themselves: all scores of a large catalogue would be held, chunk by chunk.
+        moulds = tuple(Mould.of(one) if isinstance(one, Tensor) else one for one in arguments)
+        _collected.append((kernel, grid, moulds, constants))
+
+
+@dataclass(frozen=True)
+class Mould:
+    """What of a tensor a kernel is compiled for: it stands in for one where none is launched."""
+
+    dtype: torch.dtype
+    offset: int
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Mould:
+        """Take it from a tensor."""
+        return cls(tensor.dtype, tensor.data_ptr() % ALIGNMENT)
+
+    def data_ptr(self) -> int:
+        """An address as well aligned as the tensor's."""
+        return self.offset
+
+
+@contextmanager
+def beside(side: torch.cuda.Stream | None, *read: Tensor) -> Iterator[None]:
+    """Do what is inside on another stream, after all before it; in line where there is none.
+
+    Args:
+        side: the other stream.
+        read: what is read inside and may be let go of before it is done.
+    """
+    if side is None:
+        yield
+        return
+    fork(side)
+    for tensor in read:
+        tensor.record_stream(side)
+    with torch.cuda.stream(side):
+        yield
+
+
+def fork(side: torch.cuda.Stream | None) -> None:
+    """Let the other stream wait for all before: a CUDA graph takes it in, used or not."""
+    if side is not None:
+        side.wait_stream(torch.cuda.current_stream())
+
+
+def join(side: torch.cuda.Stream | None) -> None:
+    """Let what comes wait for what was done beside."""
+    if side is not None:
+        torch.cuda.current_stream().wait_stream(side)
+
+
+@contextmanager
+def compiled_together() -> Iterator[None]:
+    """Compile, on leaving, every kernel that was to be launched meanwhile; none is launched.
+
+    What they would have written is left as it was, so nothing in between may depend on it.
+    """
+    global _collected
+    _collected = []
+    try:
+        yield
+        wanted = _collected
+    finally:
+        _collected = None
+    # The last of a step are those of its way back, which take longest.
+    once = {
+        (id(kernel), str(constants), *map(_kind, arguments)): (kernel, grid, arguments, constants)
+        for kernel, grid, arguments, constants in reversed(wanted)
+    }
+    device = torch.cuda.current_device()
+    _load_compiler()
+    with ThreadPoolExecutor(max(1, min(MOST_THREADS, os.cpu_count() or 1, len(once)))) as pool:
+        compiled = [pool.submit(_compile, device, *wish) for wish in once.values()]
+    for kernel in compiled:
+        kernel.result()
+
+
+def _compile(
+    device: int,
+    kernel: Any,
+    grid: tuple[int, ...],
+    arguments: tuple[Any, ...],
+    constants: dict[str, Any],
+) -> None:
+    with torch.cuda.device(device):
+        ready = kernel.warmup(*arguments, grid=grid, **constants)
+        # Asking for it compiles the C function that launches the kernel, and loads both.
+        assert ready.run is not None  # noqa: S101
+
+
+def _kind(argument: Any) -> tuple[object, ...]:
+    """What of an argument a kernel is compiled for."""
+    if isinstance(argument, Mould):
+        return argument.dtype, argument.offset
+    if isinstance(argument, int):
+        return argument == 1, argument % ALIGNMENT == 0, argument.bit_length() > 31
+    return (type(argument),)

@@ -1,0 +1,73 @@
+"""The students of a finished run, evaluated again on a split of the run's dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.data.device_rows import device_rows
+from dllm2rec.errors import ArtifactError, ConfigError, InputError
+from dllm2rec.evaluate.evaluate_split import split_counts
+from dllm2rec.evaluate.metrics import rank_metrics
+from dllm2rec.runs.checkpoint import Checkpoint, load_checkpoint
+from dllm2rec.runs.run_folder import open_dataset, student_folders
+from dllm2rec.runtime.device import choose_device, deterministic
+from dllm2rec.tracking.metric_table import MetricRow, MetricTable
+
+SPLITS = ("validation", "test")
+KS = (1, 5, 10, 20)
+
+
+def evaluate_run(
+    run: Path,
+    *,
+    dataset: Path | None = None,
+    split: str = "test",
+    ks: tuple[int, ...] | None = None,
+    exclude_seen: bool = False,
+    device: str = "auto",
+) -> MetricTable:
+    """Rank the targets of a split with the best checkpoint of every student of a run.
+
+    Args:
+        run: the folder of a run or of one of its students.
+        dataset: where the run's dataset is now; by default where it was.
+        split: "test" or "validation".
+        ks: cut-offs of the metrics, by default 1, 5, 10 and 20.
+        exclude_seen: leave the items of each row's history out of the candidates.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        ArtifactError: there is no student, or the dataset is not the run's.
+        ConfigError: an unknown split, a cut-off beyond the catalogue, a device that is not there.
+        InputError: the split has no rows, or the dataset is not there any more.
+    """
+    if split not in SPLITS:
+        raise ConfigError(f"split = {split!r}, expected one of {', '.join(SPLITS)}")
+    data = open_dataset(run, dataset)
+    ks = KS if ks is None else ks
+    if not ks or not 1 <= min(ks) <= max(ks) <= data.n_items:
+        raise ConfigError(f"k = {list(ks)}, expected 1..{data.n_items}, the size of the catalogue")
+    pointers = data.splits()[split]
+    if len(pointers) == 0:
+        raise InputError(f"{data.name}: no {split} rows, expected at least one")
+    place = choose_device(device)
+    rows = device_rows(data, pointers, place)
+    results = []
+    with deterministic():
+        for folder in student_folders(run):
+            checkpoint = load_checkpoint(folder)
+            _check_fit(folder, checkpoint, data)
+            counts = split_counts(checkpoint.student.to(place), rows, exclude_seen=exclude_seen)
+            results.append(MetricRow(folder.name, rank_metrics(counts, ks)))
+    return MetricTable(
+        f"{data.name}, {split}", tuple(results), len(pointers), data.n_items, exclude_seen
+    )
+
+
+def _check_fit(folder: Path, checkpoint: Checkpoint, data: SequenceDataset) -> None:
+    if (checkpoint.n_items, checkpoint.max_length) != (data.n_items, data.max_length):
+        raise ArtifactError(
+            f"{folder}: {checkpoint.n_items} items and windows of {checkpoint.max_length}, "
+            f"expected {data.n_items} and {data.max_length} as in {data.name}"
+        )

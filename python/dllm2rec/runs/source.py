@@ -1,0 +1,52 @@
+"""Where a run's dataset and teacher come from, in a form that a run can keep and open again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.data.formats.load_dataset import load_dataset
+from dllm2rec.demo.world import demo_world
+from dllm2rec.teacher.folder import load_teacher
+from dllm2rec.teacher.knowledge import TeacherKnowledge
+
+DEMO_SEED = 0
+
+
+@dataclass(frozen=True)
+class Source:
+    """The embedded world, or folders.
+
+    Attributes:
+        dataset: a folder; None stands for the embedded world, teacher included.
+        teacher: a folder, or None for no teacher.
+    """
+
+    dataset: str | None = None
+    teacher: str | None = None
+
+    @classmethod
+    def of(cls, dataset: Path | None, teacher: Path | None) -> Source:
+        """The source at some folders, by their absolute paths."""
+        return cls(*(None if path is None else str(path.resolve()) for path in (dataset, teacher)))
+
+    def open_dataset(self) -> SequenceDataset:
+        """Load the dataset.
+
+        Raises:
+            InputError: there is none, or it breaks a rule.
+        """
+        return demo_world(DEMO_SEED)[0] if self.dataset is None else load_dataset(self.dataset)
+
+    def open(self) -> tuple[SequenceDataset, TeacherKnowledge | None]:
+        """Load dataset and teacher.
+
+        Raises:
+            InputError: a folder is missing or breaks a rule.
+            ArtifactError: a folder of ours changed, or the teacher belongs to another dataset.
+        """
+        if self.dataset is None:
+            return demo_world(DEMO_SEED)
+        dataset = load_dataset(self.dataset)
+        return dataset, None if self.teacher is None else load_teacher(self.teacher, dataset)

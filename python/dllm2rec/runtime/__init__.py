@@ -1,0 +1,1 @@
+"""What belongs to the process: its device, its fellow processes, its signals."""

@@ -1,0 +1,1 @@
+"""Writing to disk so that what is there is whole."""

@@ -1,0 +1,139 @@
+"""What a run tells whoever watches: a command draws it, loggers keep it, a call is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dllm2rec.tracking.metric_table import MetricTable
+
+# Of an epoch: its number (`epoch`, from 1), losses, validation metrics and speed, by name.
+Record = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class TrainingName:
+    """Which training of a run.
+
+    Attributes:
+        student: as tables call it: `sasrec`, `sasrec + dllm2rec`.
+        ranking_weight: the one of this training; None where the student has only one.
+        seed: that of this training; None where the run has only one.
+    """
+
+    student: str
+    ranking_weight: float | None = None
+    seed: int | None = None
+
+    def __str__(self) -> str:
+        """`sasrec + dllm2rec (ranking weight 0.3, seed 1)`, without what need not be told."""
+        told = [] if self.ranking_weight is None else [f"ranking weight {self.ranking_weight:g}"]
+        told += [] if self.seed is None else [f"seed {self.seed}"]
+        return f"{self.student} ({', '.join(told)})" if told else self.student
+
+
+class Progress(Protocol):
+    """Told how a run goes: `run`, then for each training `start`, batches, epochs and `finish`."""
+
+    def run(self, settings: Mapping[str, Any]) -> None:
+        """Begin a run: what it is made from, as its `run.json` holds it."""
+
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
+        """Begin a training of at most `n_epochs` epochs; `records` are of those done before."""
+
+    def batch(self, done: int, total: int, loss: float) -> None:
+        """Report that `done` of this epoch's `total` batches are done, `loss` the newest known."""
+
+    def epoch(self, record: Record) -> None:
+        """Report an epoch: its number (`epoch`, from 1), losses and validation metrics."""
+
+    def finish(self, summary: str) -> None:
+        """End the training with one line."""
+
+    def results(self, table: MetricTable) -> None:
+        """End the run with its table of the test rows."""
+
+
+class Silent:
+    """A `Progress` that says nothing."""
+
+    def run(self, settings: Mapping[str, Any]) -> None:
+        """Say nothing."""
+
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
+        """Say nothing."""
+
+    def batch(self, done: int, total: int, loss: float) -> None:
+        """Say nothing."""
+
+    def epoch(self, record: Record) -> None:
+        """Say nothing."""
+
+    def finish(self, summary: str) -> None:
+        """Say nothing."""
+
+    def results(self, table: MetricTable) -> None:
+        """Say nothing."""
+
+
+class Later(Silent):
+    """A `Progress` that keeps what it is told of trainings, for another to be told afterwards."""
+
+    def __init__(self) -> None:
+        self._told: list[Callable[[Progress], None]] = []
+
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
+        """Keep it."""
+        self._told.append(lambda progress: progress.start(training, n_epochs, records))
+
+    def epoch(self, record: Record) -> None:
+        """Keep it."""
+        self._told.append(lambda progress: progress.epoch(record))
+
+    def finish(self, summary: str) -> None:
+        """Keep it."""
+        self._told.append(lambda progress: progress.finish(summary))
+
+    def tell(self, progress: Progress) -> None:
+        """Tell another all that was kept, and forget it."""
+        told, self._told = self._told, []
+        for one in told:
+            one(progress)
+
+
+class Together:
+    """A `Progress` that tells several, in their order."""
+
+    def __init__(self, watchers: Sequence[Progress]) -> None:
+        self._watchers = tuple(watchers)
+
+    def run(self, settings: Mapping[str, Any]) -> None:
+        """Tell all."""
+        for one in self._watchers:
+            one.run(settings)
+
+    def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
+        """Tell all."""
+        for one in self._watchers:
+            one.start(training, n_epochs, records)
+
+    def batch(self, done: int, total: int, loss: float) -> None:
+        """Tell all."""
+        for one in self._watchers:
+            one.batch(done, total, loss)
+
+    def epoch(self, record: Record) -> None:
+        """Tell all."""
+        for one in self._watchers:
+            one.epoch(record)
+
+    def finish(self, summary: str) -> None:
+        """Tell all."""
+        for one in self._watchers:
+            one.finish(summary)
+
+    def results(self, table: MetricTable) -> None:
+        """Tell all."""
+        for one in self._watchers:
+            one.results(table)

@@ -1,0 +1,111 @@
+"""What a training leaves in its student's folder: a line an epoch, its best, where it stands."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from dllm2rec.config.model import Config
+from dllm2rec.runs.checkpoint import save_checkpoint
+from dllm2rec.runs.run_folder import METRICS_FILE
+from dllm2rec.runs.training_state import TrainingState, save_state
+from dllm2rec.runtime.distributed import is_first
+from dllm2rec.runtime.signals import Interrupts
+from dllm2rec.storage.atomic_folder import replace_text
+from dllm2rec.train.loop import SELECTION, Record, Training, Watch
+
+_log = logging.getLogger(__name__)
+
+
+class Keeper(Watch):
+    """Saves a student's trainings, one ranking weight after the other, in one folder.
+
+    Of several processes the first alone writes; all keep the records.
+
+    Attributes:
+        folder: the student's.
+        records: one of every epoch done, each with its `ranking_weight`.
+    """
+
+    def __init__(
+        self, folder: Path, interrupts: Interrupts, max_length: int, records: list[Record]
+    ) -> None:
+        self.folder = folder
+        self.records = records
+        self._interrupts = interrupts
+        self._max_length = max_length
+        self._saved = time.monotonic()
+        # What a killed process left of a line goes, and what came after its state is done again.
+        if is_first():
+            replace_text(folder / METRICS_FILE, "".join(map(_line, records)))
+
+    def after_step(self, training: Training) -> None:
+        """Save the state every `train.save_every_s`, then let a signal that came have its way."""
+        if time.monotonic() - self._saved >= training.config.train.save_every_s:
+            self.save_state(training)
+        self._interrupts.check()
+
+    def released(self) -> AbstractContextManager[None]:
+        """Let a signal end the validation pass at once."""
+        return self._interrupts.released()
+
+    def after_epoch(self, training: Training, record: Record) -> None:
+        """Write the epoch's line, and the student if none before was better."""
+        to_beat = max((earlier[SELECTION] for earlier in self.records), default=-1.0)
+        weight = _ranking_weight(training.config)
+        self.records.append({"ranking_weight": weight, **record})
+        if not is_first():
+            return
+        if record[SELECTION] > to_beat:
+            save_checkpoint(
+                self.folder,
+                f"weight-{weight:g}-epoch-{record['epoch']:.0f}",
+                training.student,
+                training.config,
+                record,
+                n_items=training.student.n_items,
+                max_length=self._max_length,
+            )
+        with (self.folder / METRICS_FILE).open("a", encoding="utf-8") as log:
+            log.write(_line(self.records[-1]))
+
+    def save_state(self, training: Training) -> None:
+        """Save where the training stands."""
+        if not is_first():
+            return
+        state = TrainingState(
+            tensors=training.tensors(),
+            config=training.config.model_dump(mode="json"),
+            n_items=training.student.n_items,
+            step=training.step,
+            seconds=training.seconds,
+            records=self.records,
+            ranking_weight=_ranking_weight(training.config),
+            device=training.device.type,
+        )
+        save_state(self.folder, state)
+        self._saved = time.monotonic()
+
+    def save_for_later(self, training: Training) -> None:
+        """Save where the training stands, since it is stopped here, and say how to go on."""
+        self.save_state(training)
+        if not is_first():
+            return
+        _log.info(
+            "saved epoch %d, step %d in %s; go on with: dllm2rec train --resume %s",
+            training.epoch + 1,
+            training.step,
+            self.folder,
+            self.folder.parent,
+        )
+
+
+def _line(record: Record) -> str:
+    return json.dumps(record) + "\n"
+
+
+def _ranking_weight(config: Config) -> float:
+    return config.distillation.ranking_weights[0]

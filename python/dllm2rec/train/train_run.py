@@ -1,0 +1,247 @@
+"""A run: every student without and with the teacher, on the same rows, in one folder and one table.
+
+A run's folder holds `config.toml`, `run.json` (what it was made from), `items.parquet` (what an
+index stands for), `results.json` (the table), `report.html` (all of it as a page) and a folder for
+each student with its metrics epoch by epoch, its best checkpoint and where its training stands.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import torch
+
+from dllm2rec.config.load import config_to_toml
+from dllm2rec.config.model import Config
+from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.data.formats.catalogue_file import save_catalogue
+from dllm2rec.errors import ConfigError, InputError
+from dllm2rec.evaluate.baselines import (
+    fit_window_counts,
+    popularity_counts,
+    teacher_quality,
+)
+from dllm2rec.evaluate.metrics import rank_metrics
+from dllm2rec.report.curves import draw_ahead
+from dllm2rec.report.page import write_report
+from dllm2rec.runs.provenance import device_name, inputs, provenance
+from dllm2rec.runs.run_folder import RESULTS_FILE, RUN_FILE
+from dllm2rec.runs.run_result import RunResult, test_table
+from dllm2rec.runs.source import Source
+from dllm2rec.runtime.device import choose_device, deterministic
+from dllm2rec.runtime.distributed import check_agreed, is_first, size, wait_for_all
+from dllm2rec.runtime.signals import interrupts
+from dllm2rec.storage.atomic_folder import replace_text
+from dllm2rec.storage.output_folder import check_output, clear_output, held
+from dllm2rec.teacher.knowledge import TeacherKnowledge
+from dllm2rec.tracking.metric_table import ResultRow
+from dllm2rec.tracking.progress import Progress, Silent
+from dllm2rec.train.loop import selection_ks
+from dllm2rec.train.train_student import arm_config, train_arm
+
+
+def train_run(
+    config: Config,
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    folder: Path,
+    *,
+    students: Sequence[str],
+    baseline: bool = True,
+    source: Source | None = None,
+    overwrite: bool = False,
+    n_seeds: int = 1,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Train each student without and with the teacher and write the run's folder.
+
+    Args:
+        config: for all students; each takes its own name and, alone, no teacher.
+        dataset: what to learn from.
+        teacher: None trains the students alone.
+        folder: new or empty; no other process may write to it meanwhile.
+        students: names of `student.name`.
+        baseline: also train each student without the teacher.
+        source: where dataset and teacher came from, kept in `run.json` so that `evaluate_run` finds
+            the dataset again; None where it has to be told.
+        overwrite: whether a run that is in the folder may be replaced.
+        n_seeds: train.seed and the following ones; the table has their means and deviations.
+        progress: is told how it goes; by default nobody is.
+
+    Returns:
+        The table: settings chosen on validation, the test rows scored once.
+
+    Raises:
+        ConfigError: the device asked for is not there, a K exceeds the catalogue, or the folder
+            holds something.
+        InputError: a split has no rows, or the configuration needs what the teacher lacks.
+        ArtifactError: another process writes to the folder.
+        NonFiniteError: a loss stopped being finite.
+        ResourceError: the disk is full.
+        KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, once it is saved where the run stands.
+    """
+    device = choose_device(config.train.device)
+    check_fit(config, dataset)
+    told = progress or Silent()
+    check_agreed(lambda: inputs(config, dataset, teacher), "dataset, teacher or settings")
+    if is_first():
+        check_output(folder, overwrite=overwrite)
+    with held(folder) if is_first() else nullcontext():
+        facts = {"students": list(students), "baseline": baseline, "n_seeds": n_seeds}
+        if is_first():
+            clear_output(folder)
+            replace_text(folder / "config.toml", config_to_toml(config))
+            save_catalogue(folder, dataset.catalogue)
+            facts |= provenance(config, dataset, teacher, source, device)
+            write_json(folder / RUN_FILE, facts)
+            told.run(facts)
+        return train_what_is_left(facts, config, dataset, teacher, folder, device, told)
+
+
+def train_what_is_left(
+    facts: dict[str, Any],
+    config: Config,
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    folder: Path,
+    device: torch.device,
+    progress: Progress,
+) -> RunResult:
+    """Train the students of a run that have no result yet, and write its table.
+
+    Args:
+        facts: what `run.json` says: `students`, `baseline`, `n_seeds` and `notes`.
+        config: the run's, as are `dataset`, `teacher` and `folder`.
+        dataset: what to learn from.
+        teacher: or None.
+        folder: held by this process.
+        device: where to train.
+        progress: is told how it goes.
+    """
+    began = time.perf_counter()
+    with deterministic(), interrupts() as signals, _beside() as (pool, stop):
+        known = pool.submit(baseline_rows, dataset, teacher, selection_ks(config), stop)
+        if device.type == "cpu":
+            known.result()  # beside a GPU's training, but not beside one that needs the same cores
+        else:
+            pool.submit(draw_ahead)  # where that fails, the report will say so
+        results = []
+        for name in facts["students"]:
+            for with_teacher in arms(teacher, baseline=facts["baseline"]):
+                arm = arm_config(config, name, with_teacher=with_teacher)
+                knowledge = teacher if with_teacher else None
+                row = train_arm(
+                    arm,
+                    dataset,
+                    knowledge,
+                    folder,
+                    device,
+                    progress,
+                    signals,
+                    n_seeds=facts.get("n_seeds", 1),  # older runs had one
+                )
+                results.append(row)
+        results = known.result() + results
+    result = RunResult(
+        folder=str(folder),
+        dataset=dataset.name,
+        n_items=dataset.n_items,
+        n_train=len(dataset.train),
+        n_validation=len(dataset.validation),
+        n_test=len(dataset.test),
+        exclude_seen=config.evaluation.exclude_seen,
+        device=device_name(device),
+        seconds=time.perf_counter() - began,
+        rows=results,
+        notes=[
+            *dataset.notes,
+            *([] if teacher is None else teacher.notes),
+            *facts.get("notes", []),
+        ],
+    )
+    if is_first():
+        write_json(folder / RESULTS_FILE, asdict(result))
+        write_report(folder)
+        progress.results(test_table(result))
+    wait_for_all("the run: written")
+    return result
+
+
+@contextmanager
+def _beside() -> Iterator[tuple[ThreadPoolExecutor, Event]]:
+    """A thread for what is done beside the training, and what to stop it by if that ends early."""
+    stop = Event()
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            yield pool, stop
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def check_fit(config: Config, dataset: SequenceDataset) -> None:
+    """Refuse what only the dataset or the processes show to be impossible, before any work."""
+    if config.variant == "authors" and size() > 1:
+        raise ConfigError(
+            f"variant = authors in {size()} processes, expected one: its loss of a row depends on "
+            "the other rows of the batch; start it without torchrun"
+        )
+    for name, rows in dataset.splits().items():
+        if len(rows) == 0:
+            raise InputError(f"{dataset.name}: no {name} rows, expected at least one")
+    limits = {"evaluation.ks": max(config.evaluation.ks)}
+    if any(config.distillation.ranking_weights):
+        limits["distillation.top_k"] = config.distillation.top_k
+    for field, value in limits.items():
+        if value > dataset.n_items:
+            raise ConfigError(
+                f"{field}: {value}, expected at most {dataset.n_items}, the items of {dataset.name}"
+            )
+
+
+def arms(teacher: TeacherKnowledge | None, *, baseline: bool) -> Iterator[bool]:
+    """Whether each training of a student is with the teacher, in their order."""
+    if baseline or teacher is None:
+        yield False
+    if teacher is not None:
+        yield True
+
+
+def baseline_rows(
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    ks: tuple[int, ...],
+    stop: Event | None = None,
+) -> list[ResultRow]:
+    """Popularity, window counts and, where its lists are known, the teacher itself.
+
+    Raises:
+        CancelledError: `stop` was set before the end.
+    """
+    splits = (dataset.validation, dataset.test)
+    fitted = fit_window_counts(dataset, stop)
+    popular = (rank_metrics(popularity_counts(dataset, rows), ks) for rows in splits)
+    counted = (rank_metrics(fitted.rank_counts(rows, stop), ks) for rows in splits)
+    detail = {"power": fitted.power, "constant": fitted.constant}
+    results = [
+        ResultRow("popularity", next(popular), next(popular)),
+        ResultRow("window counts", next(counted), next(counted), detail),
+    ]
+    quality = {} if teacher is None else teacher_quality(teacher, dataset, ks)
+    if "test" in quality:
+        results.append(ResultRow("teacher", quality.get("validation", {}), quality["test"]))
+    return results
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a file of a run's folder, whole or not at all."""
+    replace_text(path, json.dumps(value, indent=1) + "\n")

@@ -1,0 +1,199 @@
+"""One seed of a student: trained for each ranking weight, from the start or from where it stood."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.config.load import changed, config_to_toml
+from dllm2rec.config.model import Config
+from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.data.device_rows import device_rows
+from dllm2rec.errors import ArtifactError
+from dllm2rec.evaluate.evaluate_split import split_counts
+from dllm2rec.evaluate.metrics import rank_metrics
+from dllm2rec.runs.checkpoint import load_checkpoint
+from dllm2rec.runs.training_state import TrainingState, load_state
+from dllm2rec.runtime.distributed import OthersEndedError, is_first, told_by_first, wait_for_all
+from dllm2rec.runtime.signals import Interrupts
+from dllm2rec.storage.atomic_folder import replace_text
+from dllm2rec.storage.pointers import delete_unnamed
+from dllm2rec.teacher.knowledge import TeacherKnowledge
+from dllm2rec.tracking.metric_table import ResultRow
+from dllm2rec.tracking.progress import Progress, TrainingName
+from dllm2rec.train.checkpointer import Keeper
+from dllm2rec.train.loop import SELECTION, Record, Training, selection_ks, walk
+
+RESULT_FILE = "result.json"
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One seed of a student: what tables call it, its folder and its configuration."""
+
+    name: str
+    folder: Path
+    config: Config
+    seed: int | None = None  # None where the run has only one
+
+    def is_done(self) -> bool:
+        """Whether its result is there."""
+        return told_by_first(lambda: str((self.folder / RESULT_FILE).is_file())) == str(True)
+
+    def result(self) -> ResultRow:
+        """Its line of the table."""
+        return ResultRow(**json.loads((self.folder / RESULT_FILE).read_text(encoding="utf-8")))
+
+
+def train_seat(
+    seat: Seat,
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    device: torch.device,
+    progress: Progress,
+    interrupts: Interrupts,
+) -> Generator[None, None, None]:
+    """Train one seed to its `result.json`, yielding after every step."""
+    folder, config = seat.folder, seat.config
+    if is_first():
+        _clean(folder)
+        replace_text(folder / "config.toml", config_to_toml(config))
+    wait_for_all(f"{seat.name}: starting")
+    state = load_state(folder)
+    keeper = Keeper(folder, interrupts, dataset.max_length, [] if state is None else state.records)
+    only = len(config.distillation.ranking_weights) == 1
+    for weight in _weights_left(config, state):
+        one = changed(config, distillation={"ranking_weight": weight})
+        progress.start(
+            TrainingName(seat.name, ranking_weight=None if only else weight, seed=seat.seed),
+            config.train.max_epochs,
+            [record for record in keeper.records if record["ranking_weight"] == weight],
+        )
+        training = _training(one, dataset, teacher, device)
+        if state is not None and state.ranking_weight == weight:
+            _go_on(training, state, folder)
+        with interrupts.held():
+            yield from _kept(training, progress, keeper)
+        reached = max(record[SELECTION] for record in training.records)
+        progress.finish(f"validation {SELECTION} {reached:.4f}")
+    wait_for_all(f"{seat.name}: saved")
+    result = _test_best(dataset, folder, device, seat.name, keeper.records)
+    if is_first():
+        replace_text(folder / RESULT_FILE, json.dumps(asdict(result), indent=1) + "\n")
+        (folder / "prev").unlink(missing_ok=True)
+        delete_unnamed(folder)
+    wait_for_all(f"{seat.name}: done")
+
+
+def _clean(folder: Path) -> None:
+    """Leave in a student's folder what an interrupted training can go on from, and nothing else.
+
+    Raises:
+        ArtifactError: its state is corrupt, or its best student so far is.
+    """
+    state = load_state(folder)
+    if state is None and folder.is_dir():
+        shutil.rmtree(folder)  # it died before it saved where it stood
+    folder.mkdir(parents=True, exist_ok=True)
+    delete_unnamed(folder)
+    if state is not None and state.records:
+        load_checkpoint(folder)  # refused now, not after the training
+
+
+def _weights_left(config: Config, state: TrainingState | None) -> tuple[float, ...]:
+    """The ranking weights from the one under way."""
+    weights = config.distillation.ranking_weights
+    if state is None or state.ranking_weight not in weights:
+        return weights
+    return weights[weights.index(state.ranking_weight) :]
+
+
+def _kept(training: Training, progress: Progress, keeper: Keeper) -> Iterator[None]:
+    """Train to the end, or until a signal comes; either way the state is saved."""
+    try:
+        for record in walk(training, progress, keeper):
+            if record:
+                keeper.after_epoch(training, record)
+            else:
+                yield
+    except (KeyboardInterrupt, SystemExit):
+        keeper.save_for_later(training)
+        raise
+    except OthersEndedError:
+        # On the CPU the step that failed has changed nothing; on CUDA it may have.
+        if training.device.type == "cpu":
+            keeper.save_for_later(training)
+        raise
+    keeper.save_state(training)
+
+
+def _training(
+    config: Config,
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    device: torch.device,
+) -> Training:
+    """Everything fresh: weights from the seed, data on the device."""
+    torch.manual_seed(config.train.seed)
+    student = make_student(config, dataset, teacher).to(device)
+    return Training(student, make_task(config, dataset, teacher, device), config)
+
+
+def _go_on(training: Training, state: TrainingState, folder: Path) -> None:
+    """Let a fresh training stand where a state was saved."""
+    own = training.config.model_dump(mode="json")
+    theirs = {"n_items": state.n_items, **_flat(state.config)}
+    for key, value in {"n_items": training.student.n_items, **_flat(own)}.items():
+        # Whichever device it began on, it goes on on another.
+        if key != "train.device" and theirs.get(key) != value:
+            raise ArtifactError(
+                f"{folder}: its training has {key} = {theirs.get(key)}, expected {value}; "
+                "train again in another folder"
+            )
+    training.load(state)
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    """`section.field` of a configuration's plain values."""
+    sections = {key: value for key, value in config.items() if isinstance(value, dict)}
+    flat = {
+        f"{key}.{field}": v for key, section in sections.items() for field, v in section.items()
+    }
+    return {**flat, **{key: value for key, value in config.items() if key not in sections}}
+
+
+def _test_best(
+    dataset: SequenceDataset,
+    folder: Path,
+    device: torch.device,
+    name: str,
+    records: Sequence[Record],
+) -> ResultRow:
+    """Score the best checkpoint on the test rows: the only place of a run that reads them."""
+    checkpoint = load_checkpoint(folder)
+    ks = selection_ks(checkpoint.config)
+    counts = split_counts(
+        checkpoint.student.to(device),
+        device_rows(dataset, dataset.test, device),
+        exclude_seen=checkpoint.config.evaluation.exclude_seen,
+    )
+    metric_names = rank_metrics(counts, ks)
+    record = checkpoint.record
+    return ResultRow(
+        name=name,
+        validation={key: record[key] for key in metric_names},
+        test=metric_names,
+        detail={
+            "epoch": record["epoch"],
+            "ranking_weight": checkpoint.config.distillation.ranking_weights[0],
+            "train_s_per_epoch": record["train_s"],
+            "seconds": sum(one["train_s"] + one["validation_s"] for one in records),
+        },
+    )

@@ -1,0 +1,144 @@
+"""One student, with or without the teacher: each ranking weight is trained, validation chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from dllm2rec.config.load import changed
+from dllm2rec.config.model import Config
+from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.runtime.distributed import size
+from dllm2rec.runtime.signals import Interrupts
+from dllm2rec.teacher.knowledge import TeacherKnowledge
+from dllm2rec.tracking.metric_table import ResultRow, mean_row
+from dllm2rec.tracking.progress import Later, Progress
+from dllm2rec.train.train_seed import Seat, train_seat
+
+
+def arm_config(config: Config, student: str, *, with_teacher: bool) -> Config:
+    """The configuration of one student with or without the teacher; all else stays as it is."""
+    if with_teacher:
+        return changed(config, student={"name": student})
+    return changed(
+        config,
+        student={"name": student},
+        distillation={"ranking_weight": 0.0, "embedding_weight": 0.0},
+    )
+
+
+def arm_name(config: Config, *, with_teacher: bool) -> str:
+    """How tables call a student: `sasrec`, `sasrec+dros`, with ` + dllm2rec` if it was taught."""
+    loss = "+dros" if config.loss.dro_weight > 0 else ""
+    return f"{config.student.name}{loss}{' + dllm2rec' if with_teacher else ''}"
+
+
+def train_arm(
+    config: Config,
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    run_folder: Path,
+    device: torch.device,
+    progress: Progress,
+    interrupts: Interrupts,
+    *,
+    n_seeds: int = 1,
+) -> ResultRow:
+    """Train one student for each ranking weight, keep what validation likes best, test it once.
+
+    Its folder is `run_folder/<name>` with blanks left out: `sasrec`, `sasrec+dllm2rec`, ...; with
+    several seeds each has its own, `sasrec-seed-3`. A student that is done there is not trained
+    again; one that was interrupted goes on. Each seed's result is what it would be alone.
+
+    Args:
+        config: with a list of ranking weights each is tried, by every seed for itself.
+        dataset: what to learn from.
+        teacher: None trains the student alone.
+        run_folder: the run's.
+        device: where to train.
+        progress: is told how it goes.
+        interrupts: what came of Ctrl-C and SIGTERM.
+        n_seeds: train.seed and the following ones; the row is their mean.
+
+    Raises:
+        InputError: the configuration needs what the teacher or the dataset does not have.
+        ArtifactError: what is in the folder is corrupt, or of another configuration.
+        NonFiniteError: a loss stopped being finite.
+        ResourceError: the disk is full.
+        KeyboardInterrupt, SystemExit: a signal came; where the training stands is saved.
+    """
+    name = arm_name(config, with_teacher=teacher is not None)
+    place = run_folder / name.replace(" ", "")
+    seats = [Seat(name, place, config)]
+    if n_seeds > 1:
+        first = config.train.seed
+        seats = [
+            Seat(
+                name,
+                place.with_name(f"{place.name}-seed-{seed}"),
+                changed(config, train={"seed": seed}),
+                seed,
+            )
+            for seed in range(first, first + n_seeds)
+        ]
+    trained = [one for one in seats if not one.is_done()]
+    _train_seats(trained, dataset, teacher, device, progress, interrupts)
+    return mean_row([one.result() for one in seats])
+
+
+def _train_seats(
+    seats: Sequence[Seat],
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    device: torch.device,
+    progress: Progress,
+    interrupts: Interrupts,
+) -> None:
+    """Train all seeds: on CUDA side by side, where none draws from a generator that they share.
+
+    A small student leaves most of a GPU idle; on a CPU one training has all cores.
+    """
+    if not seats:
+        return
+    together = device.type == "cuda" and size() == 1 and draws_alone(seats[0].config)
+    # One training at a time can be watched: what comes of the others is told when all have ended.
+    later = [Later() for _ in seats[1:]] if together else []
+    told = [progress, *later] if together else [progress] * len(seats)
+    trainings = [
+        train_seat(seat, dataset, teacher, device, one, interrupts)
+        for seat, one in zip(seats, told, strict=True)
+    ]
+    try:
+        if together:
+            _side_by_side(trainings)
+        for training in trainings:
+            for _ in training:
+                pass
+    except (KeyboardInterrupt, SystemExit) as err:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # what is saved below was written on other streams
+        for training in trainings:  # those under way save where they stand
+            with suppress(type(err)):
+                training.throw(err)
+        raise
+    for one in later:
+        one.tell(progress)
+
+
+def draws_alone(config: Config) -> bool:
+    """Whether what a training draws on CUDA depends on its own seed and step alone."""
+    return config.student.name == "sasrec" or config.student.dropout == 0
+
+
+def _side_by_side(trainings: Sequence[Iterator[None]]) -> None:
+    """Take a step of each in turn, each on a stream of its own, until all have ended."""
+    streams = [torch.cuda.Stream() for _ in trainings]  # type: ignore[no-untyped-call]
+    under_way = list(zip(trainings, streams, strict=True))
+    while under_way:
+        for training, stream in tuple(under_way):
+            with torch.cuda.stream(stream):
+                if next(training, True):
+                    under_way.remove((training, stream))

@@ -1,0 +1,32 @@
+"""On the embedded world a good teacher helps the default student, and a random one does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dllm2rec.config.load import changed, load_config
+from dllm2rec.demo.world import demo_world, random_teacher
+from dllm2rec.runtime.signals import Interrupts
+from dllm2rec.teacher.knowledge import TeacherKnowledge
+from dllm2rec.tracking.progress import Silent
+from dllm2rec.train.train_student import arm_config, train_arm
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.slow
+def test_the_embedded_teacher_helps_and_a_random_one_does_not(tmp_path: Path) -> None:
+    dataset, teacher = demo_world(0)
+    config = changed(load_config(recipe="demo"), distillation={"ranking_weight": 0.3})
+
+    def ndcg(name: str, knowledge: TeacherKnowledge | None) -> float:
+        arm = arm_config(config, "sasrec", with_teacher=knowledge is not None)
+        row = train_arm(arm, dataset, knowledge, tmp_path / name, CPU, Silent(), Interrupts())
+        return row.test["ndcg@20"]
+
+    alone = ndcg("alone", None)
+    assert ndcg("taught", teacher) > 1.15 * alone
+    assert ndcg("misled", random_teacher(dataset)) < 1.05 * alone

@@ -1,0 +1,218 @@
+"""The loss of a batch against the same terms computed slowly from the full score matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.config.load import changed, load_config
+from dllm2rec.config.model import Config
+from dllm2rec.distill.batch import Batch
+from dllm2rec.distill.losses import dros_propensity
+from dllm2rec.distill.objective import batch_terms
+from dllm2rec.errors import ConfigError
+from dllm2rec.students import Student
+from tests.support.worlds import cycle_dataset, oracle_teacher
+
+CPU = torch.device("cpu")
+DATASET = cycle_dataset()
+TEACHER = oracle_teacher(DATASET)
+ROWS = torch.tensor([0, 3, 77, 200, 511])
+SMALL = changed(
+    Config(),
+    student={"hidden_size": 8, "dropout": 0.0},
+    distillation={"top_k": 6, "ranking_weight": 0.3},
+)
+IMPORTANCE = {
+    "ranking_form": "importance",
+    "ranking_weight": 0.7,
+    "confidence_temperature": 0.2,
+    "drop_window_items": False,
+}
+
+
+def prepared(config: Config) -> tuple[Student, Batch, dict[str, Tensor], Tensor]:
+    """A student with non-trivial weights, a batch, its terms and the full scores, in float64."""
+    torch.manual_seed(3)
+    student = make_student(config, DATASET, TEACHER)
+    for parameter in student.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    task = make_task(config, DATASET, TEACHER, CPU)
+    negatives = None if task.sampler is None else task.sampler.epoch(0, 0)
+    batch = task.rows.batch(ROWS, negatives)
+    propensity = dros_propensity(task.target_counts)
+    terms = batch_terms(student, batch, config, propensity)
+    with torch.no_grad():
+        scores = student(batch.sequences, batch.lengths).double()
+    return student, batch, terms, scores
+
+
+def softplus(values: Tensor) -> Tensor:
+    return torch.log1p(torch.exp(values))
+
+
+def test_bce_with_dros_and_importance_is_the_sum_of_the_papers_terms() -> None:
+    config = changed(
+        SMALL,
+        loss={"base": "bce", "n_negatives": 3, "dro_weight": 0.5, "dro_temperature": 2.0},
+        distillation={**IMPORTANCE, "ranking_weight": 0.7},
+    )
+    _, batch, terms, scores = prepared(config)
+    assert set(terms) == {"base", "dro", "ranking"}
+    assert batch.negatives is not None
+    assert batch.lists is not None
+    target = scores.gather(1, batch.targets[:, None])
+    negative = scores.gather(1, batch.negatives)
+    base = (softplus(-target).sum(1) + softplus(negative).sum(1)) / 4
+    torch.testing.assert_close(terms["base"].double(), base, rtol=1e-5, atol=1e-6)
+
+    p = dros_propensity(torch.from_numpy(DATASET.target_counts())).double()
+    z = p * scores**2 / 2
+    z_target = p[batch.targets, None] * (target - 1) ** 2 / 2
+    dro = torch.log(
+        torch.exp(z).sum(1, keepdim=True)
+        - torch.exp(z.gather(1, batch.targets[:, None]))
+        + torch.exp(z_target)
+    ).squeeze(1)
+    torch.testing.assert_close(terms["dro"].double(), 0.5 * dro, rtol=1e-5, atol=1e-6)
+
+    student_top = scores.topk(6, dim=1).indices
+    agreed = (batch.lists.items[:, :, None] == student_top[:, None, :]).any(2).double()
+    weight = batch.lists.weight.double() + 0.1 * agreed
+    assert 0 < agreed.sum() < agreed.numel()
+    candidate = scores.gather(1, batch.lists.items)
+    ranking = 0.7 * (weight * softplus(-candidate)).sum(1)
+    torch.testing.assert_close(terms["ranking"].double(), ranking, rtol=1e-5, atol=1e-6)
+
+
+def test_softmax_with_soft_targets_is_a_mixture_of_two_cross_entropies() -> None:
+    config = changed(SMALL, distillation={"ranking_weight": 0.3})
+    _, batch, terms, scores = prepared(config)
+    assert set(terms) == {"base"}
+    assert batch.lists is not None
+    log_p = scores.log_softmax(1)
+    target = -log_p.gather(1, batch.targets[:, None]).squeeze(1)
+    soft = -(batch.lists.weight * log_p.gather(1, batch.lists.items)).sum(1)
+    share = 0.3 * (batch.lists.weight.sum(1) > 0)
+    torch.testing.assert_close(
+        terms["base"].double(), (1 - share) * target + share * soft, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_sampled_softmax_weighs_each_negative_by_how_often_it_is_expected() -> None:
+    config = changed(
+        SMALL, loss={"base": "sampled_softmax", "n_negatives": 9}, distillation=IMPORTANCE
+    )
+    _, batch, terms, scores = prepared(config)
+    assert batch.negatives is not None
+    assert batch.log_expected is not None
+    target = scores.gather(1, batch.targets[:, None])
+    negative = scores.gather(1, batch.negatives) - batch.log_expected[:, None]
+    expected = torch.logsumexp(torch.cat([target, negative], 1), 1) - target.squeeze(1)
+    torch.testing.assert_close(terms["base"].double(), expected, rtol=1e-5, atol=1e-6)
+    assert set(terms) == {"base", "ranking"}
+
+
+@pytest.mark.parametrize(
+    ("change", "gone"),
+    [
+        ({"distillation": {"ranking_weight": 0.0}}, "ranking"),
+        ({"loss": {"dro_weight": 0.0}}, "dro"),
+    ],
+)
+def test_a_part_switched_off_leaves_the_others_as_they_are(
+    change: dict[str, dict[str, float]], gone: str
+) -> None:
+    config = changed(SMALL, loss={"base": "bce", "dro_weight": 0.5}, distillation=IMPORTANCE)
+    _, _, full, _ = prepared(config)
+    _, _, part, _ = prepared(changed(config, **change))
+    assert set(full) - set(part) == {gone}
+    for name, term in part.items():
+        assert torch.equal(term, full[name])
+
+
+@pytest.mark.parametrize("gamma", ["position_gamma", "confidence_gamma", "consistency_gamma"])
+def test_each_gamma_can_be_switched_off_alone(gamma: str) -> None:
+    config = changed(SMALL, loss={"base": "bce"}, distillation=IMPORTANCE)
+    _, _, full, _ = prepared(config)
+    _, _, part, _ = prepared(changed(config, distillation={gamma: 0.0}))
+    assert (part["ranking"] < full["ranking"]).any()
+    assert (part["ranking"] <= full["ranking"]).all()
+    assert torch.equal(part["base"], full["base"])
+
+
+def test_embedding_distillation_can_be_switched_off_alone() -> None:
+    student, *_ = prepared(changed(SMALL, distillation={"embedding_weight": 0.0}))
+    assert not any("projector" in name for name, _ in student.named_parameters())
+    taught, *_ = prepared(SMALL)
+    assert any("projector" in name for name, _ in taught.named_parameters())
+
+
+def test_the_gradient_is_that_of_the_full_score_matrix() -> None:
+    config = changed(
+        SMALL, loss={"base": "bce", "n_negatives": 3, "dro_weight": 0.5}, distillation=IMPORTANCE
+    )
+    student, batch, terms, _ = prepared(config)
+    torch.stack(tuple(terms.values())).sum(0).mean().backward()
+    got = {name: p.grad.clone() for name, p in student.named_parameters() if p.grad is not None}
+    student.zero_grad()
+    assert batch.negatives is not None
+    assert batch.lists is not None
+    scores = student(batch.sequences, batch.lengths)
+    target = scores.gather(1, batch.targets[:, None])
+    base = (softplus(-target).sum(1) + softplus(scores.gather(1, batch.negatives)).sum(1)) / 4
+    p = dros_propensity(torch.from_numpy(DATASET.target_counts()))
+    z = (p * scores**2).scatter(
+        1, batch.targets[:, None], p[batch.targets, None] * (target - 1) ** 2
+    )
+    agreed = scores.topk(6, dim=1).indices
+    agreed = (batch.lists.items[:, :, None] == agreed[:, None, :]).any(2).float()
+    weight = batch.lists.weight + 0.1 * agreed
+    ranking = (weight * softplus(-scores.gather(1, batch.lists.items))).sum(1)
+    (base + 0.5 * z.logsumexp(1) + 0.7 * ranking).mean().backward()
+    for name, parameter in student.named_parameters():
+        torch.testing.assert_close(got[name], parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_the_authors_variant_trains_on_their_own_objective() -> None:
+    config = changed(
+        load_config(recipe="authors"), student={"hidden_size": 8}, distillation={"top_k": 6}
+    )
+    student, batch, terms, _ = prepared(config)
+    assert set(terms) == {"base", "dro", "ranking"}
+    assert batch.lists is not None
+    assert TEACHER.distance is not None
+    np.testing.assert_array_equal(batch.lists.weight.numpy(), TEACHER.distance[ROWS.numpy(), :6])
+    assert student.output is not None
+    torch.stack(tuple(terms.values())).sum(0).mean().backward()
+    assert all(torch.isfinite(p.grad).all() for p in student.parameters() if p.grad is not None)
+
+
+def test_the_authors_variant_without_dros_is_their_objective_at_alpha_zero() -> None:
+    config = changed(
+        load_config(recipe="authors"),
+        student={"hidden_size": 8},
+        loss={"dro_weight": 0.0},
+        distillation={"top_k": 6},
+    )
+    _, _, terms, _ = prepared(config)
+    assert set(terms) == {"base", "ranking"}
+    assert all(torch.isfinite(term).all() for term in terms.values())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": {"base": "softmax"}},
+        {"loss": {"n_negatives": 2}},
+        {"distillation": {"drop_window_items": True}},
+    ],
+)
+def test_settings_that_the_authors_objective_would_not_read_are_refused(
+    change: dict[str, dict[str, object]],
+) -> None:
+    with pytest.raises(ConfigError, match='variant = "authors", expected'):
+        changed(load_config(recipe="authors"), **change)

@@ -1,0 +1,215 @@
+"""report.html: everything of a run in one file, whatever the data calls itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from dllm2rec.config.load import changed, load_config
+from dllm2rec.errors import ArtifactError
+from dllm2rec.report import page as report_page
+from dllm2rec.report.facts import read_facts
+from dllm2rec.report.page import write_report
+from dllm2rec.runs.run_folder import METRICS_FILE
+from dllm2rec.tracking.metric_table import TAUGHT, MetricRow, teacher_gains
+from dllm2rec.train.train_run import train_run
+from dllm2rec.train.train_student import arm_name
+from tests.support.worlds import cycle_dataset, oracle_teacher
+
+HOSTILE = '<script>alert("1")</script>'
+CONFIG = changed(
+    load_config(recipe="strong"),
+    student={"hidden_size": 16},
+    distillation={"ranking_weight": [0.0, 0.3], "top_k": 6},
+    train={"batch_size": 64, "max_epochs": 2, "device": "cpu"},
+)
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: its tags, its text, and where it would fetch from."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.fetched: list[str] = []
+        self.policy = ""
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        known = dict(attrs)
+        self.fetched += [known[key] or "" for key in ("src", "href", "srcset") if key in known]
+        if known.get("http-equiv") == "Content-Security-Policy":
+            self.policy = known["content"] or ""
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data.strip())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "cycle-1"
+    dataset = dataclasses.replace(cycle_dataset(), name=HOSTILE, notes=[f"note {HOSTILE}"])
+    train_run(CONFIG, dataset, oracle_teacher(dataset), folder, students=["sasrec"])
+    return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "copy"))
+
+
+def read(folder: Path) -> Page:
+    return Page((folder / "report.html").read_text(encoding="utf-8"))
+
+
+def test_training_writes_the_page_and_it_needs_nothing_but_the_folder(run: Path) -> None:
+    written = (run / "report.html").read_bytes()
+    assert write_report(run).read_bytes() == written
+
+
+def test_nothing_is_fetched_and_nothing_is_run(run: Path) -> None:
+    page = read(run)
+    assert page.fetched
+    assert all(place.startswith("data:image/svg+xml;base64,") for place in page.fetched)
+    assert page.policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert not {"script", "iframe", "link", "object", "form"} & set(page.tags)
+
+
+def test_names_and_notes_are_text(run: Path) -> None:
+    page = read(run)
+    assert page.text.count(HOSTILE) >= 2  # the title and the heading
+    assert f"note {HOSTILE}" in page.text
+    assert HOSTILE not in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_every_text_that_a_file_can_hold_is_escaped(run: Path) -> None:
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    results["rows"][0]["name"] = results["device"] = HOSTILE
+    results["rows"][0]["detail"] = {HOSTILE: 1.0}
+    (run / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    made = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    made |= {"platform": HOSTILE, "versions": {HOSTILE: HOSTILE}, "source": {"dataset": HOSTILE}}
+    (run / "run.json").write_text(json.dumps(made), encoding="utf-8")
+    (run / "config.toml").write_text(f"# {HOSTILE}", encoding="utf-8")
+    (run / "sasrec").rename(run / "<script>")
+    write_report(run)
+    assert "script" not in read(run).tags
+    assert "<script" not in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_table_is_the_runs_and_its_best_carry_stars(run: Path) -> None:
+    page = read(run)
+    rows = json.loads((run / "results.json").read_text(encoding="utf-8"))["rows"]
+    for key in ("hr@20", "ndcg@20"):
+        texts = [f"{row['test'][key]:.4f}" for row in rows]
+        for text in texts:
+            assert (f"*{text}" if text == max(texts) else text) in page.text
+    made = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert {made["fingerprint"], "sasrec + dllm2rec", "What the teacher added"} <= set(page.text)
+
+
+def test_settings_checkpoints_and_every_epoch_are_there(run: Path) -> None:
+    text = " ".join(read(run).text)
+    assert "max_epochs = 2" in text
+    for student in ("sasrec", "sasrec+dllm2rec"):
+        assert (run / student / "best").read_text(encoding="utf-8").strip() in text
+        for line in (run / student / METRICS_FILE).read_text(encoding="utf-8").splitlines():
+            assert f"{json.loads(line)['loss']:.4f}" in text
+
+
+def test_without_matplotlib_the_figures_are_there_as_numbers(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_curves = read(run).text
+    monkeypatch.setattr(report_page, "can_draw", lambda: False)
+    write_report(run)
+    page = read(run)
+    assert "img" not in page.tags
+    assert "pip install 'dllm2rec[report]'" in page.text
+    drawn = {"validation ndcg@20", "validation hr@20", "train loss"}
+    assert set(with_curves) - set(page.text) == drawn
+
+
+def test_a_run_that_goes_on_has_a_page_and_a_line_in_the_making_is_left_out(run: Path) -> None:
+    (run / "results.json").unlink()
+    with (run / "sasrec" / METRICS_FILE).open("a", encoding="utf-8") as file:
+        file.write('{"epoch": 3.0, "lo')
+    write_report(run)
+    page = read(run)
+    assert "This run has not ended: there is no table yet" in " ".join(page.text)
+    assert [len(one.records) for one in read_facts(run).trainings] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("run.json", "{"),
+        ("run.json", "[]"),
+        ("run.json", '{"dataset": "a"}'),
+        ("results.json", '{"dataset": "a", "rows": []}'),
+        ("sasrec/metrics.jsonl", '{"loss": 1.0}\n'),
+        ("sasrec/metrics.jsonl", '{"epoch": "x"}\n'),
+        ("sasrec/best", "../../elsewhere"),
+        ("sasrec/best", "nowhere"),
+    ],
+)
+def test_a_file_that_no_run_writes_is_named(run: Path, name: str, text: str) -> None:
+    (run / name).write_text(text, encoding="utf-8")
+    at_fault = "nowhere/manifest.json" if text == "nowhere" else name
+    with pytest.raises(ArtifactError, match=at_fault):
+        write_report(run)
+
+
+def test_a_folder_that_is_no_run_is_refused(run: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"no run\.json"):
+        write_report(run / "sasrec")
+
+
+def test_gains_are_percentages_of_the_same_student_alone() -> None:
+    rows = [
+        MetricRow("a", {"hr@1": 0.0, "hr@20": 0.2, "ndcg@20": 0.1}),
+        MetricRow(f"a{TAUGHT}", {"hr@1": 0.5, "hr@20": 0.3, "ndcg@20": 0.05}),
+        MetricRow(f"b{TAUGHT}", {"hr@20": 0.3}),
+    ]
+    (gain,) = teacher_gains(rows)
+    assert gain.student == "a"
+    assert gain.percent == pytest.approx({"hr@20": 50.0, "ndcg@20": -50.0})
+
+
+def test_taught_students_are_called_as_the_gains_expect() -> None:
+    assert arm_name(CONFIG, with_teacher=True) == arm_name(CONFIG, with_teacher=False) + TAUGHT
+
+
+def test_what_was_chosen_is_a_table_with_a_column_for_each_figure(run: Path) -> None:
+    page = read(run)
+    at = page.text.index("What validation chose")
+    heads = [word for word in page.text[at:] if word][1:5]
+    assert heads == ["epoch", "ranking weight", "s an epoch", "s in all"]
+    assert any(text.startswith("window counts: power ") for text in page.text)
+
+
+def test_trainings_stand_in_the_order_of_the_table(run: Path) -> None:
+    assert next(iter(read_facts(run).trainings)).name == "sasrec"
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    results["rows"].reverse()
+    (run / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    assert read_facts(run).trainings[-1].name == "sasrec"
+
+
+def test_a_loss_of_one_part_is_shown_once(run: Path) -> None:
+    text = read(run).text
+    assert "loss" in text
+    assert "loss: base" not in text
+    file = run / "sasrec" / METRICS_FILE
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    parts = [line | {"loss_base": 3.0, "loss_dros": 1.0} for line in lines]
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in parts), encoding="utf-8")
+    write_report(run)
+    assert {"loss: base", "loss: dros"} <= set(read(run).text)

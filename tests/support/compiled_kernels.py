@@ -1,0 +1,111 @@
+"""Compile every kernel of a training step for a Hopper GPU, without one: for a subprocess.
+
+    python -m tests.support.compiled_kernels
+
+The last line that it prints is the kernels' names, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from typing import Any
+
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+
+from dllm2rec.distill import catalogue_loss
+from dllm2rec.kernels import item_table, launch
+from dllm2rec.kernels.catalogue import grid
+from dllm2rec.kernels.catalogue import loss as catalogue_kernels
+from dllm2rec.train.optimizer import DeviceOptimizer, Schedule
+from tests.support.gpu_step import STEPS, Step, step_of
+
+HOPPER = GPUTarget("cuda", 90, 32)
+
+
+class Driver:
+    """As much of a GPU as the compiler asks for."""
+
+    def get_current_target(self) -> GPUTarget:
+        return HOPPER
+
+    def get_current_device(self) -> int:
+        return 0
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+
+def collected(step: Step) -> list[Any]:
+    """The kernels of a step, each with what it is launched with."""
+    wishes = kernels_of(step)
+    embedding = step.stepper.student.embedding
+    launch._collected = wishes
+    assert embedding.projector is not None
+    assert embedding.teacher is not None
+    projector = embedding.projector
+    rows = (embedding.ids.weight, embedding.teacher, projector.weight, projector.bias)
+    item_table.project(*(part.detach() for part in rows), 0.3)
+    launch._collected = None
+    return wishes
+
+
+def kernels_of(step: Step) -> list[Any]:
+    """Those of them that a step launches on any device."""
+    stepper = step.stepper
+    config, parameters = stepper.config.train, list(stepper.student.parameters())
+    stepper.optimizer = DeviceOptimizer(parameters, config, Schedule.of(config, 50))
+    step.use_aids_of_cuda(None)
+    launch._collected = []
+    gradients, terms = stepper._of_batch(step.gathered().zero_(), len(step.rows))
+    stepper.optimizer.update(gradients, terms, stepper.trouble, stepper.loss_sum)
+    wishes, launch._collected = launch._collected, None
+    return wishes
+
+
+def forms(step: Step) -> set[tuple[object, ...]]:
+    """What the kernels of a step are compiled for."""
+    return {
+        (
+            kernel.fn.__name__,
+            str(constants),
+            *(
+                type(argument) if parameter.do_not_specialize else launch._kind(argument)
+                for parameter, argument in zip(kernel.params, arguments, strict=False)
+            ),
+        )
+        for kernel, _, arguments, constants in kernels_of(step)
+    }
+
+
+def check_last_batch() -> None:
+    """An epoch's last batch, of whatever size, needs no kernel that the others have not."""
+    block, grid.BLOCK = grid.BLOCK, 8  # so that rows are cut into pieces
+    for recipe, overrides in STEPS:
+        step = step_of(recipe, overrides, hidden_size=64)
+        many = replace(step, rows=torch.arange(700))
+        few, more = forms(step), forms(many)
+        assert few == more, few ^ more
+    grid.BLOCK = block
+
+
+def main() -> None:
+    driver.set_active(Driver())
+    catalogue_loss._arithmetic = lambda _: catalogue_kernels
+    check_last_batch()
+    names = set()
+    for recipe, overrides in STEPS:
+        for kernel, programs, arguments, constants in collected(
+            step_of(recipe, overrides, hidden_size=64)
+        ):
+            compiled = kernel.warmup(*arguments, grid=programs, **constants)
+            assert compiled.asm["cubin"], kernel.fn.__name__
+            names.add(kernel.fn.__name__)
+    sys.stdout.write(json.dumps(sorted(names)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""A training step on the CPU with what a GPU's has: for the scripts that look at its kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.config.load import changed, load_config
+from dllm2rec.config.model import Config
+from dllm2rec.distill.batch import Batch
+from dllm2rec.distill.step_buffers import Aids, term_spec
+from dllm2rec.students.fused_sasrec import can_fuse
+from dllm2rec.students.item_scores import n_sums
+from dllm2rec.train.step import Stepper
+from tests.support.worlds import cycle_dataset, oracle_teacher
+
+# A form of the loss for each way that a step takes on CUDA.
+STEPS = (
+    ("paper", ["loss.dro_weight=0.5"]),
+    ("paper", ["distillation.embedding_sides=input"]),
+    ("strong", []),
+    ("strong", ["loss.base=sampled_softmax", "loss.n_negatives=37"]),
+    ("strong", ["loss.base=sampled_softmax", "loss.n_negatives=1"]),
+    ("paper", ["distillation.consistency_gamma=0", "loss.n_negatives=3"]),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A stepper, and the rows that it is to take."""
+
+    stepper: Stepper
+    rows: Tensor
+    negatives: Tensor | None
+
+    def batch(self) -> Batch:
+        """The rows as the CPU gathers them."""
+        return self.stepper.rows.batch(self.rows, self.negatives)
+
+    def gathered(self) -> Batch:
+        """The rows as the kernel gathers them."""
+        return self.stepper.rows._gathered(self.rows, self.negatives, self.batch().log_expected)
+
+    def use_aids_of_cuda(self, side: Any) -> None:
+        """Let the stepper use the fused encoder, and its second stream if there is one."""
+        stepper = self.stepper
+        n_items, width = stepper.student.n_items, stepper.student.config.hidden_size
+        aids = Aids.of(
+            stepper.student,
+            stepper.config,
+            stepper.propensity,
+            stepper.rows.in_softmax,
+            len(self.rows),
+            has_lists=True,
+        )
+        cuda = torch.device("cuda")
+        spec = term_spec(stepper.config, n_items, has_lists=True, device=cuda)
+        sums = torch.zeros(n_sums(n_items, width), dtype=torch.int64)
+        stepper.aids = replace(
+            aids, spec=spec, buffer=None, noise=torch.tensor(0), sums=sums, side=side
+        )
+
+
+def step_of(recipe: str, overrides: list[str], *, hidden_size: int) -> Step:
+    """A step on a small world, without dropout."""
+    dataset = cycle_dataset()
+    teacher = oracle_teacher(dataset)
+    config: Config = changed(
+        load_config(recipe=recipe, overrides=overrides),
+        student={"dropout": 0.0, "hidden_size": hidden_size},
+        distillation={"top_k": 6, "ranking_weight": 0.3},
+    )
+    torch.manual_seed(0)
+    student = make_student(config, dataset, teacher)
+    assert can_fuse(student)
+    for parameter in student.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    task = make_task(config, dataset, teacher, torch.device("cpu"))
+    negatives = None if task.sampler is None else task.sampler.epoch(0, 0)
+    propensity = torch.rand(dataset.n_items)
+    stepper = Stepper(student, task.rows, config, propensity=propensity, negatives=negatives)
+    return Step(stepper, torch.tensor([3, 500, 501, 7, 839]), negatives)

@@ -1,0 +1,351 @@
+"""The kernels of training, run by Triton's interpreter on the CPU, against torch: for a subprocess.
+
+    TRITON_INTERPRET=1 python -m tests.support.interpreted_kernels
+
+Triton reads the variable when a kernel is declared, so no other test may have declared one before.
+Where the interpreter itself is broken, that is said by the exit code 77.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from triton.runtime.errors import InterpreterError
+
+from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.config.load import changed, load_config
+from dllm2rec.config.model import StudentConfig, TrainConfig
+from dllm2rec.distill import catalogue_loss, catalogue_loss_cpu
+from dllm2rec.distill.batch import Batch
+from dllm2rec.kernels import item_table, launch
+from dllm2rec.kernels.catalogue import grid
+from dllm2rec.kernels.catalogue import loss as catalogue_kernels
+from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
+from dllm2rec.runs.training_state import TrainingState
+from dllm2rec.students import build_student, score_items
+from dllm2rec.students.fused_sasrec import encode_fused
+from dllm2rec.students.item_scores import n_sums
+from dllm2rec.students.window_offset import keep_real
+from dllm2rec.tracking.progress import Silent
+from dllm2rec.train.loop import Training
+from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer, Schedule, Trouble
+from tests.support.gpu_step import STEPS, Step, step_of
+from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
+
+B, N, L, K, D = 7, 333, 5, 5, 16
+
+
+def check_terms(max_scores: int, *, with_offset: bool) -> None:
+    """Lists of the student's own best items, and of any: which of them are among its best."""
+    users, matrix, bias = torch.randn(B, D), torch.randn(N, D), torch.randn(N) * 0.1
+    matrix[50:60] = matrix[40:50]  # ties
+    lists = torch.stack([torch.randperm(N)[:K] for _ in range(B)])
+    lists[:4] = (users @ matrix.T + bias).topk(8).indices[:4, [0, 3, 7, 2, 5]]
+    inputs = TermInputs(
+        items=torch.cat([torch.randint(N, (B, 2)), lists], 1),
+        weight=torch.rand(B, K),
+        kept=torch.ones(B, K),
+        windows=torch.randint(N + 1, (B, L)),
+        dro_slope=torch.rand(N) * 0.1,
+        in_softmax=None,
+        n_items=N,
+    )
+    spec = TermSpec("bce", 1, 0.5, 0.3, has_ranking=True, consistency=0.4, top_k=4)
+    found = []
+    for arithmetic in (catalogue_loss_cpu, catalogue_kernels):
+        catalogue_loss._arithmetic = lambda _, it=arithmetic: it  # type: ignore[assignment]
+        leaves = [x.clone().requires_grad_() for x in (users, matrix, bias)]
+        offset = torch.tensor(0.3, requires_grad=True) if with_offset else None
+        terms = catalogue_loss.catalogue_terms(*leaves, offset, inputs, spec, max_scores=max_scores)
+        wanted = [*leaves, *([] if offset is None else [offset])]
+        found.append([terms, *torch.autograd.grad(terms.sum(), wanted)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def check_encoder(size: int, n_heads: int) -> None:
+    """Users, and all gradients, without dropout."""
+    student = build_student(
+        StudentConfig(hidden_size=size, n_heads=n_heads, dropout=0.0),
+        n_items=N,
+        max_length=L,
+        teacher_embeddings=None,
+        embedding_weight=0.0,
+        embedding_sides="both",
+        variant="paper",
+    )
+    for parameter in student.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    lengths = torch.arange(B) % (L + 1)
+    windows = keep_real(torch.randint(0, N, (B, L)), lengths, N)
+    up, both = torch.randn(B, size), torch.randn(N + 1, size)
+    found = []
+    for fused in (False, True):
+        table = student.embedding.ids.weight.detach().clone().requires_grad_()
+        if fused:
+            sums = torch.zeros(N + 1, size, dtype=torch.int64)
+            users, rows = encode_fused(student, table, windows, lengths, torch.tensor(3), sums)
+        else:
+            users, rows = student.encode(windows, lengths, table), table
+        weights = student.encoder.parameters()
+        loss = (users * up).sum() + (rows * both).sum()
+        gradient, *rest = torch.autograd.grad(loss, [table, *weights])
+        found.append([users, gradient[:N], *rest])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=2e-5)
+
+
+def check_table(n_items: int, width: int, size: int) -> None:
+    rows, teacher = torch.randn(n_items + 1, size), torch.randn(n_items, width)
+    matrix, shift = torch.randn(size, width), torch.randn(size)
+    expected = rows.clone()
+    expected[:-1] += 0.3 * (teacher @ matrix.T + shift)
+    got = item_table.project(rows, teacher, matrix, shift, 0.3)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(item_table.row_sums(rows[None])[0], rows.sum(0))
+
+
+def check_listed(n_listed: int, width: int) -> None:
+    """Picked items, some of them twice in a row, with biases and without."""
+    items = torch.randint(N, (B, n_listed))
+    items[:, -1] = items[:, 0]
+    up = torch.randn(B, n_listed)
+    up[2] = 0
+    leaves = [torch.randn(B, width), torch.randn(N + 1, width), torch.randn(N)]
+    for parts in (leaves, leaves[:2]):
+        found = []
+        for sums in (None, torch.zeros(n_sums(N, width), dtype=torch.int64)):
+            inputs = [part.clone().requires_grad_() for part in parts]
+            scores = score_items(*inputs[:2], inputs[2] if inputs[2:] else None, items, sums)
+            found.append([scores, *torch.autograd.grad((scores * up).sum(), inputs)])
+            assert sums is None or not sums.any()
+        for one, other in zip(*found, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+class Stream:
+    """What a CUDA graph asks of the streams whose work it records."""
+
+    def __init__(self, *, is_recorded: bool) -> None:
+        self.is_recorded = is_recorded
+        self.has_unjoined_work = False
+
+    def wait_stream(self, other: Stream) -> None:
+        assert other.is_recorded or not self.is_recorded, "waits for work outside the graph"
+        self.is_recorded = self.is_recorded or other.is_recorded
+        other.has_unjoined_work = False
+
+
+@contextmanager
+def recorded() -> Iterator[Stream]:
+    """As inside a CUDA graph: the current stream is recorded; yields another that is not yet."""
+    current = [Stream(is_recorded=True)]
+    side = Stream(is_recorded=False)
+
+    @contextmanager
+    def on(stream: Stream) -> Iterator[None]:
+        assert stream.is_recorded, "work outside the graph"
+        stream.has_unjoined_work = True
+        current.append(stream)
+        yield
+        current.pop()
+
+    before = torch.cuda.current_stream, torch.cuda.stream, Tensor.record_stream
+    torch.cuda.current_stream, torch.cuda.stream = lambda: current[-1], on
+    Tensor.record_stream = lambda *_: None
+    try:
+        yield side
+    finally:
+        torch.cuda.current_stream, torch.cuda.stream, Tensor.record_stream = before
+    assert side.is_recorded
+    assert not side.has_unjoined_work, "work that the graph's end does not wait for"
+
+
+def check_step(step: Step) -> None:
+    """A whole step as CUDA takes it, recorded in a graph with its second stream, and as torch."""
+    stepper, n_rows, batch = step.stepper, len(step.rows), step.batch()
+    for one, other in zip(flat(batch), flat(step.gathered()), strict=True):
+        assert torch.equal(one, other)
+    catalogue_loss._arithmetic = lambda _: catalogue_loss_cpu
+    plain, terms = stepper._of_batch(batch, n_rows)
+    catalogue_loss._arithmetic = lambda _: catalogue_kernels
+    with recorded() as side:
+        step.use_aids_of_cuda(side)
+        fused, fused_terms = stepper._of_batch(batch, n_rows)
+    assert stepper.aids.sums is not None
+    assert not stepper.aids.sums.any()
+    torch.testing.assert_close(fused_terms, terms, rtol=1e-5, atol=1e-5)
+    for one, other in zip(fused, plain, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None and other is not None:
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=2e-5)
+
+
+def check_collecting(step: Step) -> None:
+    """A step whose kernels are noted, not launched: nothing reads what they would have filled."""
+    launch._collected = []
+    torch.use_deterministic_algorithms(mode=True)  # fresh memory then holds what no index may be
+    try:
+        batch = step.gathered().zero_()
+        with recorded() as side:
+            step.use_aids_of_cuda(side)
+            step.stepper._of_batch(batch, len(step.rows))
+        names = [wish[0].fn.__name__ for wish in launch._collected]
+        held = [part for wish in launch._collected for part in wish[2] if isinstance(part, Tensor)]
+    finally:
+        launch._collected = None
+        torch.use_deterministic_algorithms(mode=False)
+    assert not held  # all scores of a large catalogue would be among them, chunk by chunk
+    assert names[0] == "_gather"
+    assert "_attend_back" in names
+
+
+def check_update(change: dict[str, object]) -> None:
+    """Some updates, the last of them not finite, by the kernels and by torch's Adam."""
+    config = TrainConfig.model_validate({"learning_rate": 0.01, **change})
+    schedule = Schedule.of(config, 50)
+    shapes = [(300, 20), (7,), (1,), ()]
+    first = [torch.randn(shape) for shape in shapes]
+    weights = [[torch.nn.Parameter(value.clone()) for value in first] for _ in range(2)]
+    optimizers = (
+        HostOptimizer(weights[0], config, schedule),
+        DeviceOptimizer(weights[1], config, schedule),
+    )
+    troubles = [Trouble.none(torch.device("cpu")) for _ in range(2)]
+    sums = [torch.zeros(3) for _ in range(2)]
+    for step in range(6):
+        gradients: list[Tensor | None] = [torch.randn(shape) * (step + 1) for shape in shapes]
+        gradients[1] = None
+        if step == 5:
+            gradients[0] = torch.full((300, 20), torch.nan)
+        terms = torch.rand(2, 40)
+        for optimizer, trouble, total in zip(optimizers, troubles, sums, strict=True):
+            optimizer.update(gradients, terms, trouble, total)
+    for optimizer in optimizers:
+        optimizer.swap_average()
+    for mine, theirs in zip(*weights, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(*sums)
+    assert [(int(t.first), float(t.flag)) for t in troubles] == [(5, 1.0)] * 2
+
+
+def check_training() -> None:
+    """Whole trainings, and one that moves from CPU to GPU and back, end where the CPU's ends."""
+    dataset = cycle_dataset(8)
+    teacher = oracle_teacher(dataset)
+    config = changed(
+        load_config(recipe="strong"),
+        student={"dropout": 0.0, "hidden_size": 16},
+        distillation={"ranking_weight": 0.3, "top_k": 6},
+        train={"batch_size": 32, "max_epochs": 2, "ema_decay": 0.9, "learning_rate": 0.01},
+    )
+
+    def fresh(*, on_gpu: bool) -> Training:
+        torch.manual_seed(0)
+        student = make_student(config, dataset, teacher)
+        task = make_task(config, dataset, teacher, torch.device("cpu"))
+        training = Training(student, task, config)
+        if on_gpu:
+            stepper = training.stepper
+            Step(stepper, torch.arange(32), None).use_aids_of_cuda(None)
+            schedule = Schedule.of(config.train, len(task.rows.rows))
+            stepper.optimizer = DeviceOptimizer(stepper.parameters, config.train, schedule)
+        return training
+
+    def epoch(training: Training, *, on_gpu: bool) -> None:
+        ops = catalogue_kernels if on_gpu else catalogue_loss_cpu
+        catalogue_loss._arithmetic = lambda _: ops
+        for _ in training.steps(Silent()):
+            pass
+        training.close_epoch({"ndcg@20": float(training.epoch), "loss": training.losses()["loss"]})
+
+    def state_of(training: Training) -> TrainingState:
+        records = [{**record, "ranking_weight": 0.3} for record in training.records]
+        tensors = {name: value.detach().clone() for name, value in training.tensors().items()}
+        return TrainingState(tensors, {}, N_ITEMS, 0, 0.0, records, 0.3, "elsewhere")
+
+    def end_of(training: Training) -> list[Tensor]:
+        training.stepper.optimizer.swap_average()
+        averages = [value.detach().clone() for value in training.stepper.parameters]
+        training.stepper.optimizer.swap_average()
+        losses = torch.tensor([record["loss"] for record in training.records])
+        return [losses, *averages, *(value.detach() for value in training.stepper.parameters)]
+
+    whole = fresh(on_gpu=False)
+    for _ in range(2):
+        epoch(whole, on_gpu=False)
+    for first, second in ((True, True), (False, True), (True, False)):
+        training, moved = fresh(on_gpu=first), fresh(on_gpu=second)
+        epoch(training, on_gpu=first)
+        moved.load(state_of(training))
+        epoch(moved, on_gpu=second)
+        for one, expected in zip(end_of(moved), end_of(whole), strict=True):
+            torch.testing.assert_close(one, expected, rtol=2e-3, atol=2e-4)
+
+
+def flat(batch: Batch) -> list[Tensor]:
+    """The tensors of a batch that are there."""
+    lists = [] if batch.lists is None else [batch.lists.items, batch.lists.weight, batch.lists.kept]
+    parts = [batch.sequences, batch.lengths, batch.targets, batch.negatives, batch.listed, *lists]
+    return [part for part in parts if part is not None]
+
+
+# Without a cosine schedule: the interpreter knows no cosine of float64.
+UPDATES: tuple[dict[str, object], ...] = (
+    {},
+    {"weight_decay": 0.1, "max_gradient_norm": 0.5, "ema_decay": 0.9},
+    {"warmup_steps": 3},
+)
+
+
+@triton.jit
+def _counted(n, out):
+    total = 0
+    for _ in range(n):
+        total += 1
+    tl.store(out, total)
+
+
+def interpreter_works() -> bool:
+    """Whether it runs a loop: that of Triton 3.6 cannot with numpy 2.4 and later."""
+    out = torch.zeros(1, dtype=torch.int64)
+    try:
+        _counted[1,](3, out)
+    except InterpreterError:
+        return False
+    return out.item() == 3
+
+
+def main() -> None:
+    if not interpreter_works():
+        sys.exit(77)
+    torch.manual_seed(0)
+    grid.BLOCK, grid.COUNTING_BLOCK = 64, 4
+    for max_scores in (1 << 28, B * 100):
+        for with_offset in (False, True):
+            # With one piece of a row, its few lanes cannot tell which items are among the best.
+            grid.ENOUGH_PROGRAMS = 1 if with_offset else 512
+            check_terms(max_scores, with_offset=with_offset)
+    for size, n_heads in ((16, 1), (32, 4)):
+        check_encoder(size, n_heads)
+    for shape in ((130, 50, 16), (300, 7, 64)):
+        check_table(*shape)
+    for n_listed, width in ((1, 16), (70, 20)):
+        check_listed(n_listed, width)
+    for recipe, overrides in STEPS:
+        step = step_of(recipe, overrides, hidden_size=16)
+        check_step(step)
+        check_collecting(step)
+    for change in UPDATES:
+        check_update(change)
+    check_training()
+
+
+if __name__ == "__main__":
+    main()

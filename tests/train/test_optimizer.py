@@ -1,0 +1,67 @@
+"""The two forms of the optimizer keep one state: a training moves between CPU and GPU."""
+
+from __future__ import annotations
+
+import torch
+
+from dllm2rec.config.model import TrainConfig
+from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer, Schedule, Trouble
+
+SHAPES = [(300, 20), (7,), (1,), ()]
+CONFIG = TrainConfig.model_validate({"ema_decay": 0.9})
+
+
+def both() -> tuple[HostOptimizer, DeviceOptimizer]:
+    """Each with weights of its own; the form for CUDA lies on the CPU here."""
+    torch.manual_seed(0)
+    schedule = Schedule.of(CONFIG, 50)
+    weights = [[torch.nn.Parameter(torch.randn(shape)) for shape in SHAPES] for _ in range(2)]
+    return (
+        HostOptimizer(weights[0], CONFIG, schedule),
+        DeviceOptimizer(weights[1], CONFIG, schedule),
+    )
+
+
+def moved(host: HostOptimizer, n_steps: int) -> HostOptimizer:
+    trouble, sums = Trouble.none(torch.device("cpu")), torch.zeros(2)
+    for _ in range(n_steps):
+        gradients = [torch.randn(shape) for shape in SHAPES]
+        host.update(gradients, torch.rand(1, 5), trouble, sums)
+    return host
+
+
+def test_a_state_goes_from_one_form_to_the_other_and_back() -> None:
+    host, device = both()
+    state = moved(host, 3).state()
+    device.load(state)
+    taken = device.state()
+    assert taken.keys() == state.keys()
+    assert all(torch.equal(taken[name], state[name]) for name in state)
+    assert all(taken[name].shape == state[name].shape for name in state)
+    again, _ = both()
+    again.load(taken)
+    back = again.state()
+    assert all(torch.equal(back[name], state[name]) for name in state)
+    assert [float(steps) for steps in again.steps] == [3.0] * len(SHAPES)
+
+
+def test_averages_begin_at_the_weights() -> None:
+    for optimizer in both():
+        weights = (
+            optimizer.parameters if isinstance(optimizer, HostOptimizer) else [optimizer.weights]
+        )
+        with torch.no_grad():
+            for weight in weights:
+                weight.add_(1.0)
+        optimizer.begin_average()
+        before = [weight.clone() for weight in weights]
+        optimizer.swap_average()
+        assert all(torch.equal(a, b) for a, b in zip(before, weights, strict=True))
+
+
+def test_flat_memory_between_weights_stays_zero() -> None:
+    host, device = both()
+    device.load(moved(host, 2).state())
+    n_weights = sum(torch.Size(shape).numel() for shape in SHAPES)
+    assert int((device.second != 0).sum()) == n_weights
+    assert device.second.numel() > n_weights
