@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed
 from dllm2rec.distill.objective import term_rows
 from dllm2rec.runtime.device import deterministic
@@ -35,7 +35,7 @@ def build() -> Stepper:
     teacher = random_teacher(dataset, 384)
     torch.manual_seed(0)
     student = make_student(CONFIG, dataset, teacher)
-    task = make_task(CONFIG, dataset, teacher, torch.device("cpu"))
+    task = make_training_data(CONFIG, dataset, teacher, torch.device("cpu"))
     stepper = _stepper(student, task, CONFIG)
     assert stepper.negatives is not None
     assert task.sampler is not None
@@ -95,7 +95,7 @@ def test_step(benchmark, peer: str) -> None:
         mine = build()
         mine.student.eval()  # without dropout both see the same
         batch = mine.rows.batch(rows, mine.negatives)
-        ours = term_rows(mine.student, batch, CONFIG, mine.propensity, mine.aids).sum(0).mean()
+        ours = term_rows(mine.student, batch, CONFIG, mine.propensity, mine.buffers).sum(0).mean()
         theirs = plain_loss(mine, rows)
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
         first, second = (torch.autograd.grad(x, mine.parameters) for x in (ours, theirs))

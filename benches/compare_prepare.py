@@ -149,19 +149,21 @@ def main() -> None:
     if options.arm:
         sys.stdout.write(json.dumps(ARMS[options.arm](options.file, check=options.check)) + "\n")
         return
-    arms = {"dllm2rec": sys.executable, "polars": sys.executable}
+    teacher_choices = {"dllm2rec": sys.executable, "polars": sys.executable}
     if options.recbole:
-        arms["recbole"] = options.recbole
+        teacher_choices["recbole"] = options.recbole
     small = options.folder / f"log_{CHECKED_ROWS}.csv"
     write_log(small, CHECKED_ROWS)
-    digests = {run(python, arm, small, check=True)["digest"] for arm, python in arms.items()}
+    digests = {
+        run(python, arm, small, check=True)["digest"] for arm, python in teacher_choices.items()
+    }
     assert len(digests) == 1, digests
     small.unlink()
     path = options.folder / f"log_{options.rows}.csv"
     if not path.exists():
         write_log(path, options.rows)
     for _ in range(options.repeat):
-        for arm, python in arms.items():
+        for arm, python in teacher_choices.items():
             if options.only in (None, arm):
                 sys.stdout.write(json.dumps({"arm": arm} | run(python, arm, path)) + "\n")
                 sys.stdout.flush()

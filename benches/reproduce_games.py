@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed, load_config
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
@@ -71,7 +71,7 @@ def train(
     began = time.perf_counter()
     torch.manual_seed(config.train.seed)
     student = make_student(config, dataset, teacher).to(device)
-    task = make_task(config, dataset, teacher, device)
+    task = make_training_data(config, dataset, teacher, device)
     best: dict[str, float] = {"ndcg@20": -1.0}
     state: dict[str, torch.Tensor] = {}
     epochs, epoch_s = 0, []

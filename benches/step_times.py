@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed, load_config
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
@@ -85,7 +85,7 @@ def step_time(
     with deterministic():
         torch.manual_seed(0)
         student = make_student(config, dataset, teacher).to(device)
-        task = make_task(config, dataset, teacher, device)
+        task = make_training_data(config, dataset, teacher, device)
         stepper = _stepper(student, task, config)
         if stepper.negatives is not None and task.sampler is not None:
             stepper.negatives.copy_(task.sampler.epoch(0, 0))
@@ -112,7 +112,7 @@ def step_time(
         "ms_high": round(times[-1], 4),
         "start_s": round(ready, 2),
         "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if on_gpu else None,
-        "bad": int(stepper.trouble.first),
+        "bad": int(stepper.guard.first),
     }
 
 
@@ -136,7 +136,7 @@ def epochs(
     with deterministic():
         torch.manual_seed(0)
         student = make_student(short, dataset, teacher).to(device)
-        task = make_task(short, dataset, teacher, device)
+        task = make_training_data(short, dataset, teacher, device)
         records = list(fit(Training(student, task, short), Silent()))
     train, validation = (
         np.median([r[k] for r in records[1:]]) for k in ("train_s", "validation_s")

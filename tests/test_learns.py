@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed, load_config
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
@@ -35,7 +35,7 @@ def hit_rate(
     torch.manual_seed(config.train.seed)
     student = make_student(config, dataset, teacher)
     best, result = -1.0, 0.0
-    training = Training(student, make_task(config, dataset, teacher, CPU), config)
+    training = Training(student, make_training_data(config, dataset, teacher, CPU), config)
     for record in fit(training, Silent()):
         if record["ndcg@20"] > best:
             best = record["ndcg@20"]

@@ -24,9 +24,9 @@ from dllm2rec.cli.output.progress_table import (
     record_text,
     watching,
 )
-from dllm2rec.cli.output.training_status import Standing, gpu_text
+from dllm2rec.cli.output.training_status import TrainingStatus, gpu_text
 from dllm2rec.tracking.metric_table import MetricTable
-from dllm2rec.tracking.progress import Record, Silent, Together, TrainingName
+from dllm2rec.tracking.progress import ProgressGroup, Record, Silent, TrainingName
 
 TAUGHT = TrainingName("gru4rec+dros + dllm2rec", 0.3)
 EPOCH = {
@@ -47,15 +47,15 @@ class Clock:
         return self.now
 
 
-def after(n: int, *, seconds: float = 3.0, training: TrainingName = TAUGHT) -> Standing:
+def after(n: int, *, seconds: float = 3.0, training: TrainingName = TAUGHT) -> TrainingStatus:
     """A training of 40 epochs after `n` of `seconds` each; its best is epoch 2."""
     clock = Clock()
-    standing = Standing(training, 40, clock=clock)
+    status = TrainingStatus(training, 40, clock=clock)
     for epoch in range(1, n + 1):
         clock.now += seconds
-        standing.batch(405, 405, 4.4)
-        standing.epoch(EPOCH | {"epoch": epoch, "ndcg@20": 0.08 if epoch == 2 else 0.05})
-    return standing
+        status.batch(405, 405, 4.4)
+        status.epoch(EPOCH | {"epoch": epoch, "ndcg@20": 0.08 if epoch == 2 else 0.05})
+    return status
 
 
 def test_a_training_is_named_by_what_tells_it_from_others() -> None:
@@ -80,7 +80,7 @@ def test_several_watchers_are_told_everything_in_their_order() -> None:
         def results(self, table: MetricTable) -> None:
             told.append((self.name, "results"))
 
-    both = Together([Noted("a"), Noted("b")])
+    both = ProgressGroup([Noted("a"), Noted("b")])
     both.run({})
     both.start(TAUGHT, 3)
     both.batch(1, 2, 0.5)
@@ -94,59 +94,59 @@ def test_several_watchers_are_told_everything_in_their_order() -> None:
 
 
 def test_the_best_epoch_is_the_first_that_reached_it() -> None:
-    standing = after(5)
-    standing.epoch(EPOCH | {"epoch": 6, "ndcg@20": 0.08})
-    assert (standing.best, standing.best_epoch) == (0.08, 2)
+    status = after(5)
+    status.epoch(EPOCH | {"epoch": 6, "ndcg@20": 0.08})
+    assert (status.best, status.best_epoch) == (0.08, 2)
 
 
 def test_what_is_left_follows_the_pace_of_the_newest_epochs() -> None:
-    standing = after(10)
-    assert standing.left_s() == pytest.approx(90)
-    clock = standing._clock
+    status = after(10)
+    assert status.left_s() == pytest.approx(90)
+    clock = status._clock
     assert isinstance(clock, Clock)
     clock.now += 1.0
-    assert standing.left_s() == pytest.approx(89)
+    assert status.left_s() == pytest.approx(89)
     clock.now += 9.0  # an epoch that takes longer than the pace does not count below nothing
-    assert standing.left_s() == pytest.approx(87)
+    assert status.left_s() == pytest.approx(87)
 
 
 def test_the_first_epoch_makes_the_pace_only_while_it_is_alone() -> None:
     clock = Clock()
-    standing = Standing(TAUGHT, 10, clock=clock)
-    assert standing.left_s() is None
+    status = TrainingStatus(TAUGHT, 10, clock=clock)
+    assert status.left_s() is None
     clock.now += 20.0
-    standing.batch(1, 2, 4.0)
-    assert standing.left_s() == pytest.approx(20 * (10 * 2 - 1))
+    status.batch(1, 2, 4.0)
+    assert status.left_s() == pytest.approx(20 * (10 * 2 - 1))
     clock.now += 10.0
-    standing.epoch(EPOCH | {"epoch": 1})
-    assert standing.left_s() == pytest.approx(270)
+    status.epoch(EPOCH | {"epoch": 1})
+    assert status.left_s() == pytest.approx(270)
     clock.now += 1.0
-    standing.epoch(EPOCH | {"epoch": 2})
-    assert standing.left_s() == pytest.approx(8)
+    status.epoch(EPOCH | {"epoch": 2})
+    assert status.left_s() == pytest.approx(8)
 
 
 def test_a_resumed_training_counts_the_epochs_that_are_left() -> None:
     clock = Clock()
-    standing = Standing(TAUGHT, 40, clock=clock)
+    status = TrainingStatus(TAUGHT, 40, clock=clock)
     for epoch in (31, 32, 33):
         clock.now += 2.0
-        standing.epoch(EPOCH | {"epoch": epoch})
-    assert standing.left_s() == pytest.approx(14)
+        status.epoch(EPOCH | {"epoch": epoch})
+    assert status.left_s() == pytest.approx(14)
 
 
 def test_a_resumed_training_remembers_its_best_epoch_and_where_it_is() -> None:
     earlier = [EPOCH | {"epoch": n, "ndcg@20": 0.1 if n == 2 else 0.05} for n in (1, 2, 3)]
-    standing = Standing(TAUGHT, 40, earlier)
-    assert (standing.best, standing.best_epoch, standing.epochs) == (0.1, 2, 3)
-    assert standing.left_s() is None
-    standing.epoch(EPOCH | {"epoch": 4})
-    assert (standing.best_epoch, standing.epochs) == (2, 4)
+    status = TrainingStatus(TAUGHT, 40, earlier)
+    assert (status.best, status.best_epoch, status.epochs) == (0.1, 2, 3)
+    assert status.left_s() is None
+    status.epoch(EPOCH | {"epoch": 4})
+    assert (status.best_epoch, status.epochs) == (2, 4)
 
 
 def test_one_loss_has_no_parts() -> None:
-    standing = Standing(TAUGHT, 3)
-    standing.epoch({"epoch": 1, "loss_base": 4.0, "loss": 4.0})
-    assert standing.loss_parts() == {}
+    status = TrainingStatus(TAUGHT, 3)
+    status.epoch({"epoch": 1, "loss_base": 4.0, "loss": 4.0})
+    assert status.loss_parts() == {}
     assert list(after(1).loss_parts()) == ["base", "dros", "ranking"]
 
 
@@ -162,10 +162,10 @@ def test_the_memory_of_a_gpu_is_told_where_one_is_in_use(monkeypatch: pytest.Mon
 # --- the table -----------------------------------------------------------------------------------
 
 
-def rows_of(standing: Standing, width: int, *, seeds: bool = False) -> list[str]:
+def rows_of(status: TrainingStatus, width: int, *, seeds: bool = False) -> list[str]:
     console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system=None)
     with console.capture() as captured:
-        console.print(picture(standing, width, seeds=seeds))
+        console.print(picture(status, width, seeds=seeds))
     return captured.get().splitlines()
 
 
@@ -173,9 +173,9 @@ def rows_of(standing: Standing, width: int, *, seeds: bool = False) -> list[str]
 @pytest.mark.parametrize("n", [0, 1, 7])
 @pytest.mark.parametrize("name", ["a", "gru4rec+dros + dllm2rec", "x" * 80])
 def test_a_running_training_is_three_lines_at_any_width(width: int, n: int, name: str) -> None:
-    standing = after(n, training=TrainingName(name, 0.3, 12))
-    standing.batch(100_000, 200_000, 12345.6789)
-    rows = rows_of(standing, width, seeds=True)
+    status = after(n, training=TrainingName(name, 0.3, 12))
+    status.batch(100_000, 200_000, 12345.6789)
+    rows = rows_of(status, width, seeds=True)
     assert len(rows) == 3
     assert max(map(len, rows)) <= width
 
@@ -187,9 +187,9 @@ def test_everything_is_there_and_below_its_heading(
     monkeypatch.setattr(
         "dllm2rec.cli.output.progress_table.gpu_text", lambda: "GPU 1.2 GB, peak 3.4 GB"
     )
-    standing = after(7)
-    standing.batch(120, 405, 4.3)
-    first, second, third = rows_of(standing, width)
+    status = after(7)
+    status.batch(120, 405, 4.3)
+    first, second, third = rows_of(status, width)
     names = heading(width, seeds=False).plain
     for title, cell in {
         "weight": "0.3",

@@ -64,7 +64,7 @@ AUTHORS = {
 
 
 @pytest.mark.parametrize(
-    ("recipe", "variant", "table"), [("paper", "paper", PAPER), ("authors", "authors", AUTHORS)]
+    ("recipe", "variant", "table"), [("paper", "default", PAPER), ("authors", "authors", AUTHORS)]
 )
 def test_recipe_holds_what_the_table_says(recipe, variant, table):
     dump = load_config(recipe=recipe).model_dump()
@@ -202,7 +202,7 @@ def test_every_authors_flag_points_to_a_field_that_exists():
                                        "did you mean 'learning_rate'?"]),
         ("[trian]\nseed = 1", ["unknown key 'trian'", "did you mean 'train'?"]),
         ("[train]\nmax_epochs = 1.5", ["config.toml [train] max_epochs: 1.5, expected a whole"]),
-        ("variant = 'x'", ["config.toml variant: 'x', expected one of 'paper' or 'authors'"]),
+        ("variant = 'x'", ["config.toml variant: 'x', expected one of 'default' or 'authors'"]),
         ("[train]\nseed = 1\nseed = 2", ["config.toml:", "overwrite"]),
         ("[train]\n[train]\n", ["config.toml:", "twice"]),
         ("[train]\n\tseed = 1", ["config.toml:2: a tab at the start of the line"]),
@@ -312,3 +312,9 @@ def test_written_configuration_reads_back_equal_whatever_the_recipe(config, tmp_
     path = written(tmp_path_factory.mktemp("config"), config_to_toml(config))
     for recipe in RECIPES:
         assert load_config(recipe=recipe, path=path) == config
+
+
+def test_a_run_of_the_variant_s_former_name_still_loads(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('variant = "paper"\n', encoding="utf-8")
+    assert load_config(path=file).variant == "default"

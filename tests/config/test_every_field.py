@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed, load_config
 from dllm2rec.config.model import Config, Section
 from dllm2rec.data.dataset import Rows, SequenceDataset, Users
@@ -111,7 +111,7 @@ def outcome(config: Config, dataset: SequenceDataset = DATASET) -> list[object]:
     torch.manual_seed(config.train.seed)
     teacher = TEACHER if dataset is DATASET else oracle_teacher(dataset)
     student = make_student(config, dataset, teacher)
-    task = make_task(config, dataset, teacher, torch.device("cpu"))
+    task = make_training_data(config, dataset, teacher, torch.device("cpu"))
     records = [
         {key: value for key, value in record.items() if not key.endswith("_s")}
         for record in fit(Training(student, task, config), Silent())
@@ -144,7 +144,7 @@ def test_the_variant_changes_what_comes_out() -> None:
         distillation={"top_k": 6},
         train=TRAIN,
     )
-    ours = theirs.model_copy(update={"variant": "paper"})
+    ours = theirs.model_copy(update={"variant": "default"})
     assert outcome(theirs) != outcome(ours)
 
 
@@ -211,11 +211,11 @@ def test_rows_without_a_possible_negative_are_refused_or_passed_over() -> None:
     with pytest.raises(InputError, match="E-NEG: cycle: train row 4 has met all 40 items"):
         outcome(config, alone)
     skipping = changed(config, loss={"neg_fallback": "skip"})
-    task = make_task(skipping, dataset, oracle_teacher(dataset), torch.device("cpu"))
+    task = make_training_data(skipping, dataset, oracle_teacher(dataset), torch.device("cpu"))
     assert task.sampler is not None
     assert task.sampler.end.tolist() == [3, 21, 42, 48]
     assert len(task.rows.rows) == 4
-    every = make_task(
+    every = make_training_data(
         changed(skipping, loss={"exclude": "window"}),
         dataset,
         oracle_teacher(dataset),
@@ -235,7 +235,7 @@ def test_items_that_training_never_sees_have_no_id_vector_and_leave_lists_and_so
     config = changed(
         load_config(recipe="strong"), **SOFT, train=TRAIN, loss={"unseen_by_text": True}
     )
-    task = make_task(config, dataset, oracle_teacher(dataset), torch.device("cpu"))
+    task = make_training_data(config, dataset, oracle_teacher(dataset), torch.device("cpu"))
     student = make_student(config, dataset, oracle_teacher(dataset))
     windows = dataset.windows(dataset.train)
     seen = {*windows.sequences.ravel().tolist(), *windows.targets.tolist()} - {dataset.n_items}

@@ -12,7 +12,7 @@ from dllm2rec.demo.world import demo_world, random_teacher
 from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.progress import Silent
-from dllm2rec.train.train_student import arm_config, train_arm
+from dllm2rec.train.train_student import student_config, train_student
 
 CPU = torch.device("cpu")
 
@@ -23,8 +23,8 @@ def test_the_embedded_teacher_helps_and_a_random_one_does_not(tmp_path: Path) ->
     config = changed(load_config(recipe="demo"), distillation={"ranking_weight": 0.3})
 
     def ndcg(name: str, knowledge: TeacherKnowledge | None) -> float:
-        arm = arm_config(config, "sasrec", with_teacher=knowledge is not None)
-        row = train_arm(arm, dataset, knowledge, tmp_path / name, CPU, Silent(), Interrupts())
+        arm = student_config(config, "sasrec", with_teacher=knowledge is not None)
+        row = train_student(arm, dataset, knowledge, tmp_path / name, CPU, Silent(), Interrupts())
         return row.test["ndcg@20"]
 
     alone = ndcg("alone", None)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed, load_config
 from dllm2rec.config.model import Config
 from dllm2rec.distill.batch import Batch
@@ -40,7 +40,7 @@ def prepared(config: Config) -> tuple[Student, Batch, dict[str, Tensor], Tensor]
     student = make_student(config, DATASET, TEACHER)
     for parameter in student.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    task = make_task(config, DATASET, TEACHER, CPU)
+    task = make_training_data(config, DATASET, TEACHER, CPU)
     negatives = None if task.sampler is None else task.sampler.epoch(0, 0)
     batch = task.rows.batch(ROWS, negatives)
     propensity = dros_propensity(task.target_counts)

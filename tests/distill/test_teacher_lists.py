@@ -25,13 +25,13 @@ SOFT = DistillationConfig(ranking_weight=0.5, ranking_form="soft_targets", top_k
 def test_no_lists_without_a_ranking_weight() -> None:
     dataset = cycle_dataset()
     config = DistillationConfig(ranking_weight=0.0)
-    assert teacher_lists(dataset, oracle_teacher(dataset), config, "paper") is None
+    assert teacher_lists(dataset, oracle_teacher(dataset), config, "default") is None
 
 
 def test_importance_weight_is_the_papers_formula() -> None:
     dataset = cycle_dataset()
     teacher = oracle_teacher(dataset)
-    lists = teacher_lists(dataset, teacher, IMPORTANCE, "paper")
+    lists = teacher_lists(dataset, teacher, IMPORTANCE, "default")
     assert lists is not None
     assert teacher.target_distance is not None
     rank = np.arange(1, 6)
@@ -45,7 +45,7 @@ def test_importance_weight_is_the_papers_formula() -> None:
 def test_window_items_are_dropped_and_later_ones_move_up() -> None:
     dataset = cycle_dataset()
     teacher = random_teacher(dataset)
-    lists = teacher_lists(dataset, teacher, SOFT, "paper")
+    lists = teacher_lists(dataset, teacher, SOFT, "default")
     assert lists is not None
     assert teacher.distance is not None
     sequences = dataset.windows(dataset.train).sequences
@@ -65,7 +65,7 @@ def test_a_list_that_only_repeats_the_window_weighs_nothing() -> None:
     teacher = oracle_teacher(dataset)
     ranking = teacher.ranking.copy()
     ranking[0, :] = dataset.windows(dataset.train).sequences[0, 0]
-    lists = teacher_lists(dataset, replace(teacher, ranking=ranking), SOFT, "paper")
+    lists = teacher_lists(dataset, replace(teacher, ranking=ranking), SOFT, "default")
     assert lists is not None
     assert lists.weight[0].sum() == 0
     assert lists.weight[1].sum().item() == pytest.approx(1.0, abs=1e-6)
@@ -84,12 +84,12 @@ def test_what_the_teacher_lacks_is_named(
 ) -> None:
     dataset = cycle_dataset()
     with pytest.raises(InputError, match=message):
-        teacher_lists(dataset, replace(oracle_teacher(dataset), **change), config, "paper")
+        teacher_lists(dataset, replace(oracle_teacher(dataset), **change), config, "default")
 
 
 def test_lists_need_a_teacher() -> None:
     with pytest.raises(InputError, match="without a teacher"):
-        teacher_lists(cycle_dataset(), None, SOFT, "paper")
+        teacher_lists(cycle_dataset(), None, SOFT, "default")
 
 
 def test_a_place_without_an_item_weighs_nothing() -> None:
@@ -97,7 +97,7 @@ def test_a_place_without_an_item_weighs_nothing() -> None:
     teacher = oracle_teacher(dataset)
     ranking = teacher.ranking.copy()
     ranking[0, 2] = dataset.n_items  # what the parser writes for a duplicate it dropped
-    lists = teacher_lists(dataset, replace(teacher, ranking=ranking), IMPORTANCE, "paper")
+    lists = teacher_lists(dataset, replace(teacher, ranking=ranking), IMPORTANCE, "default")
     assert lists is not None
     assert lists.items[0].tolist() == [*ranking[0, [0, 1, 3, 4, 5]].tolist()]
     assert lists.kept[0].tolist() == [1.0] * 5

@@ -12,8 +12,8 @@ from dllm2rec.students.window_offset import keep_real
 from dllm2rec.train.optimizer import (
     DeviceOptimizer,
     HostOptimizer,
+    NonFiniteGuard,
     Schedule,
-    Trouble,
 )
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -29,7 +29,7 @@ def student_of(n_heads: int, dropout: float, size: int = D) -> Student:
         teacher_embeddings=torch.randn(N, 7),
         embedding_weight=1.0,
         embedding_sides="both",
-        variant="paper",
+        variant="default",
     )
     for parameter in student.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
@@ -44,9 +44,9 @@ def windows() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def fused(student: Student, table: torch.Tensor, noise: int) -> tuple[torch.Tensor, torch.Tensor]:
-    sums = torch.zeros(N + 1, table.shape[1], dtype=torch.int64, device="cuda")
+    scatter_buffer = torch.zeros(N + 1, table.shape[1], dtype=torch.int64, device="cuda")
     seed = torch.tensor(noise, device="cuda")
-    users, rows = encode_fused(student, table, *windows(), seed, sums)
+    users, rows = encode_fused(student, table, *windows(), seed, scatter_buffer)
     return users, rows
 
 
@@ -137,8 +137,8 @@ def test_an_update_is_that_of_the_cpu(change: dict[str, object]) -> None:
         HostOptimizer(host, config, schedule),
         DeviceOptimizer(device, config, schedule),
     )
-    troubles = [Trouble.none(p[0].device) for p in (host, device)]
-    sums = [torch.zeros(3), torch.zeros(3, device="cuda")]
+    troubles = [NonFiniteGuard.none(p[0].device) for p in (host, device)]
+    scatter_buffer = [torch.zeros(3), torch.zeros(3, device="cuda")]
     for step in range(12):
         gradients = [torch.randn(shape) * (step + 1) for shape in shapes]
         terms = torch.rand(2, 40)
@@ -146,11 +146,11 @@ def test_an_update_is_that_of_the_cpu(change: dict[str, object]) -> None:
             moved = [None if i == 1 else g.to(place) for i, g in enumerate(gradients)]
             if step == 11:
                 moved[0] = moved[0] * torch.nan  # type: ignore[operator]
-            optimizers[n].update(moved, terms.to(place), troubles[n], sums[n])
+            optimizers[n].update(moved, terms.to(place), troubles[n], scatter_buffer[n])
     for optimizer in optimizers:
         optimizer.swap_average()
     for mine, theirs in zip(device, host, strict=True):
         torch.testing.assert_close(mine.cpu(), theirs, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(sums[1].cpu(), sums[0])
+    torch.testing.assert_close(scatter_buffer[1].cpu(), scatter_buffer[0])
     assert [int(t.first) for t in troubles] == [11, 11]
     assert [float(t.flag) for t in troubles] == [1.0, 1.0]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dllm2rec.students import score_items
-from dllm2rec.students.item_scores import n_sums
+from dllm2rec.students.item_scores import scatter_buffer_size
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 B, N = 300, 500
@@ -23,9 +23,13 @@ def problem(n_listed: int, width: int) -> tuple[list[Tensor], Tensor, Tensor]:
     return [leaf.cuda() for leaf in leaves], items.cuda(), up.cuda()
 
 
-def results(parts: list[Tensor], items: Tensor, up: Tensor, sums: Tensor | None) -> list[Tensor]:
+def results(
+    parts: list[Tensor], items: Tensor, up: Tensor, scatter_buffer: Tensor | None
+) -> list[Tensor]:
     inputs = [part.clone().requires_grad_() for part in parts]
-    scores = score_items(inputs[0], inputs[1], inputs[2] if inputs[2:] else None, items, sums)
+    scores = score_items(
+        inputs[0], inputs[1], inputs[2] if inputs[2:] else None, items, scatter_buffer
+    )
     return [scores.detach(), *torch.autograd.grad((scores * up.to(scores)).sum(), inputs)]
 
 
@@ -35,24 +39,24 @@ def results(parts: list[Tensor], items: Tensor, up: Tensor, sums: Tensor | None)
 def test_scores_and_gradients_are_those_of_torch(n_parts: int, n_listed: int, width: int) -> None:
     leaves, items, up = problem(n_listed, width)
     parts = leaves[:n_parts]
-    sums = torch.zeros(n_sums(N, width), dtype=torch.int64, device="cuda")
-    got = results(parts, items, up, sums)
-    assert not sums.any()
+    scatter_buffer = torch.zeros(scatter_buffer_size(N, width), dtype=torch.int64, device="cuda")
+    got = results(parts, items, up, scatter_buffer)
+    assert not scatter_buffer.any()
     expected = results([part.double() for part in parts], items, up, None)
     for mine, theirs in zip(got, expected, strict=True):
         assert float((mine - theirs).norm() / theirs.norm()) < 1e-6
     for _ in range(3):
-        again = results(parts, items, up, sums)
+        again = results(parts, items, up, scatter_buffer)
         assert all(torch.equal(a, b) for a, b in zip(got, again, strict=True))
 
 
 def test_what_is_not_finite_reaches_the_gradient_and_leaves_nothing_behind() -> None:
     leaves, items, up = problem(12, 64)
-    sums = torch.zeros(n_sums(N, 64), dtype=torch.int64, device="cuda")
+    scatter_buffer = torch.zeros(scatter_buffer_size(N, 64), dtype=torch.int64, device="cuda")
     up[3, 4] = torch.nan
-    _, to_users, to_matrix, to_bias = results(leaves, items, up, sums)
+    _, to_users, to_matrix, to_bias = results(leaves, items, up, scatter_buffer)
     assert to_users[3].isnan().all()
     assert to_users[:3].isfinite().all()
     assert to_matrix.isnan().any()
     assert to_bias.isnan().any()
-    assert not sums.any()
+    assert not scatter_buffer.any()

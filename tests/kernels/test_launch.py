@@ -134,11 +134,19 @@ def test_the_kernels_of_a_step_compile_for_a_gpu_that_is_not_there(tmp_path: Pat
     assert done.returncode == 0, done.stderr[-1500:]
     kernels = set(json.loads(done.stdout.splitlines()[-1]))
     assert kernels == {
-        *("_gather", "_project", "_product", "_encode", "_feed_back", "_attend_back", "_sum_piece"),
+        *(
+            "_gather",
+            "_project",
+            "_product",
+            "_encode",
+            "_feed_forward_backward",
+            "_attention_backward",
+            "_sum_piece",
+        ),
         *("_take_rows", "_add_rows", "_listed", "_statistics", "_terms", "_gradient"),
         *(
             "_scores",
-            "_scores_back",
+            "_scores_backward",
             "_take_all",
             "_sampled",
             "_sampled_gradient",
@@ -160,13 +168,13 @@ def test_sums_over_the_catalogue_are_the_same_bits_on_any_number_of_threads():
     try:
         for n_threads in (1, 2, 3):
             _core.set_threads(n_threads)
-            sums = _core.log_sums(scores.numpy(), *arguments, True)  # noqa: FBT003
+            scatter_buffer = _core.log_sums(scores.numpy(), *arguments, True)  # noqa: FBT003
             moved = scores.clone()
-            stats = torch.from_numpy(sums).repeat_interleave(2, 1).contiguous()
+            stats = torch.from_numpy(scatter_buffer).repeat_interleave(2, 1).contiguous()
             _core.score_gradient_(moved.numpy(), *arguments, stats.numpy(), True)  # noqa: FBT003
-            found.append((sums.tobytes(), moved.numpy().tobytes()))
+            found.append((scatter_buffer.tobytes(), moved.numpy().tobytes()))
     finally:
         _core.set_threads(os.cpu_count() or 1)
     assert found[0] == found[1] == found[2]
     expected = scores.double().masked_fill(~counted, -torch.inf).logsumexp(1)
-    torch.testing.assert_close(torch.from_numpy(sums[:, 0]).double(), expected)
+    torch.testing.assert_close(torch.from_numpy(scatter_buffer[:, 0]).double(), expected)

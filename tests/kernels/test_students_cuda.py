@@ -24,7 +24,7 @@ def build(name, sides, dropout):
         teacher_embeddings=vectors,
         embedding_weight=1.0,
         embedding_sides=sides,
-        variant="paper",
+        variant="default",
     ).cuda()
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.cli import main
 from dllm2rec.cli.output.plan_tables import totals
 from dllm2rec.cli.output.units import size_text, time_text
@@ -22,12 +22,12 @@ from dllm2rec.demo.world import demo_world
 from dllm2rec.errors import ConfigError
 from dllm2rec.plan import memory
 from dllm2rec.plan.run import _kinds, plan_run
-from dllm2rec.plan.timing import Pace, endless, measure
-from dllm2rec.plan.trial_training import Watched
+from dllm2rec.plan.timing import StepTimes, endless, measure
+from dllm2rec.plan.trial_training import TrialResult
 from dllm2rec.tracking.progress import Silent
 from dllm2rec.train import loop
 from dllm2rec.train.train_run import train_run
-from dllm2rec.train.train_student import arm_config
+from dllm2rec.train.train_student import student_config
 from tests.support.plan_world import N_ITEMS, wide_dataset
 from tests.support.worlds import cycle_dataset, oracle_teacher
 
@@ -46,23 +46,23 @@ def test_parameters_checkpoints_and_steps_are_those_of_the_run(tmp_path: Path) -
     teacher = oracle_teacher(dataset)
     plan = plan_run(CONFIG, dataset, teacher, students=STUDENTS, watch_s=0.0)
     train_run(CONFIG, dataset, teacher, tmp_path / "run", students=STUDENTS)
-    assert len(plan.arms) == 6
-    for arm in plan.arms:
-        name, taught = arm.name.partition(" + ")[0], " + " in arm.name
-        config = arm_config(CONFIG, name, with_teacher=taught)
+    assert len(plan.students) == 6
+    for row in plan.students:
+        name, taught = row.name.partition(" + ")[0], " + " in row.name
+        config = student_config(CONFIG, name, with_teacher=taught)
         student = make_student(config, dataset, teacher if taught else None)
-        assert arm.n_parameters == sum(p.numel() for p in student.parameters())
-        folder = tmp_path / "run" / arm.name.replace(" ", "")
+        assert row.n_parameters == sum(p.numel() for p in student.parameters())
+        folder = tmp_path / "run" / row.name.replace(" ", "")
         best = folder / (folder / "best").read_text(encoding="utf-8").strip()
         saved = load_file(best / "model.safetensors")
-        assert arm.checkpoint_bytes == sum(t.numel() * t.element_size() for t in saved.values())
-        assert arm.steps_per_epoch == -(-len(dataset.train) // 64)
+        assert row.checkpoint_bytes == sum(t.numel() * t.element_size() for t in saved.values())
+        assert row.steps_per_epoch == -(-len(dataset.train) // 64)
 
 
 def test_parts_are_told_apart() -> None:
     dataset = cycle_dataset()
     plan = plan_run(CONFIG, dataset, oracle_teacher(dataset), students=["caser"], watch_s=0.0)
-    alone, taught = plan.arms
+    alone, taught = plan.students
     assert alone.parameters["item vectors"] == (dataset.n_items + 1) * 16
     assert alone.parameters["window offset"] == 1
     assert "projection of the teacher" not in alone.parameters
@@ -73,7 +73,7 @@ def test_what_lies_still_in_memory_is_counted_to_the_byte() -> None:
     dataset = cycle_dataset()
     config = changed(CONFIG, loss={"base": "sampled_softmax", "n_negatives": 7})
     plan = plan_run(config, dataset, oracle_teacher(dataset), students=["sasrec"], watch_s=0.0)
-    taught, n_rows = plan.arms[1], len(dataset.train)
+    taught, n_rows = plan.students[1], len(dataset.train)
     assert taught.memory["parameters"] == 4 * taught.n_parameters
     assert taught.memory["gradients"] == 4 * taught.n_parameters
     assert taught.memory["moments of Adam"] == 8 * taught.n_parameters
@@ -85,13 +85,16 @@ def test_scores_grow_with_the_batch_as_the_real_step_has_them() -> None:
     dataset = wide_dataset()
     config = changed(CONFIG, train={"batch_size": 512}, distillation={"ranking_weight": 0.0})
     config = changed(config, distillation={"embedding_weight": 0.0})
-    student, task = make_student(config, dataset, None), make_task(config, dataset, None, CPU)
+    student, task = (
+        make_student(config, dataset, None),
+        make_training_data(config, dataset, None, CPU),
+    )
     scores = 4 * 512 * N_ITEMS
-    held = memory.step_bytes(student, task, config)
-    assert 3 * scores < held < 3.3 * scores  # kept once, and twice as much while walking back
+    locked = memory.step_bytes(student, task, config)
+    assert 3 * scores < locked < 3.3 * scores  # kept once, and twice as much while walking back
     whole = changed(config, train={"batch_size": memory.MORE_ROWS})
     counted = memory.step_bytes(student, task, whole)
-    assert held / counted == pytest.approx(512 / memory.MORE_ROWS, rel=0.02)
+    assert locked / counted == pytest.approx(512 / memory.MORE_ROWS, rel=0.02)
 
 
 def bytes_of(what: str, *overrides: str) -> int:
@@ -146,8 +149,11 @@ def test_an_epoch_longer_than_the_watch_is_left_early(monkeypatch: pytest.Monkey
     monkeypatch.setattr("dllm2rec.train.loss_readout.READ_LOSS_EVERY_S", 0.02)
     dataset = cycle_dataset(3000)
     config = changed(CONFIG, train={"batch_size": 16}, distillation={"ranking_weight": 0.0})
-    config = arm_config(config, "sasrec", with_teacher=False)
-    student, task = make_student(config, dataset, None), make_task(config, dataset, None, CPU)
+    config = student_config(config, "sasrec", with_teacher=False)
+    student, task = (
+        make_student(config, dataset, None),
+        make_training_data(config, dataset, None, CPU),
+    )
     began = time.perf_counter()
     pace = measure(loop.Training(student, task, endless(config)), 0.3)
     watched = time.perf_counter() - began
@@ -163,11 +169,11 @@ def test_an_epoch_longer_than_the_watch_is_left_early(monkeypatch: pytest.Monkey
 
 def test_every_part_of_a_training_is_counted() -> None:
     student = torch.nn.Module()
-    watched = Watched(
+    watched = TrialResult(
         student,  # type: ignore[arg-type] - only its seconds are asked for
         10,
         {},
-        Pace(start_s=1.0, train_s=3.0, validation_s=1.0),
+        StepTimes(start_s=1.0, train_s=3.0, validation_s=1.0),
         first_s=20.0,
         again_s=5.0,
         save_s=0.5,
@@ -179,15 +185,15 @@ def test_every_part_of_a_training_is_counted() -> None:
     assert watched.seconds(3, rarely) == pytest.approx(20 + 2 * 5 + 3 * (10 * 4.5 + 2))
     always = changed(config, train={"save_every_s": 0.0}).train
     assert watched.seconds(1, always) == pytest.approx(20 + 10 * 4.5 + (1 + 2 * 10) * 2)
-    assert Watched(student, 10, {}, None).seconds(1, rarely) is None  # type: ignore[arg-type]
+    assert TrialResult(student, 10, {}, None).seconds(1, rarely) is None  # type: ignore[arg-type]
 
 
 def test_the_rest_of_the_measured_peak_is_the_last_part() -> None:
     dataset = cycle_dataset()
     plan = plan_run(CONFIG, dataset, None, students=["sasrec"], watch_s=0.0)
-    (arm,) = plan.arms
-    assert list(arm.memory)[-1] == "process and steps, measured"
-    assert 100e6 < arm.memory_bytes <= plan.host_bytes
+    (student,) = plan.students
+    assert list(student.memory)[-1] == "process and steps, measured"
+    assert 100e6 < student.memory_bytes <= plan.host_bytes
 
 
 def test_a_peak_is_forgotten_where_the_system_can() -> None:
@@ -205,8 +211,8 @@ def test_a_gpu_that_refuses_is_a_plan_that_does_not_fit(monkeypatch: pytest.Monk
 
     monkeypatch.setattr("dllm2rec.plan.trial_training.measure", refuse)
     plan = plan_run(CONFIG, cycle_dataset(), None, students=["sasrec"])
-    assert not plan.arms[0].fits
-    assert plan.arms[0].memory["parameters"] == 4 * plan.arms[0].n_parameters
+    assert not plan.students[0].fits
+    assert plan.students[0].memory["parameters"] == 4 * plan.students[0].n_parameters
 
 
 def test_every_weight_of_a_grid_is_counted() -> None:
@@ -218,13 +224,13 @@ def test_every_weight_of_a_grid_is_counted() -> None:
 def test_more_epochs_and_weights_take_as_much_longer() -> None:
     dataset = cycle_dataset()
     teacher = oracle_teacher(dataset)
-    few = plan_run(CONFIG, dataset, teacher, students=["sasrec"], watch_s=0.2).arms
+    few = plan_run(CONFIG, dataset, teacher, students=["sasrec"], watch_s=0.2).students
     more = changed(CONFIG, train={"max_epochs": 300})
-    many = plan_run(more, dataset, teacher, students=["sasrec"], watch_s=0.2).arms
-    for arm, longer in zip(few, many, strict=True):
-        assert arm.seconds is not None
+    many = plan_run(more, dataset, teacher, students=["sasrec"], watch_s=0.2).students
+    for student, longer in zip(few, many, strict=True):
+        assert student.seconds is not None
         assert longer.seconds is not None
-        assert longer.seconds > 10 * arm.seconds
+        assert longer.seconds > 10 * student.seconds
     assert many[1].seconds is not None
     assert many[0].seconds is not None
     assert many[1].seconds > 1.5 * many[0].seconds  # three weights, one of them without lists
@@ -234,9 +240,9 @@ def test_what_does_not_fit_is_said_and_not_tried(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(memory, "free_bytes", lambda _: 100_000)
     dataset = cycle_dataset()
     plan = plan_run(CONFIG, dataset, None, students=["sasrec"])
-    (arm,) = plan.arms
-    assert not arm.fits
-    assert (arm.train_s, arm.seconds, plan.seconds) == (None, None, None)
+    (student,) = plan.students
+    assert not student.fits
+    assert (student.train_s, student.seconds, plan.seconds) == (None, None, None)
     assert "does not fit; lower train.batch_size" in totals(plan)[-1]
 
 
@@ -275,12 +281,12 @@ def test_the_command_prints_a_plan_for_people_and_for_machines(
     words = ["plan", "--student", "sasrec", "--no-baseline", "--set", "train.max_epochs=2"]
     assert main([*words, "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    (arm,) = plan["arms"]
-    assert (arm["name"], plan["n_items"], plan["max_epochs"]) == ("sasrec + dllm2rec", 800, 2)
-    assert plan["seconds"] > 2 * 2 * arm["train_s"] * 0.5
+    (student,) = plan["students"]
+    assert (student["name"], plan["n_items"], plan["max_epochs"]) == ("sasrec + dllm2rec", 800, 2)
+    assert plan["seconds"] > 2 * 2 * student["train_s"] * 0.5
     assert main(words) == 0
     shown = capsys.readouterr().out
-    assert f"{sum(arm['parameters'].values()):,}" in shown
+    assert f"{sum(student['parameters'].values()):,}" in shown
     assert "item vectors" in shown
     assert "if every training goes to its last epoch, 2" in shown
     assert list(tmp_path.iterdir()) == []
@@ -319,15 +325,17 @@ def test_what_is_measured_is_named_and_reading_the_data_counts(
     plan = json.loads(shown.out)
     assert plan["opening_s"] > 0
     parts = [plan["opening_s"], plan["baselines_s"], plan["report_s"]]
-    assert plan["seconds"] == pytest.approx(sum(parts) + sum(a["seconds"] for a in plan["arms"]))
+    assert plan["seconds"] == pytest.approx(
+        sum(parts) + sum(a["seconds"] for a in plan["students"])
+    )
 
 
 def test_each_seed_is_another_training() -> None:
     dataset = cycle_dataset()
     config = changed(CONFIG, distillation={"ranking_weight": 0.0})
     plan = plan_run(config, dataset, None, students=["caser"], watch_s=0.0, n_seeds=3)
-    (arm,) = plan.arms
-    assert plan.disk_bytes == 3 * (2 * arm.checkpoint_bytes + 3 * arm.state_bytes)
+    (student,) = plan.students
+    assert plan.disk_bytes == 3 * (2 * student.checkpoint_bytes + 3 * student.state_bytes)
     assert plan.seconds is not None
-    assert arm.seconds is not None
-    assert plan.seconds - plan.baselines_s - plan.report_s == pytest.approx(3 * arm.seconds)
+    assert student.seconds is not None
+    assert plan.seconds - plan.baselines_s - plan.report_s == pytest.approx(3 * student.seconds)

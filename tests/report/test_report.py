@@ -18,7 +18,7 @@ from dllm2rec.report.page import write_report
 from dllm2rec.runs.run_folder import METRICS_FILE
 from dllm2rec.tracking.metric_table import TAUGHT, MetricRow, teacher_gains
 from dllm2rec.train.train_run import train_run
-from dllm2rec.train.train_student import arm_name
+from dllm2rec.train.train_student import student_label
 from tests.support.worlds import cycle_dataset, oracle_teacher
 
 HOSTILE = '<script>alert("1")</script>'
@@ -184,7 +184,10 @@ def test_gains_are_percentages_of_the_same_student_alone() -> None:
 
 
 def test_taught_students_are_called_as_the_gains_expect() -> None:
-    assert arm_name(CONFIG, with_teacher=True) == arm_name(CONFIG, with_teacher=False) + TAUGHT
+    assert (
+        student_label(CONFIG, with_teacher=True)
+        == student_label(CONFIG, with_teacher=False) + TAUGHT
+    )
 
 
 def test_what_was_chosen_is_a_table_with_a_column_for_each_figure(run: Path) -> None:

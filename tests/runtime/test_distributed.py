@@ -99,8 +99,10 @@ def test_training_in_several_processes_is_that_of_one_but_for_rounding(of, n):
 def test_processes_share_each_batch_of_the_one_stream(of, n):
     (one,), several = of(1)["stream"], of(n)["stream"]
     assert [len(rows) for rows in one] == [839, 1] * 2
-    joined = [[row for rows in shares for row in rows] for shares in zip(*several, strict=True)]
-    assert joined == one
+    process_group = [
+        [row for rows in shares for row in rows] for shares in zip(*several, strict=True)
+    ]
+    assert process_group == one
     assert [len(shares[1]) for shares in several] == [1] + [0] * (n - 1)
 
 

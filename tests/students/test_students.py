@@ -46,7 +46,7 @@ def build(name, layout="both", *, seed=0, known=None, teacher=None, **changes):
         teacher_embeddings=None if weight is None else vectors,
         embedding_weight=weight or 0.0,
         embedding_sides=sides,
-        variant="paper",
+        variant="default",
         known_items=known,
     )
     with torch.no_grad():  # zeros at first; a test of what they do needs them to be something
@@ -140,7 +140,7 @@ def test_fold_keeps_the_scores_and_drops_the_teacher(name, layout):
         teacher_embeddings=None,
         embedding_weight=0.0,
         embedding_sides="both",
-        variant="paper",
+        variant="default",
     ).eval()
     rebuilt.load_state_dict(folded.state_dict())
     assert torch.equal(rebuilt(sequences, lengths), folded(sequences, lengths))
@@ -355,7 +355,7 @@ def test_embedding_weight_scales_the_teacher_and_zero_leaves_it_out(name):
             teacher_embeddings=vectors,
             embedding_weight=weight,
             embedding_sides="both",
-            variant="paper",
+            variant="default",
         ).eval()
         return student, student(*windows())
 
@@ -394,7 +394,7 @@ def refused(error, match, **changes):
         "teacher_embeddings": torch.randn(N, E),
         "embedding_weight": 1.0,
         "embedding_sides": "both",
-        "variant": "paper",
+        "variant": "default",
     } | changes
     config = StudentConfig(**arguments.pop("config", {}))
     with pytest.raises(error, match=match):

@@ -61,7 +61,7 @@ def kernels_of(step: Step) -> list[Any]:
     step.use_aids_of_cuda(None)
     launch._collected = []
     gradients, terms = stepper._of_batch(step.gathered().zero_(), len(step.rows))
-    stepper.optimizer.update(gradients, terms, stepper.trouble, stepper.loss_sum)
+    stepper.optimizer.update(gradients, terms, stepper.guard, stepper.loss_sum)
     wishes, launch._collected = launch._collected, None
     return wishes
 

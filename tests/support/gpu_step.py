@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed, load_config
 from dllm2rec.config.model import Config
 from dllm2rec.distill.batch import Batch
-from dllm2rec.distill.step_buffers import Aids, term_spec
+from dllm2rec.distill.step_buffers import StepBuffers, term_spec
 from dllm2rec.students.fused_sasrec import can_fuse
-from dllm2rec.students.item_scores import n_sums
+from dllm2rec.students.item_scores import scatter_buffer_size
 from dllm2rec.train.step import Stepper
 from tests.support.worlds import cycle_dataset, oracle_teacher
 
@@ -49,7 +49,7 @@ class Step:
         """Let the stepper use the fused encoder, and its second stream if there is one."""
         stepper = self.stepper
         n_items, width = stepper.student.n_items, stepper.student.config.hidden_size
-        aids = Aids.of(
+        buffers = StepBuffers.of(
             stepper.student,
             stepper.config,
             stepper.propensity,
@@ -59,9 +59,14 @@ class Step:
         )
         cuda = torch.device("cuda")
         spec = term_spec(stepper.config, n_items, has_lists=True, device=cuda)
-        sums = torch.zeros(n_sums(n_items, width), dtype=torch.int64)
-        stepper.aids = replace(
-            aids, spec=spec, buffer=None, noise=torch.tensor(0), sums=sums, side=side
+        scatter_buffer = torch.zeros(scatter_buffer_size(n_items, width), dtype=torch.int64)
+        stepper.buffers = replace(
+            buffers,
+            spec=spec,
+            buffer=None,
+            noise=torch.tensor(0),
+            scatter_buffer=scatter_buffer,
+            side=side,
         )
 
 
@@ -79,7 +84,7 @@ def step_of(recipe: str, overrides: list[str], *, hidden_size: int) -> Step:
     assert can_fuse(student)
     for parameter in student.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    task = make_task(config, dataset, teacher, torch.device("cpu"))
+    task = make_training_data(config, dataset, teacher, torch.device("cpu"))
     negatives = None if task.sampler is None else task.sampler.epoch(0, 0)
     propensity = torch.rand(dataset.n_items)
     stepper = Stepper(student, task.rows, config, propensity=propensity, negatives=negatives)

@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 from triton.runtime.errors import InterpreterError
 
-from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed, load_config
 from dllm2rec.config.model import StudentConfig, TrainConfig
 from dllm2rec.distill import catalogue_loss, catalogue_loss_cpu
@@ -30,11 +30,11 @@ from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
 from dllm2rec.runs.training_state import TrainingState
 from dllm2rec.students import build_student, score_items
 from dllm2rec.students.fused_sasrec import encode_fused
-from dllm2rec.students.item_scores import n_sums
+from dllm2rec.students.item_scores import scatter_buffer_size
 from dllm2rec.students.window_offset import keep_real
 from dllm2rec.tracking.progress import Silent
 from dllm2rec.train.loop import Training
-from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer, Schedule, Trouble
+from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer, NonFiniteGuard, Schedule
 from tests.support.gpu_step import STEPS, Step, step_of
 from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
@@ -78,7 +78,7 @@ def check_encoder(size: int, n_heads: int) -> None:
         teacher_embeddings=None,
         embedding_weight=0.0,
         embedding_sides="both",
-        variant="paper",
+        variant="default",
     )
     for parameter in student.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
@@ -89,8 +89,10 @@ def check_encoder(size: int, n_heads: int) -> None:
     for fused in (False, True):
         table = student.embedding.ids.weight.detach().clone().requires_grad_()
         if fused:
-            sums = torch.zeros(N + 1, size, dtype=torch.int64)
-            users, rows = encode_fused(student, table, windows, lengths, torch.tensor(3), sums)
+            scatter_buffer = torch.zeros(N + 1, size, dtype=torch.int64)
+            users, rows = encode_fused(
+                student, table, windows, lengths, torch.tensor(3), scatter_buffer
+            )
         else:
             users, rows = student.encode(windows, lengths, table), table
         weights = student.encoder.parameters()
@@ -120,11 +122,13 @@ def check_listed(n_listed: int, width: int) -> None:
     leaves = [torch.randn(B, width), torch.randn(N + 1, width), torch.randn(N)]
     for parts in (leaves, leaves[:2]):
         found = []
-        for sums in (None, torch.zeros(n_sums(N, width), dtype=torch.int64)):
+        for scatter_buffer in (None, torch.zeros(scatter_buffer_size(N, width), dtype=torch.int64)):
             inputs = [part.clone().requires_grad_() for part in parts]
-            scores = score_items(*inputs[:2], inputs[2] if inputs[2:] else None, items, sums)
+            scores = score_items(
+                *inputs[:2], inputs[2] if inputs[2:] else None, items, scatter_buffer
+            )
             found.append([scores, *torch.autograd.grad((scores * up).sum(), inputs)])
-            assert sums is None or not sums.any()
+            assert scatter_buffer is None or not scatter_buffer.any()
         for one, other in zip(*found, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
@@ -178,8 +182,8 @@ def check_step(step: Step) -> None:
     with recorded() as side:
         step.use_aids_of_cuda(side)
         fused, fused_terms = stepper._of_batch(batch, n_rows)
-    assert stepper.aids.sums is not None
-    assert not stepper.aids.sums.any()
+    assert stepper.buffers.scatter_buffer is not None
+    assert not stepper.buffers.scatter_buffer.any()
     torch.testing.assert_close(fused_terms, terms, rtol=1e-5, atol=1e-5)
     for one, other in zip(fused, plain, strict=True):
         assert (one is None) == (other is None)
@@ -197,13 +201,15 @@ def check_collecting(step: Step) -> None:
             step.use_aids_of_cuda(side)
             step.stepper._of_batch(batch, len(step.rows))
         names = [wish[0].fn.__name__ for wish in launch._collected]
-        held = [part for wish in launch._collected for part in wish[2] if isinstance(part, Tensor)]
+        locked = [
+            part for wish in launch._collected for part in wish[2] if isinstance(part, Tensor)
+        ]
     finally:
         launch._collected = None
         torch.use_deterministic_algorithms(mode=False)
-    assert not held  # all scores of a large catalogue would be among them, chunk by chunk
+    assert not locked  # all scores of a large catalogue would be among them, chunk by chunk
     assert names[0] == "_gather"
-    assert "_attend_back" in names
+    assert "_attention_backward" in names
 
 
 def check_update(change: dict[str, object]) -> None:
@@ -217,21 +223,21 @@ def check_update(change: dict[str, object]) -> None:
         HostOptimizer(weights[0], config, schedule),
         DeviceOptimizer(weights[1], config, schedule),
     )
-    troubles = [Trouble.none(torch.device("cpu")) for _ in range(2)]
-    sums = [torch.zeros(3) for _ in range(2)]
+    troubles = [NonFiniteGuard.none(torch.device("cpu")) for _ in range(2)]
+    scatter_buffer = [torch.zeros(3) for _ in range(2)]
     for step in range(6):
         gradients: list[Tensor | None] = [torch.randn(shape) * (step + 1) for shape in shapes]
         gradients[1] = None
         if step == 5:
             gradients[0] = torch.full((300, 20), torch.nan)
         terms = torch.rand(2, 40)
-        for optimizer, trouble, total in zip(optimizers, troubles, sums, strict=True):
-            optimizer.update(gradients, terms, trouble, total)
+        for optimizer, guard, total in zip(optimizers, troubles, scatter_buffer, strict=True):
+            optimizer.update(gradients, terms, guard, total)
     for optimizer in optimizers:
         optimizer.swap_average()
     for mine, theirs in zip(*weights, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(*sums)
+    torch.testing.assert_close(*scatter_buffer)
     assert [(int(t.first), float(t.flag)) for t in troubles] == [(5, 1.0)] * 2
 
 
@@ -249,7 +255,7 @@ def check_training() -> None:
     def fresh(*, on_gpu: bool) -> Training:
         torch.manual_seed(0)
         student = make_student(config, dataset, teacher)
-        task = make_task(config, dataset, teacher, torch.device("cpu"))
+        task = make_training_data(config, dataset, teacher, torch.device("cpu"))
         training = Training(student, task, config)
         if on_gpu:
             stepper = training.stepper

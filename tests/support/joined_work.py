@@ -16,7 +16,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.cli import main
 from dllm2rec.config.load import changed, load_config
 from dllm2rec.config.model import Config
@@ -74,7 +74,7 @@ def stepper() -> Stepper:
     teacher = oracle_teacher(dataset)
     torch.manual_seed(0)
     student = make_student(CONFIG, dataset, teacher)
-    return loop._stepper(student, make_task(CONFIG, dataset, teacher, CPU), CONFIG)
+    return loop._stepper(student, make_training_data(CONFIG, dataset, teacher, CPU), CONFIG)
 
 
 def gradients(folder: Path) -> dict[str, dict[str, float]]:
@@ -84,12 +84,12 @@ def gradients(folder: Path) -> dict[str, dict[str, float]]:
     for n_rows in (1, 2, 5, 7, 64):
         rows = torch.arange(n_rows) * 3
         whole, terms = own._gradients(rows, n_rows)
-        mine = distributed.own_part(rows)
-        parts, sums = own._gradients(mine, n_rows)
-        shared, shared_sums = distributed.average_gradients(own.parameters, parts, sums)
+        mine = distributed.process_rows(rows)
+        parts, scatter_buffer = own._gradients(mine, n_rows)
+        shared, shared_sums = distributed.average_gradients(own.parameters, parts, scatter_buffer)
         # As DDP does: each process the mean of its own rows, and the mean of those.
-        parts, sums = own._gradients(mine, max(1, len(mine)) * distributed.size())
-        naive, _ = distributed.average_gradients(own.parameters, parts, sums)
+        parts, scatter_buffer = own._gradients(mine, max(1, len(mine)) * distributed.size())
+        naive, _ = distributed.average_gradients(own.parameters, parts, scatter_buffer)
         found[str(n_rows)] = {
             "shared": distance(shared, whole),
             "naive": distance(naive, whole),
@@ -114,7 +114,7 @@ def training(folder: Path, config: Config = CONFIG) -> dict[str, Any]:
     teacher = oracle_teacher(dataset)
     torch.manual_seed(config.train.seed)
     student = make_student(config, dataset, teacher)
-    task = make_task(config, dataset, teacher, CPU)
+    task = make_training_data(config, dataset, teacher, CPU)
     records = list(fit(Training(student, task, config), Silent()))
     student.eval()
     with torch.no_grad():
@@ -245,7 +245,7 @@ def not_finite(folder: Path) -> dict[str, Any]:
     teacher = oracle_teacher(dataset)
     torch.manual_seed(0)
     student = make_student(CONFIG, dataset, teacher)
-    task = make_task(CONFIG, dataset, teacher, CPU)
+    task = make_training_data(CONFIG, dataset, teacher, CPU)
     assert task.rows.lists is not None
     task.rows.lists.weight[100] = torch.nan
     before = hashlib.sha256(b"").hexdigest()
@@ -304,11 +304,11 @@ def first_refuses(folder: Path) -> str:
     def refuse() -> str:
         raise ConfigError("runs/x: not empty")
 
-    return distributed.told_by_first(refuse)
+    return distributed.broadcast_from_first(refuse)
 
 
 def first_tells(folder: Path) -> str:
-    return distributed.told_by_first(lambda: f"runs/größe-{distributed.rank()}")
+    return distributed.broadcast_from_first(lambda: f"runs/größe-{distributed.rank()}")
 
 
 def authors_variant(folder: Path) -> None:

@@ -76,7 +76,7 @@ def fork_server() -> Iterator[RunJoined]:
 
 def _child(rank: int, n: int, works: list[str], folder: Path, timeout_s: float) -> None:
     from dllm2rec.errors import Dllm2RecError
-    from dllm2rec.runtime.distributed import joined
+    from dllm2rec.runtime.distributed import process_group
     from tests.support import joined_work
 
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
@@ -85,7 +85,7 @@ def _child(rank: int, n: int, works: list[str], folder: Path, timeout_s: float) 
         if works[0] in joined_work.COMMANDS:  # they join by themselves
             results = {work: getattr(joined_work, work)(folder) for work in works}
         else:
-            with joined("cpu", timeout_s=timeout_s):
+            with process_group("cpu", timeout_s=timeout_s):
                 for work in works:
                     try:
                         results[work] = getattr(joined_work, work)(folder)

@@ -190,8 +190,8 @@ def test_tensorboard_holds_every_figure_of_every_epoch(tmp_path: Path) -> None:
             mine = [line for line in lines if line["ranking_weight"] == weight]
             for key in ("ndcg@20", "loss", "rows_per_s"):
                 (tag,) = [tag for tag, _ in named({key: 0.0})]
-                held = [(event.step, event.value) for event in events.Scalars(tag)]
-                assert held == [(m["epoch"], pytest.approx(m[key], rel=1e-6)) for m in mine]
+                locked = [(event.step, event.value) for event in events.Scalars(tag)]
+                assert locked == [(m["epoch"], pytest.approx(m[key], rel=1e-6)) for m in mine]
     whole = EventAccumulator(str(root))
     whole.Reload()
     texts = {
@@ -239,10 +239,10 @@ def in_a_process(name: str, folder: Path, environment: dict[str, str]) -> None:
 @pytest.mark.slow
 def test_wandb_offline_holds_a_run_for_each_training_and_one_for_all(tmp_path: Path) -> None:
     in_a_process("wandb", tmp_path / "run", {"WANDB_MODE": "offline"})
-    held = [file.read_bytes() for file in (tmp_path / "run" / "wandb").rglob("*.wandb")]
-    assert len(held) == 4  # sasrec, sasrec + dllm2rec with two weights, and the whole
+    locked = [file.read_bytes() for file in (tmp_path / "run" / "wandb").rglob("*.wandb")]
+    assert len(locked) == 4  # sasrec, sasrec + dllm2rec with two weights, and the whole
     for word in (b"sasrec + dllm2rec (ranking weight 0.3)", b"validation/ndcg@20"):
-        assert any(word in one for one in held)
+        assert any(word in one for one in locked)
     (table,) = (tmp_path / "run" / "wandb").rglob("test_*.table.json")
     names = [row[0] for row in json.loads(table.read_text("utf-8"))["data"]]
     assert names[-2:] == ["sasrec", "sasrec + dllm2rec"]

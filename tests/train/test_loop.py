@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
@@ -39,7 +39,7 @@ def train(
     teacher = oracle_teacher(dataset) if teacher is None else teacher
     torch.manual_seed(config.train.seed)
     student = make_student(config, dataset, teacher).to(device)
-    task = make_task(config, dataset, teacher, device)
+    task = make_training_data(config, dataset, teacher, device)
     return student, list(fit(Training(student, task, config), Silent()))
 
 
@@ -103,7 +103,7 @@ def test_a_nan_in_the_weights_stops_before_the_update_and_names_the_rows() -> No
     with torch.no_grad():
         student.embedding.ids.weight[11, 0] = torch.nan
     before = bits(student)
-    task = make_task(QUICK, dataset, oracle_teacher(dataset), CPU)
+    task = make_training_data(QUICK, dataset, oracle_teacher(dataset), CPU)
     with pytest.raises(NonFiniteError, match=r"epoch 1 step 1: base of \d+ of 64 rows") as caught:
         list(fit(Training(student, task, QUICK), Silent()))
     assert "cycle train row" in str(caught.value)
@@ -119,7 +119,7 @@ def test_only_the_rows_at_fault_are_named() -> None:
         train={"batch_size": 1024},
     )
     dataset = cycle_dataset()
-    task = make_task(config, dataset, None, CPU)
+    task = make_training_data(config, dataset, None, CPU)
     student = make_student(config, dataset, None)
     with torch.no_grad():
         student.embedding.ids.weight[3] = torch.inf
@@ -139,7 +139,7 @@ def test_a_huge_learning_rate_ends_in_a_message_with_finite_weights() -> None:
     )
     dataset = cycle_dataset()
     student = make_student(config, dataset, oracle_teacher(dataset))
-    task = make_task(config, dataset, oracle_teacher(dataset), CPU)
+    task = make_training_data(config, dataset, oracle_teacher(dataset), CPU)
     with pytest.raises(NonFiniteError, match="learning rate 1e"):
         list(fit(Training(student, task, config), Silent()))
     assert all(torch.isfinite(p).all() for p in student.parameters())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from dllm2rec.config.model import TrainConfig
-from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer, Schedule, Trouble
+from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer, NonFiniteGuard, Schedule
 
 SHAPES = [(300, 20), (7,), (1,), ()]
 CONFIG = TrainConfig.model_validate({"ema_decay": 0.9})
@@ -23,10 +23,10 @@ def both() -> tuple[HostOptimizer, DeviceOptimizer]:
 
 
 def moved(host: HostOptimizer, n_steps: int) -> HostOptimizer:
-    trouble, sums = Trouble.none(torch.device("cpu")), torch.zeros(2)
+    guard, sums = NonFiniteGuard.none(torch.device("cpu")), torch.zeros(2)
     for _ in range(n_steps):
         gradients = [torch.randn(shape) for shape in SHAPES]
-        host.update(gradients, torch.rand(1, 5), trouble, sums)
+        host.update(gradients, torch.rand(1, 5), guard, sums)
     return host
 
 

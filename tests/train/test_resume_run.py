@@ -28,7 +28,7 @@ from dllm2rec.errors import ArtifactError, ConfigError, ResourceError
 from dllm2rec.runs.source import Source
 from dllm2rec.runs.training_state import TrainingState, load_state, save_state
 from dllm2rec.storage.atomic_folder import check_space, write_folder
-from dllm2rec.storage.output_folder import held
+from dllm2rec.storage.output_folder import locked
 from dllm2rec.storage.pointers import read_pointer
 from dllm2rec.train import train_seed
 from dllm2rec.train.resume_run import resume_run
@@ -533,7 +533,7 @@ def test_two_processes_cannot_write_to_one_folder(copied: Path) -> None:
             train_run(SELDOM, DATASET, None, copied, students=["sasrec"], overwrite=True)
         assert (copied / "run.json").is_file()  # nothing was cleared
         holder.kill()
-    with held(copied):  # a lock dies with whoever held it
+    with locked(copied):  # a lock dies with whoever held it
         assert f"process {os.getpid()} on " in (copied / ".lock").read_text()
 
 

@@ -20,11 +20,11 @@ from dllm2rec.runs.source import Source
 from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.storage.pointers import read_pointer
 from dllm2rec.tracking.metric_table import ResultRow, mean_row
-from dllm2rec.tracking.progress import Later, Silent, TrainingName
+from dllm2rec.tracking.progress import BufferedProgress, Silent, TrainingName
 from dllm2rec.train import train_run as runs
 from dllm2rec.train.resume_run import resume_run
 from dllm2rec.train.train_run import train_run
-from dllm2rec.train.train_student import draws_alone
+from dllm2rec.train.train_student import draws_from_own_seed
 from tests.support.worlds import cycle_dataset
 from tests.train.test_resume_run import CONFIG, DATASET, SELDOM, TEACHER, signal_at
 
@@ -116,7 +116,7 @@ def test_seeds_go_on_where_they_were(three: tuple[Path, RunResult], tmp_path: Pa
 
 def test_holds_of_trainings_side_by_side_may_end_in_any_order() -> None:
     own = Interrupts()
-    first, second = own.held(), own.held()
+    first, second = own.locked(), own.locked()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
@@ -141,7 +141,7 @@ def test_what_is_told_later_is_told_in_order() -> None:
         def finish(self, summary: str) -> None:
             told.append(summary)
 
-    later = Later()
+    later = BufferedProgress()
     later.start(TrainingName("sasrec", seed=8), 3)
     later.batch(1, 2, 0.5)
     later.epoch({"epoch": 1.0})
@@ -156,7 +156,7 @@ def test_what_is_told_later_is_told_in_order() -> None:
 @pytest.mark.parametrize("name", ["sasrec", "gru4rec"])
 def test_seeds_side_by_side_on_a_gpu_are_what_they_are_alone(tmp_path: Path, name: str) -> None:
     config = changed(CONFIG, student={"name": name}, train={"device": "cuda", "seed": 3})
-    assert draws_alone(config) == (name == "sasrec")
+    assert draws_from_own_seed(config) == (name == "sasrec")
     train_run(config, DATASET, TEACHER, tmp_path / "all", students=[name], n_seeds=3)
     for seed in (3, 4, 5):
         one = changed(config, train={"seed": seed})

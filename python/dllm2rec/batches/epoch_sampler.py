@@ -12,7 +12,7 @@ from dllm2rec.batches.training_rows import epoch_order
 from dllm2rec.config.model import TrainConfig
 
 
-class Draws:
+class EpochSampler:
     """Order and negatives of one epoch after the other, each a function of (seed, epoch) alone.
 
     On CUDA the next epoch is drawn on a thread while the device trains this one; on a CPU that

@@ -24,7 +24,7 @@ from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class TrainingData:
     """Everything a training needs, on its device."""
 
     rows: TrainingRows
@@ -64,14 +64,14 @@ def make_student(
     )
 
 
-def make_task(
+def make_training_data(
     config: Config,
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
     device: torch.device,
-) -> Task:
+) -> TrainingData:
     """Put on the device what the loop reads."""
-    return Task(
+    return TrainingData(
         rows=training_rows(dataset, teacher, config, device),
         validation=device_rows(dataset, dataset.validation, device),
         target_counts=torch.from_numpy(dataset.target_counts()).to(device),

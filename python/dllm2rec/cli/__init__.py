@@ -13,7 +13,7 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 from dllm2rec.cli.exit_codes import describe
-from dllm2rec.cli.torchrun import hush_others, process_name
+from dllm2rec.cli.torchrun import process_name, silence_other_processes
 
 SIGTERM_EXIT = 143
 SPINS = 10_000  # up to 100,000 is as good; with 0 each of torch's short loops wakes its threads
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _give_streams()
     with _notes(), _terminable():
         try:
-            hush_others()
+            silence_other_processes()
             code = _run(words)
             sys.stdout.flush()
         except BaseException as err:  # noqa: BLE001 - each kind has its exit code

@@ -55,13 +55,13 @@ def join_and_choose(context: typer.Context, device: str, choose: Callable[[], Pa
     """
     if n_processes() == 1:
         return choose()  # without torch: a refusal comes at once
-    from dllm2rec.runtime.distributed import joined, told_by_first
+    from dllm2rec.runtime.distributed import broadcast_from_first, process_group
 
-    context.with_resource(joined(device))
-    return Path(told_by_first(lambda: str(choose())))
+    context.with_resource(process_group(device))
+    return Path(broadcast_from_first(lambda: str(choose())))
 
 
-def hush_others() -> None:
+def silence_other_processes() -> None:
     """Let standard output of all processes but the first go nowhere: results are printed once."""
     if process_name():
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - kept open

@@ -44,14 +44,14 @@ SeedsOption = Annotated[
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrainRequest:
     """The settings of a run and the students it has."""
 
     settings: Config
     students: list[str]
 
 
-def read_asked(
+def read_train_request(
     *,
     dataset: Path | None,
     teacher: Path | None,
@@ -61,7 +61,7 @@ def read_asked(
     students: Sequence[StudentName],
     device: Device | None,
     seed: int | None,
-) -> Asked:
+) -> TrainRequest:
     """Read settings and students from the options; nothing heavy is loaded and no data read.
 
     Raises:
@@ -76,11 +76,11 @@ def read_asked(
     if dataset is None and recipe is None and config is None:
         recipe = "demo"
     settings = load_config(recipe=recipe, path=config, overrides=overrides)
-    own = {"device": None if device is None else device.value, "seed": seed}
-    settings = changed(settings, train={key: v for key, v in own.items() if v is not None})
+    options = {"device": None if device is None else device.value, "seed": seed}
+    settings = changed(settings, train={key: v for key, v in options.items() if v is not None})
     everyone = dataset is None and config is None and not names_student(overrides)
     chosen = students or (list(StudentName) if everyone else [StudentName(settings.student.name)])
-    return Asked(settings, [name.value for name in dict.fromkeys(chosen)])
+    return TrainRequest(settings, [name.value for name in dict.fromkeys(chosen)])
 
 
 def names_student(overrides: Sequence[str]) -> bool:

@@ -48,14 +48,14 @@ def load_config(
     """
     table: Table = {}
     origins: Origins = {}
-    own = {} if path is None else read_toml(path)
-    named = own.pop("recipe", "strong")
+    from_file = {} if path is None else read_toml(path)
+    named = from_file.pop("recipe", "strong")
     chosen = named if recipe is None else recipe
     if chosen not in RECIPES:
         where = "--recipe" if recipe is not None else f"{path}"
         raise ConfigError(unknown_name(where, "recipe", chosen, RECIPES))
     _lay_over(table, origins, _shipped(chosen), f"recipe {chosen}")
-    _lay_over(table, origins, own, str(path))
+    _lay_over(table, origins, from_file, str(path))
     for text in overrides:
         origin = f"--set {spelled(text)}"
         _lay_over(table, origins, _override(text, origin), origin)

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    field_validator,
+    model_validator,
+)
 
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # Below 1e-3 a temperature turns exponents of ordinary scores into overflow.
@@ -147,12 +155,18 @@ class EvaluationConfig(Section):
 class Config(Section):
     """A whole run."""
 
-    variant: Literal["paper", "authors"] = "paper"
+    variant: Literal["default", "authors"] = "default"
     student: StudentConfig = StudentConfig()
     loss: LossConfig = LossConfig()
     distillation: DistillationConfig = DistillationConfig()
     train: TrainConfig = TrainConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @field_validator("variant", mode="before")
+    @classmethod
+    def _present_name(cls, variant: object) -> object:
+        """Let runs and checkpoints load that were written when the default was called "paper"."""
+        return "default" if variant == "paper" else variant
 
     @model_validator(mode="after")
     def _the_parts_fit(self) -> Self:

@@ -80,7 +80,7 @@ class _CatalogueTerms(torch.autograd.Function):
     ) -> Tensor:
         ops = _arithmetic(users.device)
         chunks = _chunks(len(users), inputs.n_items, max_scores)
-        own = users.new_empty(inputs.items.shape)
+        listed_scores = users.new_empty(inputs.items.shape)
         drawn = None if inputs.sampled is None else users.new_empty(inputs.sampled.shape)
         parts = []
         # With several chunks, the scores to count against are known only after a first round.
@@ -88,12 +88,16 @@ class _CatalogueTerms(torch.autograd.Function):
         for part in rounds:
             for chunk in chunks:
                 scores = ops.product(users, matrix[chunk], inputs.buffer)
-                ops.listed_(scores, chunk, inputs, bias, offset, own)
+                ops.listed_(scores, chunk, inputs, bias, offset, listed_scores)
                 if part != "listed":
-                    parts.append(ops.statistics(scores, chunk, inputs, bias, own, drawn, spec))
-        terms, slopes, log_z, log_d = ops.terms(parts, inputs, own, spec)
+                    parts.append(
+                        ops.statistics(scores, chunk, inputs, bias, listed_scores, drawn, spec)
+                    )
+        terms, slopes, log_z, log_d = ops.terms(parts, inputs, listed_scores, spec)
         kept = scores if len(chunks) == 1 else None
-        ctx.save_for_backward(users, matrix, bias, offset, own, drawn, slopes, log_z, log_d, kept)
+        ctx.save_for_backward(
+            users, matrix, bias, offset, listed_scores, drawn, slopes, log_z, log_d, kept
+        )
         ctx.inputs, ctx.spec, ctx.chunks = inputs, spec, chunks
         result: Tensor = terms
         return result
@@ -101,7 +105,9 @@ class _CatalogueTerms(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        users, matrix, bias, offset, own, drawn, slopes, log_z, log_d, kept = ctx.saved_tensors
+        users, matrix, bias, offset, listed_scores, drawn, slopes, log_z, log_d, kept = (
+            ctx.saved_tensors
+        )
         inputs, spec, chunks = ctx.inputs, ctx.spec, ctx.chunks
         ops = _arithmetic(users.device)
         grad = grad.contiguous()
@@ -111,17 +117,17 @@ class _CatalogueTerms(torch.autograd.Function):
         to_users = torch.empty_like(users)
         to_offset = []
         # Of several chunks, one must let go of its memory before the next takes it.
-        side = inputs.side if len(chunks) == 1 else None
+        side_stream = inputs.side_stream if len(chunks) == 1 else None
         for chunk in chunks:
             scores = kept
             if scores is None:
                 scores = ops.product(users, matrix[chunk], inputs.buffer)
-                ops.listed_(scores, chunk, inputs, bias, offset, own)
-            stats = (own, drawn, slopes, log_z, log_d, grad)
+                ops.listed_(scores, chunk, inputs, bias, offset, listed_scores)
+            stats = (listed_scores, drawn, slopes, log_z, log_d, grad)
             moved = ops.gradient_(scores, chunk, inputs, bias, offset, stats, spec)
             if moved is not None:
                 to_offset.append(moved.view(-1))
-            with beside(side, scores, users):
+            with beside(side_stream, scores, users):
                 torch.mm(scores.T, users, out=to_matrix[chunk])
                 if to_bias is not None:
                     ops.column_sums(scores, to_bias[chunk])

@@ -38,9 +38,9 @@ def listed_(
     inputs: TermInputs,
     bias: Tensor | None,
     offset: Tensor | None,
-    own: Tensor,
+    listed_scores: Tensor,
 ) -> None:
-    """Add bias and offset to a chunk of scores; copy those of the listed items into `own`."""
+    """Add bias and offset to a chunk of scores; copy the listed items' scores out of it."""
     if bias is not None:
         scores += bias[chunk]
     if offset is not None:
@@ -48,7 +48,7 @@ def listed_(
         scores[row, column] = scores[row, column] + offset  # a repeat writes the same number
     inside = (inputs.items >= chunk.start) & (inputs.items < chunk.stop)
     row, column = _places(inputs.items, chunk)
-    own[inside] = scores[row, column]
+    listed_scores[inside] = scores[row, column]
 
 
 def statistics(
@@ -56,12 +56,12 @@ def statistics(
     chunk: slice,
     inputs: TermInputs,
     bias: Tensor | None,
-    own: Tensor,
+    listed_scores: Tensor,
     drawn: Tensor | None,
     spec: TermSpec,
 ) -> Part:
     """Reduce a chunk to what the terms need of it; copy scores of sampled items into `drawn`."""
-    ahead = _ahead(scores, chunk, inputs, own, spec) if spec.counts else None
+    ahead = _ahead(scores, chunk, inputs, listed_scores, spec) if spec.counts else None
     sampled = None if drawn is None else _sampled(scores, chunk, inputs, drawn)
     if scores.dtype == torch.float32:
         sums = torch.from_numpy(_core.log_sums(*_arguments(scores, chunk, inputs, spec)))
@@ -78,7 +78,7 @@ def statistics(
 
 
 def terms(
-    parts: list[Part], inputs: TermInputs, own: Tensor, spec: TermSpec
+    parts: list[Part], inputs: TermInputs, listed_scores: Tensor, spec: TermSpec
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Join the chunks.
 
@@ -87,13 +87,13 @@ def terms(
         through the two sums; log Z, of sampled items with what is subtracted from their scores, and
         the log of the DROS sum, (B,) each (0 where there is none).
     """
-    none = own.new_zeros(len(own))
+    none = listed_scores.new_zeros(len(listed_scores))
     log_z = none if parts[0][0] is None else _joined([part[0] for part in parts])
     log_d = none if parts[0][1] is None else _joined([part[1] for part in parts])
     n_negatives = spec.n_negatives
-    target, negative = own[:, 0], own[:, 1 : 1 + n_negatives]
-    candidate = own[:, 1 + n_negatives :]
-    slopes = torch.zeros_like(own)
+    target, negative = listed_scores[:, 0], listed_scores[:, 1 : 1 + n_negatives]
+    candidate = listed_scores[:, 1 + n_negatives :]
+    slopes = torch.zeros_like(listed_scores)
     through = log_z
     if inputs.log_expected is not None:
         log_z = torch.logaddexp(target, log_z - inputs.log_expected)
@@ -108,7 +108,7 @@ def terms(
         slopes[:, 0] -= 1
     else:
         is_listed = inputs.weight > 0
-        share = spec.list_weight * is_listed.any(1).to(own.dtype)
+        share = spec.list_weight * is_listed.any(1).to(listed_scores.dtype)
         listed = (inputs.weight * candidate.masked_fill(~is_listed, 0)).sum(1)
         base = log_z - torch.lerp(target, listed, share)
         slopes[:, 0] += share - 1
@@ -119,7 +119,7 @@ def terms(
     if spec.has_ranking:
         weight = inputs.weight
         if spec.counts:
-            weight = weight + spec.consistency * _agreed(parts, own, spec) * inputs.kept
+            weight = weight + spec.consistency * _agreed(parts, listed_scores, spec) * inputs.kept
         rows.append(spec.list_weight * (weight * softplus(-candidate)).sum(1))
         slopes[:, 1 + n_negatives :] = -spec.list_weight * weight * torch.sigmoid(-candidate)
     return torch.stack(rows), slopes, through, log_d
@@ -253,9 +253,11 @@ def _joined(parts: list[Tensor | None]) -> Tensor:
     return whole[0] if len(whole) == 1 else torch.stack(whole).logsumexp(0)
 
 
-def _ahead(scores: Tensor, chunk: slice, inputs: TermInputs, own: Tensor, spec: TermSpec) -> Tensor:
+def _ahead(
+    scores: Tensor, chunk: slice, inputs: TermInputs, listed_scores: Tensor, spec: TermSpec
+) -> Tensor:
     first = 1 + spec.n_negatives
-    items, values = inputs.items[:, first:], own[:, first:]
+    items, values = inputs.items[:, first:], listed_scores[:, first:]
     if scores.shape[1] == inputs.n_items and scores.dtype == torch.float32:
         try:
             return consistency_from_scores(scores, items, spec.top_k)
@@ -269,15 +271,15 @@ def _ahead(scores: Tensor, chunk: slice, inputs: TermInputs, own: Tensor, spec: 
     return torch.stack(columns, dim=1)
 
 
-def _agreed(parts: list[Part], own: Tensor, spec: TermSpec) -> Tensor:
+def _agreed(parts: list[Part], listed_scores: Tensor, spec: TermSpec) -> Tensor:
     """1 where an item of the list is among the student's K best, (B, K)."""
     counted = [part[2] for part in parts if part[2] is not None]
     if counted[0].is_floating_point():
-        return counted[0].type_as(own)
-    candidate = own[:, 1 + spec.n_negatives :]
+        return counted[0].type_as(listed_scores)
+    candidate = listed_scores[:, 1 + spec.n_negatives :]
     n_ahead = torch.stack(counted).sum(0)
     agreed = (n_ahead < spec.top_k) & (candidate > -torch.inf)
-    return agreed.type_as(own)
+    return agreed.type_as(listed_scores)
 
 
 def _at_window(gradient: Tensor, chunk: slice, windows: Tensor) -> Tensor:

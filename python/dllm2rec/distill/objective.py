@@ -24,7 +24,12 @@ from dllm2rec.distill.losses import (
     sampled_softmax,
     soft_target_cross_entropy,
 )
-from dllm2rec.distill.step_buffers import Aids, needs_all_scores, single_ranking_weight, term_spec
+from dllm2rec.distill.step_buffers import (
+    StepBuffers,
+    needs_all_scores,
+    single_ranking_weight,
+    term_spec,
+)
 from dllm2rec.distill.weights import consistency_from_scores
 from dllm2rec.errors import NonFiniteError
 from dllm2rec.kernels.catalogue.terms import TermInputs
@@ -42,8 +47,8 @@ class Scorer:
     window_offset: Tensor | None  # ()
     sequences: Tensor  # (B, L)
     n_items: int
-    sums: Tensor | None = None  # memory that `listed` adds in
-    side: torch.cuda.Stream | None = None  # where `items` and `bias` may get their gradients
+    scatter_buffer: Tensor | None = None  # memory that `listed` adds in
+    side_stream: torch.cuda.Stream | None = None  # where `items` and `bias` may get their gradients
 
     def all_items(self) -> Tensor:
         """Score every item, (B, N)."""
@@ -55,21 +60,27 @@ class Scorer:
 
     def listed(self, index: Tensor) -> Tensor:
         """Score the listed items, (B, k)."""
-        scores = score_items(self.users, self.items, self.bias, index, self.sums)
+        scores = score_items(self.users, self.items, self.bias, index, self.scatter_buffer)
         if self.window_offset is None:
             return scores
         return scores + self.window_offset * in_window(index, self.sequences)
 
 
-def scorer(student: Student, sequences: Tensor, lengths: Tensor, aids: Aids) -> Scorer:
+def scorer(student: Student, sequences: Tensor, lengths: Tensor, buffers: StepBuffers) -> Scorer:
     """Run the student over a batch; the item table is made once for both sides."""
     table = student.item_table()
-    if aids.noise is None or aids.sums is None:
+    if buffers.noise is None or buffers.scatter_buffer is None:
         users = student.encode(sequences, lengths, table)
     else:
         rows = student.embedding.id_rows() if table is None else table
         users, rows = encode_fused(
-            student, rows, sequences, lengths, aids.noise, aids.sums, aids.side
+            student,
+            rows,
+            sequences,
+            lengths,
+            buffers.noise,
+            buffers.scatter_buffer,
+            buffers.side_stream,
         )
         shares = student.output is None and (table is None or student.sides == "both")
         table = rows if shares else table
@@ -82,11 +93,19 @@ def scorer(student: Student, sequences: Tensor, lengths: Tensor, aids: Aids) -> 
             student.window_offset,
             sequences,
             student.n_items,
-            aids.sums,
-            aids.side,  # the encoder's way back waits for the table's gradient
+            buffers.scatter_buffer,
+            buffers.side_stream,  # the encoder's way back waits for the table's gradient
         )
     items, bias = student.output_items(table)
-    return Scorer(users, items, bias, student.window_offset, sequences, student.n_items, aids.sums)
+    return Scorer(
+        users,
+        items,
+        bias,
+        student.window_offset,
+        sequences,
+        student.n_items,
+        buffers.scatter_buffer,
+    )
 
 
 def batch_terms(
@@ -94,7 +113,7 @@ def batch_terms(
     batch: Batch,
     config: Config,
     propensity: Tensor,
-    aids: Aids | None = None,
+    buffers: StepBuffers | None = None,
 ) -> dict[str, Tensor]:
     """Return the terms of the loss, already weighted, each (B,); their sum's mean is the loss.
 
@@ -103,9 +122,9 @@ def batch_terms(
         batch: B rows.
         config: which terms there are, and their weights.
         propensity: the item weights of DROS, (N,).
-        aids: what `Aids.of` gave; without it the softmax counts all items.
+        buffers: what `StepBuffers.of` gave; without it the softmax counts all items.
     """
-    rows = term_rows(student, batch, config, propensity, aids)
+    rows = term_rows(student, batch, config, propensity, buffers)
     names = term_names(config, has_lists=batch.lists is not None)
     return dict(zip(names, rows, strict=True))
 
@@ -122,17 +141,17 @@ def term_rows(
     batch: Batch,
     config: Config,
     propensity: Tensor,
-    aids: Aids | None = None,
+    buffers: StepBuffers | None = None,
 ) -> Tensor:
     """The terms of `batch_terms` as one tensor, (n_terms, B), in the order of `term_names`."""
-    if aids is None:
+    if buffers is None:
         has_lists, device = batch.lists is not None, propensity.device
         spec = term_spec(config, student.n_items, has_lists=has_lists, device=device)
-        aids = Aids(propensity / config.loss.dro_temperature, spec)
-    spec = aids.spec
-    scored = scorer(student, batch.sequences, batch.lengths, aids)
+        buffers = StepBuffers(propensity / config.loss.dro_temperature, spec)
+    spec = buffers.spec
+    scored = scorer(student, batch.sequences, batch.lengths, buffers)
     if spec is None:
-        return torch.stack(tuple(plain_terms(scored, batch, config, propensity, aids).values()))
+        return torch.stack(tuple(plain_terms(scored, batch, config, propensity, buffers).values()))
     none = scored.users.new_zeros(len(batch.targets), 0)
     listed, sampled = batch.listed, None
     if spec.n_sampled > 0:
@@ -143,13 +162,13 @@ def term_rows(
         weight=none if batch.lists is None else batch.lists.weight,
         kept=none if batch.lists is None else batch.lists.kept,
         windows=batch.sequences,
-        dro_slope=aids.dro_slope,
-        in_softmax=aids.in_softmax,
+        dro_slope=buffers.dro_slope,
+        in_softmax=buffers.in_softmax,
         n_items=student.n_items,
         sampled=None if sampled is None else sampled.contiguous(),
         log_expected=None if sampled is None else batch.log_expected,
-        buffer=aids.buffer,
-        side=scored.side,
+        buffer=buffers.buffer,
+        side_stream=scored.side_stream,
     )
     return catalogue_terms(
         scored.users, scored.items, scored.bias, scored.window_offset, inputs, spec
@@ -157,7 +176,7 @@ def term_rows(
 
 
 def plain_terms(
-    scored: Scorer, batch: Batch, config: Config, propensity: Tensor, aids: Aids
+    scored: Scorer, batch: Batch, config: Config, propensity: Tensor, buffers: StepBuffers
 ) -> dict[str, Tensor]:
     """The same terms step by step in torch: for the losses that `catalogue_terms` lacks."""
     if config.variant == "authors":
@@ -171,8 +190,8 @@ def plain_terms(
         listed[:, 1 + n_negatives :],
     )
     counted = all_scores
-    if all_scores is not None and aids.in_softmax is not None:
-        counted = all_scores.masked_fill(~aids.in_softmax, -torch.inf)
+    if all_scores is not None and buffers.in_softmax is not None:
+        counted = all_scores.masked_fill(~buffers.in_softmax, -torch.inf)
     terms = {"base": _base(config, batch, counted, target, negative, candidate)}
     if config.loss.dro_weight > 0:
         assert all_scores is not None  # noqa: S101 - for mypy

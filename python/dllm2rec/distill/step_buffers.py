@@ -12,7 +12,7 @@ from dllm2rec.distill.catalogue_loss import MAX_LISTED, MAX_SCORES
 from dllm2rec.kernels.catalogue.terms import TermSpec
 from dllm2rec.students import Student
 from dllm2rec.students.fused_sasrec import can_fuse
-from dllm2rec.students.item_scores import n_sums
+from dllm2rec.students.item_scores import scatter_buffer_size
 
 # Up to so many items of the catalogue for each that a row samples, all scores and their gradient
 # (2 products) cost a GPU less than adding up the gradients of the sampled.
@@ -20,7 +20,7 @@ ITEMS_A_SAMPLE = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Aids:
+class StepBuffers:
     """What a training makes once for all its steps.
 
     Attributes:
@@ -30,9 +30,9 @@ class Aids:
         buffer: memory for the scores on a CPU, flat, or None.
         noise: on CUDA, the number that the step's dropout is drawn from, int64 (); None where the
             student's own modules are used.
-        sums: on CUDA, zeros between steps, int64: `n_sums` of them.
-        side: on CUDA, a stream for what the way back does beside: small grids leave most of a GPU
-            idle. Gradients are to be read only after `launch.join`.
+        scatter_buffer: on CUDA, zeros between steps, int64: `scatter_buffer_size` of them.
+        side_stream: on CUDA, a second stream for the backward pass: small grids leave most of a
+            GPU idle. Gradients are to be read only after `launch.join`.
     """
 
     dro_slope: Tensor
@@ -40,8 +40,8 @@ class Aids:
     in_softmax: Tensor | None = None
     buffer: Tensor | None = None
     noise: Tensor | None = None
-    sums: Tensor | None = None
-    side: torch.cuda.Stream | None = None
+    scatter_buffer: Tensor | None = None
+    side_stream: torch.cuda.Stream | None = None
 
     @classmethod
     def of(
@@ -53,7 +53,7 @@ class Aids:
         batch_size: int,
         *,
         has_lists: bool,
-    ) -> Aids:
+    ) -> StepBuffers:
         """Prepare for batches of at most this size."""
         slope = propensity / config.loss.dro_temperature
         device = propensity.device
@@ -62,17 +62,17 @@ class Aids:
             n_scores = batch_size * student.n_items
             buffer = propensity.new_empty(n_scores) if spec and n_scores <= MAX_SCORES else None
             return cls(slope, spec, in_softmax, buffer)
-        sums = None
+        scatter_buffer = None
         if can_fuse(student) or (spec is None and config.variant != "authors"):
             parts = (student.embedding.ids, student.output or student.embedding.ids)
-            n = n_sums(student.n_items, max(part.weight.shape[1] for part in parts))
-            sums = torch.zeros(n, dtype=torch.int64, device=device)
+            n = scatter_buffer_size(student.n_items, max(part.weight.shape[1] for part in parts))
+            scatter_buffer = torch.zeros(n, dtype=torch.int64, device=device)
         if not can_fuse(student):
-            return cls(slope, spec, in_softmax, sums=sums)
+            return cls(slope, spec, in_softmax, scatter_buffer=scatter_buffer)
         # Seeds of different trainings are far apart, steps next to each other.
         noise = torch.tensor(config.train.seed % 2**31 << 32, dtype=torch.int64, device=device)
-        side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        return cls(slope, spec, in_softmax, None, noise, sums, side)
+        side_stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        return cls(slope, spec, in_softmax, None, noise, scatter_buffer, side_stream)
 
 
 def term_spec(

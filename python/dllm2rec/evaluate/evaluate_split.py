@@ -12,7 +12,7 @@ from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.evaluate.listed_items import CheckedWindow, checked_window
 from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.ranking import fused_rank_counts
-from dllm2rec.runtime.distributed import gathered, own_blocks
+from dllm2rec.runtime.distributed import gathered, process_blocks
 from dllm2rec.students import Student
 
 # Fixed, so that a score's last bit never depends on a user's setting.
@@ -88,12 +88,12 @@ def split_counts(
     student.eval()
     try:
         blocks = torch.split(torch.arange(len(rows)), BLOCK_ROWS)
-        own = own_blocks(len(blocks))
+        mine = process_blocks(len(blocks))
         items = student.item_table()
         table = torch.zeros(2, len(rows), dtype=torch.int64)
-        for first in range(0, len(own), TOGETHER):
-            some = [blocks[number] for number in own[first : first + TOGETHER]]
-            counts = _counts_of(student, items, lists, own[first], some)
+        for first in range(0, len(mine), TOGETHER):
+            some = [blocks[number] for number in mine[first : first + TOGETHER]]
+            counts = _counts_of(student, items, lists, mine[first], some)
             table[:, torch.cat(some)] = torch.from_numpy(np.stack([counts.greater, counts.equal]))
     finally:
         student.train(was_training)

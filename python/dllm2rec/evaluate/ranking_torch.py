@@ -130,15 +130,15 @@ class Problem:
         for _, rows in self.blocks():
             product = self.product(rows, self.items[targets[rows]])
             parts.append(product.diagonal()[: rows.stop - rows.start].clone())
-        own = torch.cat(parts)
+        target_scores = torch.cat(parts)
         if self.bias is not None:
-            own = own + self.bias[targets]
+            target_scores = target_scores + self.bias[targets]
         if self.pairs is not None:
             row, item = self.pairs.listed
             is_target = (item == targets[row]).int()  # of a row's pairs one at most
             is_listed = torch.zeros_like(targets, dtype=torch.int32).index_add_(0, row, is_target)
-            own = torch.where(is_listed > 0, self.moved(own), own)
-        return own
+            target_scores = torch.where(is_listed > 0, self.moved(target_scores), target_scores)
+        return target_scores
 
 
 def tile_width(n_items: int) -> int:
@@ -208,20 +208,22 @@ def _exact_float32(device: torch.device) -> Iterator[None]:
 def count(problem: Problem, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Count from vectors: greater and equal, int64 (B,) in CPU memory."""
     with _exact_float32(problem.users.device):
-        own = problem.target_scores(targets)
-        counts = torch.zeros((2, len(own)), dtype=torch.int64, device=own.device)
-        refused = torch.zeros((), dtype=torch.bool, device=own.device)
+        target_scores = problem.target_scores(targets)
+        counts = torch.zeros(
+            (2, len(target_scores)), dtype=torch.int64, device=target_scores.device
+        )
+        refused = torch.zeros((), dtype=torch.bool, device=target_scores.device)
         for block in problem.blocks():
             rows = block[1]
             greater, equal = counts[:, rows]
             for tile in problem.tiles():
                 scores = problem.scores(block, tile)
-                greater += (scores > own[rows, None]).sum(1)
-                equal += (scores == own[rows, None]).sum(1)
+                greater += (scores > target_scores[rows, None]).sum(1)
+                equal += (scores == target_scores[rows, None]).sum(1)
                 if not problem.is_safe:
                     refused |= scores.isnan().any()
         counts[1] -= 1  # the target itself
-        _check(problem, refused, own, targets)
+        _check(problem, refused, target_scores, targets)
         both = counts.cpu()
     return both[0], both[1]
 
@@ -250,7 +252,7 @@ def best(problem: Problem, n: int) -> tuple[torch.Tensor, torch.Tensor]:
 def _check(
     problem: Problem,
     refused: torch.Tensor,
-    own: torch.Tensor | None = None,
+    target_scores: torch.Tensor | None = None,
     targets: torch.Tensor | None = None,
 ) -> None:
     """Refuse scores that are not finite and targets that are masked.
@@ -259,23 +261,23 @@ def _check(
         NonFiniteError: names the first vector that is not finite, or else the first score.
         InputError: names the first row whose target is masked.
     """
-    is_masked = refused if own is None else (own == -torch.inf).any()
+    is_masked = refused if target_scores is None else (target_scores == -torch.inf).any()
     any_refused, any_masked = read(torch.stack([refused, is_masked]))
     if any_refused:
         raise _find_refusal(problem)
-    if any_masked and own is not None and targets is not None:
-        raise _masked(targets, int((own == -torch.inf).nonzero()[0, 0]))
+    if any_masked and target_scores is not None and targets is not None:
+        raise _masked(targets, int((target_scores == -torch.inf).nonzero()[0, 0]))
 
 
 def count_matrix(scores: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Count from a matrix: greater and equal, int64 (B,) in CPU memory."""
     parts = [torch.zeros((2, 0), dtype=torch.int64)]
     for rows, block in _matrix_blocks(scores):
-        own = block.gather(1, targets[rows, None])
-        masked = own[:, 0] == -torch.inf
+        target_scores = block.gather(1, targets[rows, None])
+        masked = target_scores[:, 0] == -torch.inf
         if masked.any():
             raise _masked(targets, rows.start + int(masked.nonzero()[0, 0]))
-        counts = torch.stack([(block > own).sum(1), (block == own).sum(1) - 1])
+        counts = torch.stack([(block > target_scores).sum(1), (block == target_scores).sum(1) - 1])
         parts.append(counts.cpu())
     both = torch.cat(parts, 1)
     return both[0], both[1]

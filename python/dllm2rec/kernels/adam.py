@@ -34,7 +34,7 @@ class Schedule(Protocol):
         """All updates of the training; 0 for a constant rate."""
 
 
-class NonFiniteRecord(Protocol):
+class FirstNonFinite(Protocol):
     """What the device notes of the first step that is not finite."""
 
     flag: Tensor
@@ -58,14 +58,14 @@ class FlatAdam(Protocol):
         """The learning rate of each update."""
 
 
-def update(own: FlatAdam, terms: Tensor, trouble: NonFiniteRecord, sums: Tensor) -> None:
+def update(optimizer: FlatAdam, terms: Tensor, guard: FirstNonFinite, sums: Tensor) -> None:
     """Note what is not finite, add the terms (n_terms, B) to `sums`, and update the weights."""
-    n = own.weights.numel()
+    n = optimizer.weights.numel()
     n_blocks = triton.cdiv(n, BLOCK)
-    squares = own.weights.new_empty(n_blocks)
-    numbers = own.weights.new_empty(5)
-    config, schedule = own.config, own.schedule
-    launch(_squares, (n_blocks,), own.gradients, squares, n, BLOCK=BLOCK, num_warps=8)
+    squares = optimizer.weights.new_empty(n_blocks)
+    numbers = optimizer.weights.new_empty(5)
+    config, schedule = optimizer.config, optimizer.schedule
+    launch(_squares, (n_blocks,), optimizer.gradients, squares, n, BLOCK=BLOCK, num_warps=8)
     launch(
         _numbers,
         (1,),
@@ -74,10 +74,10 @@ def update(own: FlatAdam, terms: Tensor, trouble: NonFiniteRecord, sums: Tensor)
         terms,
         terms.shape[1],
         sums,
-        trouble.flag,
-        trouble.steps,
-        trouble.first,
-        own.n_updates,
+        guard.flag,
+        guard.steps,
+        guard.first,
+        optimizer.n_updates,
         numbers,
         schedule.learning_rate,
         schedule.warmup_steps,
@@ -88,19 +88,19 @@ def update(own: FlatAdam, terms: Tensor, trouble: NonFiniteRecord, sums: Tensor)
         BLOCK=1024,
         num_warps=8,
     )
-    average = own.weights if own.average is None else own.average
+    average = optimizer.weights if optimizer.average is None else optimizer.average
     launch(
         _adam,
         (n_blocks,),
-        own.weights,
-        own.gradients,
-        own.first,
-        own.second,
+        optimizer.weights,
+        optimizer.gradients,
+        optimizer.first,
+        optimizer.second,
         average,
         numbers,
         n,
         config.weight_decay,
-        AVERAGES=own.average is not None,
+        AVERAGES=optimizer.average is not None,
         BLOCK=BLOCK,
         num_warps=8,
     )

@@ -18,7 +18,12 @@ SWEPT = 1024  # numbers that one program takes
 
 
 def add_rows(
-    values: Tensor, items: Tensor, largest: Tensor, sums: Tensor, out: Tensor, n_items: int
+    values: Tensor,
+    items: Tensor,
+    largest: Tensor,
+    scatter_buffer: Tensor,
+    out: Tensor,
+    n_items: int,
 ) -> None:
     """Add the vectors (L, B, D) of each item to its row of `out`.
 
@@ -26,7 +31,7 @@ def add_rows(
         values: (L, B, D), D a power of two.
         items: whose they are, (B, L) int64; `n_items` and above are left out.
         largest: the largest size of a value, ().
-        sums: at least n_items D zeros, int64; zero again afterwards.
+        scatter_buffer: at least n_items D zeros, int64; zero again afterwards.
         out: (n_items.., D).
         n_items: N.
     """
@@ -38,7 +43,7 @@ def add_rows(
             values,
             items,
             largest,
-            sums,
+            scatter_buffer,
             out,
             n_items,
             length,
@@ -49,11 +54,11 @@ def add_rows(
         )
 
 
-def take_all(sums: Tensor, out: Tensor, largest: Tensor, n_addends: int) -> None:
+def take_all(scatter_buffer: Tensor, out: Tensor, largest: Tensor, n_addends: int) -> None:
     """Write all sums to `out`, as many as it has, leaving 0."""
     size = out.numel()
     grid = (triton.cdiv(size, SWEPT),)
-    launch(_take_all, grid, sums, out, largest, size, bits_of(n_addends), SWEPT=SWEPT)
+    launch(_take_all, grid, scatter_buffer, out, largest, size, bits_of(n_addends), SWEPT=SWEPT)
 
 
 def bits_of(n_addends: int) -> float:
@@ -75,7 +80,7 @@ def _add_rows(
     values,
     items,
     largest,
-    sums,
+    scatter_buffer,
     out,
     n_items,
     length,
@@ -94,7 +99,7 @@ def _add_rows(
     at = (place[:, None] * n_rows + row) * SIZE + d[None, :]
     value = tl.load(values + at, mask=keep, other=0.0)
     whole = (value.to(tl.float64) * scale_of(top, bits)).to(tl.int64)
-    tl.atomic_add(sums + item[:, None] * SIZE + d[None, :], whole, mask=keep)
+    tl.atomic_add(scatter_buffer + item[:, None] * SIZE + d[None, :], whole, mask=keep)
 
 
 @triton.jit
@@ -102,7 +107,7 @@ def _take_rows(
     values,
     items,
     largest,
-    sums,
+    scatter_buffer,
     out,
     n_items,
     length,
@@ -118,7 +123,7 @@ def _take_rows(
     keep = (item < n_items)[:, None] & (d < SIZE)[None, :]
     at = item[:, None] * SIZE + d[None, :]
     # Of all places of an item, whoever comes first takes the sum and leaves 0 to the others.
-    whole = tl.atomic_xchg(sums + at, tl.zeros([PLACES, SIZE], dtype=tl.int64), mask=keep)
+    whole = tl.atomic_xchg(scatter_buffer + at, tl.zeros([PLACES, SIZE], dtype=tl.int64), mask=keep)
     value = (whole.to(tl.float64) / scale_of(top, bits)).to(tl.float32)
     value += tl.where(top < 1e30, 0.0, float("nan"))
     mine = keep & ((whole != 0) | (value != value))
@@ -127,11 +132,11 @@ def _take_rows(
 
 
 @triton.jit
-def _take_all(sums, out, largest, size, bits, SWEPT: tl.constexpr):
+def _take_all(scatter_buffer, out, largest, size, bits, SWEPT: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * SWEPT + tl.arange(0, SWEPT)
     inside = at < size
     top = tl.load(largest)
-    whole = tl.load(sums + at, mask=inside, other=0)
-    tl.store(sums + at, tl.zeros([SWEPT], dtype=tl.int64), mask=inside & (whole != 0))
+    whole = tl.load(scatter_buffer + at, mask=inside, other=0)
+    tl.store(scatter_buffer + at, tl.zeros([SWEPT], dtype=tl.int64), mask=inside & (whole != 0))
     value = (whole.to(tl.float64) / scale_of(top, bits)).to(tl.float32)
     tl.store(out + at, value + tl.where(top < 1e30, 0.0, float("nan")), mask=inside)

@@ -99,8 +99,8 @@ def _gather(
     is_candidate = (number >= 0) & (number < n_candidates)
     target = tl.load(events + stop).to(tl.int64)
     other = tl.load(negatives + row * n_negatives + place - 1, mask=is_negative, other=0)
-    own = tl.load(items + row * n_candidates + number, mask=is_candidate, other=0)
-    value = tl.where(place == 0, target, tl.where(is_negative, other, own).to(tl.int64))
+    candidate = tl.load(items + row * n_candidates + number, mask=is_candidate, other=0)
+    value = tl.where(place == 0, target, tl.where(is_negative, other, candidate).to(tl.int64))
     n_listed = 1 + n_negatives + n_candidates
     tl.store(listed + at * n_listed + place, value, mask=place < n_listed)
     out = at * n_candidates + number

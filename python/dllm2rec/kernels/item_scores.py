@@ -37,19 +37,24 @@ def scores(users: Tensor, matrix: Tensor, bias: Tensor | None, items: Tensor) ->
     return result
 
 
-def scores_back(
-    users: Tensor, matrix: Tensor, items: Tensor, grad: Tensor, sums: Tensor, n_biases: int
+def scores_backward(
+    users: Tensor,
+    matrix: Tensor,
+    items: Tensor,
+    grad: Tensor,
+    scatter_buffer: Tensor,
+    n_biases: int,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return the gradients of users, matrix and, unless there are none, biases."""
     (n_rows, n_listed), width = items.shape, users.shape[1]
     to_users, to_matrix = torch.empty_like(users), torch.empty_like(matrix)
-    of_biases = sums[matrix.numel() :]
+    of_biases = scatter_buffer[matrix.numel() :]
     steepest = grad.abs().amax(1)
     largest = (steepest * users.abs().amax(1)).amax()
     largest_bias = steepest.amax()
     n_addends = n_rows * n_listed
     launch(
-        _scores_back,
+        _scores_backward,
         (n_rows,),
         users,
         matrix,
@@ -57,7 +62,7 @@ def scores_back(
         grad,
         largest,
         largest_bias,
-        sums,
+        scatter_buffer,
         of_biases,
         to_users,
         n_listed,
@@ -68,7 +73,7 @@ def scores_back(
         PLACES=_places(n_listed),
         num_warps=N_WARPS,
     )
-    take_all(sums, to_matrix, largest, n_addends)
+    take_all(scatter_buffer, to_matrix, largest, n_addends)
     if n_biases == 0:
         return to_users, to_matrix, None
     to_bias = users.new_empty(n_biases)
@@ -108,14 +113,14 @@ def _scores(
 
 
 @triton.jit
-def _scores_back(
+def _scores_backward(
     users,
     matrix,
     items,
     grad,
     largest,
     largest_bias,
-    sums,
+    scatter_buffer,
     of_biases,
     to_users,
     n_listed,
@@ -144,7 +149,7 @@ def _scores_back(
         total += slope[:, None] * tl.load(matrix + at, mask=keep, other=0.0)
         moves = (place < counted) & (slope != 0.0)
         whole = ((slope[:, None] * user[None, :]).to(tl.float64) * scale).to(tl.int64)
-        tl.atomic_add(sums + at, whole, mask=keep & moves[:, None], sem="relaxed")
+        tl.atomic_add(scatter_buffer + at, whole, mask=keep & moves[:, None], sem="relaxed")
         if HAS_BIAS:
             one = (slope.to(tl.float64) * scale_bias).to(tl.int64)
             tl.atomic_add(of_biases + item, one, mask=moves, sem="relaxed")

@@ -84,9 +84,9 @@ def _project(
         total = tl.dot(vectors, weights, total, input_precision="tf32x3")
     at = row[:, None] * SIZE + d[None, :]
     is_row = (row <= n_items)[:, None]
-    own = tl.load(rows + at, mask=is_row, other=0.0)
+    id_vectors = tl.load(rows + at, mask=is_row, other=0.0)
     added = weight * (total + tl.load(shift + d)[None, :])
-    tl.store(table + at, own + tl.where((row < n_items)[:, None], added, 0.0), mask=is_row)
+    tl.store(table + at, id_vectors + tl.where((row < n_items)[:, None], added, 0.0), mask=is_row)
 
 
 @triton.jit(do_not_specialize=["n_rows"])

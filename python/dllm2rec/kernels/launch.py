@@ -62,19 +62,19 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any
         kernel[grid](*arguments, **constants)
     else:
         # Not the tensors themselves: all scores of a large catalogue would be held, chunk by chunk.
-        moulds = tuple(Mould.of(one) if isinstance(one, Tensor) else one for one in arguments)
-        _collected.append((kernel, grid, moulds, constants))
+        specs = tuple(TensorSpec.of(one) if isinstance(one, Tensor) else one for one in arguments)
+        _collected.append((kernel, grid, specs, constants))
 
 
 @dataclass(frozen=True)
-class Mould:
+class TensorSpec:
     """What of a tensor a kernel is compiled for: it stands in for one where none is launched."""
 
     dtype: torch.dtype
     offset: int
 
     @classmethod
-    def of(cls, tensor: Tensor) -> Mould:
+    def of(cls, tensor: Tensor) -> TensorSpec:
         """Take it from a tensor."""
         return cls(tensor.dtype, tensor.data_ptr() % ALIGNMENT)
 
@@ -84,33 +84,33 @@ class Mould:
 
 
 @contextmanager
-def beside(side: torch.cuda.Stream | None, *read: Tensor) -> Iterator[None]:
+def beside(side_stream: torch.cuda.Stream | None, *read: Tensor) -> Iterator[None]:
     """Do what is inside on another stream, after all before it; in line where there is none.
 
     Args:
-        side: the other stream.
+        side_stream: the other stream.
         read: what is read inside and may be let go of before it is done.
     """
-    if side is None:
+    if side_stream is None:
         yield
         return
-    fork(side)
+    fork(side_stream)
     for tensor in read:
-        tensor.record_stream(side)
-    with torch.cuda.stream(side):
+        tensor.record_stream(side_stream)
+    with torch.cuda.stream(side_stream):
         yield
 
 
-def fork(side: torch.cuda.Stream | None) -> None:
+def fork(side_stream: torch.cuda.Stream | None) -> None:
     """Let the other stream wait for all before: a CUDA graph takes it in, used or not."""
-    if side is not None:
-        side.wait_stream(torch.cuda.current_stream())
+    if side_stream is not None:
+        side_stream.wait_stream(torch.cuda.current_stream())
 
 
-def join(side: torch.cuda.Stream | None) -> None:
+def join(side_stream: torch.cuda.Stream | None) -> None:
     """Let what comes wait for what was done beside."""
-    if side is not None:
-        torch.cuda.current_stream().wait_stream(side)
+    if side_stream is not None:
+        torch.cuda.current_stream().wait_stream(side_stream)
 
 
 @contextmanager
@@ -154,7 +154,7 @@ def _compile(
 
 def _kind(argument: Any) -> tuple[object, ...]:
     """What of an argument a kernel is compiled for."""
-    if isinstance(argument, Mould):
+    if isinstance(argument, TensorSpec):
         return argument.dtype, argument.offset
     if isinstance(argument, int):
         return argument == 1, argument % ALIGNMENT == 0, argument.bit_length() > 31

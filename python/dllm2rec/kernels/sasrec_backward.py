@@ -25,7 +25,7 @@ from dllm2rec.kernels.sasrec_forward import (
 PIECE_ROWS = 256  # products that sum over more rows than this leave most of the GPU idle
 
 
-def encode_back(
+def encode_backward(
     table: Tensor,
     sequences: Tensor,
     lengths: Tensor,
@@ -35,12 +35,12 @@ def encode_back(
     saved: Saved,
     grad: Tensor,
     to_table: Tensor,
-    sums: Tensor,
-    side: torch.cuda.Stream | None,
+    scatter_buffer: Tensor,
+    side_stream: torch.cuda.Stream | None,
 ) -> list[Tensor]:
     """Return the weights' gradients, in their order; add the rows' to `to_table` in place.
 
-    The former are `side`'s, if there is one: `join` it before they are read.
+    The former are `side_stream`'s, if there is one: `join` it before they are read.
     """
     (n_rows, length), size = sequences.shape, table.shape[1]
     n_items, n_heads, dropout = shape
@@ -63,7 +63,7 @@ def encode_back(
     }
     drops = (dropout, 1 / (1 - dropout))
     launch(
-        _feed_back,
+        _feed_forward_backward,
         (n_rows,),
         noise,
         *(w_output, norm2, shift2, w_in, w_out, norm3),
@@ -75,7 +75,7 @@ def encode_back(
         **constants,
     )
     launch(
-        _attend_back,
+        _attention_backward,
         (n_rows,),
         table,
         sequences,
@@ -94,12 +94,12 @@ def encode_back(
         *drops,
         **constants,
     )
-    join(side)  # what it did until here is in `to_table`
-    with beside(side, left, saved.right, head_left, saved.contexts):
+    join(side_stream)  # what it did until here is in `to_table`
+    with beside(side_stream, left, saved.right, head_left, saved.contexts):
         to_matrices = _outer_sums(left[:4], saved.right)
         to_heads = _outer_sums(head_left, saved.contexts)
         to_vectors = row_sums(left)
-    add_rows(left[12:], items, largest.amax(), sums, to_table, n_items)
+    add_rows(left[12:], items, largest.amax(), scatter_buffer, to_table, n_items)
     query, output, feed_in, feed_out = to_matrices
     by_query, by_output, by_in, by_out = to_vectors[:4]
     return [
@@ -132,7 +132,7 @@ def _outer_sums(left: Tensor, right: Tensor) -> Tensor:
 
 
 @triton.jit
-def _norm_back(grad, normed, scale, SIZE: tl.constexpr):
+def _norm_backward(grad, normed, scale, SIZE: tl.constexpr):
     """Back through `layer_normed`."""
     mean = tl.sum(grad, axis=0) / SIZE
     along = tl.sum(grad * normed, axis=0) / SIZE
@@ -146,7 +146,7 @@ def _gelu_slope(value):
 
 
 @triton.jit
-def _feed_back(
+def _feed_forward_backward(
     noise_at, w_output, norm2, shift2, w_in, w_out, norm3, saved, grad, left, passed,
     dropout, drop_scale,
     DROPS: tl.constexpr, SIZE: tl.constexpr, HEADS: tl.constexpr, PLACES: tl.constexpr,
@@ -157,33 +157,33 @@ def _feed_back(
     d = tl.arange(0, SIZE)
     at = tl.program_id(0) * (PLACES * SIZE + HEADS * PLACES + 3 * SIZE)
     at += PLACES * SIZE + HEADS * PLACES + d
-    own = row * SIZE + d
+    row_vector = row * SIZE + d
     step = tl.num_programs(0).to(tl.int64) * SIZE
 
-    unit3, rate3 = layer_normed(tl.load(saved + 3 * step + own), SIZE)
-    to_user = tl.load(grad + own)
-    tl.store(left + 10 * step + own, to_user * unit3)
-    tl.store(left + 11 * step + own, to_user)
-    to_middle = _norm_back(to_user * tl.load(norm3 + d), unit3, rate3, SIZE)
+    unit3, rate3 = layer_normed(tl.load(saved + 3 * step + row_vector), SIZE)
+    to_user = tl.load(grad + row_vector)
+    tl.store(left + 10 * step + row_vector, to_user * unit3)
+    tl.store(left + 11 * step + row_vector, to_user)
+    to_middle = _norm_backward(to_user * tl.load(norm3 + d), unit3, rate3, SIZE)
     to_added = to_middle * drop_factor(noise, at + 2 * SIZE, dropout, drop_scale, to_middle, DROPS)
-    tl.store(left + 3 * step + own, to_added)
-    feed = tl.load(saved + 2 * step + own)
+    tl.store(left + 3 * step + row_vector, to_added)
+    feed = tl.load(saved + 2 * step + row_vector)
     to_feed = transposed_times(w_out, to_added, SIZE) * _gelu_slope(feed)
     to_feed *= drop_factor(noise, at + SIZE, dropout, drop_scale, to_feed, DROPS)
-    tl.store(left + 2 * step + own, to_feed)
+    tl.store(left + 2 * step + row_vector, to_feed)
     to_normed2 = transposed_times(w_in, to_feed, SIZE)
-    unit2, rate2 = layer_normed(tl.load(saved + step + own), SIZE)
-    tl.store(left + 8 * step + own, to_normed2 * unit2)
-    tl.store(left + 9 * step + own, to_normed2)
-    to_middle += _norm_back(to_normed2 * tl.load(norm2 + d), unit2, rate2, SIZE)
+    unit2, rate2 = layer_normed(tl.load(saved + step + row_vector), SIZE)
+    tl.store(left + 8 * step + row_vector, to_normed2 * unit2)
+    tl.store(left + 9 * step + row_vector, to_normed2)
+    to_middle += _norm_backward(to_normed2 * tl.load(norm2 + d), unit2, rate2, SIZE)
     to_added = to_middle * drop_factor(noise, at, dropout, drop_scale, to_middle, DROPS)
-    tl.store(left + 1 * step + own, to_added)
-    tl.store(passed + own, transposed_times(w_output, to_added, SIZE))
-    tl.store(passed + step + own, to_middle)
+    tl.store(left + 1 * step + row_vector, to_added)
+    tl.store(passed + row_vector, transposed_times(w_output, to_added, SIZE))
+    tl.store(passed + step + row_vector, to_middle)
 
 
 @triton.jit
-def _attend_back(
+def _attention_backward(
     table, sequences, length_of, noise_at, positions,
     norm1, shift1, w_query, w_key_value, b_key_value,
     saved, passed, left, items, head_left, contexts, largest,
@@ -199,7 +199,7 @@ def _attend_back(
     WIDTH: tl.constexpr = SIZE // HEADS
     scale = 1.0 / tl.sqrt(WIDTH * 1.0)
     at = tl.program_id(0) * (PLACES * SIZE + HEADS * PLACES + 3 * SIZE)
-    own = row * SIZE + d
+    row_vector = row * SIZE + d
     step = n_rows * SIZE
 
     item, is_real, hidden, kept0 = window_tile(
@@ -213,8 +213,8 @@ def _attend_back(
     gain1 = tl.load(norm1 + d)
     normed = unit1 * gain1[None, :] + tl.load(shift1 + d)[None, :]
     is_newest = (place == length - 1)[:, None]
-    query = tl.load(saved + own)
-    to_attended = tl.load(passed + own)
+    query = tl.load(saved + row_vector)
+    to_attended = tl.load(passed + row_vector)
 
     to_query = tl.zeros([SIZE], dtype=tl.float32)
     to_value_bias = tl.zeros([SIZE], dtype=tl.float32)
@@ -237,20 +237,20 @@ def _attend_back(
         at_head = (head * n_rows + row) * WIDTH + d - head * WIDTH
         tl.store(head_left + at_head, query, mask=mine)
         tl.store(head_left + HEADS * n_rows * WIDTH + at_head, to_attended, mask=mine)
-        tl.store(contexts + head * step + own, to_towards)
-    tl.store(left + own, to_query)
-    tl.store(left + 4 * step + own, tl.zeros([SIZE], dtype=tl.float32))  # the key's bias
-    tl.store(left + 5 * step + own, to_value_bias)
+        tl.store(contexts + head * step + row_vector, to_towards)
+    tl.store(left + row_vector, to_query)
+    tl.store(left + 4 * step + row_vector, tl.zeros([SIZE], dtype=tl.float32))  # the key's bias
+    tl.store(left + 5 * step + row_vector, to_value_bias)
     to_newest = transposed_times(w_query, to_query, SIZE)
     to_normed += tl.where(is_newest, to_newest[None, :], 0.0)
     to_normed = tl.where((place < length)[:, None], to_normed, 0.0)
-    tl.store(left + 6 * step + own, tl.sum(to_normed * unit1, axis=0))
-    tl.store(left + 7 * step + own, tl.sum(to_normed, axis=0))
+    tl.store(left + 6 * step + row_vector, tl.sum(to_normed * unit1, axis=0))
+    tl.store(left + 7 * step + row_vector, tl.sum(to_normed, axis=0))
     slope = to_normed * gain1[None, :]
     mean = tl.sum(slope, axis=1) / SIZE
     along = tl.sum(slope * unit1, axis=1) / SIZE
     to_hidden = rate1[:, None] * (slope - mean[:, None] - unit1 * along[:, None])
-    to_middle = tl.load(passed + step + own)
+    to_middle = tl.load(passed + step + row_vector)
     to_hidden += tl.where(is_newest, to_middle[None, :], 0.0)
     to_hidden *= kept0
     in_window = (place < length)[:, None] & (d < SIZE)[None, :]

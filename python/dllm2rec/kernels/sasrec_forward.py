@@ -180,7 +180,7 @@ def _encode(
     WIDTH: tl.constexpr = SIZE // HEADS
     scale = 1.0 / tl.sqrt(WIDTH * 1.0)
     at = tl.program_id(0) * (PLACES * SIZE + HEADS * PLACES + 3 * SIZE)
-    own = row * SIZE + d  # where a row's vector stands among the others'
+    row_vector = row * SIZE + d  # where a row's vector stands among the others'
     step = tl.num_programs(0).to(tl.int64) * SIZE
 
     _item, is_real, hidden, _kept0 = window_tile(
@@ -196,8 +196,8 @@ def _encode(
     newest_normed = tl.sum(tl.where(is_newest, normed, 0.0), axis=0)
 
     query = matrix_times(w_query, newest_normed, SIZE) + tl.load(b_query + d)
-    tl.store(right + own, newest_normed)
-    tl.store(inner_out + own, query)
+    tl.store(right + row_vector, newest_normed)
+    tl.store(inner_out + row_vector, query)
     attended = tl.zeros([SIZE], dtype=tl.float32)
     for head in range(HEADS):
         mine = d // WIDTH == head
@@ -206,27 +206,27 @@ def _encode(
         )
         weight *= drop_factor(noise, at + head * PLACES + place, dropout, drop_scale, weight, DROPS)
         context = tl.sum(weight[:, None] * normed, axis=0)
-        tl.store(contexts + (HEADS + head) * step + own, context)
+        tl.store(contexts + (HEADS + head) * step + row_vector, context)
         value = matrix_times(w_key_value + SIZE * SIZE, context, SIZE)
         value += tl.load(b_key_value + SIZE + d) * tl.sum(weight, axis=0)
         attended += tl.where(mine, value, 0.0)
     at += HEADS * PLACES
     added = matrix_times(w_output, attended, SIZE) + tl.load(b_output + d)
-    tl.store(right + step + own, attended)
+    tl.store(right + step + row_vector, attended)
     middle = newest + added * drop_factor(noise, at + d, dropout, drop_scale, added, DROPS)
-    tl.store(inner_out + step + own, middle)
+    tl.store(inner_out + step + row_vector, middle)
     at += SIZE
     inner, _rate2 = layer_normed(middle, SIZE)
     inner = inner * tl.load(norm2 + d) + tl.load(shift2 + d)
-    tl.store(right + 2 * step + own, inner)
+    tl.store(right + 2 * step + row_vector, inner)
     feed = matrix_times(w_in, inner, SIZE) + tl.load(b_in + d)
-    tl.store(inner_out + 2 * step + own, feed)
+    tl.store(inner_out + 2 * step + row_vector, feed)
     inner = _gelu(feed)
     inner *= drop_factor(noise, at + d, dropout, drop_scale, inner, DROPS)
-    tl.store(right + 3 * step + own, inner)
+    tl.store(right + 3 * step + row_vector, inner)
     at += SIZE
     added = matrix_times(w_out, inner, SIZE) + tl.load(b_out + d)
     last = middle + added * drop_factor(noise, at + d, dropout, drop_scale, added, DROPS)
-    tl.store(inner_out + 3 * step + own, last)
+    tl.store(inner_out + 3 * step + row_vector, last)
     user, _rate3 = layer_normed(last, SIZE)
-    tl.store(users + own, user * tl.load(norm3 + d) + tl.load(shift3 + d))
+    tl.store(users + row_vector, user * tl.load(norm3 + d) + tl.load(shift3 + d))

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from dllm2rec.batches.training_data import Task
+from dllm2rec.batches.training_data import TrainingData
 from dllm2rec.config.model import Config
 from dllm2rec.distill.losses import dros_propensity
 from dllm2rec.students import Student
@@ -31,39 +31,39 @@ FEW_ROWS, MORE_ROWS = 16, 48
 WALKING_COPIES = 2
 
 
-def still_bytes(student: Student, task: Task) -> dict[str, int]:
+def still_bytes(student: Student, data: TrainingData) -> dict[str, int]:
     """Count the bytes of what a training holds from its first step to its last, part by part."""
     parameters = _bytes(student.parameters())
-    n_rows = len(task.rows.rows)
+    n_rows = len(data.rows.rows)
     return {
         "parameters": parameters,
         "gradients": parameters,
         "moments of Adam": 2 * parameters,
         "vectors of the teacher": _bytes(student.buffers()),
-        "rows": _bytes(_tensors(task.rows.rows)) + _bytes(_tensors(task.validation)) + 8 * n_rows,
-        "lists of the teacher": _bytes(_tensors(task.rows.lists)),
-        "negatives": 0 if task.sampler is None else 4 * n_rows * task.sampler.n_negatives,
+        "rows": _bytes(_tensors(data.rows.rows)) + _bytes(_tensors(data.validation)) + 8 * n_rows,
+        "lists of the teacher": _bytes(_tensors(data.rows.lists)),
+        "negatives": 0 if data.sampler is None else 4 * n_rows * data.sampler.n_negatives,
     }
 
 
-def step_bytes(student: Student, task: Task, config: Config) -> int:
+def step_bytes(student: Student, data: TrainingData, config: Config) -> int:
     """Predict what a step takes beside what lies still, without trying one of the whole size.
 
     Args:
-        student: on the device of `task`; its weights are left as they are.
-        task: what it is trained on.
+        student: on the device of `data`; its weights are left as they are.
+        data: what it is trained on.
         config: of one ranking weight.
     """
-    n_rows = len(task.rows.rows)
+    n_rows = len(data.rows.rows)
     negatives = None
-    if task.sampler is not None:
-        shape = (n_rows, task.sampler.n_negatives)
-        negatives = torch.zeros(shape, dtype=torch.int32, device=task.target_counts.device)
+    if data.sampler is not None:
+        shape = (n_rows, data.sampler.n_negatives)
+        negatives = torch.zeros(shape, dtype=torch.int32, device=data.target_counts.device)
     stepper = Stepper(
         student.train(),
-        task.rows,
+        data.rows,
         config,
-        propensity=dros_propensity(task.target_counts),
+        propensity=dros_propensity(data.target_counts),
         negatives=negatives,
     )
     kept, largest = _kept(stepper, min(config.train.batch_size, n_rows))
@@ -132,10 +132,10 @@ def device_peak_bytes(device: torch.device) -> int:
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_bytes()
 
 
-def fits(held: Mapping[str, int], step: int, device: torch.device) -> bool:
+def fits(locked: Mapping[str, int], step: int, device: torch.device) -> bool:
     """Whether what is not there yet, once student and rows are, has room on the device."""
     free = free_bytes(device)
-    return free is None or held["gradients"] + held["moments of Adam"] + step <= free
+    return free is None or locked["gradients"] + locked["moments of Adam"] + step <= free
 
 
 def free_bytes(device: torch.device) -> int | None:

@@ -14,14 +14,14 @@ from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.evaluate.baselines import fit_window_counts, popularity_counts
 from dllm2rec.plan.memory import peak_bytes
 from dllm2rec.plan.timing import catalogue_s, report_s
-from dllm2rec.plan.trial_training import watch
+from dllm2rec.plan.trial_training import train_for_a_moment
 from dllm2rec.runs.provenance import device_name
 from dllm2rec.runtime.device import choose_device, deterministic
 from dllm2rec.students import Student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.progress import Progress, Silent, TrainingName
-from dllm2rec.train.train_run import arms, check_fit
-from dllm2rec.train.train_student import arm_config, arm_name
+from dllm2rec.train.train_run import check_fit, teacher_choices
+from dllm2rec.train.train_student import student_config, student_label
 
 WATCH_S = 2.0
 # What a student's part is called, by the attribute that holds it.
@@ -41,7 +41,7 @@ N_STATES = 3
 
 
 @dataclass(frozen=True)
-class ArmPlan:
+class StudentPlan:
     """One student, without or with the teacher.
 
     Attributes:
@@ -96,7 +96,7 @@ class Plan:
         n_test: rows to report.
         max_epochs: of each training.
         patience: epochs without a better one after which a training stops earlier.
-        arms: one for each student's row of the table.
+        students: one for each student's row of the table.
         n_seeds: how often each of them is trained.
         host_bytes: memory of the process at its peak.
         disk_bytes: checkpoints of the whole run, at most.
@@ -115,7 +115,7 @@ class Plan:
     n_test: int
     max_epochs: int
     patience: int
-    arms: list[ArmPlan]
+    students: list[StudentPlan]
     n_seeds: int
     host_bytes: int
     disk_bytes: int
@@ -169,11 +169,13 @@ def plan_run(
     plans, keys = [], []
     with deterministic():
         for name in students:
-            for with_teacher in arms(teacher, baseline=baseline):
-                arm = arm_config(config, name, with_teacher=with_teacher)
-                progress.start(TrainingName(arm_name(arm, with_teacher=with_teacher)), 1)
+            for with_teacher in teacher_choices(teacher, baseline=baseline):
+                student_plan = student_config(config, name, with_teacher=with_teacher)
+                progress.start(
+                    TrainingName(student_label(student_plan, with_teacher=with_teacher)), 1
+                )
                 knowledge = teacher if with_teacher else None
-                plan, shown = _plan_arm(arm, dataset, knowledge, device, watch_s)
+                plan, shown = _plan_student(student_plan, dataset, knowledge, device, watch_s)
                 progress.finish(f"{plan.n_parameters:,} parameters")
                 plans.append(plan)
                 keys += [shown] * len(plan.ranking_weights)
@@ -191,7 +193,7 @@ def plan_run(
         n_test=len(dataset.test),
         max_epochs=config.train.max_epochs,
         patience=config.train.patience,
-        arms=plans,
+        students=plans,
         host_bytes=max(peaks),
         n_seeds=n_seeds,
         disk_bytes=n_seeds
@@ -216,13 +218,13 @@ def _baselines_s(dataset: SequenceDataset) -> float:
     return fitting_s + scoring_s * (1 + len(dataset.test) / len(dataset.validation))
 
 
-def _plan_arm(
+def _plan_student(
     config: Config,
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
     device: torch.device,
     watch_s: float,
-) -> tuple[ArmPlan, tuple[str, ...]]:
+) -> tuple[StudentPlan, tuple[str, ...]]:
     """One student, and the keys of its epochs' records."""
     weights = config.distillation.ranking_weights
     kinds = list(_kinds(weights))
@@ -231,31 +233,31 @@ def _plan_arm(
         one = changed(config, distillation={"ranking_weight": weight})
         seconds = watch_s / len(kinds)
         again = n_trainings > 1
-        seen.append(watch(one, dataset, teacher, device, seconds=seconds, again=again))
-    paces = [one.pace for one in seen if one.pace is not None]
-    slowest = max(paces, key=lambda pace: pace.epoch_s, default=None)
+        seen.append(train_for_a_moment(one, dataset, teacher, device, seconds=seconds, again=again))
+    times = [one.times for one in seen if one.times is not None]
+    slowest = max(times, key=lambda times: times.epoch_s, default=None)
     taken = [
         one.seconds(n_trainings, config.train)
         for one, (_, n_trainings) in zip(seen, kinds, strict=True)
     ]
     known = [seconds for seconds in taken if seconds is not None]
-    arm_s = None
+    student_s = None
     if slowest is not None and len(known) == len(kinds):
         test_s = slowest.validation_s * len(dataset.test) / len(dataset.validation)
-        arm_s = sum(known) + seen[-1].load_s + test_s
+        student_s = sum(known) + seen[-1].load_s + test_s
     student = seen[-1].student
-    plan = ArmPlan(
-        name=arm_name(config, with_teacher=teacher is not None),
+    plan = StudentPlan(
+        name=student_label(config, with_teacher=teacher is not None),
         ranking_weights=weights,
         parameters=_parameters(student),
         memory=_largest([one.memory for one in seen]),
-        fits=arm_s is not None,
+        fits=student_s is not None,
         checkpoint_bytes=_folded_bytes(student),
         state_bytes=max(one.state_bytes for one in seen),
         steps_per_epoch=-(-seen[-1].n_rows // config.train.batch_size),
         train_s=None if slowest is None else slowest.train_s,
         validation_s=None if slowest is None else slowest.validation_s,
-        seconds=arm_s,
+        seconds=student_s,
     )
     return plan, () if slowest is None else slowest.keys
 

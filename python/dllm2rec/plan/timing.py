@@ -26,7 +26,7 @@ MANY_EPOCHS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Pace:
+class StepTimes:
     """Seconds: before the first step, for the steps of an epoch, and for a validation pass.
 
     `keys` are those of an epoch's record that the report draws.
@@ -48,7 +48,7 @@ class _Enough(Exception):  # noqa: N818 - no error: it leaves an epoch that woul
 
 
 @dataclass
-class _Watch(Silent):
+class _Stopwatch(Silent):
     """A `Progress` that notes when batches were done and leaves a long first epoch early."""
 
     limit: float
@@ -74,7 +74,7 @@ def endless(config: Config) -> Config:
     return changed(config, train={"max_epochs": MANY_EPOCHS, "patience": MANY_EPOCHS})
 
 
-def measure(training: Training, seconds: float) -> Pace:
+def measure(training: Training, seconds: float) -> StepTimes:
     """Train for about `seconds`, at least two readings of the loss, and tell the pace.
 
     The first of several epochs is left out: caches are cold. Where one epoch is longer than the
@@ -89,30 +89,30 @@ def measure(training: Training, seconds: float) -> Pace:
         NonFiniteError: a loss stopped being finite, as it would in the run.
     """
     began = time.perf_counter()
-    watch = _Watch(limit=began + seconds)
+    stopwatch = _Stopwatch(limit=began + seconds)
     records: list[dict[str, float]] = []
     start_s = 0.0
     try:
-        for record in fit(training, watch):
+        for record in fit(training, stopwatch):
             if not records:
                 start_s = time.perf_counter() - began - record["train_s"] - record["validation_s"]
             records.append(record)
-            if time.perf_counter() > watch.limit:
+            if time.perf_counter() > stopwatch.limit:
                 break
     except _Enough:
-        (first_s, first), (last_s, last) = watch.marks[0], watch.marks[-1]
+        (first_s, first), (last_s, last) = stopwatch.marks[0], stopwatch.marks[-1]
         batch_s = (last_s - first_s) / (last - first)
-        return Pace(
+        return StepTimes(
             start_s=max(0.0, first_s - began - first * batch_s),
-            train_s=batch_s * watch.n_batches,
+            train_s=batch_s * stopwatch.n_batches,
             validation_s=training.validated({})["validation_s"],
             keys=_drawn_keys(training),
         )
     validation_s = statistics.median(record["validation_s"] for record in records[1:] or records)
     # From end to end: what is drawn for an epoch and what is said of it take their time too.
-    whole = [b - a for a, b in itertools.pairwise(watch.ends)]
+    whole = [b - a for a, b in itertools.pairwise(stopwatch.ends)]
     train_s = statistics.median(whole) - validation_s if whole else records[0]["train_s"]
-    return Pace(start_s, train_s, validation_s, _drawn_keys(training))
+    return StepTimes(start_s, train_s, validation_s, _drawn_keys(training))
 
 
 def _drawn_keys(training: Training) -> tuple[str, ...]:

@@ -7,28 +7,28 @@ from dataclasses import dataclass
 
 import torch
 
-from dllm2rec.batches.training_data import Task, make_student, make_task
+from dllm2rec.batches.training_data import TrainingData, make_student, make_training_data
 from dllm2rec.config.model import Config, TrainConfig
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.plan.memory import device_peak_bytes, fits, forget_peaks, step_bytes, still_bytes
-from dllm2rec.plan.timing import Pace, endless, measure, scratch_folder
+from dllm2rec.plan.timing import StepTimes, endless, measure, scratch_folder
 from dllm2rec.runs.checkpoint import load_checkpoint
 from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.students import Student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
-from dllm2rec.train.checkpointer import Keeper
+from dllm2rec.train.checkpointer import Checkpointer
 from dllm2rec.train.loop import SELECTION, Training
 
 
 @dataclass(frozen=True)
-class Watched:
+class TrialResult:
     """What one kind of training takes.
 
     Attributes:
         student: as it then was.
         n_rows: how many it learns from.
         memory: bytes by part; where it was watched, the last part is the rest of the measured peak.
-        pace: None where it does not fit.
+        times: None where it does not fit.
         first_s: seconds before the first step, of the first training of this kind.
         again_s: the same of the others: kernels are compiled by then.
         save_s: seconds of one checkpoint.
@@ -40,7 +40,7 @@ class Watched:
     student: Student
     n_rows: int
     memory: dict[str, int]
-    pace: Pace | None
+    times: StepTimes | None
     first_s: float = 0.0
     again_s: float = 0.0
     save_s: float = 0.0
@@ -50,9 +50,9 @@ class Watched:
 
     def seconds(self, n_trainings: int, settings: TrainConfig) -> float | None:
         """All trainings of this kind to their last epoch, each epoch the best so far."""
-        if self.pace is None:
+        if self.times is None:
             return None
-        epochs_s = settings.max_epochs * (self.pace.epoch_s + self.save_s)
+        epochs_s = settings.max_epochs * (self.times.epoch_s + self.save_s)
         n_states = settings.max_epochs * -(-self.n_rows // settings.batch_size)
         if settings.save_every_s > 0:
             n_states = min(n_states, round(epochs_s / settings.save_every_s))
@@ -60,7 +60,7 @@ class Watched:
         return self.first_s + (n_trainings - 1) * self.again_s + n_trainings * (epochs_s + states_s)
 
 
-def watch(
+def train_for_a_moment(
     config: Config,
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
@@ -68,7 +68,7 @@ def watch(
     *,
     seconds: float,
     again: bool,
-) -> Watched:
+) -> TrialResult:
     """Train for about `seconds` and measure; nothing of it is kept.
 
     Args:
@@ -87,33 +87,33 @@ def watch(
     config = endless(config)
     try:
         began = time.perf_counter()
-        student, task = _made(config, dataset, teacher, device)
-        n_rows = len(task.rows.rows)
-        still = still_bytes(student, task)
+        student, data = _made(config, dataset, teacher, device)
+        n_rows = len(data.rows.rows)
+        still = still_bytes(student, data)
         if device.type == "cpu":
-            step = step_bytes(student, task, config)
+            step = step_bytes(student, data, config)
             if not fits(still, step, device):
-                return Watched(student, n_rows, still | {"a step": step}, None)
-        training = Training(student, task, config)
+                return TrialResult(student, n_rows, still | {"a step": step}, None)
+        training = Training(student, data, config)
         making_s = time.perf_counter() - began
-        pace = measure(training, seconds)
+        times = measure(training, seconds)
     except torch.OutOfMemoryError:
         return _too_large(config, dataset, teacher)
     peak = device_peak_bytes(device) - held_before
-    first_s = again_s = making_s + pace.start_s
+    first_s = again_s = making_s + times.start_s
     if again and device.type == "cuda":
         began = time.perf_counter()
-        student, task = _made(config, dataset, teacher, device)
-        other = Training(student, task, config)
+        student, data = _made(config, dataset, teacher, device)
+        other = Training(student, data, config)
         making_s = time.perf_counter() - began
         again_s = making_s + measure(other, 0.0).start_s
     rest = "steps, measured" if device.type == "cuda" else "process and steps, measured"
     save_s, state_s, load_s = _saving(training, dataset.max_length)
-    return Watched(
+    return TrialResult(
         student=student,
         n_rows=n_rows,
         memory=still | {rest: max(0, peak - sum(still.values()))},
-        pace=pace,
+        times=times,
         first_s=first_s,
         again_s=again_s,
         save_s=save_s,
@@ -128,30 +128,30 @@ def _made(
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
     device: torch.device,
-) -> tuple[Student, Task]:
+) -> tuple[Student, TrainingData]:
     """A fresh student and its task on the device."""
     torch.manual_seed(config.train.seed)
     student = make_student(config, dataset, teacher).to(device)
-    return student, make_task(config, dataset, teacher, device)
+    return student, make_training_data(config, dataset, teacher, device)
 
 
 def _too_large(
     config: Config, dataset: SequenceDataset, teacher: TeacherKnowledge | None
-) -> Watched:
+) -> TrialResult:
     """What can be counted of a training that has no room on its GPU."""
-    student, task = _made(config, dataset, teacher, torch.device("cpu"))
-    return Watched(student, len(task.rows.rows), still_bytes(student, task), None)
+    student, data = _made(config, dataset, teacher, torch.device("cpu"))
+    return TrialResult(student, len(data.rows.rows), still_bytes(student, data), None)
 
 
 def _saving(training: Training, max_length: int) -> tuple[float, float, float]:
     """Seconds to write a checkpoint, to write where a training stands, and to read the first."""
     with scratch_folder() as folder:
-        keeper = Keeper(folder, Interrupts(), max_length, [])
+        checkpointer = Checkpointer(folder, Interrupts(), max_length, [])
         for epoch in (1.0, 2.0):  # the second one replaces, as nearly all of a run do
             began = time.perf_counter()
-            keeper.after_epoch(training, {"epoch": epoch, SELECTION: epoch})
+            checkpointer.after_epoch(training, {"epoch": epoch, SELECTION: epoch})
         saved = time.perf_counter()
-        keeper.save_state(training)
+        checkpointer.save_state(training)
         stood = time.perf_counter()
         load_checkpoint(folder)
         return saved - began, stood - saved, time.perf_counter() - stood

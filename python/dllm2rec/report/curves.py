@@ -41,7 +41,7 @@ def draw_curves(trainings: Sequence[Epochs]) -> list[Curves]:
     return [Curves(_title(key), _image(key, trainings)) for key in shown]
 
 
-def draw_ahead() -> None:
+def load_plots_ahead() -> None:
     """Load matplotlib and its fonts, while a run still waits for something else."""
     if can_draw():
         draw_curves([Epochs("first", ({"epoch": 1.0, "loss": 1.0}, {"epoch": 2.0, "loss": 0.5}))])

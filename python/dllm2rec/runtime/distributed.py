@@ -23,7 +23,7 @@ from dllm2rec.errors import ConfigError, InternalError, ResourceError
 # The longest that one process waits for another: above what loading and saving take, and short
 # enough that a run whose machine hangs does not cost a night. Gloo notices one that ends at once.
 TIMEOUT_S = 600.0
-TOLD_BYTES = 4096  # the longest path of Linux
+BROADCAST_BYTES = 4096  # the longest path of Linux
 _NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -32,7 +32,7 @@ class OthersEndedError(ResourceError):
 
 
 @contextmanager
-def joined(device: str = "auto", *, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
+def process_group(device: str = "auto", *, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
     """Join the processes that torchrun started; alone, do nothing.
 
     Gloo carries what lies on the CPU, NCCL what lies on CUDA: one GPU a process, by LOCAL_RANK.
@@ -91,7 +91,7 @@ def is_first() -> bool:
     return rank() == 0
 
 
-def draw_own(seed: int, epoch: int, step: int) -> None:
+def seed_step(seed: int, epoch: int, step: int) -> None:
     """Let what torch draws in a step be this process's own: another for each rank, none the same.
 
     It is a function of (seed, epoch, step, rank), so that a state saved by the first process is
@@ -105,7 +105,7 @@ def draw_own(seed: int, epoch: int, step: int) -> None:
             torch.cuda.manual_seed(int(words[0]) >> 1)
 
 
-def own_noise() -> int:
+def process_noise_offset() -> int:
     """How far this process's noise number is from the first one's, on CUDA.
 
     Far from the steps of any training, and from those of the next seed, 2**32 further.
@@ -113,12 +113,12 @@ def own_noise() -> int:
     return rank() << 24
 
 
-def own_part(rows: Tensor) -> Tensor:
+def process_rows(rows: Tensor) -> Tensor:
     """This process's rows of a batch, in order; none where there are fewer rows than processes."""
     return rows if size() == 1 else rows.tensor_split(size())[rank()]
 
 
-def own_blocks(n_blocks: int) -> range:
+def process_blocks(n_blocks: int) -> range:
     """The numbers of this process's blocks: every `size`-th."""
     return range(rank(), n_blocks, size())
 
@@ -199,7 +199,7 @@ def wait_for_all(when: str) -> None:
         group.monitored_barrier(wait_all_ranks=True)  # type: ignore[attr-defined] # not in stubs
 
 
-def told_by_first(work: Callable[[], str]) -> str:
+def broadcast_from_first(work: Callable[[], str]) -> str:
     """Do something in the first process alone, and tell the others the text that it gives.
 
     Raises:
@@ -207,19 +207,19 @@ def told_by_first(work: Callable[[], str]) -> str:
     """
     if size() == 1:
         return work()
-    told = torch.zeros(TOLD_BYTES, dtype=torch.uint8)
+    message = torch.zeros(BROADCAST_BYTES, dtype=torch.uint8)
     text = ""
     try:
         if is_first():
             text = work()
             encoded = text.encode()
-            told[: len(encoded)] = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
+            message[: len(encoded)] = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
     finally:
         # Told whatever happened: nobody waits for a process that has given up.
         with _others_answer("starting"):
-            dist.broadcast(told, 0)
+            dist.broadcast(message, 0)
     if not is_first():
-        text = bytes(told.tolist()).rstrip(b"\0").decode()
+        text = bytes(message.tolist()).rstrip(b"\0").decode()
     if not text:
         raise ResourceError("the first process gave up; its own message says why")
     return text
@@ -233,8 +233,8 @@ def check_agreed(value: Callable[[], str], what: str) -> None:
     """
     if size() == 1:
         return
-    own = hashlib.sha256(value().encode()).hexdigest()
-    if own != told_by_first(lambda: own):
+    digest = hashlib.sha256(value().encode()).hexdigest()
+    if digest != broadcast_from_first(lambda: digest):
         raise ConfigError(
             f"{what} of process {rank()} are not those of the first process, expected the same in "
             "all; give every machine the same files"

@@ -34,7 +34,7 @@ class Interrupts:
             raise came
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Hold signals back; whoever runs the block calls `check` where it can stop."""
         self._n_holds += 1
         try:
@@ -68,16 +68,16 @@ def interrupts() -> Iterator[Interrupts]:
 
     Off the main thread, where Python allows no handlers, nothing is taken over.
     """
-    own = Interrupts()
+    taken = Interrupts()
     if threading.current_thread() is not threading.main_thread():
-        yield own
+        yield taken
         return
     # What is ignored stays so: a shell's background job is not for the Ctrl-C at its terminal.
     numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
-    before = [signal.signal(number, own._handle) for number in numbers]  # noqa: SLF001 - its own
+    before = [signal.signal(number, taken._handle) for number in numbers]  # noqa: SLF001 - its own
     try:
-        yield own
-        own.check()
+        yield taken
+        taken.check()
     finally:
         for number, handler in zip(numbers, before, strict=True):
             # None: a handler that is not Python's, which only its owner can set again.

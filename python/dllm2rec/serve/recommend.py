@@ -16,7 +16,7 @@ from dllm2rec.evaluate.ranking import fused_top_n
 from dllm2rec.runs.checkpoint import Checkpoint, load_checkpoint
 from dllm2rec.runs.run_folder import student_folders
 from dllm2rec.runtime.device import choose_device
-from dllm2rec.runtime.distributed import gathered, own_blocks
+from dllm2rec.runtime.distributed import gathered, process_blocks
 from dllm2rec.tracking.metric_table import Recommendation
 from dllm2rec.train.loop import SELECTION
 
@@ -57,7 +57,7 @@ def recommend(
     checkpoint.student.to(choose_device(device))
     # Items, and the bits of scores: integers, whose sum over processes is exact.
     table = torch.zeros(2, len(indexed), n, dtype=torch.int32)
-    for number in own_blocks(-(-len(indexed) // BLOCK_ROWS)):
+    for number in process_blocks(-(-len(indexed) // BLOCK_ROWS)):
         place = slice(number * BLOCK_ROWS, (number + 1) * BLOCK_ROWS)
         items, scores = _top_n(checkpoint, indexed[place], n, exclude_seen=exclude_seen)
         table[:, place] = torch.from_numpy(np.stack([items.view(np.int32), scores.view(np.int32)]))

@@ -53,7 +53,7 @@ def check_output(out: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> 
                 f"{out}: holds neither {' nor '.join(MARKS)}, expected a folder that dllm2rec "
                 "wrote; remove it yourself if it may go"
             )
-    probe(out)
+    check_writable(out)
 
 
 def clear_output(out: Path) -> None:
@@ -69,7 +69,7 @@ def clear_output(out: Path) -> None:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Keep a folder, made if it is not there, from every other process within the block.
 
     The system lets go of it when the process ends, however it ends.
@@ -99,7 +99,7 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
-def probe(out: Path) -> None:
+def check_writable(out: Path) -> None:
     """Write and remove a file in the nearest folder that exists.
 
     Raises:

@@ -47,14 +47,14 @@ def load_authors_state(student: Student, arrays: Mapping[str, object]) -> None:
         ArtifactError: an array is missing, unknown, or of another size than the student's.
     """
     names = SHARED | ENCODERS[student.config.name]
-    own = student.state_dict()
+    fresh = student.state_dict()
     loaded: dict[str, Tensor] = {}
     for theirs, array in arrays.items():
         ours = _our_name(theirs, names)
         if ours.startswith("embedding.projector") and student.embedding.projector is None:
             continue
-        loaded[ours] = _fitting(torch.as_tensor(array), own, theirs, ours)
-    missing = sorted(own.keys() - loaded.keys())
+        loaded[ours] = _fitting(torch.as_tensor(array), fresh, theirs, ours)
+    missing = sorted(fresh.keys() - loaded.keys())
     if missing:
         raise ArtifactError(f"authors' weights: nothing for {', '.join(missing)}")
     student.load_state_dict(loaded)
@@ -68,10 +68,10 @@ def _our_name(theirs: str, names: Mapping[str, str]) -> str:
     raise ArtifactError(f"authors' weights: unknown {theirs}, expected one of {', '.join(names)}")
 
 
-def _fitting(array: Tensor, own: Mapping[str, Tensor], theirs: str, ours: str) -> Tensor:
-    if ours not in own:
+def _fitting(array: Tensor, fresh: Mapping[str, Tensor], theirs: str, ours: str) -> Tensor:
+    if ours not in fresh:
         raise ArtifactError(f"authors' weights: {theirs} has no place in this student ({ours})")
-    expected = own[ours].shape
+    expected = fresh[ours].shape
     if array.numel() != expected.numel() or array.shape[0] != (expected[0] if expected else 1):
         # vertical_cnn.weight is (1, 1, L, 1), ours (1, L): only the first axis and the size agree
         raise ArtifactError(

@@ -17,7 +17,7 @@ from dllm2rec.students.gru4rec import GRU4Rec
 from dllm2rec.students.sasrec import SASRec
 from dllm2rec.students.student import Encoder, Sides, Student
 
-Variant = Literal["paper", "authors"]
+Variant = Literal["default", "authors"]
 
 
 def build_student(
@@ -54,7 +54,7 @@ def build_student(
     """
     teacher = None
     if teacher_embeddings is not None and embedding_weight != 0:
-        teacher = _teacher_vectors(teacher_embeddings, n_items, normalise=variant == "paper")
+        teacher = _teacher_vectors(teacher_embeddings, n_items, normalise=variant == "default")
     if known_items is not None and known_items.shape != (n_items,):
         raise InputError(f"known_items {tuple(known_items.shape)}, expected ({n_items},)")
     sides = embedding_sides if teacher is not None else "both"
@@ -98,7 +98,7 @@ def _refuse_other_than_authors(config: StudentConfig) -> None:
 
 
 def _build_encoder(config: StudentConfig, max_length: int, variant: Variant) -> Encoder:
-    size, is_ours = config.hidden_size, variant == "paper"
+    size, is_ours = config.hidden_size, variant == "default"
     if config.name == "gru4rec":  # the authors' has no dropout
         return GRU4Rec(size, config.n_blocks, config.dropout if is_ours else 0.0)
     if config.name == "caser":
@@ -118,7 +118,7 @@ def _build_encoder(config: StudentConfig, max_length: int, variant: Variant) -> 
 def _initialise(student: Student, std: float, variant: Variant) -> None:
     """Draw N(0, std) vectors and linear layers; GRU and convolution keep their own schemes."""
     drawn: list[nn.Module] = [student.embedding.ids]
-    if variant == "paper":  # authors' code: torch's defaults for all but the item vectors
+    if variant == "default":  # authors' code: torch's defaults for all but the item vectors
         parts = (student.embedding.projector, student.bridge, student.output)
         drawn += [part for part in parts if part is not None]
         drawn += student.encoder.modules() if isinstance(student.encoder, SASRec) else []

@@ -74,10 +74,10 @@ class ItemEmbedding(nn.Module):
         if table is not None or self.projector is None or self.teacher is None:
             rows = self.id_rows() if table is None else table
             return F.embedding(sequences, rows, padding_idx=self.n_items)
-        own = F.embedding(sequences, self.id_rows(), padding_idx=self.n_items)
+        vectors = F.embedding(sequences, self.id_rows(), padding_idx=self.n_items)
         is_item = (sequences < self.n_items).unsqueeze(2)
         texts = F.embedding(sequences.clamp(max=self.n_items - 1), self.teacher)  # (B, L, E)
-        return torch.add(own, self.projector(texts) * is_item, alpha=self.weight)
+        return torch.add(vectors, self.projector(texts) * is_item, alpha=self.weight)
 
 
 class _Table(torch.autograd.Function):

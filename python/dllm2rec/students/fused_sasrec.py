@@ -48,8 +48,8 @@ def encode_fused(
     sequences: Tensor,
     lengths: Tensor,
     noise: Tensor,
-    sums: Tensor,
-    side: torch.cuda.Stream | None = None,
+    scatter_buffer: Tensor,
+    side_stream: torch.cuda.Stream | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Encode windows as `student.encode` does in train mode, with dropout of its own.
 
@@ -59,16 +59,24 @@ def encode_fused(
         sequences: (B, L) int64, right-padded with N.
         lengths: (B,) int64.
         noise: the number that this step's dropout is drawn from, int64 ().
-        sums: where gradients of rows are summed, (N + 1) D or more zeros, int64; zero afterwards.
-        side: where the gradient of the table is made on the way back; those of the weights are
-            then made there too, and are to be read only after `launch.join`.
+        scatter_buffer: where gradients of rows are summed, (N + 1) D or more zeros, int64; zero
+            again afterwards.
+        side_stream: where the backward pass makes the gradient of the table; those of the weights
+            are then made there too, and are to be read only after `launch.join`.
 
     Returns:
         Users (B, D), and the table: to be used for scoring in place of the argument, so that the
         gradients of both uses meet in one tensor.
     """
     result: tuple[Tensor, Tensor] = _Encode.apply(
-        table, sequences, lengths, noise, sums, _shape(student), side, *_weights(student)
+        table,
+        sequences,
+        lengths,
+        noise,
+        scatter_buffer,
+        _shape(student),
+        side_stream,
+        *_weights(student),
     )
     return result
 
@@ -100,17 +108,17 @@ class _Encode(torch.autograd.Function):
         sequences: Tensor,
         lengths: Tensor,
         noise: Tensor,
-        sums: Tensor,
+        scatter_buffer: Tensor,
         shape: tuple[int, int, float],
-        side: torch.cuda.Stream | None,
+        side_stream: torch.cuda.Stream | None,
         *weights: Tensor,
     ) -> tuple[Tensor, Tensor]:
         from dllm2rec.kernels import sasrec_forward  # its compiler is there only beside CUDA
 
         users, saved = sasrec_forward.encode(table, sequences, lengths, noise, weights, shape)
-        ctx.save_for_backward(table, sequences, lengths, noise, sums, *weights)
+        ctx.save_for_backward(table, sequences, lengths, noise, scatter_buffer, *weights)
         ctx.saved = saved  # none of the arguments or results: no cycle
-        ctx.shape, ctx.side = shape, side
+        ctx.shape, ctx.side_stream = shape, side_stream
         ctx.set_materialize_grads(False)
         return users, table.view_as(table)
 
@@ -119,10 +127,10 @@ class _Encode(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, to_table: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         from dllm2rec.kernels import sasrec_backward
 
-        table, sequences, lengths, noise, sums, *weights = ctx.saved_tensors
+        table, sequences, lengths, noise, scatter_buffer, *weights = ctx.saved_tensors
         if to_table is None:
             to_table = torch.zeros_like(table)
-        to_weights = sasrec_backward.encode_back(
+        to_weights = sasrec_backward.encode_backward(
             table,
             sequences,
             lengths,
@@ -132,7 +140,7 @@ class _Encode(torch.autograd.Function):
             ctx.saved,
             grad,
             to_table,
-            sums,
-            ctx.side,
+            scatter_buffer,
+            ctx.side_stream,
         )
         return to_table, None, None, None, None, None, None, *to_weights

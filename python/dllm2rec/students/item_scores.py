@@ -19,7 +19,7 @@ def score_items(
     matrix: Tensor,
     bias: Tensor | None,
     items: Tensor,
-    sums: Tensor | None = None,
+    scatter_buffer: Tensor | None = None,
 ) -> Tensor:
     """Score a few picked items of each row; deterministic both ways, on CUDA too.
 
@@ -28,14 +28,14 @@ def score_items(
         matrix: item vectors, (N.., D').
         bias: (N,) or None.
         items: (B, k) int64 in 0..n_items - 1.
-        sums: on CUDA, in float32, as many zeros as `n_sums` says, int64; zero again after the way
-            back. None for torch's own operations.
+        scatter_buffer: on CUDA, in float32, as many zeros as `scatter_buffer_size` says, int64;
+            zero again after the backward pass. None for torch's own operations.
 
     Returns:
         Scores without the window offset, (B, k).
     """
-    if sums is not None:
-        result: Tensor = _Scores.apply(users, matrix, bias, items, sums)
+    if scatter_buffer is not None:
+        result: Tensor = _Scores.apply(users, matrix, bias, items, scatter_buffer)
         return result
     scores = torch.einsum("bd,bkd->bk", users, F.embedding(items, matrix))
     if bias is not None:
@@ -43,7 +43,7 @@ def score_items(
     return scores
 
 
-def n_sums(n_items: int, width: int) -> int:
+def scatter_buffer_size(n_items: int, width: int) -> int:
     """How many sums `score_items` adds in: of the vectors, a row for the padding, of the biases."""
     return (n_items + 1) * (width + 1)
 
@@ -56,12 +56,12 @@ class _Scores(torch.autograd.Function):
         matrix: Tensor,
         bias: Tensor | None,
         items: Tensor,
-        sums: Tensor,
+        scatter_buffer: Tensor,
     ) -> Tensor:
         from dllm2rec.kernels import item_scores  # its compiler is there only beside CUDA
 
         users, matrix, items = users.contiguous(), matrix.contiguous(), items.contiguous()
-        ctx.save_for_backward(users, matrix, items, sums)
+        ctx.save_for_backward(users, matrix, items, scatter_buffer)
         ctx.n_biases = 0 if bias is None else len(bias)
         return item_scores.scores(users, matrix, bias, items)
 
@@ -70,10 +70,10 @@ class _Scores(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         from dllm2rec.kernels import item_scores
 
-        users, matrix, items, sums = ctx.saved_tensors
+        users, matrix, items, scatter_buffer = ctx.saved_tensors
         grad = grad.contiguous()
         return (
-            *item_scores.scores_back(users, matrix, items, grad, sums, ctx.n_biases),
+            *item_scores.scores_backward(users, matrix, items, grad, scatter_buffer, ctx.n_biases),
             None,
             None,
         )

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from dllm2rec.errors import ConfigError, ResourceError
 from dllm2rec.tracking.metric_table import MetricTable
-from dllm2rec.tracking.progress import Progress, Record, Together, TrainingName
+from dllm2rec.tracking.progress import Progress, ProgressGroup, Record, TrainingName
 
 # Also the names of the packages, and of the extras that bring them.
 LOGGERS = ("tensorboard", "wandb", "mlflow")
@@ -48,7 +48,7 @@ def logging_to(names: Sequence[str], folder: Path) -> Iterator[Progress]:
     except ImportError as err:
         raise ConfigError(f"--log: {_reason(err)}, expected packages that can be imported") from err
     try:
-        yield Together(kept)
+        yield ProgressGroup(kept)
     finally:
         for one in kept:
             one.close()

@@ -77,32 +77,32 @@ class Silent:
         """Say nothing."""
 
 
-class Later(Silent):
+class BufferedProgress(Silent):
     """A `Progress` that keeps what it is told of trainings, for another to be told afterwards."""
 
     def __init__(self) -> None:
-        self._told: list[Callable[[Progress], None]] = []
+        self._calls: list[Callable[[Progress], None]] = []
 
     def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Keep it."""
-        self._told.append(lambda progress: progress.start(training, n_epochs, records))
+        self._calls.append(lambda progress: progress.start(training, n_epochs, records))
 
     def epoch(self, record: Record) -> None:
         """Keep it."""
-        self._told.append(lambda progress: progress.epoch(record))
+        self._calls.append(lambda progress: progress.epoch(record))
 
     def finish(self, summary: str) -> None:
         """Keep it."""
-        self._told.append(lambda progress: progress.finish(summary))
+        self._calls.append(lambda progress: progress.finish(summary))
 
     def tell(self, progress: Progress) -> None:
         """Tell another all that was kept, and forget it."""
-        told, self._told = self._told, []
+        told, self._calls = self._calls, []
         for one in told:
             one(progress)
 
 
-class Together:
+class ProgressGroup:
     """A `Progress` that tells several, in their order."""
 
     def __init__(self, watchers: Sequence[Progress]) -> None:

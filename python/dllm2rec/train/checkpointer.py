@@ -15,12 +15,12 @@ from dllm2rec.runs.training_state import TrainingState, save_state
 from dllm2rec.runtime.distributed import is_first
 from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.storage.atomic_folder import replace_text
-from dllm2rec.train.loop import SELECTION, Record, Training, Watch
+from dllm2rec.train.loop import SELECTION, Record, Training, TrainingCallback
 
 _log = logging.getLogger(__name__)
 
 
-class Keeper(Watch):
+class Checkpointer(TrainingCallback):
     """Saves a student's trainings, one ranking weight after the other, in one folder.
 
     Of several processes the first alone writes; all keep the records.
@@ -89,7 +89,7 @@ class Keeper(Watch):
         save_state(self.folder, state)
         self._saved = time.monotonic()
 
-    def save_for_later(self, training: Training) -> None:
+    def save_interrupted(self, training: Training) -> None:
         """Save where the training stands, since it is stopped here, and say how to go on."""
         self.save_state(training)
         if not is_first():

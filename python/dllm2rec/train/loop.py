@@ -9,18 +9,18 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from dllm2rec.batches.epoch_sampler import Draws
-from dllm2rec.batches.training_data import Task
+from dllm2rec.batches.epoch_sampler import EpochSampler
+from dllm2rec.batches.training_data import TrainingData
 from dllm2rec.config.model import Config
 from dllm2rec.distill.losses import dros_propensity
 from dllm2rec.errors import ArtifactError, NonFiniteError
 from dllm2rec.evaluate.evaluate_split import SplitLists, split_counts
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.runs.training_state import TrainingState
-from dllm2rec.runtime.distributed import check_same, draw_own, own_noise
+from dllm2rec.runtime.distributed import check_same, process_noise_offset, seed_step
 from dllm2rec.students import Student
 from dllm2rec.tracking.progress import Progress
-from dllm2rec.train.loss_readout import pace_of
+from dllm2rec.train.loss_readout import loss_readout
 from dllm2rec.train.step import Stepper
 
 Record = dict[str, float]
@@ -28,7 +28,7 @@ SELECTION = "ndcg@20"
 N_NAMED_ROWS = 5
 
 
-class Watch:
+class TrainingCallback:
     """Looks on while a student is trained; this one does nothing."""
 
     def after_step(self, training: Training) -> None:
@@ -39,7 +39,9 @@ class Watch:
         return nullcontext()
 
 
-def fit(training: Training, progress: Progress, watch: Watch | None = None) -> Iterator[Record]:
+def fit(
+    training: Training, progress: Progress, callback: TrainingCallback | None = None
+) -> Iterator[Record]:
     """Train epoch by epoch; after each, yield its record with the student as it then stands.
 
     Stops by itself once `patience` epochs brought no better validation ndcg@20.
@@ -47,20 +49,24 @@ def fit(training: Training, progress: Progress, watch: Watch | None = None) -> I
     Raises:
         NonFiniteError: a loss term or the gradient is not finite; the update was not made.
     """
-    yield from (record for record in walk(training, progress, watch or Watch()) if record)
+    yield from (
+        record for record in walk(training, progress, callback or TrainingCallback()) if record
+    )
 
 
-def walk(training: Training, progress: Progress, watch: Watch) -> Iterator[Record | None]:
+def walk(
+    training: Training, progress: Progress, callback: TrainingCallback
+) -> Iterator[Record | None]:
     """What `fit` does, yielding None after each step too: several can be walked side by side."""
     while not training.is_over:
         for _ in training.steps(progress):
-            watch.after_step(training)
+            callback.after_step(training)
             yield None
         check_same(training.stepper.parameters, f"epoch {training.epoch + 1}")
         losses = training.losses()
         training.stepper.optimizer.swap_average()
         try:
-            with watch.released():
+            with callback.released():
                 record = training.validated(losses)
         except BaseException:
             training.stepper.optimizer.swap_average()
@@ -83,24 +89,26 @@ class Training:
         seconds: training time of the epoch under way.
     """
 
-    def __init__(self, student: Student, task: Task, config: Config) -> None:
+    def __init__(self, student: Student, data: TrainingData, config: Config) -> None:
         self.student = student
-        self.task = task
+        self.data = data
         self.config = config
-        self.stepper = _stepper(student, task, config)
+        self.stepper = _stepper(student, data, config)
         self.records: list[Record] = []
         self.step = 0
         self.seconds = 0.0
-        self._draws = Draws(len(task.rows.rows), task.sampler, config.train, self.device)
+        self._epoch_sampler = EpochSampler(
+            len(data.rows.rows), data.sampler, config.train, self.device
+        )
         seen = config.evaluation.exclude_seen
-        self._lists = SplitLists(task.validation, exclude_seen=seen)
+        self._lists = SplitLists(data.validation, exclude_seen=seen)
         self._order = torch.empty(0, dtype=torch.int64)
         self._drawn_epoch = -1
 
     @property
     def device(self) -> torch.device:
         """Where the student is."""
-        return self.task.target_counts.device
+        return self.data.target_counts.device
 
     @property
     def epoch(self) -> int:
@@ -120,15 +128,15 @@ class Training:
         if self._drawn_epoch != self.epoch:
             self._draw()
         batches = torch.split(self._order, self.config.train.batch_size)
-        pace = pace_of(self.device)
+        readout = loss_readout(self.device)
         for rows in batches[self.step :]:
             began = time.perf_counter()
-            draw_own(self.config.train.seed, self.epoch, self.step)
+            seed_step(self.config.train.seed, self.epoch, self.step)
             self.stepper.step(rows)
             self.step += 1
             if self.device.type == "cpu":
                 self.check_finite()
-            total = pace.step(self.stepper.loss_sum)
+            total = readout.step(self.stepper.loss_sum)
             self.seconds += time.perf_counter() - began
             if total is not None:
                 n_rows = min(self.step * self.config.train.batch_size, len(self._order))
@@ -152,7 +160,7 @@ class Training:
         began = time.perf_counter()
         counts = split_counts(
             self.student,
-            self.task.validation,
+            self.data.validation,
             exclude_seen=self._lists.exclude_seen,
             lists=self._lists,
         )
@@ -162,7 +170,7 @@ class Training:
             **rank_metrics(counts, selection_ks(self.config)),
             "train_s": self.seconds,
             "validation_s": time.perf_counter() - began,
-            "rows_per_s": len(self.task.rows.rows) / self.seconds,
+            "rows_per_s": len(self.data.rows.rows) / self.seconds,
         }
 
     def close_epoch(self, record: Record) -> None:
@@ -173,7 +181,7 @@ class Training:
     def tensors(self) -> dict[str, Tensor]:
         """What `load` takes over: weights, moments, averages, sums and generators; not copied.
 
-        Those of the first process are for all: the others' differ in what `draw_own` sets anew.
+        Those of the first process are for all: the others' differ in what `seed_step` sets anew.
 
         Raises:
             NonFiniteError: the device saw a step that must not be gone on from.
@@ -183,8 +191,8 @@ class Training:
         result = {f"student.{name}": value for name, value in self.student.state_dict().items()}
         result |= {f"optimizer.{name}": value for name, value in stepper.optimizer.state().items()}
         result |= {"loss_sum": stepper.loss_sum, "generator": torch.get_rng_state()}
-        if stepper.aids.noise is not None:
-            result["noise"] = stepper.aids.noise
+        if stepper.buffers.noise is not None:
+            result["noise"] = stepper.buffers.noise
         if self.device.type == "cuda":
             result["generator_cuda"] = torch.cuda.get_rng_state(self.device)
         return result
@@ -198,7 +206,7 @@ class Training:
             ArtifactError: a tensor is missing, or has another shape.
         """
         tensors, stepper = state.tensors, self.stepper
-        noise = stepper.aids.noise
+        noise = stepper.buffers.noise
         try:
             self.student.load_state_dict(_named(tensors, "student."))
             if state.weights_only:
@@ -212,7 +220,7 @@ class Training:
                 else:
                     torch.set_rng_state(tensors["generator"])
                     if noise is not None:
-                        noise.copy_(tensors["noise"]).add_(own_noise())
+                        noise.copy_(tensors["noise"]).add_(process_noise_offset())
                     if self.device.type == "cuda":
                         torch.cuda.set_rng_state(tensors["generator_cuda"], self.device)
         except (KeyError, RuntimeError) as err:
@@ -226,7 +234,7 @@ class Training:
             if record["ranking_weight"] == state.ranking_weight
         ]
         self.step, self.seconds = state.step, state.seconds
-        stepper.trouble.steps.fill_(state.step)
+        stepper.guard.steps.fill_(state.step)
 
     def check_finite(self) -> None:
         """Stop where the device saw something that is not finite.
@@ -234,17 +242,17 @@ class Training:
         Raises:
             NonFiniteError: with the epoch, the step, the terms and the rows.
         """
-        _stop_if_not_finite(self.stepper, self.task, self.config, self.epoch, self._order)
+        _stop_if_not_finite(self.stepper, self.data, self.config, self.epoch, self._order)
 
     def _draw(self) -> None:
-        order, negatives = self._draws.of(self.epoch)
+        order, negatives = self._epoch_sampler.of(self.epoch)
         self._order = order.to(self.device, non_blocking=True)
         if negatives is not None:
             assert self.stepper.negatives is not None  # noqa: S101 - for mypy
             self.stepper.negatives.copy_(negatives, non_blocking=True)
         if self.step == 0:
             self.stepper.loss_sum.zero_()
-            self.stepper.trouble.clear()
+            self.stepper.guard.clear()
         self._drawn_epoch = self.epoch
 
 
@@ -258,32 +266,32 @@ def selection_ks(config: Config) -> tuple[int, ...]:
     return tuple(sorted({*config.evaluation.ks, 20}))
 
 
-def _stepper(student: Student, task: Task, config: Config) -> Stepper:
-    propensity = dros_propensity(task.target_counts)
-    device = task.target_counts.device
+def _stepper(student: Student, data: TrainingData, config: Config) -> Stepper:
+    propensity = dros_propensity(data.target_counts)
+    device = data.target_counts.device
     negatives = None
-    if task.sampler is not None:
-        shape = (len(task.rows.rows), task.sampler.n_negatives)
+    if data.sampler is not None:
+        shape = (len(data.rows.rows), data.sampler.n_negatives)
         negatives = torch.zeros(shape, dtype=torch.int32, device=device)
     student.train()
-    stepper = Stepper(student, task.rows, config, propensity=propensity, negatives=negatives)
+    stepper = Stepper(student, data.rows, config, propensity=propensity, negatives=negatives)
     torch.manual_seed(config.train.seed)
-    if stepper.aids.noise is not None:
-        stepper.aids.noise.add_(own_noise())
-    batch_size = min(config.train.batch_size, len(task.rows.rows))
+    if stepper.buffers.noise is not None:
+        stepper.buffers.noise.add_(process_noise_offset())
+    batch_size = min(config.train.batch_size, len(data.rows.rows))
     if device.type == "cuda":
         stepper.prepare(batch_size, config.train.seed)
     return stepper
 
 
 def _stop_if_not_finite(
-    stepper: Stepper, task: Task, config: Config, epoch: int, order: Tensor
+    stepper: Stepper, data: TrainingData, config: Config, epoch: int, order: Tensor
 ) -> None:
     """Raise with the step, the terms and the rows, if the device saw something not finite.
 
     The weights are those before the bad step, so its terms can be computed once more.
     """
-    step = int(stepper.trouble.first)
+    step = int(stepper.guard.first)
     if step < 0:
         return
     rows = torch.split(order, config.train.batch_size)[step]
@@ -297,11 +305,11 @@ def _stop_if_not_finite(
         listed = ", ".join(map(str, culprits[:N_NAMED_ROWS]))
         what = (
             f"{' and '.join(names)} of {len(culprits)} of {len(rows)} rows not finite "
-            f"({task.row_names} {listed}{', ...' if len(culprits) > N_NAMED_ROWS else ''})"
+            f"({data.row_names} {listed}{', ...' if len(culprits) > N_NAMED_ROWS else ''})"
         )
     else:
         listed = ", ".join(map(str, rows.tolist()[:N_NAMED_ROWS]))
-        what = f"the gradient is not finite though every loss is ({task.row_names} {listed}, ...)"
+        what = f"the gradient is not finite though every loss is ({data.row_names} {listed}, ...)"
     raise NonFiniteError(
         f"E-NONFINITE epoch {epoch + 1} step {step + 1}: {what}; learning rate "
         f"{config.train.learning_rate:g}; the update was not made. hint: lower "

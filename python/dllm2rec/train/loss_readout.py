@@ -15,7 +15,7 @@ READ_LOSS_EVERY_S = 0.5
 AHEAD = 32
 
 
-class Pace(Protocol):
+class LossReadout(Protocol):
     """Told of every step; says now and then what the loss is."""
 
     def step(self, losses: Tensor) -> float | None:
@@ -26,12 +26,12 @@ class Pace(Protocol):
         """
 
 
-def pace_of(device: torch.device) -> Pace:
+def loss_readout(device: torch.device) -> LossReadout:
     """The pace of a training on a device."""
-    return DevicePace() if device.type == "cuda" else HostPace()
+    return DeviceLossReadout() if device.type == "cuda" else HostLossReadout()
 
 
-class HostPace:
+class HostLossReadout:
     """On the CPU a step is done when it returns."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class HostPace:
         return float(losses[-1])
 
 
-class DevicePace:
+class DeviceLossReadout:
     """On CUDA steps queue up: the sum is copied behind them, and read once it has arrived."""
 
     def __init__(self) -> None:

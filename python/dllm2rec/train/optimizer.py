@@ -1,4 +1,4 @@
-"""Adam with what surrounds it: schedule, clipping, averaged weights, and the guard of `Trouble`.
+"""Adam with what surrounds it: schedule, clipping, averaged weights, the `NonFiniteGuard`.
 
 Two forms of one update: torch's fused Adam on the CPU, three kernels over flat memory on CUDA,
 where a model of twenty small tensors and one large one leaves torch's own mostly idle.
@@ -25,7 +25,7 @@ EPSILON = 1e-8
 
 
 @dataclass(eq=False)
-class Trouble:
+class NonFiniteGuard:
     """The device's own record of the first non-finite step."""
 
     flag: Tensor  # float32 (): 1 once something was not finite
@@ -33,7 +33,7 @@ class Trouble:
     first: Tensor  # int64 (): the first bad step, from 0; -1 if none
 
     @classmethod
-    def none(cls, device: torch.device) -> Trouble:
+    def none(cls, device: torch.device) -> NonFiniteGuard:
         """A clean record."""
         return cls(
             torch.zeros((), device=device),
@@ -89,7 +89,7 @@ class Optimizer(Protocol):
     """What a step needs of either form."""
 
     def update(
-        self, gradients: Sequence[Tensor | None], terms: Tensor, trouble: Trouble, sums: Tensor
+        self, gradients: Sequence[Tensor | None], terms: Tensor, guard: NonFiniteGuard, sums: Tensor
     ) -> None:
         """Apply one update unless something is not finite; add the terms of the loss to `sums`."""
 
@@ -136,13 +136,13 @@ class HostOptimizer:
         self.average = [p.detach().clone() for p in parameters] if averages else []
 
     def update(
-        self, gradients: Sequence[Tensor | None], terms: Tensor, trouble: Trouble, sums: Tensor
+        self, gradients: Sequence[Tensor | None], terms: Tensor, guard: NonFiniteGuard, sums: Tensor
     ) -> None:
         """Apply one update unless something is not finite."""
         norm = torch.nn.utils.get_total_norm([g for g in gradients if g is not None])
         of_terms = terms.sum(1)
         of_terms = torch.cat([of_terms, of_terms.sum(0, keepdim=True)])
-        trouble.note(torch.isfinite(of_terms).all() & torch.isfinite(norm))
+        guard.note(torch.isfinite(of_terms).all() & torch.isfinite(norm))
         sums.add_(of_terms)
         if self.config.max_gradient_norm > 0:
             factor = (self.config.max_gradient_norm / (norm + 1e-6)).clamp(max=1.0)
@@ -168,10 +168,10 @@ class HostOptimizer:
                 eps=EPSILON,
                 amsgrad=False,
                 maximize=False,
-                found_inf=trouble.flag,
+                found_inf=guard.flag,
             )
-        torch._foreach_sub_(self.steps, [trouble.flag] * len(self.steps))
-        if self.average and not bool(trouble.flag):
+        torch._foreach_sub_(self.steps, [guard.flag] * len(self.steps))
+        if self.average and not bool(guard.flag):
             keep = average_decay(self.config.ema_decay, self.n_updates)
             with torch.no_grad():
                 torch._foreach_lerp_(self.average, [*self.parameters], 1 - keep)
@@ -189,8 +189,8 @@ class HostOptimizer:
 
     def load(self, state: dict[str, Tensor]) -> None:
         """As `Optimizer.load`."""
-        for name, own in self.state().items():
-            own.copy_(state[name])
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
         self.n_updates = int(state["n_updates"])
         for steps in self.steps:
             steps.fill_(self.n_updates)
@@ -225,7 +225,7 @@ class DeviceOptimizer:
         self._shapes = [(place, p.shape) for place, p in zip(places, parameters, strict=True)]
 
     def update(
-        self, gradients: Sequence[Tensor | None], terms: Tensor, trouble: Trouble, sums: Tensor
+        self, gradients: Sequence[Tensor | None], terms: Tensor, guard: NonFiniteGuard, sums: Tensor
     ) -> None:
         """Apply one update unless something is not finite."""
         from dllm2rec.kernels import adam  # its compiler is there only beside CUDA
@@ -240,7 +240,7 @@ class DeviceOptimizer:
                 small[0].append(slot)
                 small[1].append(gradient)
         torch._foreach_copy_(*small)
-        adam.update(self, terms.contiguous(), trouble, sums)
+        adam.update(self, terms.contiguous(), guard, sums)
 
     def swap_average(self) -> None:
         """Exchange weights and averaged weights, in place: a CUDA graph keeps their addresses."""
@@ -257,8 +257,8 @@ class DeviceOptimizer:
 
     def load(self, state: dict[str, Tensor]) -> None:
         """As `Optimizer.load`."""
-        for name, own in self.state().items():
-            own.copy_(state[name])
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
 
     def begin_average(self) -> None:
         """As `Optimizer.begin_average`."""

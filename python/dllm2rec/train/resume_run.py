@@ -23,7 +23,7 @@ from dllm2rec.runs.run_result import RunResult, read_result
 from dllm2rec.runs.training_state import load_state, save_state
 from dllm2rec.runtime.device import choose_device
 from dllm2rec.runtime.distributed import is_first, wait_for_all
-from dllm2rec.storage.output_folder import held, probe
+from dllm2rec.storage.output_folder import check_writable, locked
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.progress import Progress, Silent
 from dllm2rec.train.train_run import check_fit, train_what_is_left, write_json
@@ -73,8 +73,8 @@ def resume_run(
     else:
         check_same_data(folder, facts, dataset, teacher)
     chosen = choose_device(device or config.train.device)
-    probe(folder)
-    with held(folder) if is_first() else nullcontext():
+    check_writable(folder)
+    with locked(folder) if is_first() else nullcontext():
         if (folder / RESULTS_FILE).is_file():
             return read_result(folder)
         _warn_of_other_bits(facts, surroundings(chosen))

@@ -17,12 +17,12 @@ from dllm2rec.batches.training_rows import TrainingRows
 from dllm2rec.config.model import Config
 from dllm2rec.distill.batch import Batch
 from dllm2rec.distill.objective import batch_terms, term_names, term_rows
-from dllm2rec.distill.step_buffers import Aids
+from dllm2rec.distill.step_buffers import StepBuffers
 from dllm2rec.kernels.launch import compiled_together, fork, join
 from dllm2rec.runtime.device import check_compiler
-from dllm2rec.runtime.distributed import average_gradients, own_part, size
+from dllm2rec.runtime.distributed import average_gradients, process_rows, size
 from dllm2rec.students import Student
-from dllm2rec.train.optimizer import Trouble, make_optimizer
+from dllm2rec.train.optimizer import NonFiniteGuard, make_optimizer
 
 # Of every parameter, None where the loss does not reach; and the terms, (n_terms, rows).
 Gradients = tuple[Sequence[Tensor | None], Tensor]
@@ -34,7 +34,7 @@ class Stepper:
 
     Attributes:
         loss_sum: sum over the epoch's rows of each term and of the total, (n_terms + 1,).
-        trouble: what the device saw.
+        guard: what the device saw.
         names: the terms in the order of `loss_sum`.
         optimizer: moments, averages, the number of updates.
     """
@@ -57,10 +57,10 @@ class Stepper:
         check_compiler(device)
         self.optimizer = make_optimizer(student, config.train, len(rows.rows))
         self.parameters = list(student.parameters())
-        self.trouble = Trouble.none(device)
+        self.guard = NonFiniteGuard.none(device)
         batch_size = min(config.train.batch_size, len(rows.rows))
         has_lists = rows.lists is not None
-        self.aids = Aids.of(
+        self.buffers = StepBuffers.of(
             student, config, propensity, rows.in_softmax, batch_size, has_lists=has_lists
         )
         self.names = term_names(config, has_lists=has_lists)
@@ -71,7 +71,7 @@ class Stepper:
     def terms(self, rows: Tensor) -> dict[str, Tensor]:
         """The terms of the loss of some rows, each (B,)."""
         batch = self.rows.batch(rows, self.negatives)
-        return batch_terms(self.student, batch, self.config, self.propensity, self.aids)
+        return batch_terms(self.student, batch, self.config, self.propensity, self.buffers)
 
     def step(self, rows: Tensor) -> None:
         """Update the student on a batch, replaying the graph where one of this size exists."""
@@ -82,7 +82,7 @@ class Stepper:
             self._eager(rows)
 
     def _eager(self, rows: Tensor) -> None:
-        self._apply(*self._gradients(own_part(rows), len(rows)))
+        self._apply(*self._gradients(process_rows(rows), len(rows)))
 
     def _gradients(self, rows: Tensor, n_rows: int) -> Gradients:
         """Gradients of the sum of the rows' losses over `n_rows`, and their terms."""
@@ -91,18 +91,18 @@ class Stepper:
         return self._of_batch(self.rows.batch(rows, self.negatives), n_rows)
 
     def _of_batch(self, batch: Batch, n_rows: int) -> Gradients:
-        fork(self.aids.side)
-        terms = term_rows(self.student, batch, self.config, self.propensity, self.aids)
+        fork(self.buffers.side_stream)
+        terms = term_rows(self.student, batch, self.config, self.propensity, self.buffers)
         loss = _Loss.apply(terms, 1 / n_rows)
         gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
-        join(self.aids.side)
+        join(self.buffers.side_stream)
         return gradients, terms.detach()
 
     def _apply(self, gradients: Sequence[Tensor | None], terms: Tensor) -> None:
         gradients, terms = average_gradients(self.parameters, gradients, terms)
-        self.optimizer.update(gradients, terms, self.trouble, self.loss_sum)
-        if self.aids.noise is not None:
-            self.aids.noise.add_(1)
+        self.optimizer.update(gradients, terms, self.guard, self.loss_sum)
+        if self.buffers.noise is not None:
+            self.buffers.noise.add_(1)
 
     def prepare(self, batch_size: int, seed: int) -> None:
         """Compile the step for CUDA and, alone, record it in a CUDA graph.
@@ -111,16 +111,16 @@ class Stepper:
         update is applied.
         """
         rows = torch.arange(batch_size, device=self.loss_sum.device)
-        noise = None if self.aids.noise is None else self.aids.noise.clone()
-        self.trouble.flag.fill_(1.0)
-        if len(own_part(rows)) > 0:
-            self._compile(own_part(rows), batch_size)
+        noise = None if self.buffers.noise is None else self.buffers.noise.clone()
+        self.guard.flag.fill_(1.0)
+        if len(process_rows(rows)) > 0:
+            self._compile(process_rows(rows), batch_size)
         if size() == 1:  # that a graph may hold NCCL's sum is unproved
             self._capture(rows)
-        self.trouble.clear()
+        self.guard.clear()
         self.loss_sum.zero_()
-        if noise is not None and self.aids.noise is not None:
-            self.aids.noise.copy_(noise)
+        if noise is not None and self.buffers.noise is not None:
+            self.buffers.noise.copy_(noise)
         torch.manual_seed(seed)
 
     def _compile(self, rows: Tensor, n_rows: int) -> None:
@@ -128,20 +128,20 @@ class Stepper:
         with compiled_together():
             batch = self.rows.batch(rows, self.negatives).zero_()
             gradients, terms = self._of_batch(batch, n_rows)
-            self.optimizer.update(gradients, terms, self.trouble, self.loss_sum)
+            self.optimizer.update(gradients, terms, self.guard, self.loss_sum)
 
     def _capture(self, rows: Tensor) -> None:
         self._graph_rows = rows
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+        side_stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side_stream):
             for _ in range(WARM_UP_STEPS):
                 self._eager(self._graph_rows)
-        torch.cuda.current_stream().wait_stream(side)
+        torch.cuda.current_stream().wait_stream(side_stream)
         graph = torch.cuda.CUDAGraph()
         # On a stream of its own, whose workspaces no other training's graph shares; other threads
         # may meanwhile pin memory for the rows of an epoch.
-        with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, stream=side_stream, capture_error_mode="thread_local"):
             self._eager(self._graph_rows)
         self._graph = graph
 

@@ -30,7 +30,7 @@ from dllm2rec.evaluate.baselines import (
     teacher_quality,
 )
 from dllm2rec.evaluate.metrics import rank_metrics
-from dllm2rec.report.curves import draw_ahead
+from dllm2rec.report.curves import load_plots_ahead
 from dllm2rec.report.page import write_report
 from dllm2rec.runs.provenance import device_name, inputs, provenance
 from dllm2rec.runs.run_folder import RESULTS_FILE, RUN_FILE
@@ -40,12 +40,12 @@ from dllm2rec.runtime.device import choose_device, deterministic
 from dllm2rec.runtime.distributed import check_agreed, is_first, size, wait_for_all
 from dllm2rec.runtime.signals import interrupts
 from dllm2rec.storage.atomic_folder import replace_text
-from dllm2rec.storage.output_folder import check_output, clear_output, held
+from dllm2rec.storage.output_folder import check_output, clear_output, locked
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.metric_table import ResultRow
 from dllm2rec.tracking.progress import Progress, Silent
 from dllm2rec.train.loop import selection_ks
-from dllm2rec.train.train_student import arm_config, train_arm
+from dllm2rec.train.train_student import student_config, train_student
 
 
 def train_run(
@@ -90,11 +90,11 @@ def train_run(
     """
     device = choose_device(config.train.device)
     check_fit(config, dataset)
-    told = progress or Silent()
+    progress_ = progress or Silent()
     check_agreed(lambda: inputs(config, dataset, teacher), "dataset, teacher or settings")
     if is_first():
         check_output(folder, overwrite=overwrite)
-    with held(folder) if is_first() else nullcontext():
+    with locked(folder) if is_first() else nullcontext():
         facts = {"students": list(students), "baseline": baseline, "n_seeds": n_seeds}
         if is_first():
             clear_output(folder)
@@ -102,8 +102,8 @@ def train_run(
             save_catalogue(folder, dataset.catalogue)
             facts |= provenance(config, dataset, teacher, source, device)
             write_json(folder / RUN_FILE, facts)
-            told.run(facts)
-        return train_what_is_left(facts, config, dataset, teacher, folder, device, told)
+            progress_.run(facts)
+        return train_what_is_left(facts, config, dataset, teacher, folder, device, progress_)
 
 
 def train_what_is_left(
@@ -132,14 +132,14 @@ def train_what_is_left(
         if device.type == "cpu":
             known.result()  # beside a GPU's training, but not beside one that needs the same cores
         else:
-            pool.submit(draw_ahead)  # where that fails, the report will say so
+            pool.submit(load_plots_ahead)  # where that fails, the report will say so
         results = []
         for name in facts["students"]:
-            for with_teacher in arms(teacher, baseline=facts["baseline"]):
-                arm = arm_config(config, name, with_teacher=with_teacher)
+            for with_teacher in teacher_choices(teacher, baseline=facts["baseline"]):
+                own_config = student_config(config, name, with_teacher=with_teacher)
                 knowledge = teacher if with_teacher else None
-                row = train_arm(
-                    arm,
+                row = train_student(
+                    own_config,
                     dataset,
                     knowledge,
                     folder,
@@ -208,7 +208,7 @@ def check_fit(config: Config, dataset: SequenceDataset) -> None:
             )
 
 
-def arms(teacher: TeacherKnowledge | None, *, baseline: bool) -> Iterator[bool]:
+def teacher_choices(teacher: TeacherKnowledge | None, *, baseline: bool) -> Iterator[bool]:
     """Whether each training of a student is with the teacher, in their order."""
     if baseline or teacher is None:
         yield False

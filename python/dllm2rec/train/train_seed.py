@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from dllm2rec.batches.training_data import make_student, make_task
+from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed, config_to_toml
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
@@ -21,21 +21,26 @@ from dllm2rec.evaluate.evaluate_split import split_counts
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.runs.checkpoint import load_checkpoint
 from dllm2rec.runs.training_state import TrainingState, load_state
-from dllm2rec.runtime.distributed import OthersEndedError, is_first, told_by_first, wait_for_all
+from dllm2rec.runtime.distributed import (
+    OthersEndedError,
+    broadcast_from_first,
+    is_first,
+    wait_for_all,
+)
 from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.storage.atomic_folder import replace_text
 from dllm2rec.storage.pointers import delete_unnamed
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.metric_table import ResultRow
 from dllm2rec.tracking.progress import Progress, TrainingName
-from dllm2rec.train.checkpointer import Keeper
+from dllm2rec.train.checkpointer import Checkpointer
 from dllm2rec.train.loop import SELECTION, Record, Training, selection_ks, walk
 
 RESULT_FILE = "result.json"
 
 
 @dataclass(frozen=True)
-class Seat:
+class SeedRun:
     """One seed of a student: what tables call it, its folder and its configuration."""
 
     name: str
@@ -45,15 +50,15 @@ class Seat:
 
     def is_done(self) -> bool:
         """Whether its result is there."""
-        return told_by_first(lambda: str((self.folder / RESULT_FILE).is_file())) == str(True)
+        return broadcast_from_first(lambda: str((self.folder / RESULT_FILE).is_file())) == str(True)
 
     def result(self) -> ResultRow:
         """Its line of the table."""
         return ResultRow(**json.loads((self.folder / RESULT_FILE).read_text(encoding="utf-8")))
 
 
-def train_seat(
-    seat: Seat,
+def train_seed(
+    seed_run: SeedRun,
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
     device: torch.device,
@@ -61,35 +66,39 @@ def train_seat(
     interrupts: Interrupts,
 ) -> Generator[None, None, None]:
     """Train one seed to its `result.json`, yielding after every step."""
-    folder, config = seat.folder, seat.config
+    folder, config = seed_run.folder, seed_run.config
     if is_first():
         _clean(folder)
         replace_text(folder / "config.toml", config_to_toml(config))
-    wait_for_all(f"{seat.name}: starting")
+    wait_for_all(f"{seed_run.name}: starting")
     state = load_state(folder)
-    keeper = Keeper(folder, interrupts, dataset.max_length, [] if state is None else state.records)
+    checkpointer = Checkpointer(
+        folder, interrupts, dataset.max_length, [] if state is None else state.records
+    )
     only = len(config.distillation.ranking_weights) == 1
     for weight in _weights_left(config, state):
         one = changed(config, distillation={"ranking_weight": weight})
         progress.start(
-            TrainingName(seat.name, ranking_weight=None if only else weight, seed=seat.seed),
+            TrainingName(
+                seed_run.name, ranking_weight=None if only else weight, seed=seed_run.seed
+            ),
             config.train.max_epochs,
-            [record for record in keeper.records if record["ranking_weight"] == weight],
+            [record for record in checkpointer.records if record["ranking_weight"] == weight],
         )
         training = _training(one, dataset, teacher, device)
         if state is not None and state.ranking_weight == weight:
             _go_on(training, state, folder)
-        with interrupts.held():
-            yield from _kept(training, progress, keeper)
+        with interrupts.locked():
+            yield from _kept(training, progress, checkpointer)
         reached = max(record[SELECTION] for record in training.records)
         progress.finish(f"validation {SELECTION} {reached:.4f}")
-    wait_for_all(f"{seat.name}: saved")
-    result = _test_best(dataset, folder, device, seat.name, keeper.records)
+    wait_for_all(f"{seed_run.name}: saved")
+    result = _test_best(dataset, folder, device, seed_run.name, checkpointer.records)
     if is_first():
         replace_text(folder / RESULT_FILE, json.dumps(asdict(result), indent=1) + "\n")
         (folder / "prev").unlink(missing_ok=True)
         delete_unnamed(folder)
-    wait_for_all(f"{seat.name}: done")
+    wait_for_all(f"{seed_run.name}: done")
 
 
 def _clean(folder: Path) -> None:
@@ -115,23 +124,23 @@ def _weights_left(config: Config, state: TrainingState | None) -> tuple[float, .
     return weights[weights.index(state.ranking_weight) :]
 
 
-def _kept(training: Training, progress: Progress, keeper: Keeper) -> Iterator[None]:
+def _kept(training: Training, progress: Progress, checkpointer: Checkpointer) -> Iterator[None]:
     """Train to the end, or until a signal comes; either way the state is saved."""
     try:
-        for record in walk(training, progress, keeper):
+        for record in walk(training, progress, checkpointer):
             if record:
-                keeper.after_epoch(training, record)
+                checkpointer.after_epoch(training, record)
             else:
                 yield
     except (KeyboardInterrupt, SystemExit):
-        keeper.save_for_later(training)
+        checkpointer.save_interrupted(training)
         raise
     except OthersEndedError:
         # On the CPU the step that failed has changed nothing; on CUDA it may have.
         if training.device.type == "cpu":
-            keeper.save_for_later(training)
+            checkpointer.save_interrupted(training)
         raise
-    keeper.save_state(training)
+    checkpointer.save_state(training)
 
 
 def _training(
@@ -143,14 +152,14 @@ def _training(
     """Everything fresh: weights from the seed, data on the device."""
     torch.manual_seed(config.train.seed)
     student = make_student(config, dataset, teacher).to(device)
-    return Training(student, make_task(config, dataset, teacher, device), config)
+    return Training(student, make_training_data(config, dataset, teacher, device), config)
 
 
 def _go_on(training: Training, state: TrainingState, folder: Path) -> None:
     """Let a fresh training stand where a state was saved."""
-    own = training.config.model_dump(mode="json")
+    ours = training.config.model_dump(mode="json")
     theirs = {"n_items": state.n_items, **_flat(state.config)}
-    for key, value in {"n_items": training.student.n_items, **_flat(own)}.items():
+    for key, value in {"n_items": training.student.n_items, **_flat(ours)}.items():
         # Whichever device it began on, it goes on on another.
         if key != "train.device" and theirs.get(key) != value:
             raise ArtifactError(

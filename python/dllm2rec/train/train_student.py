@@ -15,11 +15,11 @@ from dllm2rec.runtime.distributed import size
 from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.metric_table import ResultRow, mean_row
-from dllm2rec.tracking.progress import Later, Progress
-from dllm2rec.train.train_seed import Seat, train_seat
+from dllm2rec.tracking.progress import BufferedProgress, Progress
+from dllm2rec.train.train_seed import SeedRun, train_seed
 
 
-def arm_config(config: Config, student: str, *, with_teacher: bool) -> Config:
+def student_config(config: Config, student: str, *, with_teacher: bool) -> Config:
     """The configuration of one student with or without the teacher; all else stays as it is."""
     if with_teacher:
         return changed(config, student={"name": student})
@@ -30,13 +30,13 @@ def arm_config(config: Config, student: str, *, with_teacher: bool) -> Config:
     )
 
 
-def arm_name(config: Config, *, with_teacher: bool) -> str:
+def student_label(config: Config, *, with_teacher: bool) -> str:
     """How tables call a student: `sasrec`, `sasrec+dros`, with ` + dllm2rec` if it was taught."""
     loss = "+dros" if config.loss.dro_weight > 0 else ""
     return f"{config.student.name}{loss}{' + dllm2rec' if with_teacher else ''}"
 
 
-def train_arm(
+def train_student(
     config: Config,
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
@@ -70,13 +70,13 @@ def train_arm(
         ResourceError: the disk is full.
         KeyboardInterrupt, SystemExit: a signal came; where the training stands is saved.
     """
-    name = arm_name(config, with_teacher=teacher is not None)
+    name = student_label(config, with_teacher=teacher is not None)
     place = run_folder / name.replace(" ", "")
-    seats = [Seat(name, place, config)]
+    seed_runs = [SeedRun(name, place, config)]
     if n_seeds > 1:
         first = config.train.seed
-        seats = [
-            Seat(
+        seed_runs = [
+            SeedRun(
                 name,
                 place.with_name(f"{place.name}-seed-{seed}"),
                 changed(config, train={"seed": seed}),
@@ -84,13 +84,13 @@ def train_arm(
             )
             for seed in range(first, first + n_seeds)
         ]
-    trained = [one for one in seats if not one.is_done()]
-    _train_seats(trained, dataset, teacher, device, progress, interrupts)
-    return mean_row([one.result() for one in seats])
+    trained = [one for one in seed_runs if not one.is_done()]
+    _train_seeds(trained, dataset, teacher, device, progress, interrupts)
+    return mean_row([one.result() for one in seed_runs])
 
 
-def _train_seats(
-    seats: Sequence[Seat],
+def _train_seeds(
+    seed_runs: Sequence[SeedRun],
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
     device: torch.device,
@@ -101,18 +101,20 @@ def _train_seats(
 
     A small student leaves most of a GPU idle; on a CPU one training has all cores.
     """
-    if not seats:
+    if not seed_runs:
         return
-    together = device.type == "cuda" and size() == 1 and draws_alone(seats[0].config)
+    side_by_side = (
+        device.type == "cuda" and size() == 1 and draws_from_own_seed(seed_runs[0].config)
+    )
     # One training at a time can be watched: what comes of the others is told when all have ended.
-    later = [Later() for _ in seats[1:]] if together else []
-    told = [progress, *later] if together else [progress] * len(seats)
+    buffered = [BufferedProgress() for _ in seed_runs[1:]] if side_by_side else []
+    listeners = [progress, *buffered] if side_by_side else [progress] * len(seed_runs)
     trainings = [
-        train_seat(seat, dataset, teacher, device, one, interrupts)
-        for seat, one in zip(seats, told, strict=True)
+        train_seed(seed_run, dataset, teacher, device, one, interrupts)
+        for seed_run, one in zip(seed_runs, listeners, strict=True)
     ]
     try:
-        if together:
+        if side_by_side:
             _side_by_side(trainings)
         for training in trainings:
             for _ in training:
@@ -124,11 +126,11 @@ def _train_seats(
             with suppress(type(err)):
                 training.throw(err)
         raise
-    for one in later:
+    for one in buffered:
         one.tell(progress)
 
 
-def draws_alone(config: Config) -> bool:
+def draws_from_own_seed(config: Config) -> bool:
     """Whether what a training draws on CUDA depends on its own seed and step alone."""
     return config.student.name == "sasrec" or config.student.dropout == 0
 

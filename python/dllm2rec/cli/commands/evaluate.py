@@ -53,10 +53,10 @@ def evaluate(
     use_threads(threads)
 
     from dllm2rec.runs.evaluate_run import evaluate_run
-    from dllm2rec.runtime.distributed import joined
+    from dllm2rec.runtime.distributed import process_group
 
     chosen = "auto" if device is None else device.value
-    with joined(chosen):
+    with process_group(chosen):
         table = evaluate_run(
             run,
             dataset=dataset,

@@ -25,7 +25,7 @@ from dllm2rec.cli.train_options import (
     SetOption,
     StudentsOption,
     TeacherOption,
-    read_asked,
+    read_train_request,
 )
 from dllm2rec.tracking.progress import Record, Silent, TrainingName
 
@@ -63,7 +63,7 @@ def plan(
     Each student is trained for two seconds, saved, and thrown away.
     """
     began = time.perf_counter()
-    asked = read_asked(
+    request = read_train_request(
         dataset=dataset,
         teacher=teacher,
         recipe=recipe,
@@ -73,7 +73,7 @@ def plan(
         device=device,
         seed=seed,
     )
-    check_device(asked.settings.train.device)
+    check_device(request.settings.train.device)
     use_threads(1 if dataset is None and threads is None else threads)
 
     from dllm2rec.cli.output.plan_tables import print_plan
@@ -82,10 +82,10 @@ def plan(
 
     data, knowledge = Source.of(dataset, teacher).open()
     planned = plan_run(
-        asked.settings,
+        request.settings,
         data,
         knowledge,
-        students=asked.students,
+        students=request.students,
         baseline=baseline,
         opening_s=time.perf_counter() - began,
         n_seeds=seeds,

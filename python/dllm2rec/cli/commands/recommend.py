@@ -69,10 +69,10 @@ def recommend(
     use_threads(threads)
     users = read_histories(input_) if input_ else [("", split_ids(history or ""))]
 
-    from dllm2rec.runtime.distributed import joined
+    from dllm2rec.runtime.distributed import process_group
     from dllm2rec.serve.recommend import recommend as recommend_lists
 
-    with joined(chosen):
+    with process_group(chosen):
         lists = recommend_lists(
             run,
             [ids for _, ids in users],

@@ -23,7 +23,6 @@ from dllm2rec.cli.options import (
 )
 from dllm2rec.cli.torchrun import join_and_choose, n_processes, process_name
 from dllm2rec.cli.train_options import (
-    Asked,
     BaselineOption,
     ConfigOption,
     RecipeOption,
@@ -32,7 +31,8 @@ from dllm2rec.cli.train_options import (
     SetOption,
     StudentsOption,
     TeacherOption,
-    read_asked,
+    TrainRequest,
+    read_train_request,
 )
 from dllm2rec.errors import ConfigError
 
@@ -123,7 +123,7 @@ def train(
         _refuse_without_resume(
             allow_data_change=allow_data_change, weights_only_resume=weights_only_resume
         )
-        asked = read_asked(
+        request = read_train_request(
             dataset=dataset,
             teacher=teacher,
             recipe=recipe,
@@ -136,7 +136,7 @@ def train(
         inputs = [path for path in (dataset, teacher, config) if path is not None]
         result = _start(
             context,
-            asked,
+            request,
             dataset,
             teacher,
             out,
@@ -161,7 +161,7 @@ def train(
 
 def _start(
     context: typer.Context,
-    asked: Asked,
+    request: TrainRequest,
     dataset: Path | None,
     teacher: Path | None,
     out: Path | None,
@@ -175,15 +175,15 @@ def _start(
     from dllm2rec.cli.output.progress_table import watching
     from dllm2rec.storage.output_folder import check_output, next_run
     from dllm2rec.tracking.loggers import check_logger, logging_to
-    from dllm2rec.tracking.progress import Together
+    from dllm2rec.tracking.progress import ProgressGroup
 
     def choose() -> Path:
         chosen = out or next_run("demo" if dataset is None else dataset.resolve().name)
         check_output(chosen, overwrite=overwrite, inputs=inputs)
         return chosen
 
-    folder = join_and_choose(context, asked.settings.train.device, choose)
-    check_device(asked.settings.train.device)
+    folder = join_and_choose(context, request.settings.train.device, choose)
+    check_device(request.settings.train.device)
     for name in log:
         check_logger(name)
     # The embedded world is so small that a second thread would mostly wait for the first.
@@ -191,23 +191,23 @@ def _start(
 
     from dllm2rec.runs.source import Source
 
-    _load_compiler_ahead(asked.settings.train.device)
+    _load_compiler_ahead(request.settings.train.device)
     from dllm2rec.train.train_run import train_run
 
     source = Source.of(dataset, teacher)
     data, knowledge = source.open()
     with logging_to([] if process_name() else log, folder) as kept, watching() as shown:
         return train_run(
-            asked.settings,
+            request.settings,
             data,
             knowledge,
             folder,
-            students=asked.students,
+            students=request.students,
             baseline=baseline,
             source=source,
             overwrite=overwrite,
             n_seeds=seeds,
-            progress=Together([shown, kept]),
+            progress=ProgressGroup([shown, kept]),
         )
 
 
@@ -226,7 +226,7 @@ def _resume(
     from dllm2rec.cli.output.progress_table import watching
     from dllm2rec.runs.run_folder import open_source, read_run
     from dllm2rec.tracking.loggers import check_logger, logging_to
-    from dllm2rec.tracking.progress import Together
+    from dllm2rec.tracking.progress import ProgressGroup
 
     for name in log:
         check_logger(name)
@@ -248,7 +248,7 @@ def _resume(
             device=None if device is None else device.value,
             allow_data_change=allow_data_change,
             weights_only=weights_only,
-            progress=Together([shown, kept]),
+            progress=ProgressGroup([shown, kept]),
         )
 
 

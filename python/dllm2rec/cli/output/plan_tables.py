@@ -7,7 +7,7 @@ from rich.table import Table
 
 from dllm2rec.cli.output.tables import print_table
 from dllm2rec.cli.output.units import size_text, time_text
-from dllm2rec.plan.run import ArmPlan, Plan
+from dllm2rec.plan.run import Plan, StudentPlan
 
 
 def print_plan(plan: Plan) -> None:
@@ -16,7 +16,7 @@ def print_plan(plan: Plan) -> None:
         f"{plan.dataset}: {plan.n_train:,} train, {plan.n_validation:,} validation and "
         f"{plan.n_test:,} test rows, {plan.n_items:,} items; on {plan.device}"
     )
-    print_table(arm_table(plan))
+    print_table(student_table(plan))
     print()
     print_table(part_table(plan, "parameters"))
     print()
@@ -26,7 +26,7 @@ def print_plan(plan: Plan) -> None:
         print(line)
 
 
-def arm_table(plan: Plan) -> Table:
+def student_table(plan: Plan) -> Table:
     """A line for each student."""
     table = Table(box=None, pad_edge=False)
     table.add_column("", no_wrap=True)
@@ -40,27 +40,32 @@ def arm_table(plan: Plan) -> Table:
         "all epochs",
     ):
         table.add_column(name, justify="right", no_wrap=True)
-    for arm in plan.arms:
+    for student_plan in plan.students:
         table.add_row(
-            escape(arm.name),
-            f"{arm.n_parameters:,}",
-            size_text(arm.checkpoint_bytes),
-            f"{arm.steps_per_epoch:,}",
-            size_text(arm.memory_bytes),
-            _epoch_text(arm),
-            f"{plan.n_seeds * len(arm.ranking_weights)}",
-            "does not fit" if arm.seconds is None else time_text(plan.n_seeds * arm.seconds),
+            escape(student_plan.name),
+            f"{student_plan.n_parameters:,}",
+            size_text(student_plan.checkpoint_bytes),
+            f"{student_plan.steps_per_epoch:,}",
+            size_text(student_plan.memory_bytes),
+            _epoch_text(student_plan),
+            f"{plan.n_seeds * len(student_plan.ranking_weights)}",
+            "does not fit"
+            if student_plan.seconds is None
+            else time_text(plan.n_seeds * student_plan.seconds),
         )
     return table
 
 
 def part_table(plan: Plan, what: str) -> Table:
     """What parameters or memory of each student are made of, a line a part."""
-    columns = [arm.parameters if what == "parameters" else arm.memory for arm in plan.arms]
+    columns = [
+        student_plan.parameters if what == "parameters" else student_plan.memory
+        for student_plan in plan.students
+    ]
     table = Table(box=None, pad_edge=False)
     table.add_column(what, no_wrap=True)
-    for arm in plan.arms:
-        table.add_column(escape(arm.name), justify="right", no_wrap=True)
+    for student_plan in plan.students:
+        table.add_column(escape(student_plan.name), justify="right", no_wrap=True)
     for part in dict.fromkeys(part for column in columns for part in column):
         counts = [column.get(part, 0) for column in columns]
         if any(counts):
@@ -87,7 +92,7 @@ def totals(plan: Plan) -> list[str]:
     return lines
 
 
-def _epoch_text(arm: ArmPlan) -> str:
-    if arm.train_s is None or arm.validation_s is None:
+def _epoch_text(student_plan: StudentPlan) -> str:
+    if student_plan.train_s is None or student_plan.validation_s is None:
         return "-"
-    return f"{arm.train_s + arm.validation_s:.3g}"
+    return f"{student_plan.train_s + student_plan.validation_s:.3g}"

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dllm2rec.cli.output.training_status import SELECTION, Standing, gpu_text
+from dllm2rec.cli.output.training_status import SELECTION, TrainingStatus, gpu_text
 from dllm2rec.cli.output.units import time_text
 from dllm2rec.cli.torchrun import process_name
 from dllm2rec.tracking.progress import Progress, Record, Silent, TrainingName
@@ -58,30 +58,30 @@ class Lines(Silent):
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
-        self._standing = Standing(TrainingName(""), 0)
+        self._status = TrainingStatus(TrainingName(""), 0)
 
     def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Say what begins."""
-        self._standing = Standing(training, n_epochs, records)
+        self._status = TrainingStatus(training, n_epochs, records)
         self._say(f"at most {n_epochs} epochs")
 
     def epoch(self, record: Record) -> None:
         """Say how the epoch went, which was the best, and what is left."""
-        standing = self._standing
-        standing.epoch(record)
+        status = self._status
+        status.epoch(record)
         parts = [record_text(record)]
-        if standing.best is not None:
-            parts.append(f"best {standing.best:.4f} ({standing.best_epoch})")
-        if (left := standing.left_s()) and standing.epochs < standing.n_epochs:
+        if status.best is not None:
+            parts.append(f"best {status.best:.4f} ({status.best_epoch})")
+        if (left := status.left_s()) and status.epochs < status.n_epochs:
             parts.append(f"at most {time_text(left)} left")
         self._say("  ".join(parts))
 
     def finish(self, summary: str) -> None:
         """Say how the training ended and how long it took."""
-        self._say(f"{summary} ({self._standing.elapsed_s:.1f} s)")
+        self._say(f"{summary} ({self._status.elapsed_s:.1f} s)")
 
     def _say(self, text: str) -> None:
-        print(f"{self._standing.training}: {text}", file=self._stream, flush=True)
+        print(f"{self._status.training}: {text}", file=self._stream, flush=True)
 
 
 class Drawn(Silent):
@@ -89,13 +89,13 @@ class Drawn(Silent):
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._standing: Standing | None = None
+        self._status: TrainingStatus | None = None
         self._drawn_at = 0.0
         self._headed = self._seeds = False
 
     def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Show what begins, below a heading where it is the first."""
-        self._standing = Standing(training, n_epochs, records)
+        self._status = TrainingStatus(training, n_epochs, records)
         if not self._headed:
             self._headed, self._seeds = True, training.seed is not None
             self._live.console.print(heading(self._live.console.width, seeds=self._seeds))
@@ -103,32 +103,32 @@ class Drawn(Silent):
 
     def batch(self, done: int, total: int, loss: float) -> None:
         """Move the bar."""
-        if self._standing is not None:
-            self._standing.batch(done, total, loss)
+        if self._status is not None:
+            self._status.batch(done, total, loss)
             self._draw()
 
     def epoch(self, record: Record) -> None:
         """Show the epoch's figures."""
-        if self._standing is not None:
-            self._standing.epoch(record)
+        if self._status is not None:
+            self._status.epoch(record)
             self._draw()
 
     def finish(self, summary: str) -> None:
         """Leave the training's line where it is, and make room for the next one."""
-        if self._standing is not None:
+        if self._status is not None:
             width = self._live.console.width
             self._live.update(Text(""))
-            self._live.console.print(line(self._standing, width, seeds=self._seeds))
+            self._live.console.print(line(self._status, width, seeds=self._seeds))
             self._live.refresh()
-            self._standing = None
+            self._status = None
 
     def _draw(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
-        if self._standing is None or (now - self._drawn_at < DRAW_EVERY_S and not at_once):
+        if self._status is None or (now - self._drawn_at < DRAW_EVERY_S and not at_once):
             return
         self._drawn_at = now
         width = self._live.console.width
-        self._live.update(picture(self._standing, width, seeds=self._seeds), refresh=True)
+        self._live.update(picture(self._status, width, seeds=self._seeds), refresh=True)
 
 
 @contextmanager
@@ -149,44 +149,44 @@ def heading(width: int, *, seeds: bool) -> Text:
     return text
 
 
-def line(standing: Standing, width: int, *, seeds: bool, runs: bool = False) -> Text:
+def line(status: TrainingStatus, width: int, *, seeds: bool, runs: bool = False) -> Text:
     """One training in one line of at most `width` cells, each figure below its heading."""
-    training, record = standing.training, standing.record
-    epoch = min(standing.epochs + runs, standing.n_epochs)
-    cells = {"name": training.student, "epoch": f"{epoch}/{standing.n_epochs}"}
+    training, record = status.training, status.record
+    epoch = min(status.epochs + runs, status.n_epochs)
+    cells = {"name": training.student, "epoch": f"{epoch}/{status.n_epochs}"}
     if training.ranking_weight is not None:
         cells["weight"] = f"{training.ranking_weight:g}"
     if training.seed is not None:
         cells["seed"] = f"{training.seed}"
-    if standing.loss is not None:
-        cells["loss"] = f"{standing.loss:.4f}"
+    if status.loss is not None:
+        cells["loss"] = f"{status.loss:.4f}"
     if SELECTION in record:
         cells[SELECTION] = f"{record[SELECTION]:.4f}"
-    if standing.best is not None:
-        cells["best (epoch)"] = f"{standing.best:.4f} {f'({standing.best_epoch})':>5}"
+    if status.best is not None:
+        cells["best (epoch)"] = f"{status.best:.4f} {f'({status.best_epoch})':>5}"
     if "rows_per_s" in record:
         cells["rows/s"] = f"{record['rows_per_s']:,.0f}"
-    cells["time"] = time_text(standing.elapsed_s)
+    cells["time"] = time_text(status.elapsed_s)
     return _laid(cells, _columns(width, seeds=seeds), width)
 
 
-def picture(standing: Standing, width: int, *, seeds: bool) -> RenderableType:
+def picture(status: TrainingStatus, width: int, *, seeds: bool) -> RenderableType:
     """The running training: its line, the batches of its epoch, and what is left of it.
 
     Always three lines, none longer than `width`: what is below never moves.
     """
-    first = line(standing, width, seeds=seeds, runs=True)
+    first = line(status, width, seeds=seeds, runs=True)
     first.stylize("bold")
-    parts = [f"{name} {value:.4f}" for name, value in standing.loss_parts().items()]
-    batch = f"{standing.done:,}/{standing.total:,}" if standing.total else ""
+    parts = [f"{name} {value:.4f}" for name, value in status.loss_parts().items()]
+    batch = f"{status.done:,}/{status.total:,}" if status.total else ""
     below = Table.grid(padding=(0, 2, 0, 0))
     below.add_column(width=BAR_WIDTH + 2)
     below.add_column(no_wrap=True, overflow="ellipsis")
-    bar = ProgressBar(total=standing.total or 1, completed=standing.done, width=BAR_WIDTH)
+    bar = ProgressBar(total=status.total or 1, completed=status.done, width=BAR_WIDTH)
     below.add_row(_indented(bar), Text("  ".join([batch, *parts]).strip()))
-    left = standing.left_s()
+    left = status.left_s()
     facts = [
-        f"{standing.record['rows_per_s']:,.0f} rows/s" if "rows_per_s" in standing.record else "",
+        f"{status.record['rows_per_s']:,.0f} rows/s" if "rows_per_s" in status.record else "",
         "" if left is None else f"at most {time_text(left)} left",
         gpu_text(),
     ]

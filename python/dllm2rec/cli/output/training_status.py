@@ -16,7 +16,7 @@ SELECTION = "ndcg@20"
 PACE_EPOCHS = 5
 
 
-class Standing:
+class TrainingStatus:
     """One training, told what its `Progress` is told.
 
     Attributes:

@@ -27,14 +27,14 @@ def load_protocol(name: str | None = None, overrides: Sequence[str] = ()) -> Pro
     Raises:
         ConfigError: an unknown name or field, an unreadable file, or a value that cannot be meant.
     """
-    own: dict[str, Any] = {}
+    from_file: dict[str, Any] = {}
     base: object = name
     if name is not None and name.endswith(".toml"):
-        own = read_toml(Path(name))
-        base = own.pop("protocol", None)
+        from_file = read_toml(Path(name))
+        base = from_file.pop("protocol", None)
     fields = {} if base is None else named_protocol(str(base)).model_dump()
     origins: dict[tuple[str, ...], str] = {}
-    for field, value in own.items():
+    for field, value in from_file.items():
         _set(fields, origins, field, value, str(name))
     for text in overrides:
         where = f"--set {spelled(text)}"

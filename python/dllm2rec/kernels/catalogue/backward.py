@@ -24,7 +24,7 @@ def gradient_(
     spec: TermSpec,
 ) -> Tensor | None:
     """Write the gradient over a chunk of scores; return the offset's, piece by piece, if any."""
-    own, drawn, slopes, log_z, log_d, grad = stats
+    listed_scores, drawn, slopes, log_z, log_d, grad = stats
     n_rows, width = scores.shape
     pieces, span = pieces_of(n_rows, width)
     n_listed, length = inputs.items.shape[1], inputs.windows.shape[1]
@@ -38,7 +38,7 @@ def gradient_(
         scores if inputs.in_softmax is None else inputs.in_softmax,
         inputs.items,
         inputs.windows,
-        own,
+        listed_scores,
         slopes,
         log_z,
         log_d,
@@ -119,7 +119,7 @@ def _gradient(
     in_softmax,
     items,
     windows,
-    own,
+    listed_scores,
     slopes,
     log_z,
     log_d,
@@ -178,7 +178,7 @@ def _gradient(
     place = tl.arange(0, LISTED)
     is_listed = place < n_listed
     item = tl.load(items + row * n_listed + place, mask=is_listed, other=-1)
-    score = tl.load(own + row * n_listed + place, mask=is_listed, other=0.0)
+    score = tl.load(listed_scores + row * n_listed + place, mask=is_listed, other=0.0)
     # An item that is listed twice takes both slopes; each of its places writes the same number.
     again = tl.arange(0, LISTED)
     other = tl.load(items + row * n_listed + again, mask=again < n_listed, other=-1)

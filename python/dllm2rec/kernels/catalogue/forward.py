@@ -20,7 +20,7 @@ def statistics(
     chunk: slice,
     inputs: TermInputs,
     bias: Tensor | None,
-    own: Tensor,
+    listed_scores: Tensor,
     drawn: Tensor | None,
     spec: TermSpec,
 ) -> Part:
@@ -31,7 +31,7 @@ def statistics(
     """
     n_rows, width = scores.shape
     pieces, span = pieces_of(n_rows, width)
-    n_candidates = own.shape[1] - 1 - spec.n_negatives if spec.counts else 0
+    n_candidates = listed_scores.shape[1] - 1 - spec.n_negatives if spec.counts else 0
     log_z, log_d = scores.new_empty(pieces, n_rows), scores.new_empty(pieces, n_rows)
     if drawn is not None:
         _add_sampled(scores, chunk, inputs, bias, drawn, log_z.fill_(-torch.inf))
@@ -48,14 +48,14 @@ def statistics(
         inputs.dro_slope,
         scores if inputs.in_softmax is None else inputs.in_softmax,
         inputs.items,
-        own,
+        listed_scores,
         log_z,
         log_d,
         ahead,
         chunk.start,
         width,
         span,
-        own.shape[1],
+        listed_scores.shape[1],
         1 + spec.n_negatives,
         spec.top_k,
         HAS_BIAS=bias is not None,
@@ -103,7 +103,7 @@ def _statistics(
     dro_slope,
     in_softmax,
     items,
-    own,
+    listed_scores,
     log_z,
     log_d,
     ahead,
@@ -133,7 +133,7 @@ def _statistics(
     number = tl.arange(0, COUNTED)
     if N_COUNTED > 0:
         listed = row * n_listed + first_candidate + number
-        value = tl.load(own + listed, mask=number < N_COUNTED, other=float("inf"))
+        value = tl.load(listed_scores + listed, mask=number < N_COUNTED, other=float("inf"))
         best = tl.full([BLOCK], float("-inf"), dtype=tl.float32)
     end = tl.minimum(piece * span + span, width)
     for begin in range(piece * span, end, BLOCK):
@@ -172,7 +172,7 @@ def _statistics(
         total = tl.sum((best[:, None] > value[None, :]).to(tl.int32), axis=0)
         for place in range(N_COUNTED):
             if tl.sum(tl.where(number == place, total, 0), axis=0) < top_k:
-                one = tl.load(own + row * n_listed + first_candidate + place)
+                one = tl.load(listed_scores + row * n_listed + first_candidate + place)
                 own_item = tl.load(items + row * n_listed + first_candidate + place)
                 own_column = (own_item - first).to(tl.int32)
                 counts = tl.zeros([BLOCK], dtype=tl.int32)

@@ -34,9 +34,9 @@ def listed_(
     inputs: TermInputs,
     bias: Tensor | None,
     offset: Tensor | None,
-    own: Tensor,
+    listed_scores: Tensor,
 ) -> None:
-    """Add the offset to a chunk of scores; copy those of the listed items into `own`.
+    """Add the offset to a chunk of scores; copy those of the listed items into `listed_scores`.
 
     The bias is not added here: each pass adds it as it reads.
     """
@@ -49,7 +49,7 @@ def listed_(
         scores if offset is None else offset,
         inputs.items,
         inputs.windows,
-        own,
+        listed_scores,
         chunk.start,
         scores.shape[1],
         n_listed,
@@ -69,7 +69,7 @@ def _listed(
     offset,
     items,
     windows,
-    own,
+    listed_scores,
     first,
     width,
     n_listed,
@@ -96,4 +96,4 @@ def _listed(
     score = tl.load(line + column, mask=inside, other=0.0)
     if HAS_BIAS:
         score += tl.load(bias + item, mask=inside, other=0.0)
-    tl.store(own + row * n_listed + place, score, mask=inside)
+    tl.store(listed_scores + row * n_listed + place, score, mask=inside)

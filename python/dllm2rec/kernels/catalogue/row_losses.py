@@ -13,7 +13,7 @@ from dllm2rec.kernels.launch import launch
 
 
 def terms(
-    parts: list[Part], inputs: TermInputs, own: Tensor, spec: TermSpec
+    parts: list[Part], inputs: TermInputs, listed_scores: Tensor, spec: TermSpec
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Join the pieces; what comes back is that of `catalogue_torch.terms`."""
     log_zs, log_ds = (
@@ -22,11 +22,11 @@ def terms(
     )
     counts = [part[2] for part in parts if part[2] is not None]
     aheads = log_zs if not counts else counts[0] if len(counts) == 1 else torch.cat(counts)
-    n_rows, n_listed = own.shape
+    n_rows, n_listed = listed_scores.shape
     n_candidates = n_listed - 1 - spec.n_negatives
-    rows = own.new_empty(len(spec.names), n_rows)
-    slopes = torch.empty_like(own)
-    log_z, log_d = own.new_empty(n_rows), own.new_empty(n_rows)
+    rows = listed_scores.new_empty(len(spec.names), n_rows)
+    slopes = torch.empty_like(listed_scores)
+    log_z, log_d = listed_scores.new_empty(n_rows), listed_scores.new_empty(n_rows)
     launch(
         _terms,
         (n_rows,),
@@ -34,10 +34,10 @@ def terms(
         log_ds,
         aheads,
         len(log_zs),  # type: ignore[arg-type]
-        own,
+        listed_scores,
         inputs.weight,
         inputs.kept,
-        own if inputs.log_expected is None else inputs.log_expected,
+        listed_scores if inputs.log_expected is None else inputs.log_expected,
         rows,
         slopes,
         log_z,
@@ -96,7 +96,7 @@ def _terms(
     log_ds,
     aheads,
     n_parts,
-    own,
+    listed_scores,
     weight,
     kept,
     log_expected,
@@ -126,7 +126,7 @@ def _terms(
     is_negative = (place >= 1) & (place < 1 + n_negatives)
     number = place - 1 - n_negatives
     is_candidate = (number >= 0) & (place < n_listed)
-    score = tl.load(own + row * n_listed + place, mask=place < n_listed, other=0.0)
+    score = tl.load(listed_scores + row * n_listed + place, mask=place < n_listed, other=0.0)
     target = tl.sum(tl.where(is_target, score, 0.0), axis=0)
     slope = tl.zeros([LISTED], dtype=tl.float32)
     listed = tl.load(weight + row * n_candidates + number, mask=is_candidate, other=0.0)

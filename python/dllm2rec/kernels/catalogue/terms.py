@@ -68,8 +68,8 @@ class TermInputs:
         log_expected: log of how often an item is expected in `sampled`, (B,), or None.
         buffer: memory for the scores, flat, at least B N long, or None: on a CPU fresh pages cost
             more than the product. What it holds is lost.
-        side: a stream for the gradients of matrix and bias on the way back, or None; they are then
-            to be read only after `launch.join`.
+        side_stream: a stream for the gradients of matrix and bias in the backward pass, or None;
+            they are then to be read only after `launch.join`.
     """
 
     items: Tensor
@@ -82,4 +82,4 @@ class TermInputs:
     sampled: Tensor | None = None
     log_expected: Tensor | None = None
     buffer: Tensor | None = None
-    side: torch.cuda.Stream | None = None
+    side_stream: torch.cuda.Stream | None = None
