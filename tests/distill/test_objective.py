@@ -18,6 +18,10 @@ from dllm2rec.students import Student
 from tests.support.worlds import cycle_dataset, oracle_teacher
 
 CPU = torch.device("cpu")
+# Other terms may be computed by another path, which adds the eight products of a score in another
+# order: by up to eight halves of a step of float32 each, of sums a few times the loss. Bits are
+# promised for one path alone.
+ROUNDING = 16 * torch.finfo(torch.float32).eps
 DATASET = cycle_dataset()
 TEACHER = oracle_teacher(DATASET)
 ROWS = torch.tensor([0, 3, 77, 200, 511])
@@ -131,7 +135,7 @@ def test_a_part_switched_off_leaves_the_others_as_they_are(
     _, _, part, _ = prepared(changed(config, **change))
     assert set(full) - set(part) == {gone}
     for name, term in part.items():
-        assert torch.equal(term, full[name])
+        torch.testing.assert_close(term, full[name], rtol=ROUNDING, atol=0)
 
 
 @pytest.mark.parametrize("gamma", ["position_gamma", "confidence_gamma", "consistency_gamma"])
@@ -139,9 +143,9 @@ def test_each_gamma_can_be_switched_off_alone(gamma: str) -> None:
     config = changed(SMALL, loss={"base": "bce"}, distillation=IMPORTANCE)
     _, _, full, _ = prepared(config)
     _, _, part, _ = prepared(changed(config, distillation={gamma: 0.0}))
-    assert (part["ranking"] < full["ranking"]).any()
-    assert (part["ranking"] <= full["ranking"]).all()
-    assert torch.equal(part["base"], full["base"])
+    assert (part["ranking"] < (1 - ROUNDING) * full["ranking"]).any()
+    assert (part["ranking"] <= (1 + ROUNDING) * full["ranking"]).all()
+    torch.testing.assert_close(part["base"], full["base"], rtol=ROUNDING, atol=0)
 
 
 def test_embedding_distillation_can_be_switched_off_alone() -> None:
