@@ -211,8 +211,9 @@ def test_terms_and_gradients_are_those_of_the_plain_form(
         terms = catalogue_terms(users, matrix, bias, offset, inputs, spec, max_scores=max_scores)
         got = results(terms, leaves)
         assert len(got) == len(expected)
-        # Gradients go through one more product of 300 terms than the losses.
-        close = (1e-11, 1e-11) if dtype == torch.float64 else (1e-6, 2e-6)
+        # Gradients go through one more product of 300 terms than the losses, and through exponents
+        # of DROS, twice a dozen: as many steps of float32 in their exponentials for one in a score.
+        close = (1e-11, 1e-11) if dtype == torch.float64 else (1e-6, 5e-6)
         # The offset's gradient is a sum that nearly cancels: it is held to the size of its parts.
         for n, (mine, theirs) in enumerate(zip(got, expected, strict=True)):
             scale = theirs.norm() if theirs.ndim else expected[1].norm()
