@@ -10,6 +10,7 @@
 pub mod catalogue;
 pub mod error;
 pub mod histories;
+pub mod isa;
 pub mod log;
 pub mod negatives;
 pub mod parallel;

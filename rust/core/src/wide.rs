@@ -1,4 +1,4 @@
-//! The one place that asks the processor what it can do.
+//! The one place that runs loops for wider vectors than every processor has.
 //!
 //! Loops that the compiler vectorises use what every x86-64 has: vectors of 128 bits. [`run`] holds
 //! a second copy of them, compiled for AVX2, for processors that have it. The same operations in
@@ -19,7 +19,7 @@ pub trait Work {
 #[inline]
 pub fn run<W: Work>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
+    if crate::isa::has_avx2() {
         #[expect(unsafe_code)]
         // SAFETY: the processor has the feature, as the line above found.
         return unsafe { run_avx2(work) };

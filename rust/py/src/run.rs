@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use dllm2rec_core::{Error, Result, Stop};
+use dllm2rec_core::{Error, Result, Stop, isa};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use rayon::ThreadPool;
@@ -142,6 +142,12 @@ fn set_threads(n_threads: usize) -> PyResult<()> {
     pool(Some(n_threads)).map(|_| ())
 }
 
+/// The widest instructions that the kernels use: `avx512`, `avx2` or `baseline`.
+#[pyfunction]
+fn _instruction_set() -> &'static str {
+    isa::widest()
+}
+
 /// Panics on purpose, so that a test can see a panic become an exception.
 #[pyfunction]
 fn _panic_for_test(py: Python<'_>, in_worker: bool) -> PyResult<()> {
@@ -165,6 +171,7 @@ fn _sleep_for_test(py: Python<'_>, seconds: f64) -> PyResult<()> {
 /// Adds this room's functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(set_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(_instruction_set, module)?)?;
     module.add_function(wrap_pyfunction!(_panic_for_test, module)?)?;
     module.add_function(wrap_pyfunction!(_sleep_for_test, module)?)
 }

@@ -70,10 +70,10 @@ impl Level {
         let mut levels = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
+            if crate::isa::has_avx512() {
                 levels.push(Self(Kind::Avx512));
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            if crate::isa::has_avx2_fma() {
                 levels.push(Self(Kind::Avx2));
             }
         }

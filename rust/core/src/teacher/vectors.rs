@@ -15,7 +15,7 @@ pub(super) fn items_row(
     slots: &mut [u32],
 ) -> Option<usize> {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
+    if crate::isa::has_avx2() {
         #[expect(unsafe_code)]
         // SAFETY: the processor has the feature, as the line above found.
         return unsafe { avx2::items_row(text, separator, base, n_items, slots) };
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn rows_of_any_length_are_read_as_one_by_one() {
-        if !std::arch::is_x86_feature_detected!("avx2") {
+        if !crate::isa::has_avx2() {
             return;
         }
         for columns in (8..40).chain([100, 257]) {
@@ -364,7 +364,7 @@ mod tests {
                     text[place] = byte;
                     let mut slots = vec![0; 9];
                     let Some(end) = items_row(&text, b' ', 0, 10_000_000, &mut slots) else {
-                        assert!(text != whole || !std::arch::is_x86_feature_detected!("avx2"));
+                        assert!(text != whole || !crate::isa::has_avx2());
                         continue;
                     };
                     assert_eq!(text[end - 1], b'\n');
