@@ -1,6 +1,6 @@
 # Every target works in a fresh clone once the virtual environment of the README is active.
 .DEFAULT_GOAL := help
-.PHONY: help build test lint bench demo clean
+.PHONY: help build test lint docs bench demo clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ lint:  ## formatting, lints, types and the stub
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
+docs:  ## build the documentation into site/, strictly; needs pip install '.[docs]'
+	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
+
 demo:  ## the main job on embedded data
 	dllm2rec train
 
@@ -30,4 +33,4 @@ bench:  ## time every kernel against its peers
 
 clean:  ## remove what builds leave
 	cargo clean
-	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache python/dllm2rec/*.so
+	rm -rf .venv dist site .pytest_cache .mypy_cache .ruff_cache python/dllm2rec/*.so

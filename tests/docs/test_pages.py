@@ -1,0 +1,294 @@
+"""Every command and every block of code on every page does what it says.
+
+The pages run in folders with small files of the names that the pages use. Trainings take one epoch
+and one ranking weight. What cannot run here has an entry in `NOT_RUN`, with its reason, and its
+options are looked up in the program's help all the same; a block that is neither fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import importlib.util
+import io
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+
+from dllm2rec import load_config
+from dllm2rec.cli import main
+from tests.docs import workshop
+from tests.docs.pages import PAGES, ROOT, Block, blocks
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SHORT = {"train.max_epochs": "1", "distillation.ranking_weight": "0.3"}
+# Two processes share two cores with everything else.
+SHORTER = ["--student", "gru4rec", "--no-baseline"]
+
+# What a page makes itself, so that it must not be there before.
+MADE = {"docs/own-data.md": ["datasets/shop"]}
+
+# The beginning of a command -> why it is not run.
+NOT_RUN = {
+    "python -m venv ": "sets up an environment: .ci/run does it",
+    "source ": "sets up an environment: .ci/run does it",
+    "pip install ": "installs packages: .ci/run does it",
+    "make test": "this is that",
+    "make bench": "takes half an hour",
+    "make docs": "CI builds the site",
+    "dllm2rec bench ": "needs the peers of the benches; tests of the bench table run it",
+    "python benches/": "takes minutes to hours, some on a GPU",
+    "python -m tests.kill_trials ": "takes minutes; tests of resuming run it",
+    "torchrun --nnodes 2 ": "needs two machines",
+}
+
+# A command that ends early here, by design: what begins it -> exit code and words of the message.
+ENDS: dict[str, tuple[int, str]] = {}
+if not torch.cuda.is_available():
+    ENDS["dllm2rec train --device cuda "] = (2, "none is present")
+if importlib.util.find_spec("wandb") is None:
+    ENDS["dllm2rec train --log wandb "] = (2, "wandb")
+
+
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("workshop")
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        workshop.build(folder)
+    return folder
+
+
+class Page:
+    """Runs the blocks of a page in its folder, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.shown = ""
+
+    def run(self, block: Block) -> None:
+        runners = {
+            "sh": self.shell,
+            "python": self.python,
+            "toml": self.toml,
+            "json": lambda b: json.loads(b.text),
+            "text": self.text,
+            "bibtex": self.bibtex,
+        }
+        assert block.language in runners, f"{block}: nothing runs {block.language!r} blocks"
+        runners[block.language](block)
+
+    def shell(self, block: Block) -> None:
+        lines = block.text.replace("\\\n", " ").splitlines()
+        for line in lines:
+            for command in line.split(" && "):
+                self.command(command.strip(), str(block))
+
+    def command(self, command: str, where: str) -> None:
+        reason = next((why for start, why in NOT_RUN.items() if command.startswith(start)), None)
+        if reason or command in NOT_RUN:
+            check_words(command)
+        elif command.startswith("torchrun "):
+            self.torchrun(command, where)
+        else:
+            assert command.startswith("dllm2rec "), f"{where}: nothing runs {command!r}"
+            code, words = next(
+                (end for start, end in ENDS.items() if command.startswith(start)), (0, "")
+            )
+            self.dllm2rec(command, where, code, words)
+
+    def dllm2rec(self, command: str, where: str, code: int, words: str) -> None:
+        stream = io.StringIO()
+        with (
+            contextlib.chdir(self.folder),
+            contextlib.redirect_stdout(stream),
+            contextlib.redirect_stderr(stream),
+        ):
+            found = main(shortened(shlex.split(command)[1:]))
+        self.shown += stream.getvalue()
+        assert found == code, f"{where}: {command} ended with {found}:\n{stream.getvalue()[-2000:]}"
+        assert words in stream.getvalue(), where
+
+    def torchrun(self, command: str, where: str) -> None:
+        words = shlex.split(command)[1:]
+        words[words.index("--nproc-per-node") + 1] = "2"
+        place = words.index("dllm2rec") + 1
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "torch.distributed.run"),
+                *words[:place],
+                *shortened(words[place:]),
+                *(SHORTER if words[place] == "train" else []),
+            ],
+            cwd=self.folder,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{where}: {command}:\n{done.stderr[-3000:]}"
+
+    def python(self, block: Block) -> None:
+        code = compile(block.text, f"{block}", "exec")
+        stream = io.StringIO()
+        with contextlib.chdir(self.folder), contextlib.redirect_stdout(stream):
+            exec(code, {"__name__": "__main__"})  # noqa: S102 - our own pages
+        self.shown += stream.getvalue()
+
+    def toml(self, block: Block) -> None:
+        path = self.folder / named(block)
+        path.write_text(block.text, encoding="utf-8")
+        load_config(path=path)
+
+    def text(self, block: Block) -> None:
+        first = block.text.splitlines()[0]
+        if first.startswith("demo-0, test:"):
+            self.table(block)
+        elif first.startswith("seq,"):
+            (row,) = csv.DictReader(io.StringIO(block.text))
+            items = json.loads(row["seq"])
+            assert sum(item != max(items) for item in items) == int(row["len_seq"]), block
+        elif re.fullmatch(r"[\d. ]+", first):
+            rows = [list(map(float, line.split())) for line in block.text.splitlines()]
+            assert len({len(row) for row in rows}) == 1, block
+        else:  # examples of messages have a test of their own
+            assert block.page == "docs/errors.md", f"{block}: nothing checks this text"
+
+    def table(self, block: Block) -> None:
+        """The table of the page has the rows and columns that the command printed."""
+        shape = re.compile(r"[*\d.,]+")
+        wanted = [shape.sub("", line).split() for line in block.text.splitlines()[1:]]
+        printed = [shape.sub("", line).split() for line in self.shown.splitlines()]
+        assert [line for line in wanted if line not in printed] == [], block
+
+    def bibtex(self, block: Block) -> None:
+        assert PROJECT["urls"]["Paper"].removeprefix("https://doi.org/") in block.text
+
+
+def shortened(words: list[str]) -> list[str]:
+    """The words of a command, a training cut to one epoch and one ranking weight."""
+    if words[0] not in {"train", "plan"} or "--resume" in words:
+        return words
+    more = [
+        part
+        for name, value in SHORT.items()
+        if not any(word.startswith(f"{name}=") for word in words)
+        for part in ("--set", f"{name}={value}")
+    ]
+    return [*words, *more]
+
+
+def named(block: Block) -> str:
+    """The name of the file that a block is: its first line, a comment."""
+    first = block.text.splitlines()[0]
+    assert first.startswith("# "), f"{block}: expected the file's name in its first line"
+    return first.removeprefix("# ")
+
+
+def check_words(command: str) -> None:
+    """Look up what a command that is not run names: extras, targets, files, options."""
+    words = shlex.split(command)
+    if words[:2] == ["pip", "install"]:
+        named_extras = re.findall(r"\[(.*?)\]", command)
+        extras = {extra for group in named_extras for extra in group.split(",")}
+        assert extras <= PROJECT["optional-dependencies"].keys(), command
+        assert words[2].partition("[")[0] in {".", "torch"}, command
+    elif words[0] == "make":
+        text = (ROOT / "Makefile").read_text(encoding="utf-8")
+        assert f"\n{words[1]}:" in text, command
+    elif words[0] == "dllm2rec":
+        check_options(words[1:], help_of(words[1]), command)
+    elif words[0] == "torchrun":
+        place = words.index("dllm2rec") + 1
+        check_options(words[place:], help_of(words[place]), command)
+        check_options(words[1 : place - 1], torchrun_help(), command)
+    elif words[:2] == ["python", "-m"] and words[2] != "venv":
+        assert importlib.util.find_spec(words[2]), command
+    elif words[0] == "python" and words[1].endswith(".py"):
+        script = ROOT / words[1]
+        assert script.is_file(), command
+        check_options(words[2:], script.read_text(encoding="utf-8"), command)
+
+
+def check_options(words: list[str], text: str, command: str) -> None:
+    options = {word.partition("=")[0] for word in words if word.startswith("--")}
+    missing = {option for option in options if option not in text}
+    assert not missing, f"{command}: {missing}"
+
+
+def help_of(name: str) -> str:
+    stream = io.StringIO()
+    with contextlib.redirect_stdout(stream):
+        assert main([name, "--help"]) == 0
+    return stream.getvalue()
+
+
+def torchrun_help() -> str:
+    from torch.distributed.run import get_args_parser
+
+    return get_args_parser().format_help()
+
+
+def page_names() -> list[str]:
+    return [path.relative_to(ROOT).as_posix() for path in PAGES]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", page_names())
+def test_what_a_page_shows_runs(name: str, furnished: Path, tmp_path: Path) -> None:
+    page = Page(tmp_path / "folder")
+    shutil.copytree(furnished, page.folder)
+    for made in MADE.get(name, []):
+        shutil.rmtree(page.folder / made)
+    on_page = [block for block in blocks() if block.page == name]
+    for block in on_page:  # a command may name a file that the page shows below it
+        if block.language == "toml":
+            page.toml(block)
+    for block in on_page:
+        page.run(block)
+    if name == "README.md":
+        places = [line.split() for line in page.shown.splitlines() if "SKU-" in line]
+        assert [place[0] for place in places[-5:]] == ["1", "2", "3", "4", "5"]
+
+
+def test_each_reason_not_to_run_is_used():
+    lines = [
+        command.strip()
+        for block in blocks()
+        if block.language == "sh"
+        for line in block.text.replace("\\\n", " ").splitlines()
+        for command in line.split(" && ")
+    ]
+    unused = [start for start in NOT_RUN if not any(line.startswith(start) for line in lines)]
+    assert unused in ([], ["make docs"])
+
+
+def test_the_readme_stays_a_first_page():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
+
+
+def test_the_readme_s_links_lead_somewhere():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (ROOT / target).exists(), target
+
+
+def test_every_public_name_is_on_the_page_of_the_api():
+    import dllm2rec
+
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"::: dllm2rec\.(\w+)", page)) == {*dllm2rec.__all__} - {"__version__"}
+
+
+def test_numbers_have_a_leading_zero():
+    for path in PAGES:
+        text = re.sub(r"(?ms)^```.*?^```$|`[^`]*`", "", path.read_text(encoding="utf-8"))
+        assert re.findall(r"(?<![\w.\])])\.\d+", text) == [], path.name
