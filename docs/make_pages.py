@@ -189,13 +189,14 @@ AREAS = {
 
 def errors_page() -> str:
     """The page of every error and warning code."""
-    parts = [ERRORS_HEAD]
+    parts = [ERRORS_HEAD, '<div class="messages" markdown>\n']
     for heading, is_warning in (("Errors", False), ("Warnings", True)):
         for area, about in AREAS.items():
             codes = [code for code in CODES if code.area == area and (not code.exits) == is_warning]
             if codes:
                 parts.append(f"## {heading}: {about[0].lower()}{about[1:]}\n")
                 parts += [_entry(code) for code in codes]
+    parts.append("</div>\n")
     return "\n".join(parts)
 
 

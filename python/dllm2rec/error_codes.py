@@ -632,7 +632,7 @@ CODES: tuple[Code, ...] = (
         (),
         means="In these rows all distances are equal, or so large that every item of the list counts the same.",
         example="W-CONF-FLAT teacher/confidence_train.txt: 66.67 % of the rows have equal distances, or none below 18.4: their candidates weigh the same",
-        cure="Divide the distances, for instance by their mean, or raise `distillation.confidence_temperature`.",
+        cure="Scale large distances down, for instance by their mean; equal distances mean that the teacher is equally sure of all.",
     ),
     Code(
         "W-CONF-INTEGERS",

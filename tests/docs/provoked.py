@@ -306,7 +306,8 @@ def update() -> None:
     for code in PROVOKED:
         with tempfile.TemporaryDirectory() as folder:
             _, message = message_of(code, Path(folder).resolve())
-        shown = json.dumps(message, ensure_ascii=False)
+        # As `ruff format` has it: the quotes that need fewer escapes.
+        shown = min(json.dumps(message, ensure_ascii=False), repr(message), key=len)
         entry = re.compile(rf'("{code}",\n(?:(?!    Code\().*\n)*?\s+example=).*(,\n)')
         text, count = entry.subn(lambda m, shown=shown: f"{m[1]}{shown}{m[2]}", text, count=1)
         assert count == 1, code
