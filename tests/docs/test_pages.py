@@ -7,18 +7,18 @@ options are looked up in the program's help all the same; a block that is neithe
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import csv
 import importlib.util
 import io
 import json
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -28,10 +28,11 @@ from dllm2rec import load_config
 from dllm2rec.cli import main
 from tests.docs import workshop
 from tests.docs.pages import PAGES, ROOT, Block, blocks
+from tests.docs.two_processes import Launch, launcher
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SHORT = {"train.max_epochs": "1", "distillation.ranking_weight": "0.3"}
-# Two processes share two cores with everything else.
+# More of it for two processes, which share two cores with everything else.
 SHORTER = ["--student", "gru4rec", "--no-baseline"]
 
 # What a page makes itself, so that it must not be there before.
@@ -66,11 +67,26 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def launch() -> Iterator[Launch]:
+    """Runs a command in two processes; the server starts with the first of them."""
+    with ExitStack() as stack:
+        started: list[Launch] = []
+
+        def lazily(folder: Path, words: list[str]) -> tuple[list[int], str]:
+            if not started:
+                started.append(stack.enter_context(launcher()))
+            return started[0](folder, words)
+
+        yield lazily
+
+
 class Page:
     """Runs the blocks of a page in its folder, one after the other."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, launch: Launch) -> None:
         self.folder = folder
+        self.launch = launch
         self.shown = ""
 
     def run(self, block: Block) -> None:
@@ -118,22 +134,13 @@ class Page:
 
     def torchrun(self, command: str, where: str) -> None:
         words = shlex.split(command)[1:]
-        words[words.index("--nproc-per-node") + 1] = "2"
-        place = words.index("dllm2rec") + 1
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "torch.distributed.run"),
-                *words[:place],
-                *shortened(words[place:]),
-                *(SHORTER if words[place] == "train" else []),
-            ],
-            cwd=self.folder,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-            capture_output=True,
-            text=True,
-            check=False,
+        asked = torchrun_options().parse_args(words)
+        assert (asked.module, asked.training_script) == (True, "dllm2rec"), where
+        rest = asked.training_script_args
+        codes, shown = self.launch(
+            self.folder, [*shortened(rest), *(SHORTER if rest[0] == "train" else [])]
         )
-        assert done.returncode == 0, f"{where}: {command}:\n{done.stderr[-3000:]}"
+        assert codes == [0, 0], f"{where}: {command}:\n{shown[-3000:]}"
 
     def python(self, block: Block) -> None:
         code = compile(block.text, f"{block}", "exec")
@@ -208,7 +215,7 @@ def check_words(command: str) -> None:
     elif words[0] == "torchrun":
         place = words.index("dllm2rec") + 1
         check_options(words[place:], help_of(words[place]), command)
-        check_options(words[1 : place - 1], torchrun_help(), command)
+        torchrun_options().parse_args(words[1:])
     elif words[:2] == ["python", "-m"] and words[2] != "venv":
         assert importlib.util.find_spec(words[2]), command
     elif words[0] == "python" and words[1].endswith(".py"):
@@ -230,10 +237,10 @@ def help_of(name: str) -> str:
     return stream.getvalue()
 
 
-def torchrun_help() -> str:
+def torchrun_options() -> argparse.ArgumentParser:
     from torch.distributed.run import get_args_parser
 
-    return get_args_parser().format_help()
+    return get_args_parser()
 
 
 def page_names() -> list[str]:
@@ -242,8 +249,8 @@ def page_names() -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", page_names())
-def test_what_a_page_shows_runs(name: str, furnished: Path, tmp_path: Path) -> None:
-    page = Page(tmp_path / "folder")
+def test_what_a_page_shows_runs(name: str, furnished: Path, launch: Launch, tmp_path: Path) -> None:
+    page = Page(tmp_path / "folder", launch)
     shutil.copytree(furnished, page.folder)
     for made in MADE.get(name, []):
         shutil.rmtree(page.folder / made)
@@ -293,6 +300,19 @@ def test_every_public_name_is_on_the_page_of_the_api():
 
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     assert set(re.findall(r"::: dllm2rec\.(\w+)", page)) == {*dllm2rec.__all__} - {"__version__"}
+
+
+def test_the_places_that_the_architecture_names_are_there():
+    package = ROOT / "python" / "dllm2rec"
+    if not (package / "config").is_dir():
+        pytest.skip("the page names the rooms as they will be")
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = {name for name in re.findall(r"`([\w./*]+)`", text) if "/" in name or "." in name}
+    places = [ROOT, package, package / "data" / "protocol"]
+    lost = {
+        name for name in named if not any(list(place.glob(name.rstrip("/"))) for place in places)
+    }
+    assert lost == set()
 
 
 def test_numbers_have_a_leading_zero():
