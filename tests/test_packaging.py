@@ -143,7 +143,7 @@ def test_one_python_floor_everywhere():
 
 def test_package_ships_recipes_types_and_stub():
     package = resources.files("dllm2rec")
-    for name in ("py.typed", "_core.pyi", *(f"recipes/{recipe}.toml" for recipe in RECIPES)):
+    for name in ("py.typed", "_core.pyi", *(f"config/recipes/{recipe}.toml" for recipe in RECIPES)):
         assert (package / name).is_file(), name
 
 

@@ -64,8 +64,7 @@ def check_logger(name: str) -> None:
         raise ConfigError(f"--log {name}: expected one of {', '.join(LOGGERS)}")
     if importlib.util.find_spec(name) is None:
         raise ConfigError(
-            f"--log {name}: the package {name} is not installed, expected it; "
-            f"pip install 'dllm2rec[{name}]'"
+            f"--log {name}: the package {name} is not installed, expected it; pip install {name}"
         )
 
 
