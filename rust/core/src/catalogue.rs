@@ -10,7 +10,7 @@
 //! stay in cache reads and writes each block twelve times; here it is read once for each sum and
 //! once for the gradient, and the exponential is a polynomial in vector registers.
 
-use crate::{Error, Result, Stop, parallel, wide};
+use crate::{Error, Result, Stop, multiversion, parallel};
 
 /// Columns worked on at a time: they and their exponents stay in the first cache.
 const BLOCK: usize = 2048;
@@ -63,7 +63,11 @@ pub fn log_sums(scores: &[f32], problem: Problem<'_>, out: &mut [f32], stop: &St
     check_shape("out", out.len(), 2 * problem.targets.len())?;
     parallel::try_for_each_chunk(out, 2, stop, |row, out| {
         let scores = &scores[row * problem.width..][..problem.width];
-        out.copy_from_slice(&wide::run(RowSums { scores, problem, target: problem.target(row) }));
+        out.copy_from_slice(&multiversion::run(RowSums {
+            scores,
+            problem,
+            target: problem.target(row),
+        }));
         Ok(())
     })
 }
@@ -87,7 +91,7 @@ pub fn gradient(
     parallel::try_for_each_chunk(scores, problem.width, stop, |row, scores| {
         let [log_z, by_base, log_d, by_dro] = [0, 1, 2, 3].map(|n| stats[4 * row + n]);
         let target = problem.target(row);
-        wide::run(RowGradient { scores, problem, target, log_z, by_base, log_d, by_dro });
+        multiversion::run(RowGradient { scores, problem, target, log_z, by_base, log_d, by_dro });
         Ok(())
     })
 }
@@ -98,10 +102,10 @@ struct RowSums<'a> {
     target: Option<usize>,
 }
 
-impl wide::Work for RowSums<'_> {
+impl multiversion::Work for RowSums<'_> {
     type Output = [f32; 2];
 
-    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[expect(clippy::inline_always, reason = "for multiversion::run")]
     #[inline(always)]
     fn run(self) -> [f32; 2] {
         let (mut z, mut d) = (LogSum::NONE, LogSum::NONE);
@@ -148,7 +152,7 @@ struct LogSum {
 impl LogSum {
     const NONE: Self = Self { highest: f32::NEG_INFINITY, total: 0.0 };
 
-    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[expect(clippy::inline_always, reason = "for multiversion::run")]
     #[inline(always)]
     fn add(&mut self, exponents: &[f32]) {
         let (vectors, rest) = exponents.as_chunks::<LANES>();
@@ -197,14 +201,14 @@ struct RowGradient<'a> {
 impl RowGradient<'_> {
     /// What flows to one score; 0 times it, so that one that is no number makes a gradient that is
     /// none.
-    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[expect(clippy::inline_always, reason = "for multiversion::run")]
     #[inline(always)]
     fn of_base(&self, score: f32, is_counted: bool) -> f32 {
         let flow = self.by_base * exp(score - self.log_z);
         score * 0.0 + if is_counted { flow } else { 0.0 }
     }
 
-    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[expect(clippy::inline_always, reason = "for multiversion::run")]
     #[inline(always)]
     fn of_dro(&self, error: f32, slope: f32) -> f32 {
         let steep = slope * error;
@@ -212,10 +216,10 @@ impl RowGradient<'_> {
     }
 }
 
-impl wide::Work for RowGradient<'_> {
+impl multiversion::Work for RowGradient<'_> {
     type Output = ();
 
-    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[expect(clippy::inline_always, reason = "for multiversion::run")]
     #[inline(always)]
     fn run(mut self) {
         let scores = std::mem::take(&mut self.scores);
@@ -270,7 +274,7 @@ const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
 /// `exp(x)` for `x <= 1`, within `3e-7` of its value; NaN of NaN.
-#[expect(clippy::inline_always, reason = "for wide::run")]
+#[expect(clippy::inline_always, reason = "for multiversion::run")]
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     let x = if x < LOWEST { LOWEST } else { x };

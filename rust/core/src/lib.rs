@@ -12,13 +12,13 @@ pub mod error;
 pub mod histories;
 pub mod isa;
 pub mod log;
+pub mod multiversion;
 pub mod negatives;
 pub mod parallel;
 pub mod ranking;
 pub mod stop;
 pub mod teacher;
 pub mod weights;
-pub mod wide;
 
 pub use error::{Error, Result};
 pub use stop::Stop;

@@ -9,7 +9,7 @@
 //!
 //! - `f64::exp` is a call per element, 9. [`exp`] is a polynomial that the compiler turns into
 //!   vector code and that gives the same bits on every machine: 4.3, 2.4 compiled for AVX2 with
-//!   [`crate::wide`] (which is why that exists), 1.8 with the polynomial in Estrin's order.
+//!   [`crate::multiversion`] (which is why that exists), 1.8 with the polynomial in Estrin's order.
 //! - Overlap of two lists: see [`overlap`]; .7 to 2.0.
 //! - The blend: indices into slices cut to one length; with bounds checks it was 2, now .6 to 1.
 //! - What costs most from some ten million items on is the first touch of the result's pages: from
@@ -58,7 +58,7 @@ fn check_values(
 }
 
 /// The sum in four interleaved parts, an order that vector code can follow.
-#[expect(clippy::inline_always, reason = "for wide::run")]
+#[expect(clippy::inline_always, reason = "for multiversion::run")]
 #[inline(always)]
 fn sum(values: &[f64]) -> f64 {
     let (vectors, rest) = values.as_chunks::<4>();

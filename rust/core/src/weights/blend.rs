@@ -3,7 +3,7 @@
 use super::confidence::confidence_of_rows;
 use super::overlap::{Marks, Matrix, Overlap, rows_per_chunk};
 use super::{check_parameter, check_shape, check_values, sum, zeros};
-use crate::{Result, Stop, parallel, wide};
+use crate::{Result, Stop, multiversion, parallel};
 
 const RULE: &str = "a weight >= 0";
 
@@ -122,7 +122,7 @@ pub fn ranking_weights(
     parallel::try_for_each_chunk(out, rows_per_chunk * k, stop, |index, out| {
         let first = index * rows_per_chunk;
         let mut overlap = Overlap::new(student_top.columns)?;
-        wide::run(Marks { overlap: &mut overlap, ranking, student_top, first, k, out });
+        multiversion::run(Marks { overlap: &mut overlap, ranking, student_top, first, k, out });
         mixer.mix(first, out)
     })
 }
@@ -181,11 +181,11 @@ impl<'a> Mixer<'a> {
                 &computed
             }
         };
-        wide::run(Mix { mixer: self, confidence, sums: &mut sums, out });
+        multiversion::run(Mix { mixer: self, confidence, sums: &mut sums, out });
         Ok(())
     }
 
-    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[expect(clippy::inline_always, reason = "for multiversion::run")]
     #[inline(always)]
     fn mix_row(&self, confidence: impl Fn(usize) -> f32, out: &mut [f32], sums: &mut [f64]) {
         let [_, confidence_gamma, consistency_gamma] = self.gammas;
@@ -215,10 +215,10 @@ struct Mix<'a> {
     out: &'a mut [f32],
 }
 
-impl wide::Work for Mix<'_> {
+impl multiversion::Work for Mix<'_> {
     type Output = ();
 
-    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[expect(clippy::inline_always, reason = "for multiversion::run")]
     #[inline(always)]
     fn run(self) {
         let k = self.sums.len();

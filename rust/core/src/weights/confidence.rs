@@ -2,7 +2,7 @@
 
 use super::exp::exp_of_negative;
 use super::{check_parameter, check_shape, check_values, sum, zeros};
-use crate::{Result, Stop, parallel, wide};
+use crate::{Result, Stop, multiversion, parallel};
 
 /// Rows per partial sum: fixed, so that the mean has the same bits for any number of threads.
 const BLOCK_ROWS: usize = 4096;
@@ -97,7 +97,7 @@ pub(super) fn confidence_of_rows(
 ) -> Result<()> {
     check_values("distance", distance, k, first, RULE)?;
     let weights = &mut zeros(distance.len())?;
-    wide::run(Candidates { distance, k, weights, out });
+    multiversion::run(Candidates { distance, k, weights, out });
     Ok(())
 }
 
@@ -108,10 +108,10 @@ struct Candidates<'a> {
     out: &'a mut [f32],
 }
 
-impl wide::Work for Candidates<'_> {
+impl multiversion::Work for Candidates<'_> {
     type Output = ();
 
-    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[expect(clippy::inline_always, reason = "for multiversion::run")]
     #[inline(always)]
     fn run(self) {
         for (weight, &distance) in self.weights.iter_mut().zip(self.distance) {

@@ -27,7 +27,7 @@ const C: [f64; 12] = [
 ];
 
 /// `exp(x)` for `x <= 0`, within `1e-14` of its value; below -708, `exp(-708)`.
-#[expect(clippy::inline_always, reason = "for wide::run")]
+#[expect(clippy::inline_always, reason = "for multiversion::run")]
 #[inline(always)]
 pub fn exp_of_negative(x: f64) -> f64 {
     let x = if x > LOWEST { x } else { LOWEST };

@@ -14,7 +14,7 @@
 //!   items at a time: 1.7 with a scalar rest of 2, .69 with the vectors reaching into the next row.
 
 use super::{check_parameter, check_shape, zeros};
-use crate::{Result, Stop, parallel, wide};
+use crate::{Result, Stop, multiversion, parallel};
 
 /// Elements of the result per unit of work.
 const CHUNK: usize = 1 << 12;
@@ -68,7 +68,7 @@ pub fn consistency_weight(
     parallel::try_for_each_chunk(out, rows_per_chunk * k, stop, |index, out| {
         let mut overlap = Overlap::new(student_top.columns)?;
         let first = index * rows_per_chunk;
-        wide::run(Marks { overlap: &mut overlap, ranking, student_top, first, k, out });
+        multiversion::run(Marks { overlap: &mut overlap, ranking, student_top, first, k, out });
         Ok(())
     })
 }
@@ -83,10 +83,10 @@ pub(super) struct Marks<'a> {
     pub(super) out: &'a mut [f32],
 }
 
-impl wide::Work for Marks<'_> {
+impl multiversion::Work for Marks<'_> {
     type Output = ();
 
-    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[expect(clippy::inline_always, reason = "for multiversion::run")]
     #[inline(always)]
     fn run(self) {
         match self.student_top.columns {
@@ -98,7 +98,7 @@ impl wide::Work for Marks<'_> {
 }
 
 impl Marks<'_> {
-    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[expect(clippy::inline_always, reason = "for multiversion::run")]
     #[inline(always)]
     fn mark_any(self) {
         for (row, hits) in (self.first..).zip(self.out.chunks_exact_mut(self.k)) {
@@ -108,7 +108,7 @@ impl Marks<'_> {
     }
 
     /// For lists of `N` items, which fit the vector registers: each item with the whole list.
-    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[expect(clippy::inline_always, reason = "for multiversion::run")]
     #[inline(always)]
     fn mark_short<const N: usize>(self) {
         let Self { ranking, student_top, first, k, out, .. } = self;
@@ -131,7 +131,7 @@ impl Marks<'_> {
 }
 
 /// What vector comparisons give.
-#[expect(clippy::inline_always, reason = "for wide::run")]
+#[expect(clippy::inline_always, reason = "for multiversion::run")]
 #[inline(always)]
 fn all_ones(condition: bool) -> u32 {
     if condition { u32::MAX } else { 0 }
@@ -169,7 +169,7 @@ impl Overlap {
     }
 
     /// Writes 1 where `list` holds the item, else 0.
-    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[expect(clippy::inline_always, reason = "for multiversion::run")]
     #[inline(always)]
     pub(super) fn mark(&mut self, items: &[u32], list: &[u32], hits: &mut [f32]) {
         self.fill(list);
@@ -185,7 +185,7 @@ impl Overlap {
         }
     }
 
-    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[expect(clippy::inline_always, reason = "for multiversion::run")]
     #[inline(always)]
     fn fill(&mut self, list: &[u32]) {
         self.homeless.clear();
@@ -200,7 +200,7 @@ impl Overlap {
         }
     }
 
-    #[expect(clippy::inline_always, reason = "for wide::run")]
+    #[expect(clippy::inline_always, reason = "for multiversion::run")]
     #[inline(always)]
     fn slot(&self, item: u32) -> usize {
         (item.wrapping_mul(0x9E37_79B1) >> self.shift) as usize % self.slots.len()
