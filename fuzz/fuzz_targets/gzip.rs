@@ -1,7 +1,7 @@
 //! Any bytes as a file, compressed or not: no panic in opening, inflating or parsing.
 #![no_main]
 
-use dllm2rec_core::Stop;
+use dllm2rec_core::CancelToken;
 use dllm2rec_core::teacher::{ItemRules, Limits, OnDuplicate, parse_items};
 use libfuzzer_sys::fuzz_target;
 
@@ -11,5 +11,5 @@ fuzz_target!(|bytes: &[u8]| {
     let limits = Limits { expected_rows: Some(100), block_bytes: 1 << 12, ..Limits::default() };
     let on_duplicate = OnDuplicate::Keep;
     let rules = ItemRules { n_items: 100, min_columns: 1, id_base: 0, on_duplicate, limits };
-    let _ = parse_items(&path, &rules, &mut [], &Stop::new());
+    let _ = parse_items(&path, &rules, &mut [], &CancelToken::new());
 });

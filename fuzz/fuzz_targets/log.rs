@@ -2,7 +2,7 @@
 //! delimiters gives, and ids are numbered in the order in which they are met.
 #![no_main]
 
-use dllm2rec_core::Stop;
+use dllm2rec_core::CancelToken;
 use dllm2rec_core::log::{Column, IdTable, Kind, Span, split_rows};
 use libfuzzer_sys::fuzz_target;
 
@@ -20,7 +20,7 @@ fuzz_target!(|input: &[u8]| {
             kind
         })
         .collect();
-    let Ok(Some(rows)) = split_rows(text, delimiter, &kinds, &Stop::new()) else { return };
+    let Ok(Some(rows)) = split_rows(text, delimiter, &kinds, &CancelToken::new()) else { return };
     let body = text.strip_suffix(b"\n").unwrap_or(text);
     let lines: Vec<&[u8]> =
         if text.is_empty() { vec![] } else { body.split(|&b| b == b'\n').collect() };
@@ -66,7 +66,7 @@ fn check_ids<'a>(text: &[u8], columns: impl Iterator<Item = &'a Column>) {
         .collect();
     let mut numbers = vec![0; spans.len()];
     let mut table = IdTable::new();
-    table.number(text, &spans, &mut numbers, &Stop::new()).unwrap();
+    table.number(text, &spans, &mut numbers, &CancelToken::new()).unwrap();
     let mut met: Vec<&[u8]> = Vec::new();
     for (span, number) in spans.iter().zip(numbers) {
         let id = span.of(text);

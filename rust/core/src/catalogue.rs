@@ -10,7 +10,7 @@
 //! stay in cache reads and writes each block twelve times; here it is read once for each sum and
 //! once for the gradient, and the exponential is a polynomial in vector registers.
 
-use crate::{Error, Result, Stop, multiversion, parallel};
+use crate::{CancelToken, Error, Result, multiversion, parallel};
 
 /// Columns worked on at a time: they and their exponents stay in the first cache.
 const BLOCK: usize = 2048;
@@ -58,10 +58,15 @@ fn check_shape(name: &'static str, got: usize, expected: usize) -> Result<()> {
 /// # Errors
 ///
 /// [`Error::Shape`], [`Error::Interrupted`].
-pub fn log_sums(scores: &[f32], problem: Problem<'_>, out: &mut [f32], stop: &Stop) -> Result<()> {
+pub fn log_sums(
+    scores: &[f32],
+    problem: Problem<'_>,
+    out: &mut [f32],
+    cancel: &CancelToken,
+) -> Result<()> {
     problem.check(scores.len())?;
     check_shape("out", out.len(), 2 * problem.targets.len())?;
-    parallel::try_for_each_chunk(out, 2, stop, |row, out| {
+    parallel::try_for_each_chunk(out, 2, cancel, |row, out| {
         let scores = &scores[row * problem.width..][..problem.width];
         out.copy_from_slice(&multiversion::run(RowSums {
             scores,
@@ -84,11 +89,11 @@ pub fn gradient(
     scores: &mut [f32],
     problem: Problem<'_>,
     stats: &[f32],
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<()> {
     problem.check(scores.len())?;
     check_shape("stats", stats.len(), 4 * problem.targets.len())?;
-    parallel::try_for_each_chunk(scores, problem.width, stop, |row, scores| {
+    parallel::try_for_each_chunk(scores, problem.width, cancel, |row, scores| {
         let [log_z, by_base, log_d, by_dro] = [0, 1, 2, 3].map(|n| stats[4 * row + n]);
         let target = problem.target(row);
         multiversion::run(RowGradient { scores, problem, target, log_z, by_base, log_d, by_dro });
@@ -310,20 +315,20 @@ mod tests {
     fn a_nan_is_kept_and_no_item_counted_is_minus_infinity() {
         let (targets, slope, mut out) = ([-1], [0.5; 3], [0.0; 2]);
         for scores in [[1.0, f32::NAN, 2.0], [f32::NAN; 3]] {
-            log_sums(&scores, problem(&targets, &slope), &mut out, &Stop::new()).unwrap();
+            log_sums(&scores, problem(&targets, &slope), &mut out, &CancelToken::new()).unwrap();
             assert!(out.iter().all(|value| value.is_nan()), "{out:?}");
         }
         let none = Problem { counted: Some(&[false; 3]), ..problem(&targets, &slope) };
-        log_sums(&[1.0, 2.0, 3.0], none, &mut out, &Stop::new()).unwrap();
+        log_sums(&[1.0, 2.0, 3.0], none, &mut out, &CancelToken::new()).unwrap();
         assert_eq!(out[0].to_bits(), f32::NEG_INFINITY.to_bits());
     }
 
     #[test]
     fn sizes_that_do_not_agree_are_refused() {
         let (slope, mut out) = ([0.5; 3], [0.0; 2]);
-        let got = log_sums(&[1.0; 4], problem(&[0], &slope), &mut out, &Stop::new());
+        let got = log_sums(&[1.0; 4], problem(&[0], &slope), &mut out, &CancelToken::new());
         assert_eq!(got, Err(Error::Shape { name: "scores", got: 4, expected: 3 }));
-        let got = gradient(&mut [1.0; 3], problem(&[0], &slope), &[0.0; 3], &Stop::new());
+        let got = gradient(&mut [1.0; 3], problem(&[0], &slope), &[0.0; 3], &CancelToken::new());
         assert_eq!(got, Err(Error::Shape { name: "stats", got: 3, expected: 4 }));
     }
 
@@ -340,7 +345,7 @@ mod tests {
         ) {
             let (scores, slope): (Vec<f32>, Vec<f32>) = rows.into_iter().unzip();
             let (targets, mut out) = ([target], [0.0; 2]);
-            log_sums(&scores, problem(&targets, &slope), &mut out, &Stop::new()).unwrap();
+            log_sums(&scores, problem(&targets, &slope), &mut out, &CancelToken::new()).unwrap();
             for (got, expected) in out.iter().zip(naive(&scores, &slope, target)) {
                 prop_assert!((f64::from(*got) - expected).abs() < 2e-6 * expected.abs().max(1.0));
             }
@@ -357,7 +362,7 @@ mod tests {
             let [log_z, log_d] = naive(&scores, &slope, target).map(|value| value as f32);
             let mut got = scores.clone();
             let stats = [log_z, 0.7, log_d, 0.2];
-            gradient(&mut got, problem(&targets, &slope), &stats, &Stop::new()).unwrap();
+            gradient(&mut got, problem(&targets, &slope), &stats, &CancelToken::new()).unwrap();
             let total = |step: f32| {
                 let mut moved = scores.clone();
                 moved[at] += step;

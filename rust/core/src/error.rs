@@ -93,7 +93,7 @@ pub enum Error {
         /// The size of the allocation that failed.
         bytes: usize,
     },
-    /// The caller asked to stop.
+    /// The caller cancelled the kernel.
     #[error("interrupted")]
     Interrupted,
 }

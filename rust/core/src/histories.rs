@@ -14,12 +14,12 @@
 
 use rayon::prelude::*;
 
-use crate::{Error, Result, Stop, parallel};
+use crate::{CancelToken, Error, Result, parallel};
 
-/// Events between two looks at the stop flag.
+/// Events between two checks of the cancel token.
 const BLOCK: usize = 1 << 18;
 
-/// Rows of windows between two looks at the stop flag.
+/// Rows of windows between two checks of the cancel token.
 const ROWS: usize = 1 << 12;
 
 /// Rows whose events are fetched together.
@@ -40,7 +40,7 @@ pub fn order_by_user(
     times: Option<&[i64]>,
     n_users: usize,
     out: &mut [u32],
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<Vec<i64>> {
     if u32::try_from(users.len()).is_err() {
         let rule = "at most 4294967295 events";
@@ -52,11 +52,11 @@ pub fn order_by_user(
             return Err(Error::Shape { name, got, expected: users.len() });
         }
     }
-    let starts = starts(users, n_users, stop)?;
+    let starts = starts(users, n_users, cancel)?;
     let mut next = reserved(n_users + 1)?;
     next.extend_from_slice(&starts);
     for (first, block) in (0_u32..).step_by(BLOCK).zip(users.chunks(BLOCK)) {
-        stop.check()?;
+        cancel.check()?;
         for (event, &user) in (first..).zip(block) {
             let place = &mut next[user as usize];
             out[*place as usize] = event;
@@ -65,17 +65,17 @@ pub fn order_by_user(
     }
     drop(next);
     if let Some(times) = times {
-        sort_users(times, &starts, out, stop)?;
+        sort_users(times, &starts, out, cancel)?;
     }
     Ok(starts)
 }
 
 /// Where each user's events begin once they stand together.
-fn starts(users: &[u32], n_users: usize, stop: &Stop) -> Result<Vec<i64>> {
+fn starts(users: &[u32], n_users: usize, cancel: &CancelToken) -> Result<Vec<i64>> {
     let mut starts = reserved(n_users + 1)?;
     starts.resize(n_users + 1, 0);
     for (index, block) in users.chunks(BLOCK).enumerate() {
-        stop.check()?;
+        cancel.check()?;
         for (row, &user) in block.iter().enumerate() {
             // Counted one place further on, so that the sum of those before is the start.
             match starts.get_mut(user as usize + 1) {
@@ -101,7 +101,7 @@ fn starts(users: &[u32], n_users: usize, stop: &Stop) -> Result<Vec<i64>> {
 }
 
 /// Sorts each user's events by time, several users at a time.
-fn sort_users(times: &[i64], starts: &[i64], out: &mut [u32], stop: &Stop) -> Result<()> {
+fn sort_users(times: &[i64], starts: &[i64], out: &mut [u32], cancel: &CancelToken) -> Result<()> {
     let mut parts = Vec::new();
     let (mut rest, mut first) = (out, 0);
     while first + 1 < starts.len() {
@@ -114,7 +114,7 @@ fn sort_users(times: &[i64], starts: &[i64], out: &mut [u32], stop: &Stop) -> Re
         (rest, first) = (after, first + ahead);
     }
     let sort = |(starts, part): (&[i64], &mut [u32])| -> Result<()> {
-        stop.check()?;
+        cancel.check()?;
         let mut keyed = Vec::new();
         let (mut part, mut begin) = (part, starts[0]);
         for &end in &starts[1..] {
@@ -183,7 +183,7 @@ pub fn gather_windows(
     max_length: usize,
     padding: u32,
     out: Windows,
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<()> {
     let Windows { sequences, lengths, targets } = out;
     if max_length == 0 {
@@ -202,7 +202,7 @@ pub fn gather_windows(
     }
     let outputs = sequences.chunks_mut(ROWS * max_length).zip(lengths.chunks_mut(ROWS));
     let mut parts: Vec<_> = outputs.zip(targets.chunks_mut(ROWS)).collect();
-    parallel::try_for_each_chunk(&mut parts, 1, stop, |index, part| {
+    parallel::try_for_each_chunk(&mut parts, 1, cancel, |index, part| {
         part.iter_mut().try_for_each(|((sequences, lengths), targets)| {
             let blocks = sequences.chunks_mut(NEAR * max_length).zip(lengths.chunks_mut(NEAR));
             for ((first, block), targets) in
@@ -259,7 +259,8 @@ mod tests {
     fn ordered(users: &[u32], times: Option<&[i64]>, n_users: usize) -> (Vec<u32>, Vec<i64>) {
         let mut results = pools().into_iter().map(|pool| {
             let mut out = vec![0; users.len()];
-            let mut work = || order_by_user(users, times, n_users, &mut out, &Stop::new()).unwrap();
+            let mut work =
+                || order_by_user(users, times, n_users, &mut out, &CancelToken::new()).unwrap();
             let starts = match pool {
                 None => work(),
                 Some(pool) => pool.install(work),
@@ -292,7 +293,7 @@ mod tests {
     #[test]
     fn a_user_that_is_none_and_sizes_that_differ_are_refused() {
         let order = |users: &[u32], times: Option<&[i64]>, n: usize| {
-            order_by_user(users, times, n, &mut [0; 2], &Stop::new()).unwrap_err()
+            order_by_user(users, times, n, &mut [0; 2], &CancelToken::new()).unwrap_err()
         };
         let rule = "a user below n_users";
         let wrong = Error::Value { name: "users", row: 1, column: 0, value: 3.0, rule };
@@ -309,7 +310,7 @@ mod tests {
             (vec![7; n * max_length], vec![7; n], vec![7; n]);
         let out =
             Windows { sequences: &mut sequences, lengths: &mut lengths, targets: &mut targets };
-        gather_windows(rows, max_length, 99, out, &Stop::new())?;
+        gather_windows(rows, max_length, 99, out, &CancelToken::new())?;
         Ok((sequences, lengths, targets))
     }
 

@@ -4,9 +4,10 @@
 //! a teacher ([`teacher`]) becomes lists, lists become weights ([`weights`]), rows get negatives
 //! ([`negatives`]), scores become losses ([`catalogue`])
 //! and ranks ([`ranking`]).
-//! Every kernel returns the same bits for any number of threads, takes a [`Stop`] that another
-//! thread may pull, and refuses bad input with an [`Error`] instead of panicking.
+//! Every kernel returns the same bits for any number of threads, takes a [`CancelToken`] that
+//! another thread may cancel, and refuses bad input with an [`Error`] instead of panicking.
 
+pub mod cancel;
 pub mod catalogue;
 pub mod error;
 pub mod histories;
@@ -16,9 +17,8 @@ pub mod multiversion;
 pub mod negatives;
 pub mod parallel;
 pub mod ranking;
-pub mod stop;
 pub mod teacher;
 pub mod weights;
 
+pub use cancel::CancelToken;
 pub use error::{Error, Result};
-pub use stop::Stop;

@@ -47,7 +47,7 @@
 
 use std::iter;
 
-use crate::{Error, Result, Stop, parallel};
+use crate::{CancelToken, Error, Result, parallel};
 
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -57,13 +57,13 @@ const LANES: usize = 4;
 /// Up to this many events, looking through them is cheaper than the sorted copy of a [`Walk`].
 const SHORT: usize = 64;
 
-/// Rows with more events than this look at the stop flag, each for itself.
+/// Rows with more events than this check the cancel token, each for itself.
 const LONG: usize = 1024;
 
-/// Draws between two looks at the stop flag.
+/// Draws between two checks of the cancel token.
 const BLOCK: usize = 1024;
 
-/// Elements of work between two looks at the stop flag: some 50 microseconds.
+/// Elements of work between two checks of the cancel token: some 50 microseconds.
 const CHUNK_STEPS: usize = 1 << 15;
 
 /// The rows to draw for.
@@ -100,17 +100,22 @@ pub struct Draws {
 /// [`Error::Shape`]; [`Error::Parameter`] for an empty or too large catalogue and for no draws;
 /// [`Error::Value`] for a slice outside the events; [`Error::ItemOutOfRange`] (its column counts
 /// from the row's `begin`); [`Error::NoNegative`]; [`Error::Interrupted`].
-pub fn sample_negatives(rows: Rows, draws: Draws, out: &mut [u32], stop: &Stop) -> Result<()> {
+pub fn sample_negatives(
+    rows: Rows,
+    draws: Draws,
+    out: &mut [u32],
+    cancel: &CancelToken,
+) -> Result<()> {
     check(rows, draws, out)?;
     let sampler = Sampler {
         rows,
         n_items: draws.n_items as u32,
         state: split(draws.seed, draws.epoch),
-        stop,
+        cancel,
     };
     let rows_per_chunk = (CHUNK_STEPS / (draws.n_negatives + LANES)).max(1);
     let chunk_len = rows_per_chunk * draws.n_negatives;
-    parallel::try_for_each_chunk(out, chunk_len, stop, |index, chunk| {
+    parallel::try_for_each_chunk(out, chunk_len, cancel, |index, chunk| {
         let first = index * rows_per_chunk;
         match draws.n_negatives {
             1 => sampler.few::<1>(first, chunk),
@@ -161,7 +166,7 @@ struct Sampler<'a> {
     n_items: u32,
     /// What all rows of this call start from: seed and epoch.
     state: u64,
-    stop: &'a Stop,
+    cancel: &'a CancelToken,
 }
 
 /// What the draws of one row depend on.
@@ -189,7 +194,7 @@ impl<'a> Sampler<'a> {
             };
             let stream = split(state, keys[i]);
             if excluded.len() > LONG {
-                self.stop.check()?;
+                self.cancel.check()?;
             }
             for (j, out) in (0..).zip(&mut out[i]) {
                 let (item, doubtful) = multiply(split(stream, j), n_items);
@@ -214,7 +219,7 @@ impl<'a> Sampler<'a> {
         let filter = Filter::new(excluded);
         let mut walk = None;
         for (first, block) in (0..).step_by(BLOCK).zip(out.chunks_mut(BLOCK)) {
-            self.stop.check()?;
+            self.cancel.check()?;
             for (j, out) in (first..).zip(block) {
                 let (item, doubtful) = multiply(split(row.stream, j), self.n_items);
                 *out = item;
@@ -415,7 +420,7 @@ mod tests {
         let keys: Vec<u64> = (0..begin.len() as u64).collect();
         let mut out = vec![0; begin.len() * draws.n_negatives];
         let rows = Rows { events, begin, end, keys: &keys };
-        sample_negatives(rows, draws, &mut out, &Stop::new()).map(|()| out)
+        sample_negatives(rows, draws, &mut out, &CancelToken::new()).map(|()| out)
     }
 
     fn draws(n_items: usize, n_negatives: usize) -> Draws {
@@ -470,11 +475,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pulled_stop_ends_the_work() {
-        let stop = Stop::new();
-        stop.pull();
+    fn a_cancelled_token_ends_the_work() {
+        let cancel = CancelToken::new();
+        cancel.cancel();
         let rows = Rows { events: &[], begin: &[0], end: &[0], keys: &[0] };
-        let got = sample_negatives(rows, draws(9, 1), &mut [0], &stop);
+        let got = sample_negatives(rows, draws(9, 1), &mut [0], &cancel);
         assert_eq!(got, Err(Error::Interrupted));
     }
 

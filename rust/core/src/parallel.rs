@@ -5,9 +5,9 @@
 
 use rayon::prelude::*;
 
-use crate::{Result, Stop};
+use crate::{CancelToken, Result};
 
-/// Calls `work` with each chunk of `out` and its index; checks `stop` before each.
+/// Calls `work` with each chunk of `out` and its index; checks `cancel` before each.
 ///
 /// # Errors
 ///
@@ -16,10 +16,10 @@ use crate::{Result, Stop};
 pub fn try_for_each_chunk<T: Send>(
     out: &mut [T],
     chunk_len: usize,
-    stop: &Stop,
+    cancel: &CancelToken,
     work: impl Fn(usize, &mut [T]) -> Result<()> + Sync,
 ) -> Result<()> {
-    let step = |(index, chunk): (usize, &mut [T])| stop.check().and_then(|()| work(index, chunk));
+    let step = |(index, chunk): (usize, &mut [T])| cancel.check().and_then(|()| work(index, chunk));
     if rayon::current_thread_index().is_none() {
         return out.chunks_mut(chunk_len).enumerate().try_for_each(step);
     }
@@ -55,19 +55,20 @@ mod tests {
     fn the_lowest_error_wins_on_any_number_of_threads() {
         let lowest = Err(Error::Shape { name: "chunk", got: 37, expected: 0 });
         let mut out = vec![0; 1000];
-        assert_eq!(try_for_each_chunk(&mut out, 3, &Stop::new(), fail_from(37)), lowest);
+        assert_eq!(try_for_each_chunk(&mut out, 3, &CancelToken::new(), fail_from(37)), lowest);
         for n_threads in [1, 2, 8] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
-            let got = pool.install(|| try_for_each_chunk(&mut out, 3, &Stop::new(), fail_from(37)));
+            let got = pool
+                .install(|| try_for_each_chunk(&mut out, 3, &CancelToken::new(), fail_from(37)));
             assert_eq!(got, lowest);
         }
     }
 
     #[test]
-    fn a_pulled_stop_ends_the_work() {
-        let stop = Stop::new();
-        stop.pull();
-        let got = try_for_each_chunk(&mut [0; 4], 1, &stop, |_, _| Ok(()));
+    fn a_cancelled_token_ends_the_work() {
+        let cancel = CancelToken::new();
+        cancel.cancel();
+        let got = try_for_each_chunk(&mut [0; 4], 1, &cancel, |_, _| Ok(()));
         assert_eq!(got, Err(Error::Interrupted));
     }
 }

@@ -31,7 +31,7 @@ fn log_sums<'py>(
     let mut sums = out.readwrite();
     let slice = sums.as_slice_mut()?;
     let steps = values.len().saturating_mul(STEPS);
-    run(py, steps, |stop| catalogue::log_sums(values, problem, slice, stop))?;
+    run(py, steps, |cancel| catalogue::log_sums(values, problem, slice, cancel))?;
     drop(sums);
     Ok(out)
 }
@@ -55,7 +55,7 @@ fn score_gradient_<'py>(
     }
     let values = scores.as_slice_mut()?;
     let steps = values.len().saturating_mul(STEPS);
-    run(py, steps, |stop| catalogue::gradient(values, problem, stats, stop))
+    run(py, steps, |cancel| catalogue::gradient(values, problem, stats, cancel))
 }
 
 fn problem<'a>(

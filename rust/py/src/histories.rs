@@ -23,7 +23,7 @@ fn order_by_user<'py>(
     let slice = values.as_slice_mut()?;
     let steps = users.len().saturating_mul(8);
     let starts =
-        run(py, steps, |stop| histories::order_by_user(users, times, n_users, slice, stop))?;
+        run(py, steps, |cancel| histories::order_by_user(users, times, n_users, slice, cancel))?;
     drop(values);
     Ok((out, PyArray1::from_vec(py, starts)))
 }
@@ -54,7 +54,7 @@ fn gather_windows<'py>(
         targets: c.as_slice_mut()?,
     };
     let steps = n_rows.saturating_mul(max_length.saturating_add(8));
-    run(py, steps, |stop| histories::gather_windows(rows, max_length, padding, out, stop))?;
+    run(py, steps, |cancel| histories::gather_windows(rows, max_length, padding, out, cancel))?;
     drop((a, b, c));
     Ok((sequences, lengths, targets))
 }

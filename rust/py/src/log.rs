@@ -1,7 +1,7 @@
 //! Logs.
 
 use dllm2rec_core::log::{self, Column, Kind, Piece, Rows};
-use dllm2rec_core::{Error, Result, Stop};
+use dllm2rec_core::{CancelToken, Error, Result};
 use numpy::{Element, PyArray1, PyArrayMethods};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
@@ -96,7 +96,7 @@ fn split_rows(
 ) -> PyResult<Option<RowBlock>> {
     let kinds = kinds.iter().map(|kind| kind_of(kind)).collect::<PyResult<Vec<_>>>()?;
     let bytes = text.as_bytes();
-    let rows = run(py, bytes.len(), |stop| log::split_rows(bytes, delimiter, &kinds, stop))?;
+    let rows = run(py, bytes.len(), |cancel| log::split_rows(bytes, delimiter, &kinds, cancel))?;
     Ok(rows.map(|rows| RowBlock { text: text.unbind(), rows }))
 }
 
@@ -147,7 +147,7 @@ impl IdTable {
         let mut values = out.readwrite();
         let slice = values.as_slice_mut()?;
         let steps = offsets.len().saturating_mul(8);
-        run(py, steps, |stop| self.table.number_texts(text, offsets, slice, stop))?;
+        run(py, steps, |cancel| self.table.number_texts(text, offsets, slice, cancel))?;
         drop(values);
         Ok(out)
     }
@@ -176,10 +176,10 @@ fn number_ids<'py>(
     }
     let (text, pieces) = (block.text.as_bytes(py), &block.rows.pieces[..]);
     let (users, items) = (&mut users.table, &mut items.table);
-    run(py, n_rows.saturating_mul(16), |stop| {
+    run(py, n_rows.saturating_mul(16), |cancel| {
         let (first, second) = dllm2rec_core::parallel::join(
-            || number_pieces(users, text, pieces, user, for_users, stop),
-            || number_pieces(items, text, pieces, item, for_items, stop),
+            || number_pieces(users, text, pieces, user, for_users, cancel),
+            || number_pieces(items, text, pieces, item, for_items, cancel),
         );
         first.and(second)
     })?;
@@ -193,12 +193,12 @@ fn number_pieces(
     pieces: &[Piece],
     column: usize,
     mut out: &mut [u32],
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<()> {
     for piece in pieces {
         let (here, after) = out.split_at_mut(piece.n_rows);
         if let Column::Spans(spans) = &piece.columns[column] {
-            table.number(text, spans, here, stop)?;
+            table.number(text, spans, here, cancel)?;
         }
         out = after;
     }

@@ -32,7 +32,7 @@ fn sample_negatives<'py>(
     let mut values = out.readwrite();
     let slice = values.as_slice_mut()?;
     let steps = negatives::steps(rows, draws);
-    run(py, steps, |stop| negatives::sample_negatives(rows, draws, slice, stop))?;
+    run(py, steps, |cancel| negatives::sample_negatives(rows, draws, slice, cancel))?;
     drop(values);
     Ok(out)
 }

@@ -1,7 +1,7 @@
 //! Target ranks and top-N lists.
 
 use dllm2rec_core::ranking::{self as kernels, Counts, Score, Scoring, TopN, Window};
-use dllm2rec_core::{Error, Result, Stop};
+use dllm2rec_core::{CancelToken, Error, Result};
 use half::f16;
 use numpy::ndarray::{ArrayView, Dimension};
 use numpy::{
@@ -50,7 +50,7 @@ fn count<'py, S: Score + Element>(
     let (steps, n_items) = (scores.len(), scores.shape()[1]);
     let scores = scores.as_array();
     let scores = c_order(&scores)?;
-    run(py, steps, |stop| kernels::rank_counts(scores, n_items, targets, stop))
+    run(py, steps, |cancel| kernels::rank_counts(scores, n_items, targets, cancel))
 }
 
 fn list<'py, S: Score + Element>(
@@ -61,7 +61,7 @@ fn list<'py, S: Score + Element>(
     let (steps, n_rows, n_items) = (scores.len(), scores.shape()[0], scores.shape()[1]);
     let scores = scores.as_array();
     let scores = c_order(&scores)?;
-    run(py, steps, |stop| kernels::top_n(scores, n_rows, n_items, n, stop))
+    run(py, steps, |cancel| kernels::top_n(scores, n_rows, n_items, n, cancel))
 }
 
 /// Count what scores above each target, and the same; see `dllm2rec.evaluate.ranking`.
@@ -110,7 +110,7 @@ impl Vectors<'_> {
     fn run<T: Send>(
         &self,
         py: Python<'_>,
-        kernel: impl FnOnce(&Scoring, &Stop) -> Result<T> + Send,
+        kernel: impl FnOnce(&Scoring, &CancelToken) -> Result<T> + Send,
     ) -> PyResult<T> {
         let (users, items) = (self.users.as_array(), self.items.as_array());
         let (n_users, width) = users.dim();
@@ -132,7 +132,7 @@ impl Vectors<'_> {
         };
         let (users, items) = (c_order(&users)?, c_order(&items)?);
         let scoring = Scoring { users, items, width, bias, window };
-        run(py, steps, |stop| kernel(&scoring, stop))
+        run(py, steps, |cancel| kernel(&scoring, cancel))
     }
 }
 
@@ -152,7 +152,7 @@ fn fused_rank_counts<'py>(
     let targets = c_order(&targets)?;
     let vectors = Vectors { users, items, bias, window, shift: window_offset };
     let counts =
-        vectors.run(py, |scoring, stop| kernels::fused_rank_counts(scoring, targets, stop))?;
+        vectors.run(py, |scoring, cancel| kernels::fused_rank_counts(scoring, targets, cancel))?;
     Ok(both(py, counts))
 }
 
@@ -169,7 +169,7 @@ fn fused_top_n<'py>(
     window_offset: f32,
 ) -> PyResult<(Table<'py, u32>, Table<'py, f32>)> {
     let vectors = Vectors { users, items, bias, window, shift: window_offset };
-    let top = vectors.run(py, |scoring, stop| kernels::fused_top_n(scoring, n, stop))?;
+    let top = vectors.run(py, |scoring, cancel| kernels::fused_top_n(scoring, n, cancel))?;
     tables(py, top, n)
 }
 

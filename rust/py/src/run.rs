@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use dllm2rec_core::{Error, Result, Stop, isa};
+use dllm2rec_core::{CancelToken, Error, Result, isa};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use rayon::ThreadPool;
@@ -78,7 +78,7 @@ fn panicked(cause: &(dyn Any + Send)) -> PyErr {
 pub fn run<T: Send>(
     py: Python<'_>,
     steps: usize,
-    kernel: impl FnOnce(&Stop) -> Result<T> + Send,
+    kernel: impl FnOnce(&CancelToken) -> Result<T> + Send,
 ) -> PyResult<T> {
     run_with(py, steps, kernel, python_error)
 }
@@ -87,23 +87,27 @@ pub fn run<T: Send>(
 pub fn run_with<T: Send, E: Send>(
     py: Python<'_>,
     steps: usize,
-    kernel: impl FnOnce(&Stop) -> std::result::Result<T, E> + Send,
+    kernel: impl FnOnce(&CancelToken) -> std::result::Result<T, E> + Send,
     convert: impl FnOnce(E) -> PyErr,
 ) -> PyResult<T> {
-    let stop = Stop::new();
+    let cancel = CancelToken::new();
     let outcome = if steps < SMALL {
-        py.detach(|| catch_unwind(AssertUnwindSafe(|| kernel(&stop))))
+        py.detach(|| catch_unwind(AssertUnwindSafe(|| kernel(&cancel))))
     } else {
         let threads = pool(None)?;
-        wait_for(py, &stop, || {
-            catch_unwind(AssertUnwindSafe(|| threads.install(|| kernel(&stop))))
+        wait_for(py, &cancel, || {
+            catch_unwind(AssertUnwindSafe(|| threads.install(|| kernel(&cancel))))
         })?
     };
     outcome.map_err(|cause| panicked(cause.as_ref()))?.map_err(convert)
 }
 
 /// Works on a second thread while this one looks for signals.
-fn wait_for<T: Send>(py: Python<'_>, stop: &Stop, work: impl FnOnce() -> T + Send) -> PyResult<T> {
+fn wait_for<T: Send>(
+    py: Python<'_>,
+    cancel: &CancelToken,
+    work: impl FnOnce() -> T + Send,
+) -> PyResult<T> {
     py.detach(|| {
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::sync_channel(1);
@@ -119,7 +123,7 @@ fn wait_for<T: Send>(py: Python<'_>, stop: &Stop, work: impl FnOnce() -> T + Sen
                         #[expect(clippy::redundant_closure_for_method_calls)]
                         let signals = Python::attach(|py| py.check_signals());
                         if let Err(signal) = signals {
-                            stop.pull();
+                            cancel.cancel();
                             let _ = receiver.recv();
                             return Err(signal);
                         }
@@ -158,11 +162,11 @@ fn _panic_for_test(py: Python<'_>, in_worker: bool) -> PyResult<()> {
 /// Sleeps in slices until interrupted, so that a test can time Ctrl-C.
 #[pyfunction]
 fn _sleep_for_test(py: Python<'_>, seconds: f64) -> PyResult<()> {
-    run(py, SMALL, |stop| {
+    run(py, SMALL, |cancel| {
         let slices = (seconds / 0.01).ceil().max(0.0) as usize;
         (0..slices).try_for_each(|_| {
             thread::sleep(Duration::from_millis(10));
-            stop.check()
+            cancel.check()
         })?;
         Ok::<(), Error>(())
     })

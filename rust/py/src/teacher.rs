@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dllm2rec_core::Stop;
+use dllm2rec_core::CancelToken;
 use dllm2rec_core::teacher::{
     self, DistanceRules, Failure, ItemRules, Limits, Meaning, OnDuplicate, Table, TextError,
 };
@@ -42,7 +42,9 @@ fn parse_items<'py>(
     };
     let limits = Limits { expected_rows, skip_rows, strict, ..Limits::default() };
     let rules = ItemRules { n_items, min_columns, id_base, on_duplicate, limits };
-    parsed(py, &path, &rules.limits, |room, stop| teacher::parse_items(&path, &rules, room, stop))
+    parsed(py, &path, &rules.limits, |room, cancel| {
+        teacher::parse_items(&path, &rules, room, cancel)
+    })
 }
 
 /// Reads lists of distances; see the stub.
@@ -63,7 +65,7 @@ fn parse_distances<'py>(
     };
     let limits = Limits { expected_rows, strict, ..Limits::default() };
     let rules = DistanceRules { expected_columns, meaning, limits };
-    let parse = |room: &mut _, stop: &_| teacher::parse_distances(&path, &rules, room, stop);
+    let parse = |room: &mut _, cancel: &_| teacher::parse_distances(&path, &rules, room, cancel);
     parsed(py, &path, &rules.limits, parse)
 }
 
@@ -76,12 +78,12 @@ fn parsed<'py, T: Element + Copy + Send>(
     py: Python<'py>,
     path: &Path,
     limits: &Limits,
-    parse: impl FnOnce(&mut [T], &Stop) -> Result<Table<T>, Failure> + Send,
+    parse: impl FnOnce(&mut [T], &CancelToken) -> Result<Table<T>, Failure> + Send,
 ) -> PyResult<Parsed<'py, T>> {
     let array = room::<T>(py, teacher::likely_values(path, limits))?;
     let mut access = array.readwrite();
     let room = access.as_slice_mut()?;
-    let kernel = |stop: &Stop| parse(room, stop);
+    let kernel = |cancel: &CancelToken| parse(room, cancel);
     let table = run_with(py, teacher::effort(path), kernel, |failure| raised(py, path, failure))?;
     drop(access);
     let shape = [table.rows, table.columns];

@@ -50,7 +50,7 @@ fn sequence_confidence<'py>(
     let mut values = out.readwrite();
     let slice = values.as_slice_mut()?;
     let steps = distance.len().saturating_mul(4);
-    run(py, steps, |stop| weights::sequence_confidence(distance, temperature, k, slice, stop))?;
+    run(py, steps, |cancel| weights::sequence_confidence(distance, temperature, k, slice, cancel))?;
     drop(values);
     Ok(out)
 }
@@ -66,7 +66,7 @@ fn candidate_confidence<'py>(
     let mut values = out.readwrite();
     let slice = values.as_slice_mut()?;
     let steps = distance.len().saturating_mul(2);
-    run(py, steps, |stop| weights::candidate_confidence(distance, k, slice, stop))?;
+    run(py, steps, |cancel| weights::candidate_confidence(distance, k, slice, cancel))?;
     drop(values);
     Ok(out)
 }
@@ -83,7 +83,7 @@ fn consistency_weight<'py>(
     let mut values = out.readwrite();
     let slice = values.as_slice_mut()?;
     let steps = weights::overlap_steps(ranking, student_top);
-    run(py, steps, |stop| weights::consistency_weight(ranking, student_top, slice, stop))?;
+    run(py, steps, |cancel| weights::consistency_weight(ranking, student_top, slice, cancel))?;
     drop(values);
     Ok(out)
 }
@@ -100,8 +100,8 @@ fn consistency_from_scores<'py>(
     let (scores, ranking) = (c_order(&scores, "scores")?, matrix(&ranking, "ranking")?);
     let mut values = out.readwrite();
     let slice = values.as_slice_mut()?;
-    run(py, scores.len(), |stop| {
-        weights::consistency_from_scores(scores, n_items, ranking, k, slice, stop)
+    run(py, scores.len(), |cancel| {
+        weights::consistency_from_scores(scores, n_items, ranking, k, slice, cancel)
     })?;
     drop(values);
     Ok(out)
@@ -126,8 +126,8 @@ fn blend_weights<'py>(
     let mut values = out.readwrite();
     let slice = values.as_slice_mut()?;
     let steps = slice.len();
-    run(py, steps, |stop| {
-        weights::blend_weights(position, confidence, consistency, blend, slice, stop)
+    run(py, steps, |cancel| {
+        weights::blend_weights(position, confidence, consistency, blend, slice, cancel)
     })?;
     drop(values);
     Ok(out)
@@ -154,8 +154,8 @@ fn ranking_weights<'py>(
     let mut values = out.readwrite();
     let slice = values.as_slice_mut()?;
     let steps = weights::overlap_steps(ranking, student_top);
-    run(py, steps, |stop| {
-        weights::ranking_weights(ranking, confidence, student_top, position, blend, slice, stop)
+    run(py, steps, |cancel| {
+        weights::ranking_weights(ranking, confidence, student_top, position, blend, slice, cancel)
     })?;
     drop(values);
     Ok(out)
@@ -182,8 +182,8 @@ fn ranking_weights_from_distance<'py>(
     let mut values = out.readwrite();
     let slice = values.as_slice_mut()?;
     let steps = weights::overlap_steps(ranking, student_top).saturating_mul(2);
-    run(py, steps, |stop| {
-        weights::ranking_weights(ranking, distance, student_top, position, blend, slice, stop)
+    run(py, steps, |cancel| {
+        weights::ranking_weights(ranking, distance, student_top, position, blend, slice, cancel)
     })?;
     drop(values);
     Ok(out)

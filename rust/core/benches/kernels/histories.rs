@@ -1,7 +1,7 @@
 //! `windows/<rows>x<L>` and `order/<events>`: rows anywhere in the events, one thread.
 
 use criterion::{Criterion, Throughput};
-use dllm2rec_core::Stop;
+use dllm2rec_core::CancelToken;
 use dllm2rec_core::histories::{Rows, Windows, gather_windows, order_by_user};
 
 const N_EVENTS: usize = 2_000_000;
@@ -33,7 +33,7 @@ fn windows(criterion: &mut Criterion) {
                     lengths: &mut lengths,
                     targets: &mut targets,
                 };
-                gather_windows(rows, max_length, N_ITEMS, out, &Stop::new())
+                gather_windows(rows, max_length, N_ITEMS, out, &CancelToken::new())
             });
         });
     }
@@ -47,7 +47,8 @@ fn order(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("order");
     group.throughput(Throughput::Elements(N_EVENTS as u64));
     group.bench_function(format!("{N_EVENTS}"), |bencher| {
-        bencher.iter(|| order_by_user(&users, Some(&times), N_USERS, &mut out, &Stop::new()));
+        bencher
+            .iter(|| order_by_user(&users, Some(&times), N_USERS, &mut out, &CancelToken::new()));
     });
     group.finish();
 }

@@ -1,7 +1,7 @@
 //! `negatives/<rows>x<draws>`: 11 excluded events a row, one thread.
 
 use criterion::{Criterion, Throughput};
-use dllm2rec_core::Stop;
+use dllm2rec_core::CancelToken;
 use dllm2rec_core::negatives::{Draws, Rows, sample_negatives};
 
 const N_ITEMS: usize = 17_408;
@@ -22,7 +22,7 @@ pub fn bench(criterion: &mut Criterion) {
         let mut out = vec![0; n_rows * n_negatives];
         group.throughput(Throughput::Elements(out.len() as u64));
         group.bench_function(format!("{n_rows}x{n_negatives}"), |bencher| {
-            bencher.iter(|| sample_negatives(rows, draws, &mut out, &Stop::new()));
+            bencher.iter(|| sample_negatives(rows, draws, &mut out, &CancelToken::new()));
         });
     }
     group.finish();

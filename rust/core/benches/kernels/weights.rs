@@ -1,7 +1,7 @@
 //! `weights/k<K>`: from distances to the normalised blend, one thread.
 
 use criterion::{Criterion, Throughput};
-use dllm2rec_core::Stop;
+use dllm2rec_core::CancelToken;
 use dllm2rec_core::weights::{Blend, Confidence, Matrix, Position, ranking_weights};
 
 const N_ITEMS: usize = 17_408;
@@ -26,8 +26,16 @@ pub fn bench(criterion: &mut Criterion) {
         group.bench_function(format!("k{k}"), |bencher| {
             bencher.iter(|| {
                 let confidence = Confidence::Distance(&distance);
-                let stop = Stop::new();
-                ranking_weights(ranking, confidence, student_top, position, blend, &mut out, &stop)
+                let cancel = CancelToken::new();
+                ranking_weights(
+                    ranking,
+                    confidence,
+                    student_top,
+                    position,
+                    blend,
+                    &mut out,
+                    &cancel,
+                )
             });
         });
     }

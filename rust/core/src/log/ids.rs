@@ -3,12 +3,12 @@
 use std::hash::{BuildHasher, RandomState};
 
 use super::Span;
-use crate::{Error, Result, Stop};
+use crate::{CancelToken, Error, Result};
 
 /// Ids whose slots are looked at together.
 const NEAR: usize = 32;
 
-/// Groups of ids between two looks at the stop flag.
+/// Groups of ids between two checks of the cancel token.
 const GROUPS: usize = 1 << 12;
 
 const FIRST_SLOTS: usize = 1 << 10;
@@ -70,7 +70,7 @@ impl IdTable {
         text: &[u8],
         spans: &[Span],
         out: &mut [u32],
-        stop: &Stop,
+        cancel: &CancelToken,
     ) -> Result<()> {
         if out.len() != spans.len() {
             return Err(Error::Shape { name: "out", got: out.len(), expected: spans.len() });
@@ -78,7 +78,7 @@ impl IdTable {
         let (mut hashes, mut guesses) = ([0_u32; NEAR], [0_u64; NEAR]);
         for (group, (spans, out)) in spans.chunks(NEAR).zip(out.chunks_mut(NEAR)).enumerate() {
             if group.is_multiple_of(GROUPS) {
-                stop.check()?;
+                cancel.check()?;
             }
             self.make_room(spans.len())?;
             for ((span, hash), guess) in spans.iter().zip(&mut hashes).zip(&mut guesses) {
@@ -113,7 +113,7 @@ impl IdTable {
         text: &[u8],
         offsets: &[i64],
         out: &mut [u32],
-        stop: &Stop,
+        cancel: &CancelToken,
     ) -> Result<()> {
         let n_texts = offsets.len().saturating_sub(1);
         if out.len() != n_texts {
@@ -142,7 +142,7 @@ impl IdTable {
                     len: u32::try_from(len).map_err(|_| wrong("short ids"))?,
                 };
             }
-            self.number(&text[base as usize..], &spans[..out.len()], out, stop)?;
+            self.number(&text[base as usize..], &spans[..out.len()], out, cancel)?;
         }
         Ok(())
     }
@@ -276,7 +276,7 @@ mod tests {
             for ids in ids.chunks(part) {
                 let (text, spans) = spans(ids);
                 let mut out = vec![0; ids.len()];
-                table.number(&text, &spans, &mut out, &Stop::new()).unwrap();
+                table.number(&text, &spans, &mut out, &CancelToken::new()).unwrap();
                 numbers.extend(out);
             }
             assert_eq!(numbers, expected);
@@ -295,7 +295,7 @@ mod tests {
         let (text, spans) = spans(&ids);
         let mut out = vec![0; ids.len()];
         let mut table = IdTable::new();
-        table.number(&text, &spans, &mut out, &Stop::new()).unwrap();
+        table.number(&text, &spans, &mut out, &CancelToken::new()).unwrap();
         assert_eq!(table.len(), 79); // "" is there twice
         assert_eq!(out[..4], [0, 0, 1, 2]);
     }
@@ -317,23 +317,24 @@ mod tests {
         let mut offsets: Vec<i64> = spans.iter().map(|span| span.start.into()).collect();
         offsets.push(text.len() as i64);
         let (mut one, mut other) = (vec![0; 1000], vec![0; 1000]);
-        IdTable::new().number(&text, &spans, &mut one, &Stop::new()).unwrap();
-        IdTable::new().number_texts(&text, &offsets, &mut other, &Stop::new()).unwrap();
+        IdTable::new().number(&text, &spans, &mut one, &CancelToken::new()).unwrap();
+        IdTable::new().number_texts(&text, &offsets, &mut other, &CancelToken::new()).unwrap();
         assert_eq!(one, other);
         for wrong in [[0, 5, 4], [0, 1, 3000], [-1, 0, 1]] {
-            let got = IdTable::new().number_texts(b"abcd", &wrong, &mut [0; 2], &Stop::new());
+            let got =
+                IdTable::new().number_texts(b"abcd", &wrong, &mut [0; 2], &CancelToken::new());
             assert!(matches!(got, Err(Error::Value { name: "offsets", .. })), "{wrong:?}");
         }
     }
 
     #[test]
-    fn wrong_sizes_and_a_pulled_stop_end_it() {
+    fn wrong_sizes_and_a_cancelled_token_end_it() {
         let mut table = IdTable::new();
         let (text, spans) = spans(&["a".into()]);
         let wrong = Error::Shape { name: "out", got: 2, expected: 1 };
-        assert_eq!(table.number(&text, &spans, &mut [0; 2], &Stop::new()), Err(wrong));
-        let stop = Stop::new();
-        stop.pull();
-        assert_eq!(table.number(&text, &spans, &mut [0], &stop), Err(Error::Interrupted));
+        assert_eq!(table.number(&text, &spans, &mut [0; 2], &CancelToken::new()), Err(wrong));
+        let cancel = CancelToken::new();
+        cancel.cancel();
+        assert_eq!(table.number(&text, &spans, &mut [0], &cancel), Err(Error::Interrupted));
     }
 }

@@ -3,7 +3,7 @@
 use memchr::memrchr;
 use rayon::prelude::*;
 
-use crate::{Error, Result, Stop};
+use crate::{CancelToken, Error, Result};
 
 /// Bytes that one thread walks over at a time.
 const PIECE: usize = 1 << 20;
@@ -96,7 +96,12 @@ impl Rows {
 /// # Errors
 ///
 /// [`Error::Memory`]; [`Error::Interrupted`].
-pub fn split_rows(text: &[u8], delimiter: u8, kinds: &[Kind], stop: &Stop) -> Result<Option<Rows>> {
+pub fn split_rows(
+    text: &[u8],
+    delimiter: u8,
+    kinds: &[Kind],
+    cancel: &CancelToken,
+) -> Result<Option<Rows>> {
     if u32::try_from(text.len()).is_err() || memchr::memchr(b'"', text).is_some() {
         return Ok(None);
     }
@@ -115,7 +120,7 @@ pub fn split_rows(text: &[u8], delimiter: u8, kinds: &[Kind], stop: &Stop) -> Re
         begin += len;
     }
     let split = |&(begin, len): &(usize, usize)| -> Result<Option<Piece>> {
-        stop.check()?;
+        cancel.check()?;
         Ok(Splitter::new(text, begin, len, kinds)?.run(delimiter))
     };
     let pieces: Result<Option<Vec<Piece>>> = if rayon::current_thread_index().is_none() {
@@ -313,10 +318,10 @@ mod tests {
     const KINDS: [Kind; 4] = [Kind::Id, Kind::Skip, Kind::Int, Kind::Float];
 
     fn split(text: &str, kinds: &[Kind]) -> Option<Rows> {
-        let alone = split_rows(text.as_bytes(), b',', kinds, &Stop::new()).unwrap();
+        let alone = split_rows(text.as_bytes(), b',', kinds, &CancelToken::new()).unwrap();
         for n_threads in [1, 2, 5] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
-            let work = || split_rows(text.as_bytes(), b',', kinds, &Stop::new()).unwrap();
+            let work = || split_rows(text.as_bytes(), b',', kinds, &CancelToken::new()).unwrap();
             assert_eq!(pool.install(work), alone);
         }
         alone
@@ -384,7 +389,7 @@ mod tests {
     #[test]
     fn what_is_no_text_is_left_alone() {
         for text in [&b"u,\xff,1,2\n"[..], b"u,caf\xe9,1,2\n", b"u,\xed\xa0\x80,1,2\n"] {
-            assert_eq!(split_rows(text, b',', &KINDS, &Stop::new()), Ok(None));
+            assert_eq!(split_rows(text, b',', &KINDS, &CancelToken::new()), Ok(None));
         }
     }
 
@@ -442,11 +447,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pulled_stop_ends_it() {
-        let stop = Stop::new();
-        stop.pull();
+    fn a_cancelled_token_ends_it() {
+        let cancel = CancelToken::new();
+        cancel.cancel();
         assert_eq!(
-            split_rows(b"u,1\n", b',', &[Kind::Id, Kind::Int], &stop),
+            split_rows(b"u,1\n", b',', &[Kind::Id, Kind::Int], &cancel),
             Err(Error::Interrupted)
         );
     }

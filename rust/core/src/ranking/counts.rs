@@ -9,7 +9,7 @@ use super::score::{Score, Wide};
 use super::simd::{Lanes, Level, Task};
 use super::{BLOCK, check_targets, filled};
 use crate::parallel::try_for_each_chunk;
-use crate::{Error, Result, Stop};
+use crate::{CancelToken, Error, Result};
 
 /// For each row: the candidates above the target, and the other candidates equal to it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,17 +39,17 @@ pub fn rank_counts<S: Score>(
     scores: &[S],
     n_items: usize,
     targets: &[u32],
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<Counts> {
     check_scores(scores, n_items, targets.len())?;
     check_targets(targets, n_items)?;
     let mut pairs = filled([0; 2], Some(targets.len()))?;
     let rows_at_once = (BLOCK * 16 / n_items.max(1)).max(1);
-    try_for_each_chunk(&mut pairs, rows_at_once, stop, |chunk, pairs| {
+    try_for_each_chunk(&mut pairs, rows_at_once, cancel, |chunk, pairs| {
         let mut buffer = vec![S::Wide::default(); n_items.min(BLOCK)];
         pairs.iter_mut().zip(chunk * rows_at_once..).try_for_each(|(pair, row)| {
             let scores = &scores[row * n_items..][..n_items];
-            *pair = count_row(row, scores, targets[row], &mut buffer, stop)?;
+            *pair = count_row(row, scores, targets[row], &mut buffer, cancel)?;
             Ok(())
         })
     })?;
@@ -69,12 +69,12 @@ fn count_row<S: Score>(
     scores: &[S],
     item: u32,
     buffer: &mut [S::Wide],
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<[u32; 2]> {
     let target = S::widen(&scores[item as usize..][..1], &mut buffer[..1])[0];
     let mut tally = Tally::default();
     for block in scores.chunks(BLOCK) {
-        stop.check()?;
+        cancel.check()?;
         let buffer = &mut buffer[..block.len()];
         tally.add(Level::best().run(Count { scores: block, buffer, target }));
     }
@@ -153,7 +153,7 @@ mod tests {
     const MASK: f32 = f32::NEG_INFINITY;
 
     fn counts(scores: &[f32], n_items: usize, targets: &[u32]) -> Result<Counts> {
-        rank_counts(scores, n_items, targets, &Stop::new())
+        rank_counts(scores, n_items, targets, &CancelToken::new())
     }
 
     #[test]
@@ -188,12 +188,12 @@ mod tests {
     fn all_widths_of_floats_agree() {
         let scores: Vec<f64> = (0..9000_u32).map(|i| f64::from(i * 7919 % 101)).collect();
         let targets = [5, 4400, 2999];
-        let wide = rank_counts(&scores, 3000, &[5, 44, 2999], &Stop::new());
-        assert!(rank_counts(&scores, 3000, &targets, &Stop::new()).is_err());
+        let wide = rank_counts(&scores, 3000, &[5, 44, 2999], &CancelToken::new());
+        assert!(rank_counts(&scores, 3000, &targets, &CancelToken::new()).is_err());
         let single: Vec<f32> = scores.iter().map(|&s| s as f32).collect();
         let half: Vec<f16> = scores.iter().map(|&s| f16::from_f64(s)).collect();
-        assert_eq!(rank_counts(&single, 3000, &[5, 44, 2999], &Stop::new()), wide);
-        assert_eq!(rank_counts(&half, 3000, &[5, 44, 2999], &Stop::new()), wide);
+        assert_eq!(rank_counts(&single, 3000, &[5, 44, 2999], &CancelToken::new()), wide);
+        assert_eq!(rank_counts(&half, 3000, &[5, 44, 2999], &CancelToken::new()), wide);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::top_n::TopN;
 use super::walk::{Consumer, Walk};
 use super::window::Window;
 use super::{check_n, check_targets, filled};
-use crate::{Error, Result, Stop};
+use crate::{CancelToken, Error, Result};
 
 /// What is to be scored: the score of user `b` and item `i` is `users[b] . items[i] + bias[i]`, moved
 /// by the window's shift if row `b` lists item `i`.
@@ -46,8 +46,12 @@ pub struct Scoring<'a> {
 /// [`Error::Shape`], [`Error::ItemOutOfRange`] or [`Error::Value`] where the arrays do not fit
 /// together; [`Error::NonFinite`] for a NaN or infinity in users, items or bias, or a score that
 /// overflows; [`Error::MaskedTarget`]; [`Error::Interrupted`].
-pub fn fused_rank_counts(scoring: &Scoring, targets: &[u32], stop: &Stop) -> Result<Counts> {
-    counts_at(Level::best(), scoring, targets, stop)
+pub fn fused_rank_counts(
+    scoring: &Scoring,
+    targets: &[u32],
+    cancel: &CancelToken,
+) -> Result<Counts> {
+    counts_at(Level::best(), scoring, targets, cancel)
 }
 
 /// Lists the `n` best items of each user: score descending, then index ascending.
@@ -56,23 +60,28 @@ pub fn fused_rank_counts(scoring: &Scoring, targets: &[u32], stop: &Stop) -> Res
 ///
 /// [`Error::Parameter`] unless `1 <= n <= n_items`; [`Error::Memory`]; otherwise as
 /// [`fused_rank_counts`].
-pub fn fused_top_n(scoring: &Scoring, n: usize, stop: &Stop) -> Result<TopN> {
-    lists_at(Level::best(), scoring, n, stop)
+pub fn fused_top_n(scoring: &Scoring, n: usize, cancel: &CancelToken) -> Result<TopN> {
+    lists_at(Level::best(), scoring, n, cancel)
 }
 
-fn counts_at(level: Level, scoring: &Scoring, targets: &[u32], stop: &Stop) -> Result<Counts> {
+fn counts_at(
+    level: Level,
+    scoring: &Scoring,
+    targets: &[u32],
+    cancel: &CancelToken,
+) -> Result<Counts> {
     let walk = Walk::new(level, scoring)?;
     let (n_users, n_items) = scoring.sizes();
     if targets.len() != n_users {
         return Err(Error::Shape { name: "targets", got: targets.len(), expected: n_users });
     }
     check_targets(targets, n_items)?;
-    let scores = walk.target_scores(targets, stop)?;
+    let scores = walk.target_scores(targets, cancel)?;
     let cuts = Cuts::new(n_users, n_items, walk.block_users(0));
     let results = cuts.share_out(|users, items| {
         let targets = &scores[users.clone()];
         let mut counting = Counting { targets, counts: vec![[0; 2]; users.len()] };
-        walk.score(users, items, stop, &mut counting)?;
+        walk.score(users, items, cancel, &mut counting)?;
         Ok(counting.counts)
     });
     let mut pairs = filled([0; 2], Some(n_users))?;
@@ -87,7 +96,7 @@ fn counts_at(level: Level, scoring: &Scoring, targets: &[u32], stop: &Stop) -> R
     Ok(Counts::from_pairs(&pairs))
 }
 
-fn lists_at(level: Level, scoring: &Scoring, n: usize, stop: &Stop) -> Result<TopN> {
+fn lists_at(level: Level, scoring: &Scoring, n: usize, cancel: &CancelToken) -> Result<TopN> {
     let walk = Walk::new(level, scoring)?;
     let (n_users, n_items) = scoring.sizes();
     check_n(n, n_items)?;
@@ -95,7 +104,7 @@ fn lists_at(level: Level, scoring: &Scoring, n: usize, stop: &Stop) -> Result<To
     let cuts = Cuts::new(n_users, n_items, walk.block_users(n));
     let results = cuts.share_out(|users, items| {
         let mut listing = Listing { best: users.clone().map(|_| Best::new(n)).collect() };
-        walk.score(users, items, stop, &mut listing)?;
+        walk.score(users, items, cancel, &mut listing)?;
         Ok(listing.best.iter_mut().map(|best| best.take().to_vec()).collect::<Vec<_>>())
     });
     let mut lists = lowest_error(results)?;
@@ -252,11 +261,14 @@ mod tests {
             for level in Level::all() {
                 let matrix = problem.matrix(level, 0.5);
                 let scoring = problem.scoring(0.5);
-                let counts = counts_at(level, &scoring, &problem.targets, &Stop::new());
-                assert_eq!(counts, rank_counts(&matrix, n_items, &problem.targets, &Stop::new()));
+                let counts = counts_at(level, &scoring, &problem.targets, &CancelToken::new());
+                assert_eq!(
+                    counts,
+                    rank_counts(&matrix, n_items, &problem.targets, &CancelToken::new())
+                );
                 let n = n_items.min(9);
-                let lists = lists_at(level, &scoring, n, &Stop::new());
-                assert_eq!(lists, top_n(&matrix, n_users, n_items, n, &Stop::new()));
+                let lists = lists_at(level, &scoring, n, &CancelToken::new());
+                assert_eq!(lists, top_n(&matrix, n_users, n_items, n, &CancelToken::new()));
             }
         }
     }
@@ -267,14 +279,14 @@ mod tests {
         let problem = Problem::new(n_users, n_items, 4, 11);
         let scoring = problem.scoring(MASK);
         let targets: Vec<u32> = (0..100).map(|row| row * 401 + 90).collect();
-        let counts = fused_rank_counts(&scoring, &targets, &Stop::new());
+        let counts = fused_rank_counts(&scoring, &targets, &CancelToken::new());
         assert!(counts.is_ok());
-        let lists = fused_top_n(&scoring, 20, &Stop::new());
+        let lists = fused_top_n(&scoring, 20, &CancelToken::new());
         for n_threads in [1, 2, 8] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
             pool.install(|| {
-                assert_eq!(fused_rank_counts(&scoring, &targets, &Stop::new()), counts);
-                assert_eq!(fused_top_n(&scoring, 20, &Stop::new()), lists);
+                assert_eq!(fused_rank_counts(&scoring, &targets, &CancelToken::new()), counts);
+                assert_eq!(fused_top_n(&scoring, 20, &CancelToken::new()), lists);
             });
         }
     }
@@ -285,10 +297,10 @@ mod tests {
         let items = [1.0, 2.0, 1e30, 3.0];
         let scoring = Scoring { users: &users, items: &items, width: 1, bias: None, window: None };
         let place = Error::NonFinite { name: "scores", row: 1, column: 2, value: f64::INFINITY };
-        assert_eq!(fused_rank_counts(&scoring, &[0, 1], &Stop::new()), Err(place.clone()));
-        assert_eq!(fused_top_n(&scoring, 2, &Stop::new()), Err(place));
+        assert_eq!(fused_rank_counts(&scoring, &[0, 1], &CancelToken::new()), Err(place.clone()));
+        assert_eq!(fused_top_n(&scoring, 2, &CancelToken::new()), Err(place));
         let scoring = Scoring { users: &users, items: &items[..2], ..scoring };
-        assert!(fused_top_n(&scoring, 2, &Stop::new()).is_ok());
+        assert!(fused_top_n(&scoring, 2, &CancelToken::new()).is_ok());
     }
 
     #[test]
@@ -298,11 +310,11 @@ mod tests {
         items[150 * 3 + 1] = MASK;
         let scoring = Scoring { items: &items, ..problem.scoring(0.0) };
         let place = |name, row| Error::NonFinite { name, row, column: 1, value: MASK.into() };
-        let got = fused_rank_counts(&scoring, &[0; 5], &Stop::new());
+        let got = fused_rank_counts(&scoring, &[0; 5], &CancelToken::new());
         assert_eq!(got, Err(place("items", 150)));
         let mut users = problem.users.clone();
         users[4 * 3 + 1] = MASK;
-        let got = fused_top_n(&Scoring { users: &users, ..scoring }, 1, &Stop::new());
+        let got = fused_top_n(&Scoring { users: &users, ..scoring }, 1, &CancelToken::new());
         assert_eq!(got, Err(place("users", 4)));
     }
 
@@ -312,18 +324,21 @@ mod tests {
         let window = Window { offsets: &[0, 0, 1], items: &[2], shift: MASK };
         let (bias, window) = (Some(&bias[..]), Some(window));
         let scoring = Scoring { users: &users, items: &items, width: 1, bias, window };
-        let counts = |targets| fused_rank_counts(&scoring, targets, &Stop::new());
+        let counts = |targets| fused_rank_counts(&scoring, targets, &CancelToken::new());
         assert_eq!(counts(&[0, 0]).unwrap().greater, [1, 0]);
         assert_eq!(counts(&[1, 0]), Err(Error::MaskedTarget { row: 0, item: 1 }));
         assert_eq!(counts(&[0, 2]), Err(Error::MaskedTarget { row: 1, item: 2 }));
-        assert_eq!(fused_top_n(&scoring, 3, &Stop::new()).unwrap().items, [2, 0, 3, 0, 3, 3]);
+        assert_eq!(
+            fused_top_n(&scoring, 3, &CancelToken::new()).unwrap().items,
+            [2, 0, 3, 0, 3, 3]
+        );
     }
 
     #[test]
-    fn a_pulled_stop_ends_the_work() {
+    fn a_cancelled_token_ends_the_work() {
         let problem = Problem::new(5, 200, 3, 1);
-        let stop = Stop::new();
-        stop.pull();
-        assert_eq!(fused_top_n(&problem.scoring(0.0), 1, &stop), Err(Error::Interrupted));
+        let cancel = CancelToken::new();
+        cancel.cancel();
+        assert_eq!(fused_top_n(&problem.scoring(0.0), 1, &cancel), Err(Error::Interrupted));
     }
 }

@@ -6,7 +6,7 @@ use super::score::{Score, Wide};
 use super::simd::{Lanes, Level, Task};
 use super::{BLOCK, check_n, filled};
 use crate::parallel::try_for_each_chunk;
-use crate::{Result, Stop};
+use crate::{CancelToken, Result};
 
 /// Items and scores, both `(rows, n)` and row-major, best first.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -40,20 +40,20 @@ pub fn top_n<S: Score>(
     n_rows: usize,
     n_items: usize,
     n: usize,
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<TopN> {
     check_scores(scores, n_items, n_rows)?;
     check_n(n, n_items)?;
     let mut top = TopN::missing(n_rows, n, n_items)?;
     let rows_at_once = (BLOCK * 16 / n_items).max(1);
     let mut rows: Vec<_> = top.items.chunks_mut(n).zip(top.scores.chunks_mut(n)).collect();
-    try_for_each_chunk(&mut rows, rows_at_once, stop, |chunk, rows| {
+    try_for_each_chunk(&mut rows, rows_at_once, cancel, |chunk, rows| {
         let mut best = Best::new(n);
         let mut buffer = vec![S::Wide::default(); n_items.min(BLOCK)];
         rows.iter_mut().zip(chunk * rows_at_once..).try_for_each(|((items, places), row)| {
             let scores = &scores[row * n_items..][..n_items];
             best.clear();
-            see_row(row, scores, &mut best, &mut buffer, stop)?;
+            see_row(row, scores, &mut best, &mut buffer, cancel)?;
             write_row::<S::Wide>(best.take(), n_items, items, places);
             Ok(())
         })
@@ -66,10 +66,10 @@ fn see_row<S: Score>(
     scores: &[S],
     best: &mut Best<S::Wide>,
     buffer: &mut [S::Wide],
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<()> {
     for (block, first_item) in scores.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
-        stop.check()?;
+        cancel.check()?;
         let wide = &mut buffer[..block.len()];
         if !Level::best().run(See { first_item, scores: block, buffer: wide, best }) {
             return Err(first_refused(row, scores, buffer));
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn missing_places_hold_no_item() {
-        let got = top_n(&[MASK, 1.0, MASK, 5.0, 5.0, 6.0], 2, 3, 2, &Stop::new()).unwrap();
+        let got = top_n(&[MASK, 1.0, MASK, 5.0, 5.0, 6.0], 2, 3, 2, &CancelToken::new()).unwrap();
         assert_eq!(got.items, [1, 3, 2, 0]);
         assert_eq!(got.scores, [1.0, MASK, 6.0, 5.0]);
     }
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_list_longer_than_the_catalogue_is_refused() {
         for n in [0, 3] {
-            let got = top_n(&[0.0, 1.0], 1, 2, n, &Stop::new());
+            let got = top_n(&[0.0, 1.0], 1, 2, n, &CancelToken::new());
             assert!(matches!(got, Err(Error::Parameter { name: "n", .. })));
         }
     }
@@ -127,7 +127,7 @@ mod tests {
     fn nan_is_refused_even_below_the_threshold() {
         let mut scores = vec![1.0; 10_000];
         scores[9_000] = f64::NAN;
-        let got = top_n(&scores, 2, 5_000, 1, &Stop::new());
+        let got = top_n(&scores, 2, 5_000, 1, &CancelToken::new());
         assert!(matches!(got, Err(Error::NonFinite { row: 1, column: 4_000, .. })));
     }
 }

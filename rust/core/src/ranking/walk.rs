@@ -9,7 +9,7 @@ use super::fused::Scoring;
 use super::panels::{Tile, Users, magnitude, pair_score, product, tile_items};
 use super::simd::{Lanes, Level, Task, USERS};
 use super::window::Listed;
-use crate::{Error, Result, Stop};
+use crate::{CancelToken, Error, Result};
 
 /// Users of a block at most: enough to make packing the items cheap, few enough to share out.
 const BLOCK_USERS: usize = 128 * USERS;
@@ -61,7 +61,7 @@ impl<'a> Walk<'a> {
         &self,
         users: Range<usize>,
         items: Range<usize>,
-        stop: &Stop,
+        cancel: &CancelToken,
         consumer: &mut C,
     ) -> Result<()> {
         let width = self.scoring.width;
@@ -72,7 +72,7 @@ impl<'a> Walk<'a> {
         let (mut tile, mut strip) = (Tile::default(), vec![0.0; USERS * step]);
         let mut refused: Option<Refused> = None;
         for begin in items.clone().step_by(step) {
-            stop.check()?;
+            cancel.check()?;
             let range = begin..(begin + step).min(items.end);
             let highest = tile.load(self.scoring.items, self.scoring.bias, width, range, micro)?;
             let checked = self.may_overflow(highest);
@@ -92,10 +92,10 @@ impl<'a> Walk<'a> {
     }
 
     /// The score of each row's target, as its tile will give it.
-    pub fn target_scores(&self, targets: &[u32], stop: &Stop) -> Result<Vec<f32>> {
+    pub fn target_scores(&self, targets: &[u32], cancel: &CancelToken) -> Result<Vec<f32>> {
         let rows = self.scoring.users.chunks_exact(self.scoring.width).zip(targets).enumerate();
         rows.map(|(row, (user, &item))| {
-            stop.check()?;
+            cancel.check()?;
             self.target_score(row, user, item)
         })
         .collect()

@@ -72,7 +72,7 @@ mod vectors;
 use std::io::Read;
 use std::path::Path;
 
-use crate::Stop;
+use crate::CancelToken;
 
 pub use fault::{Failure, TextError};
 pub use source::effort;
@@ -186,9 +186,9 @@ pub fn parse_items(
     path: &Path,
     rules: &ItemRules,
     room: &mut [u32],
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<Table<u32>, Failure> {
-    parse_file(path, &rules.kind(), &rules.limits, room, stop)
+    parse_file(path, &rules.kind(), &rules.limits, room, cancel)
 }
 
 /// Reads a file of distances, rounded to `f64` and then to `f32`.
@@ -200,9 +200,9 @@ pub fn parse_distances(
     path: &Path,
     rules: &DistanceRules,
     room: &mut [f32],
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<Table<f32>, Failure> {
-    parse_file(path, &rules.kind(), &rules.limits, room, stop)
+    parse_file(path, &rules.kind(), &rules.limits, room, cancel)
 }
 
 /// [`parse_items`] of a text that is no file and not compressed.
@@ -213,9 +213,9 @@ pub fn parse_distances(
 pub fn read_items(
     text: &mut (impl Read + Send),
     rules: &ItemRules,
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<Table<u32>, Failure> {
-    table::read(&rules.kind(), &rules.limits, text, Reading::Meanwhile, &mut [], stop)
+    table::read(&rules.kind(), &rules.limits, text, Reading::Meanwhile, &mut [], cancel)
 }
 
 /// [`parse_distances`] of a text that is no file and not compressed.
@@ -226,9 +226,9 @@ pub fn read_items(
 pub fn read_distances(
     text: &mut (impl Read + Send),
     rules: &DistanceRules,
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<Table<f32>, Failure> {
-    table::read(&rules.kind(), &rules.limits, text, Reading::Meanwhile, &mut [], stop)
+    table::read(&rules.kind(), &rules.limits, text, Reading::Meanwhile, &mut [], cancel)
 }
 
 fn parse_file<K: Kind>(
@@ -236,14 +236,14 @@ fn parse_file<K: Kind>(
     kind: &K,
     limits: &Limits,
     room: &mut [K::Value],
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<Table<K::Value>, Failure> {
-    let source = Source::open(path, stop);
-    stop.check()?; // an interrupted wait for a pipe is no fault of the pipe
+    let source = Source::open(path, cancel);
+    cancel.check()?; // an interrupted wait for a pipe is no fault of the pipe
     let mut source = source?;
     let reading = if source.takes_all_threads { Reading::Between } else { Reading::Meanwhile };
-    let table = table::read(kind, limits, &mut source.reader, reading, room, stop);
-    stop.check()?;
+    let table = table::read(kind, limits, &mut source.reader, reading, room, cancel);
+    cancel.check()?;
     source.check_unchanged()?; // what a changing file made wrong is no fault of its text
     table
 }

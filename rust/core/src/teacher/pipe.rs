@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::Stop;
+use crate::CancelToken;
 
-/// How often a reader that waits looks whether it should stop.
+/// How often a waiting reader checks whether it has been cancelled.
 const POLL: Duration = Duration::from_millis(20);
 
 /// Bytes read at a time.
@@ -23,18 +23,18 @@ pub(super) struct Pipe<'a> {
     chunks: Receiver<io::Result<Vec<u8>>>,
     chunk: Vec<u8>,
     used: usize,
-    stop: &'a Stop,
+    cancel: &'a CancelToken,
 }
 
 impl<'a> Pipe<'a> {
     /// Starts to read; errors in opening come with the first read.
-    pub(super) fn open(path: PathBuf, stop: &'a Stop) -> io::Result<Self> {
+    pub(super) fn open(path: PathBuf, cancel: &'a CancelToken) -> io::Result<Self> {
         let (sender, chunks) = sync_channel(2);
         thread::Builder::new().spawn(move || match File::open(path) {
             Ok(file) => send_all(file, &sender),
             Err(err) => drop(sender.send(Err(err))),
         })?;
-        Ok(Self { chunks, chunk: Vec::new(), used: 0, stop })
+        Ok(Self { chunks, chunk: Vec::new(), used: 0, cancel })
     }
 
     /// Waits for the next chunk; an empty one at the end.
@@ -44,7 +44,7 @@ impl<'a> Pipe<'a> {
                 Ok(chunk) => return chunk,
                 Err(RecvTimeoutError::Disconnected) => return Ok(Vec::new()),
                 Err(RecvTimeoutError::Timeout) => {
-                    self.stop.check().map_err(|_| io::Error::other("interrupted"))?;
+                    self.cancel.check().map_err(|_| io::Error::other("interrupted"))?;
                 }
             }
         }

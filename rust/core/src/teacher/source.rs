@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::Stop;
+use crate::CancelToken;
 
 use super::fault::TextError;
 #[cfg(unix)]
@@ -59,15 +59,15 @@ fn inode(_metadata: &Metadata) -> (u64, u64) {
 impl<'a> Source<'a> {
     /// Opens a file or a pipe; gzip is known by its first bytes, whatever the name.
     ///
-    /// While a pipe has nothing to give, pulling `stop` ends the wait.
-    pub(super) fn open(path: &Path, stop: &'a Stop) -> Result<Self, TextError> {
+    /// While a pipe has nothing to give, cancelling ends the wait.
+    pub(super) fn open(path: &Path, cancel: &'a CancelToken) -> Result<Self, TextError> {
         let metadata = fs::metadata(path).map_err(|err| cannot_open(&err))?;
         if metadata.is_dir() {
             return Err(TextError::whole("E-OPEN", "is a directory, expected a text file", ""));
         }
         let path = path.to_owned();
         if !metadata.is_file() {
-            let pipe = Pipe::open(path.clone(), stop).map_err(|err| cannot_open(&err))?;
+            let pipe = Pipe::open(path.clone(), cancel).map_err(|err| cannot_open(&err))?;
             let (reader, _) = text_of(pipe)?;
             return Ok(Self {
                 reader,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Error, Stop};
+use crate::{CancelToken, Error};
 
 use super::Limits;
 use super::block::Block;
@@ -58,8 +58,8 @@ fn guess(path: &Path, limits: &Limits) -> Option<usize> {
     if !path.metadata().ok()?.is_file() {
         return None; // what is read from a pipe is gone
     }
-    let stop = Stop::new();
-    let mut source = Source::open(path, &stop).ok()?;
+    let cancel = CancelToken::new();
+    let mut source = Source::open(path, &cancel).ok()?;
     let mut block = Block::default();
     block.follow(&Block::with_size(SAMPLE).ok()?, &mut source.reader).ok()?;
     let layout = layout::of_text(&block, limits.skip_rows).ok()?;

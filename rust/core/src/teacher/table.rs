@@ -5,7 +5,7 @@ use std::mem;
 
 use rayon::prelude::*;
 
-use crate::{Error, Stop};
+use crate::{CancelToken, Error};
 
 use super::block::{Block, Then};
 use super::fault::{Failure, Fault, TextError};
@@ -34,14 +34,14 @@ pub(super) fn read<K: Kind>(
     reader: &mut (impl Read + Send),
     reading: Reading,
     room: &mut [K::Value],
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<Table<K::Value>, Failure> {
     let (mut block, mut next) = first_block(limits, reader)?;
     let layout = layout::of_text(&block, limits.skip_rows)?;
     let mut state = State::new(kind, limits, layout, room);
     let mut skipped = layout.skipped;
     loop {
-        stop.check()?; // a block takes some milliseconds
+        cancel.check()?; // a block takes some milliseconds
         let text = block.lines().get(skipped..).unwrap_or_default();
         let offset = block.offset.saturating_add(skipped as u64);
         let is_last = !matches!(block.then, Then::More);

@@ -27,7 +27,7 @@ fn distance_rules(limits: Limits) -> DistanceRules {
 }
 
 fn items(text: &[u8], limits: Limits) -> Result<Table<u32>, Failure> {
-    read_items(&mut &*text, &item_rules(limits), &Stop::new())
+    read_items(&mut &*text, &item_rules(limits), &CancelToken::new())
 }
 
 fn refusal<T: std::fmt::Debug>(result: Result<T, Failure>) -> TextError {
@@ -62,7 +62,10 @@ fn seams_between_blocks_and_pieces_do_not_show() {
         }
     }
     let rules = item_rules(limits(32, 8));
-    assert_eq!(read_items(&mut Trickle(text.as_bytes()), &rules, &Stop::new()).unwrap(), whole);
+    assert_eq!(
+        read_items(&mut Trickle(text.as_bytes()), &rules, &CancelToken::new()).unwrap(),
+        whole
+    );
 }
 
 #[test]
@@ -117,7 +120,7 @@ fn room_is_used_if_all_values_fit_and_only_then() {
     let rules = item_rules(limits(64, 16));
     for n_values in [0, 1, 2, 100, 797, 798, 799, 1000] {
         let mut room = vec![9; n_values];
-        let table = parse_items(&file.0, &rules, &mut room, &Stop::new()).unwrap();
+        let table = parse_items(&file.0, &rules, &mut room, &CancelToken::new()).unwrap();
         assert_eq!((table.rows, table.columns), (whole.rows, whole.columns));
         if n_values < whole.values.len() {
             assert_eq!(table.values, whole.values);
@@ -149,7 +152,7 @@ fn a_text_has_a_longest_length() {
     let error = refusal(read_items(
         &mut io::repeat(b'1').take(1000),
         &item_rules(limits.clone()),
-        &Stop::new(),
+        &CancelToken::new(),
     ));
     assert_eq!(error.code, "E-TOKEN-LONG");
     let rows = b"1 2\n".repeat(30);
@@ -159,15 +162,15 @@ fn a_text_has_a_longest_length() {
 #[test]
 fn an_endless_line_is_refused_before_memory_is_gone() {
     let mut endless = io::repeat(b'1');
-    let got = read_items(&mut endless, &item_rules(Limits::default()), &Stop::new());
+    let got = read_items(&mut endless, &item_rules(Limits::default()), &CancelToken::new());
     assert_eq!(refusal(got).code, "E-LINE-LONG");
 }
 
 #[test]
-fn a_pulled_stop_ends_the_reading() {
-    let stop = Stop::new();
-    stop.pull();
-    let got = read_items(&mut &b"1 2\n"[..], &item_rules(Limits::default()), &stop);
+fn a_cancelled_token_ends_the_reading() {
+    let cancel = CancelToken::new();
+    cancel.cancel();
+    let got = read_items(&mut &b"1 2\n"[..], &item_rules(Limits::default()), &cancel);
     assert_eq!(got, Err(Failure::Kernel(Error::Interrupted)));
 }
 
@@ -204,8 +207,8 @@ fn a_file_that_grows_shrinks_or_is_replaced_is_noticed() {
     ];
     for (name, change) in changes {
         let file = Scratch::new(name, b"1 2\n3 4\n");
-        let stop = Stop::new();
-        let source = Source::open(&file.0, &stop).unwrap();
+        let cancel = CancelToken::new();
+        let source = Source::open(&file.0, &cancel).unwrap();
         assert_eq!(source.check_unchanged(), Ok(()), "{name}");
         change(&file.0);
         assert_eq!(source.check_unchanged().unwrap_err().code, "E-CHANGED", "{name}");
@@ -295,8 +298,11 @@ fn mutated_inputs_never_panic_and_seams_never_change_the_outcome() {
         if !matches!(&cut, Err(Failure::Text(error)) if error.code == "E-EMPTY") {
             assert_eq!(cut, whole, "{text:?} in blocks of {block}");
         }
-        let distances =
-            read_distances(&mut &*text, &distance_rules(limits(1 << 12, piece)), &Stop::new());
+        let distances = read_distances(
+            &mut &*text,
+            &distance_rules(limits(1 << 12, piece)),
+            &CancelToken::new(),
+        );
         check(&text, &distances);
         accepted += usize::from(whole.is_ok()) + usize::from(distances.is_ok());
         runs += 1;

@@ -3,7 +3,7 @@
 use super::confidence::confidence_of_rows;
 use super::overlap::{Marks, Matrix, Overlap, rows_per_chunk};
 use super::{check_parameter, check_shape, check_values, sum, zeros};
-use crate::{Result, Stop, multiversion, parallel};
+use crate::{CancelToken, Result, multiversion, parallel};
 
 const RULE: &str = "a weight >= 0";
 
@@ -71,7 +71,7 @@ pub fn blend_weights(
     consistency: Option<&[f32]>,
     blend: Blend,
     out: &mut [f32],
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<()> {
     let k = position.len();
     check_parameter("k", k as f64, k >= 1, "at least 1")?;
@@ -80,7 +80,7 @@ pub fn blend_weights(
     }
     let mixer = Mixer::new(position, confidence, blend, out.len())?;
     let rows_per_chunk = rows_per_chunk(k);
-    parallel::try_for_each_chunk(out, rows_per_chunk * k, stop, |index, out| {
+    parallel::try_for_each_chunk(out, rows_per_chunk * k, cancel, |index, out| {
         let first = index * rows_per_chunk;
         match consistency.map(|values| &values[first * k..][..out.len()]) {
             Some(values) => {
@@ -108,7 +108,7 @@ pub fn ranking_weights(
     position: Position,
     blend: Blend,
     out: &mut [f32],
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<()> {
     let k = position.k;
     let fits = (1..=ranking.columns).contains(&k);
@@ -119,7 +119,7 @@ pub fn ranking_weights(
     ranking.check("ranking", out.len() / k)?;
     student_top.check("student_top", out.len() / k)?;
     let rows_per_chunk = rows_per_chunk(k);
-    parallel::try_for_each_chunk(out, rows_per_chunk * k, stop, |index, out| {
+    parallel::try_for_each_chunk(out, rows_per_chunk * k, cancel, |index, out| {
         let first = index * rows_per_chunk;
         let mut overlap = Overlap::new(student_top.columns)?;
         multiversion::run(Marks { overlap: &mut overlap, ranking, student_top, first, k, out });

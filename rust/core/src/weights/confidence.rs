@@ -2,7 +2,7 @@
 
 use super::exp::exp_of_negative;
 use super::{check_parameter, check_shape, check_values, sum, zeros};
-use crate::{Result, Stop, multiversion, parallel};
+use crate::{CancelToken, Result, multiversion, parallel};
 
 /// Rows per partial sum: fixed, so that the mean has the same bits for any number of threads.
 const BLOCK_ROWS: usize = 4096;
@@ -30,7 +30,7 @@ pub fn sequence_confidence(
     temperature: f64,
     k: usize,
     out: &mut [f32],
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<()> {
     check_parameter("temperature", temperature, temperature >= 1e-3, "a number >= 0.001")?;
     check_parameter("k", k as f64, k >= 1, "at least 1")?;
@@ -41,7 +41,7 @@ pub fn sequence_confidence(
         &target_distance[index * BLOCK_ROWS..end]
     };
     let mut smallest = vec![f32::INFINITY; n_blocks];
-    parallel::try_for_each_chunk(&mut smallest, 1, stop, |index, smallest| {
+    parallel::try_for_each_chunk(&mut smallest, 1, cancel, |index, smallest| {
         check_values("target_distance", block(index), 1, index * BLOCK_ROWS, RULE)?;
         smallest[0] = block(index).iter().copied().fold(f32::INFINITY, f32::min);
         Ok(())
@@ -49,13 +49,13 @@ pub fn sequence_confidence(
     let smallest = f64::from(smallest.into_iter().fold(f32::INFINITY, f32::min));
     let weight = |distance: f32| exp_of_negative((smallest - f64::from(distance)) / temperature);
     let mut sums = vec![0.0; n_blocks];
-    parallel::try_for_each_chunk(&mut sums, 1, stop, |index, sum| {
+    parallel::try_for_each_chunk(&mut sums, 1, cancel, |index, sum| {
         sum[0] = block(index).iter().map(|&distance| weight(distance)).sum::<f64>();
         Ok(())
     })?;
     let mean = sums.into_iter().sum::<f64>() / target_distance.len() as f64;
     let scale = 1.0 / mean / k as f64;
-    parallel::try_for_each_chunk(out, BLOCK_ROWS, stop, |index, out| {
+    parallel::try_for_each_chunk(out, BLOCK_ROWS, cancel, |index, out| {
         for (out, &distance) in out.iter_mut().zip(block(index)) {
             *out = (weight(distance) * scale) as f32;
         }
@@ -75,13 +75,13 @@ pub fn candidate_confidence(
     distance: &[f32],
     k: usize,
     out: &mut [f32],
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<()> {
     check_parameter("k", k as f64, k >= 1, "at least 1")?;
     check_shape("out", out.len(), distance.len())?;
     check_shape("distance", distance.len(), distance.len() / k * k)?;
     let rows_per_chunk = (CHUNK / k).max(1);
-    parallel::try_for_each_chunk(out, rows_per_chunk * k, stop, |index, out| {
+    parallel::try_for_each_chunk(out, rows_per_chunk * k, cancel, |index, out| {
         let start = index * rows_per_chunk * k;
         let distance = &distance[start..start + out.len()];
         confidence_of_rows(distance, k, index * rows_per_chunk, out)

@@ -2,9 +2,9 @@
 
 use super::overlap::Matrix;
 use super::{check_parameter, check_shape, zeros};
-use crate::{Error, Result, Stop, parallel};
+use crate::{CancelToken, Error, Result, parallel};
 
-/// Scores between two looks at the stop flag and at the current threshold.
+/// Scores between two checks of the cancel token and at the current threshold.
 const BLOCK: usize = 64;
 
 /// Scores per unit of work.
@@ -25,7 +25,7 @@ pub fn consistency_from_scores(
     ranking: Matrix,
     k: usize,
     out: &mut [f32],
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<()> {
     let columns = ranking.columns;
     check_parameter("ranking columns", columns as f64, columns >= 1, "at least 1")?;
@@ -35,12 +35,12 @@ pub fn consistency_from_scores(
     ranking.check("ranking", n_rows)?;
     check_shape("out", out.len(), ranking.items.len())?;
     let rows_per_chunk = (CHUNK_STEPS / n_items).max(1);
-    parallel::try_for_each_chunk(out, rows_per_chunk * columns, stop, |index, out| {
+    parallel::try_for_each_chunk(out, rows_per_chunk * columns, cancel, |index, out| {
         let mut best = Best { k, kept: zeros(k)?, len: 0 };
         let first = index * rows_per_chunk;
         for (row, hits) in (first..).zip(out.chunks_exact_mut(columns)) {
             let scores = &scores[row * n_items..][..n_items];
-            best.fill(row, scores, stop)?;
+            best.fill(row, scores, cancel)?;
             best.mark(row, ranking.row(row), scores, hits)?;
         }
         Ok(())
@@ -55,10 +55,10 @@ struct Best {
 }
 
 impl Best {
-    fn fill(&mut self, row: usize, scores: &[f32], stop: &Stop) -> Result<()> {
+    fn fill(&mut self, row: usize, scores: &[f32], cancel: &CancelToken) -> Result<()> {
         self.len = 0;
         for (index, block) in scores.chunks(BLOCK).enumerate() {
-            stop.check()?;
+            cancel.check()?;
             let start = index * BLOCK;
             if !block.iter().fold(true, |right, &score| right & is_score(score)) {
                 return Err(not_a_score(row, start, block));

@@ -14,7 +14,7 @@
 //!   items at a time: 1.7 with a scalar rest of 2, .69 with the vectors reaching into the next row.
 
 use super::{check_parameter, check_shape, zeros};
-use crate::{Result, Stop, multiversion, parallel};
+use crate::{CancelToken, Result, multiversion, parallel};
 
 /// Elements of the result per unit of work.
 const CHUNK: usize = 1 << 12;
@@ -56,7 +56,7 @@ pub fn consistency_weight(
     ranking: Matrix,
     student_top: Matrix,
     out: &mut [f32],
-    stop: &Stop,
+    cancel: &CancelToken,
 ) -> Result<()> {
     let k = ranking.columns;
     check_parameter("k", k as f64, k >= 1, "at least 1")?;
@@ -65,7 +65,7 @@ pub fn consistency_weight(
     student_top.check("student_top", n_rows)?;
     check_shape("out", out.len(), ranking.items.len())?;
     let rows_per_chunk = rows_per_chunk(k);
-    parallel::try_for_each_chunk(out, rows_per_chunk * k, stop, |index, out| {
+    parallel::try_for_each_chunk(out, rows_per_chunk * k, cancel, |index, out| {
         let mut overlap = Overlap::new(student_top.columns)?;
         let first = index * rows_per_chunk;
         multiversion::run(Marks { overlap: &mut overlap, ranking, student_top, first, k, out });

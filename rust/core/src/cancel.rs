@@ -6,23 +6,23 @@ use crate::{Error, Result};
 
 /// Shared by the thread that waits (and sees Ctrl-C) and the threads that work.
 ///
-/// Kernels call [`Stop::check`] once per block of work, at most some 20 ms apart.
+/// Kernels call [`CancelToken::check`] once per block of work, at most some 20 ms apart.
 #[derive(Debug, Default)]
-pub struct Stop(AtomicBool);
+pub struct CancelToken(AtomicBool);
 
-impl Stop {
-    /// A flag that nobody has pulled.
+impl CancelToken {
+    /// A token that has not been cancelled.
     #[must_use]
     pub const fn new() -> Self {
         Self(AtomicBool::new(false))
     }
 
-    /// Asks every kernel that holds this flag to return [`Error::Interrupted`] soon.
-    pub fn pull(&self) {
+    /// Asks every kernel that holds this token to return [`Error::Interrupted`] soon.
+    pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Fails once the flag has been pulled.
+    /// Fails once the token has been cancelled.
     ///
     /// # Errors
     ///
