@@ -1,6 +1,6 @@
 //! Target ranks and top-N lists.
 
-use dllm2rec_core::ranking::{self as kernels, Counts, Score, Scoring, TopN, Window};
+use dllm2rec_core::ranking::{self as kernels, Counts, ListedItems, Score, ScoringProblem, TopN};
 use dllm2rec_core::{CancelToken, Error, Result};
 use half::f16;
 use numpy::ndarray::{ArrayView, Dimension};
@@ -110,7 +110,7 @@ impl Vectors<'_> {
     fn run<T: Send>(
         &self,
         py: Python<'_>,
-        kernel: impl FnOnce(&Scoring, &CancelToken) -> Result<T> + Send,
+        kernel: impl FnOnce(&ScoringProblem, &CancelToken) -> Result<T> + Send,
     ) -> PyResult<T> {
         let (users, items) = (self.users.as_array(), self.items.as_array());
         let (n_users, width) = users.dim();
@@ -126,13 +126,13 @@ impl Vectors<'_> {
         let window = match &window {
             Some((offsets, items)) => {
                 let (offsets, items) = (c_order(offsets)?, c_order(items)?);
-                Some(Window { offsets, items, shift: self.shift })
+                Some(ListedItems { offsets, items, shift: self.shift })
             }
             None => None,
         };
         let (users, items) = (c_order(&users)?, c_order(&items)?);
-        let scoring = Scoring { users, items, width, bias, window };
-        run(py, steps, |cancel| kernel(&scoring, cancel))
+        let problem = ScoringProblem { users, items, width, bias, listed: window };
+        run(py, steps, |cancel| kernel(&problem, cancel))
     }
 }
 
@@ -152,7 +152,7 @@ fn fused_rank_counts<'py>(
     let targets = c_order(&targets)?;
     let vectors = Vectors { users, items, bias, window, shift: window_offset };
     let counts =
-        vectors.run(py, |scoring, cancel| kernels::fused_rank_counts(scoring, targets, cancel))?;
+        vectors.run(py, |problem, cancel| kernels::fused_rank_counts(problem, targets, cancel))?;
     Ok(both(py, counts))
 }
 
@@ -169,7 +169,7 @@ fn fused_top_n<'py>(
     window_offset: f32,
 ) -> PyResult<(Table<'py, u32>, Table<'py, f32>)> {
     let vectors = Vectors { users, items, bias, window, shift: window_offset };
-    let top = vectors.run(py, |scoring, cancel| kernels::fused_top_n(scoring, n, cancel))?;
+    let top = vectors.run(py, |problem, cancel| kernels::fused_top_n(problem, n, cancel))?;
     tables(py, top, n)
 }
 

@@ -11,7 +11,7 @@
 use super::score::Wide;
 use super::simd::{GROUP, Lanes};
 
-/// Keeps the `n` best of the candidates it is shown, in any order but each once.
+/// Keeps the `n` best of the candidates it is offered, each once, in no particular order.
 #[derive(Debug)]
 pub struct Best<W: Wide> {
     n: usize,
@@ -29,14 +29,14 @@ impl<W: Wide> Best<W> {
         Self { n, keys, len: 0, threshold: W::MASKED }
     }
 
-    /// Keys a list of `n` holds at most: the more, the fewer cuts, and the staler the threshold.
+    /// Keys a list of `n` holds at most: the more, the fewer prunings, and the staler the threshold.
     pub const fn capacity(n: usize) -> usize {
         2 * n + 24
     }
 
-    /// Shows the scores of `first_item..`; items must be shown in ascending order.
+    /// Offers the scores of `first_item..`; items must come in ascending order.
     #[inline(always)]
-    pub fn see(&mut self, lanes: impl Lanes, first_item: usize, scores: &[W]) {
+    pub fn offer(&mut self, lanes: impl Lanes, first_item: usize, scores: &[W]) {
         let (groups, rest) = scores.as_chunks::<GROUP>();
         for (group, first_item) in groups.iter().zip((first_item..).step_by(GROUP)) {
             let passing = W::above(lanes, group, self.threshold);
@@ -55,7 +55,7 @@ impl<W: Wide> Best<W> {
             let index = passing.trailing_zeros() as usize;
             passing &= passing - 1;
             if self.len == self.keys.len() {
-                self.cut();
+                self.prune();
             }
             self.keys[self.len] = group[index].key((first_item + index) as u32);
             self.len += 1;
@@ -63,7 +63,7 @@ impl<W: Wide> Best<W> {
     }
 
     #[inline(never)]
-    fn cut(&mut self) {
+    fn prune(&mut self) {
         if self.len >= self.n {
             let keys = &mut self.keys[..self.len];
             let (_, last, _) = keys.select_nth_unstable_by(self.n - 1, |a, b| b.cmp(a));
@@ -74,7 +74,7 @@ impl<W: Wide> Best<W> {
 
     /// The best, in order: at most `n` keys.
     pub fn take(&mut self) -> &[W::Key] {
-        self.cut();
+        self.prune();
         let keys = &mut self.keys[..self.len];
         keys.sort_unstable_by(|a, b| b.cmp(a));
         keys
@@ -103,7 +103,7 @@ mod tests {
 
     fn listed(n: usize, scores: &[f32]) -> Vec<u32> {
         let mut best = Best::<f32>::new(n);
-        best.see(Portable, 0, scores);
+        best.offer(Portable, 0, scores);
         best.take().iter().map(|&key| f32::candidate(key).0).collect()
     }
 

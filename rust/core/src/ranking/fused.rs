@@ -15,18 +15,18 @@
 
 use super::best::{Best, write_row};
 use super::counts::{Counts, is_allowed, tally};
-use super::cuts::{Cuts, lowest_error};
+use super::listed_items::ListedItems;
 use super::simd::{Lanes, Level};
+use super::task_grid::{TaskGrid, lowest_error};
+use super::tile_pass::{ScoreConsumer, TilePass};
 use super::top_n::TopN;
-use super::walk::{Consumer, Walk};
-use super::window::Window;
 use super::{check_n, check_targets, filled};
 use crate::{CancelToken, Error, Result};
 
 /// What is to be scored: the score of user `b` and item `i` is `users[b] . items[i] + bias[i]`, moved
-/// by the window's shift if row `b` lists item `i`.
+/// by the listed items' shift if row `b` lists item `i`.
 #[derive(Debug, Clone, Copy)]
-pub struct Scoring<'a> {
+pub struct ScoringProblem<'a> {
     /// `(n_users, width)`, row-major, finite.
     pub users: &'a [f32],
     /// `(n_items, width)`, row-major, finite.
@@ -36,7 +36,7 @@ pub struct Scoring<'a> {
     /// `(n_items,)`, finite, or -inf to mask an item for all users.
     pub bias: Option<&'a [f32]>,
     /// Items listed per user.
-    pub window: Option<Window<'a>>,
+    pub listed: Option<ListedItems<'a>>,
 }
 
 /// Counts, for each user, what scores above its target and what scores the same.
@@ -47,11 +47,11 @@ pub struct Scoring<'a> {
 /// together; [`Error::NonFinite`] for a NaN or infinity in users, items or bias, or a score that
 /// overflows; [`Error::MaskedTarget`]; [`Error::Interrupted`].
 pub fn fused_rank_counts(
-    scoring: &Scoring,
+    problem: &ScoringProblem,
     targets: &[u32],
     cancel: &CancelToken,
 ) -> Result<Counts> {
-    counts_at(Level::best(), scoring, targets, cancel)
+    counts_at(Level::best(), problem, targets, cancel)
 }
 
 /// Lists the `n` best items of each user: score descending, then index ascending.
@@ -60,33 +60,33 @@ pub fn fused_rank_counts(
 ///
 /// [`Error::Parameter`] unless `1 <= n <= n_items`; [`Error::Memory`]; otherwise as
 /// [`fused_rank_counts`].
-pub fn fused_top_n(scoring: &Scoring, n: usize, cancel: &CancelToken) -> Result<TopN> {
-    lists_at(Level::best(), scoring, n, cancel)
+pub fn fused_top_n(problem: &ScoringProblem, n: usize, cancel: &CancelToken) -> Result<TopN> {
+    lists_at(Level::best(), problem, n, cancel)
 }
 
 fn counts_at(
     level: Level,
-    scoring: &Scoring,
+    problem: &ScoringProblem,
     targets: &[u32],
     cancel: &CancelToken,
 ) -> Result<Counts> {
-    let walk = Walk::new(level, scoring)?;
-    let (n_users, n_items) = scoring.sizes();
+    let pass = TilePass::new(level, problem)?;
+    let (n_users, n_items) = problem.sizes();
     if targets.len() != n_users {
         return Err(Error::Shape { name: "targets", got: targets.len(), expected: n_users });
     }
     check_targets(targets, n_items)?;
-    let scores = walk.target_scores(targets, cancel)?;
-    let cuts = Cuts::new(n_users, n_items, walk.block_users(0));
-    let results = cuts.share_out(|users, items| {
+    let scores = pass.target_scores(targets, cancel)?;
+    let grid = TaskGrid::new(n_users, n_items, pass.block_users(0));
+    let results = grid.map_tasks(|users, items| {
         let targets = &scores[users.clone()];
         let mut counting = Counting { targets, counts: vec![[0; 2]; users.len()] };
-        walk.score(users, items, cancel, &mut counting)?;
+        pass.score(users, items, cancel, &mut counting)?;
         Ok(counting.counts)
     });
     let mut pairs = filled([0; 2], Some(n_users))?;
     for (task, counts) in lowest_error(results)?.iter().enumerate() {
-        for (sum, part) in pairs[cuts.users(task)].iter_mut().zip(counts) {
+        for (sum, part) in pairs[grid.users(task)].iter_mut().zip(counts) {
             *sum = [sum[0] + part[0], sum[1] + part[1]];
         }
     }
@@ -96,20 +96,25 @@ fn counts_at(
     Ok(Counts::from_pairs(&pairs))
 }
 
-fn lists_at(level: Level, scoring: &Scoring, n: usize, cancel: &CancelToken) -> Result<TopN> {
-    let walk = Walk::new(level, scoring)?;
-    let (n_users, n_items) = scoring.sizes();
+fn lists_at(
+    level: Level,
+    problem: &ScoringProblem,
+    n: usize,
+    cancel: &CancelToken,
+) -> Result<TopN> {
+    let pass = TilePass::new(level, problem)?;
+    let (n_users, n_items) = problem.sizes();
     check_n(n, n_items)?;
     let mut top = TopN::missing(n_users, n, n_items)?;
-    let cuts = Cuts::new(n_users, n_items, walk.block_users(n));
-    let results = cuts.share_out(|users, items| {
+    let grid = TaskGrid::new(n_users, n_items, pass.block_users(n));
+    let results = grid.map_tasks(|users, items| {
         let mut listing = Listing { best: users.clone().map(|_| Best::new(n)).collect() };
-        walk.score(users, items, cancel, &mut listing)?;
+        pass.score(users, items, cancel, &mut listing)?;
         Ok(listing.best.iter_mut().map(|best| best.take().to_vec()).collect::<Vec<_>>())
     });
     let mut lists = lowest_error(results)?;
     let mut places = top.items.chunks_mut(n).zip(top.scores.chunks_mut(n));
-    for parts in lists.chunks_mut(cuts.n_ranges) {
+    for parts in lists.chunks_mut(grid.n_ranges) {
         for row in 0..parts[0].len() {
             let mut keys: Vec<u64> =
                 parts.iter_mut().flat_map(|part| std::mem::take(&mut part[row])).collect();
@@ -122,7 +127,7 @@ fn lists_at(level: Level, scoring: &Scoring, n: usize, cancel: &CancelToken) -> 
     Ok(top)
 }
 
-impl Scoring<'_> {
+impl ScoringProblem<'_> {
     /// Users and items.
     pub(super) fn sizes(&self) -> (usize, usize) {
         (self.users.len() / self.width, self.items.len() / self.width)
@@ -150,7 +155,7 @@ impl Scoring<'_> {
                 return Err(Error::NonFinite { name: "bias", row, column: 0, value });
             }
         }
-        self.window.map_or(Ok(()), |window| window.check(n_users, n_items))
+        self.listed.map_or(Ok(()), |listed| listed.check(n_users, n_items))
     }
 }
 
@@ -159,9 +164,9 @@ struct Counting<'a> {
     counts: Vec<[u32; 2]>,
 }
 
-impl Consumer for Counting<'_> {
+impl ScoreConsumer for Counting<'_> {
     #[inline(always)]
-    fn see(&mut self, _: impl Lanes, row: usize, _: usize, scores: &[f32]) {
+    fn consume(&mut self, _: impl Lanes, row: usize, _: usize, scores: &[f32]) {
         let tally = tally(scores, self.targets[row]);
         let [greater, equal] = &mut self.counts[row];
         *greater += tally.greater;
@@ -173,18 +178,18 @@ struct Listing {
     best: Vec<Best<f32>>,
 }
 
-impl Consumer for Listing {
+impl ScoreConsumer for Listing {
     #[inline(always)]
-    fn see(&mut self, lanes: impl Lanes, row: usize, first_item: usize, scores: &[f32]) {
-        self.best[row].see(lanes, first_item, scores);
+    fn consume(&mut self, lanes: impl Lanes, row: usize, first_item: usize, scores: &[f32]) {
+        self.best[row].offer(lanes, first_item, scores);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ranking::cuts::RANGE_ITEMS;
-    use crate::ranking::walk::Pair;
+    use crate::ranking::task_grid::RANGE_ITEMS;
+    use crate::ranking::tile_pass::Pair;
     use crate::ranking::{rank_counts, top_n};
 
     const MASK: f32 = f32::NEG_INFINITY;
@@ -201,7 +206,7 @@ mod tests {
         (0..len).map(|_| next()).collect()
     }
 
-    struct Problem {
+    struct Example {
         users: Vec<f32>,
         items: Vec<f32>,
         width: usize,
@@ -211,7 +216,7 @@ mod tests {
         targets: Vec<u32>,
     }
 
-    impl Problem {
+    impl Example {
         fn new(n_users: usize, n_items: usize, width: usize, seed: u64) -> Self {
             let pick = |index: usize| (index * 7919 % n_items) as u32;
             let mut items = random(n_items * width, seed + 1);
@@ -230,10 +235,10 @@ mod tests {
             }
         }
 
-        fn scoring(&self, shift: f32) -> Scoring<'_> {
-            let window = Some(Window { offsets: &self.offsets, items: &self.listed, shift });
+        fn problem(&self, shift: f32) -> ScoringProblem<'_> {
+            let listed = Some(ListedItems { offsets: &self.offsets, items: &self.listed, shift });
             let (users, items, bias) = (&self.users, &self.items, Some(self.bias.as_slice()));
-            Scoring { users, items, width: self.width, bias, window }
+            ScoringProblem { users, items, width: self.width, bias, listed }
         }
 
         /// The whole matrix of scores, pair by pair.
@@ -243,7 +248,7 @@ mod tests {
                 let first = scores.len();
                 let pairs = self.items.chunks(self.width).zip(&self.bias);
                 scores.extend(pairs.map(|(item, &bias)| level.run(Pair { user, item, bias })));
-                let mut listed = self.scoring(shift).window.unwrap().row(row).to_vec();
+                let mut listed = self.problem(shift).listed.unwrap().row(row).to_vec();
                 listed.sort_unstable();
                 listed.dedup();
                 for item in listed {
@@ -257,17 +262,17 @@ mod tests {
     #[test]
     fn every_level_gives_the_counts_and_lists_of_its_own_matrix() {
         for (n_users, n_items, width) in [(1, 1, 1), (7, 64, 3), (13, 65, 64), (50, 1300, 17)] {
-            let problem = Problem::new(n_users, n_items, width, 5);
+            let example = Example::new(n_users, n_items, width, 5);
             for level in Level::all() {
-                let matrix = problem.matrix(level, 0.5);
-                let scoring = problem.scoring(0.5);
-                let counts = counts_at(level, &scoring, &problem.targets, &CancelToken::new());
+                let matrix = example.matrix(level, 0.5);
+                let problem = example.problem(0.5);
+                let counts = counts_at(level, &problem, &example.targets, &CancelToken::new());
                 assert_eq!(
                     counts,
-                    rank_counts(&matrix, n_items, &problem.targets, &CancelToken::new())
+                    rank_counts(&matrix, n_items, &example.targets, &CancelToken::new())
                 );
                 let n = n_items.min(9);
-                let lists = lists_at(level, &scoring, n, &CancelToken::new());
+                let lists = lists_at(level, &problem, n, &CancelToken::new());
                 assert_eq!(lists, top_n(&matrix, n_users, n_items, n, &CancelToken::new()));
             }
         }
@@ -276,17 +281,17 @@ mod tests {
     #[test]
     fn the_cut_changes_nothing() {
         let (n_users, n_items) = (100, 3 * RANGE_ITEMS + 5);
-        let problem = Problem::new(n_users, n_items, 4, 11);
-        let scoring = problem.scoring(MASK);
+        let example = Example::new(n_users, n_items, 4, 11);
+        let problem = example.problem(MASK);
         let targets: Vec<u32> = (0..100).map(|row| row * 401 + 90).collect();
-        let counts = fused_rank_counts(&scoring, &targets, &CancelToken::new());
+        let counts = fused_rank_counts(&problem, &targets, &CancelToken::new());
         assert!(counts.is_ok());
-        let lists = fused_top_n(&scoring, 20, &CancelToken::new());
+        let lists = fused_top_n(&problem, 20, &CancelToken::new());
         for n_threads in [1, 2, 8] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
             pool.install(|| {
-                assert_eq!(fused_rank_counts(&scoring, &targets, &CancelToken::new()), counts);
-                assert_eq!(fused_top_n(&scoring, 20, &CancelToken::new()), lists);
+                assert_eq!(fused_rank_counts(&problem, &targets, &CancelToken::new()), counts);
+                assert_eq!(fused_top_n(&problem, 20, &CancelToken::new()), lists);
             });
         }
     }
@@ -295,50 +300,51 @@ mod tests {
     fn scores_that_overflow_are_refused_with_their_place() {
         let users = [1.0, 1e30];
         let items = [1.0, 2.0, 1e30, 3.0];
-        let scoring = Scoring { users: &users, items: &items, width: 1, bias: None, window: None };
+        let problem =
+            ScoringProblem { users: &users, items: &items, width: 1, bias: None, listed: None };
         let place = Error::NonFinite { name: "scores", row: 1, column: 2, value: f64::INFINITY };
-        assert_eq!(fused_rank_counts(&scoring, &[0, 1], &CancelToken::new()), Err(place.clone()));
-        assert_eq!(fused_top_n(&scoring, 2, &CancelToken::new()), Err(place));
-        let scoring = Scoring { users: &users, items: &items[..2], ..scoring };
-        assert!(fused_top_n(&scoring, 2, &CancelToken::new()).is_ok());
+        assert_eq!(fused_rank_counts(&problem, &[0, 1], &CancelToken::new()), Err(place.clone()));
+        assert_eq!(fused_top_n(&problem, 2, &CancelToken::new()), Err(place));
+        let problem = ScoringProblem { users: &users, items: &items[..2], ..problem };
+        assert!(fused_top_n(&problem, 2, &CancelToken::new()).is_ok());
     }
 
     #[test]
     fn vectors_that_are_not_finite_are_refused_with_their_place() {
-        let problem = Problem::new(5, 200, 3, 1);
-        let mut items = problem.items.clone();
+        let example = Example::new(5, 200, 3, 1);
+        let mut items = example.items.clone();
         items[150 * 3 + 1] = MASK;
-        let scoring = Scoring { items: &items, ..problem.scoring(0.0) };
+        let problem = ScoringProblem { items: &items, ..example.problem(0.0) };
         let place = |name, row| Error::NonFinite { name, row, column: 1, value: MASK.into() };
-        let got = fused_rank_counts(&scoring, &[0; 5], &CancelToken::new());
+        let got = fused_rank_counts(&problem, &[0; 5], &CancelToken::new());
         assert_eq!(got, Err(place("items", 150)));
-        let mut users = problem.users.clone();
+        let mut users = example.users.clone();
         users[4 * 3 + 1] = MASK;
-        let got = fused_top_n(&Scoring { users: &users, ..scoring }, 1, &CancelToken::new());
+        let got = fused_top_n(&ScoringProblem { users: &users, ..problem }, 1, &CancelToken::new());
         assert_eq!(got, Err(place("users", 4)));
     }
 
     #[test]
     fn masked_targets_are_refused() {
         let (users, items, bias) = ([1.0, 1.0], [1.0, 2.0, 3.0], [0.0, MASK, 0.0]);
-        let window = Window { offsets: &[0, 0, 1], items: &[2], shift: MASK };
-        let (bias, window) = (Some(&bias[..]), Some(window));
-        let scoring = Scoring { users: &users, items: &items, width: 1, bias, window };
-        let counts = |targets| fused_rank_counts(&scoring, targets, &CancelToken::new());
+        let listed = ListedItems { offsets: &[0, 0, 1], items: &[2], shift: MASK };
+        let (bias, listed) = (Some(&bias[..]), Some(listed));
+        let problem = ScoringProblem { users: &users, items: &items, width: 1, bias, listed };
+        let counts = |targets| fused_rank_counts(&problem, targets, &CancelToken::new());
         assert_eq!(counts(&[0, 0]).unwrap().greater, [1, 0]);
         assert_eq!(counts(&[1, 0]), Err(Error::MaskedTarget { row: 0, item: 1 }));
         assert_eq!(counts(&[0, 2]), Err(Error::MaskedTarget { row: 1, item: 2 }));
         assert_eq!(
-            fused_top_n(&scoring, 3, &CancelToken::new()).unwrap().items,
+            fused_top_n(&problem, 3, &CancelToken::new()).unwrap().items,
             [2, 0, 3, 0, 3, 3]
         );
     }
 
     #[test]
     fn a_cancelled_token_ends_the_work() {
-        let problem = Problem::new(5, 200, 3, 1);
+        let example = Example::new(5, 200, 3, 1);
         let cancel = CancelToken::new();
         cancel.cancel();
-        assert_eq!(fused_top_n(&problem.scoring(0.0), 1, &cancel), Err(Error::Interrupted));
+        assert_eq!(fused_top_n(&example.problem(0.0), 1, &cancel), Err(Error::Interrupted));
     }
 }

@@ -13,20 +13,20 @@
 
 mod best;
 mod counts;
-mod cuts;
 mod fused;
+mod listed_items;
 mod panels;
 mod score;
 mod simd;
+mod task_grid;
+mod tile_pass;
 mod top_n;
-mod walk;
-mod window;
 
 pub use counts::{Counts, rank_counts};
-pub use fused::{Scoring, fused_rank_counts, fused_top_n};
+pub use fused::{ScoringProblem, fused_rank_counts, fused_top_n};
+pub use listed_items::ListedItems;
 pub use score::Score;
 pub use top_n::{TopN, top_n};
-pub use window::Window;
 
 use crate::{Error, Result};
 

@@ -53,7 +53,7 @@ pub fn top_n<S: Score>(
         rows.iter_mut().zip(chunk * rows_at_once..).try_for_each(|((items, places), row)| {
             let scores = &scores[row * n_items..][..n_items];
             best.clear();
-            see_row(row, scores, &mut best, &mut buffer, cancel)?;
+            list_row(row, scores, &mut best, &mut buffer, cancel)?;
             write_row::<S::Wide>(best.take(), n_items, items, places);
             Ok(())
         })
@@ -61,7 +61,7 @@ pub fn top_n<S: Score>(
     Ok(top)
 }
 
-fn see_row<S: Score>(
+fn list_row<S: Score>(
     row: usize,
     scores: &[S],
     best: &mut Best<S::Wide>,
@@ -71,22 +71,22 @@ fn see_row<S: Score>(
     for (block, first_item) in scores.chunks(BLOCK).zip((0..).step_by(BLOCK)) {
         cancel.check()?;
         let wide = &mut buffer[..block.len()];
-        if !Level::best().run(See { first_item, scores: block, buffer: wide, best }) {
+        if !Level::best().run(OfferBlock { first_item, scores: block, buffer: wide, best }) {
             return Err(first_refused(row, scores, buffer));
         }
     }
     Ok(())
 }
 
-/// Shows a block to the list; false if it holds NaN or +inf.
-struct See<'a, S: Score> {
+/// Offers a block to the list; false if it holds NaN or +inf.
+struct OfferBlock<'a, S: Score> {
     first_item: usize,
     scores: &'a [S],
     buffer: &'a mut [S::Wide],
     best: &'a mut Best<S::Wide>,
 }
 
-impl<S: Score> Task for See<'_, S> {
+impl<S: Score> Task for OfferBlock<'_, S> {
     type Output = bool;
 
     #[inline(always)]
@@ -95,7 +95,7 @@ impl<S: Score> Task for See<'_, S> {
         let extremes = scores.iter().fold(Default::default(), |seen, score| score.remember(seen));
         let allowed = !S::Wide::refused(extremes);
         if allowed {
-            self.best.see(lanes, self.first_item, scores);
+            self.best.offer(lanes, self.first_item, scores);
         }
         allowed
     }

@@ -10,9 +10,9 @@ use crate::{Error, Result};
 /// Items of a range at least, where a block's items are shared out too.
 pub const RANGE_ITEMS: usize = 16_384;
 
-/// How the work is cut: blocks of users, each against ranges of items.
+/// The grid of tasks: blocks of users, each against ranges of items.
 #[derive(Debug, Clone, Copy)]
-pub struct Cuts {
+pub struct TaskGrid {
     n_users: usize,
     n_items: usize,
     block_users: usize,
@@ -22,7 +22,7 @@ pub struct Cuts {
     pub n_ranges: usize,
 }
 
-impl Cuts {
+impl TaskGrid {
     /// Enough tasks for the threads of this pool, of blocks as large as they may be.
     pub fn new(n_users: usize, n_items: usize, most_users: usize) -> Self {
         let in_pool = rayon::current_thread_index().is_some();
@@ -52,7 +52,7 @@ impl Cuts {
     }
 
     /// The result of each task, in order, on the threads of this pool or on this thread.
-    pub fn share_out<R: Send>(
+    pub fn map_tasks<R: Send>(
         &self,
         work: impl Fn(Range<usize>, Range<usize>) -> Result<R> + Sync,
     ) -> Vec<Result<R>> {
@@ -89,10 +89,10 @@ mod tests {
         for (n_users, n_items, n_tasks) in
             [(0, 5, 4), (1, 100_000, 8), (7, 3, 8), (5000, 40_000, 32)]
         {
-            let cuts = Cuts::of(n_users, n_items, 768, n_tasks);
-            let tasks = 0..cuts.n_blocks * cuts.n_ranges;
+            let grid = TaskGrid::of(n_users, n_items, 768, n_tasks);
+            let tasks = 0..grid.n_blocks * grid.n_ranges;
             let pairs: usize =
-                tasks.map(|task| cuts.users(task).len() * cuts.items(task).len()).sum();
+                tasks.map(|task| grid.users(task).len() * grid.items(task).len()).sum();
             assert_eq!(pairs, n_users * n_items);
         }
     }

@@ -1,12 +1,12 @@
-//! Listed items of each user: the ones in its window, or the ones it has seen.
+//! Listed items of each user: those of its training window, or those it has seen.
 
 use std::ops::Range;
 
 use crate::{Error, Result};
 
-/// For each row some items whose score is moved: row `b` lists `items[offsets[b]..offsets[b + 1]]`.
+/// For each row some items whose score is shifted: row `b` lists `items[offsets[b]..offsets[b + 1]]`.
 #[derive(Debug, Clone, Copy)]
-pub struct Window<'a> {
+pub struct ListedItems<'a> {
     /// `(rows + 1,)`, from 0 to `items.len()`, never falling.
     pub offsets: &'a [i64],
     /// The items, in any order; one listed twice counts once.
@@ -15,7 +15,7 @@ pub struct Window<'a> {
     pub shift: f32,
 }
 
-impl Window<'_> {
+impl ListedItems<'_> {
     pub(super) fn check(&self, n_users: usize, n_items: usize) -> Result<()> {
         let (name, got, expected) = ("window offsets", self.offsets.len(), n_users + 1);
         if got != expected {
@@ -60,33 +60,33 @@ impl Window<'_> {
 
 /// The listed items of a block of rows within a range of items, ascending, each once.
 #[derive(Debug, Default)]
-pub struct Listed {
+pub struct ListedInBlock {
     /// Where each row's next item stands in `items`, and where its last has been.
     rows: Vec<Range<usize>>,
     items: Vec<u32>,
     shift: f32,
 }
 
-impl Listed {
-    pub(super) fn new(window: Option<Window>, users: Range<usize>, items: &Range<usize>) -> Self {
-        let Some(window) = window else { return Self::default() };
-        let mut listed = Self { shift: window.shift, ..Self::default() };
-        let mut own = Vec::new();
+impl ListedInBlock {
+    pub(super) fn new(all: Option<ListedItems>, users: Range<usize>, items: &Range<usize>) -> Self {
+        let Some(all) = all else { return Self::default() };
+        let mut listed = Self { shift: all.shift, ..Self::default() };
+        let mut unique = Vec::new();
         for user in users {
-            own.clear();
-            own.extend(window.row(user).iter().filter(|&&item| items.contains(&(item as usize))));
-            own.sort_unstable();
-            own.dedup();
+            unique.clear();
+            unique.extend(all.row(user).iter().filter(|&&item| items.contains(&(item as usize))));
+            unique.sort_unstable();
+            unique.dedup();
             let begin = listed.items.len();
-            listed.items.extend(&own);
+            listed.items.extend(&unique);
             listed.rows.push(begin..listed.items.len());
         }
         listed
     }
 
-    /// Moves the scores of the listed items among `first_item..`; tiles must come in order.
+    /// Shifts the scores of the listed items among `first_item..`; tiles must come in order.
     #[inline(always)]
-    pub(super) fn patch(&mut self, row: usize, first_item: usize, scores: &mut [f32]) {
+    pub(super) fn shift(&mut self, row: usize, first_item: usize, scores: &mut [f32]) {
         let Some(next) = self.rows.get_mut(row) else { return };
         for &item in &self.items[next.clone()] {
             let Some(score) = scores.get_mut(item as usize - first_item) else { return };
@@ -100,22 +100,22 @@ impl Listed {
 mod tests {
     use super::*;
 
-    fn window<'a>(offsets: &'a [i64], items: &'a [u32], shift: f32) -> Window<'a> {
-        Window { offsets, items, shift }
+    fn listed<'a>(offsets: &'a [i64], items: &'a [u32], shift: f32) -> ListedItems<'a> {
+        ListedItems { offsets, items, shift }
     }
 
     #[test]
     fn offsets_must_rise_from_zero_to_the_end() {
-        assert!(window(&[0, 1, 3], &[4, 0, 2], 1.0).check(2, 5).is_ok());
+        assert!(listed(&[0, 1, 3], &[4, 0, 2], 1.0).check(2, 5).is_ok());
         for offsets in [&[0, 3][..], &[0, 2, 1, 3], &[1, 1, 3], &[0, 1, 2], &[0, 1, 4], &[-1, 1, 3]]
         {
-            assert!(window(offsets, &[4, 0, 2], 1.0).check(2, 5).is_err(), "{offsets:?}");
+            assert!(listed(offsets, &[4, 0, 2], 1.0).check(2, 5).is_err(), "{offsets:?}");
         }
     }
 
     #[test]
     fn an_item_outside_the_catalogue_is_named() {
-        let got = window(&[0, 1, 1, 3], &[4, 0, 5], 1.0).check(3, 5);
+        let got = listed(&[0, 1, 1, 3], &[4, 0, 5], 1.0).check(3, 5);
         let (name, n_items) = ("window", 5);
         assert_eq!(got, Err(Error::ItemOutOfRange { name, row: 2, column: 1, item: 5, n_items }));
     }
@@ -123,19 +123,19 @@ mod tests {
     #[test]
     fn a_shift_that_is_no_score_is_refused() {
         for shift in [f32::NAN, f32::INFINITY] {
-            assert!(window(&[0], &[], shift).check(0, 5).is_err());
+            assert!(listed(&[0], &[], shift).check(0, 5).is_err());
         }
     }
 
     #[test]
     fn items_listed_twice_move_once() {
-        let window = window(&[0, 0, 4], &[3, 1, 3, 6], -2.0);
-        let mut listed = Listed::new(Some(window), 0..2, &(0..6));
+        let all = listed(&[0, 0, 4], &[3, 1, 3, 6], -2.0);
+        let mut listed = ListedInBlock::new(Some(all), 0..2, &(0..6));
         let mut scores = [0.0; 4];
-        listed.patch(0, 0, &mut scores);
+        listed.shift(0, 0, &mut scores);
         assert_eq!(scores.map(f32::to_bits), [0; 4]);
-        listed.patch(1, 0, &mut scores[..2]);
-        listed.patch(1, 2, &mut scores[2..]);
+        listed.shift(1, 0, &mut scores[..2]);
+        listed.shift(1, 2, &mut scores[2..]);
         assert_eq!(scores.map(|score| score as i32), [0, -2, 0, -2]);
     }
 }

@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use super::best::Best;
 use super::counts::is_allowed;
-use super::fused::Scoring;
+use super::fused::ScoringProblem;
+use super::listed_items::ListedInBlock;
 use super::panels::{Tile, Users, magnitude, pair_score, product, tile_items};
 use super::simd::{Lanes, Level, Task, USERS};
-use super::window::Listed;
 use crate::{CancelToken, Error, Result};
 
 /// Users of a block at most: enough to make packing the items cheap, few enough to share out.
@@ -18,36 +18,36 @@ const BLOCK_USERS: usize = 128 * USERS;
 const LIST_BYTES: usize = 8 << 20;
 
 /// A checked problem and the instructions to work on it with.
-pub struct Walk<'a> {
+pub struct TilePass<'a> {
     level: Level,
-    scoring: &'a Scoring<'a>,
+    problem: &'a ScoringProblem<'a>,
     /// The greatest magnitude a score can have is this times that of the items, plus `highest_shift`.
     highest_factor: f64,
     highest_shift: f64,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> TilePass<'a> {
     /// Checks the problem.
-    pub fn new(level: Level, scoring: &'a Scoring<'a>) -> Result<Self> {
-        scoring.check()?;
-        let users = magnitude("users", scoring.users, scoring.width, 0)?;
+    pub fn new(level: Level, problem: &'a ScoringProblem<'a>) -> Result<Self> {
+        problem.check()?;
+        let users = magnitude("users", problem.users, problem.width, 0)?;
         let finite = |value: f32| if value.is_finite() { f64::from(value.abs()) } else { 0.0 };
         let bias =
-            scoring.bias.map_or(0.0, |bias| bias.iter().copied().map(finite).fold(0.0, f64::max));
-        let shift = scoring.window.map_or(0.0, |window| finite(window.shift));
-        let highest_factor = f64::from(users) * scoring.width as f64;
-        Ok(Self { level, scoring, highest_factor, highest_shift: bias + shift })
+            problem.bias.map_or(0.0, |bias| bias.iter().copied().map(finite).fold(0.0, f64::max));
+        let shift = problem.listed.map_or(0.0, |listed| finite(listed.shift));
+        let highest_factor = f64::from(users) * problem.width as f64;
+        Ok(Self { level, problem, highest_factor, highest_shift: bias + shift })
     }
 
     /// Users of a block at most, where each has a list of `n`.
     pub fn block_users(&self, n: usize) -> usize {
         let by_lists = LIST_BYTES / (8 * Best::<f32>::capacity(n));
-        let by_width = (BLOCK_USERS * 1024) / self.scoring.width;
+        let by_width = (BLOCK_USERS * 1024) / self.problem.width;
         (by_lists.min(by_width).clamp(USERS, BLOCK_USERS) / USERS) * USERS
     }
 
     fn user_rows(&self, users: Range<usize>) -> &'a [f32] {
-        &self.scoring.users[users.start * self.scoring.width..users.end * self.scoring.width]
+        &self.problem.users[users.start * self.problem.width..users.end * self.problem.width]
     }
 
     /// Whether a sum of products could leave the range of float32 (half of it, for rounding).
@@ -56,17 +56,17 @@ impl<'a> Walk<'a> {
         highest > f64::from(f32::MAX) / 2.0
     }
 
-    /// Shows `consumer` the scores of `users` and `items`, item tiles in ascending order.
-    pub fn score<C: Consumer>(
+    /// Passes `consumer` the scores of `users` and `items`, item tiles in ascending order.
+    pub fn score<C: ScoreConsumer>(
         &self,
         users: Range<usize>,
         items: Range<usize>,
         cancel: &CancelToken,
         consumer: &mut C,
     ) -> Result<()> {
-        let width = self.scoring.width;
+        let width = self.problem.width;
         let block = Users::new(self.user_rows(users.clone()), width);
-        let mut listed = Listed::new(self.scoring.window, users.clone(), &items);
+        let mut listed = ListedInBlock::new(self.problem.listed, users.clone(), &items);
         let micro = self.level.items();
         let step = tile_items(width, micro);
         let (mut tile, mut strip) = (Tile::default(), vec![0.0; USERS * step]);
@@ -74,12 +74,12 @@ impl<'a> Walk<'a> {
         for begin in items.clone().step_by(step) {
             cancel.check()?;
             let range = begin..(begin + step).min(items.end);
-            let highest = tile.load(self.scoring.items, self.scoring.bias, width, range, micro)?;
+            let highest = tile.load(self.problem.items, self.problem.bias, width, range, micro)?;
             let checked = self.may_overflow(highest);
             let (block, tile, strip) = (&block, &tile, &mut strip[..USERS * tile.bias.len()]);
             let (listed, consumer) = (&mut listed, &mut *consumer);
             let found =
-                self.level.run(Pass { block, tile, width, strip, listed, checked, consumer });
+                self.level.run(TileTask { block, tile, width, strip, listed, checked, consumer });
             refused = [refused, found].into_iter().flatten().min_by(Refused::place);
         }
         match refused {
@@ -93,7 +93,7 @@ impl<'a> Walk<'a> {
 
     /// The score of each row's target, as its tile will give it.
     pub fn target_scores(&self, targets: &[u32], cancel: &CancelToken) -> Result<Vec<f32>> {
-        let rows = self.scoring.users.chunks_exact(self.scoring.width).zip(targets).enumerate();
+        let rows = self.problem.users.chunks_exact(self.problem.width).zip(targets).enumerate();
         rows.map(|(row, (user, &item))| {
             cancel.check()?;
             self.target_score(row, user, item)
@@ -102,7 +102,7 @@ impl<'a> Walk<'a> {
     }
 
     fn target_score(&self, row: usize, user: &[f32], item: u32) -> Result<f32> {
-        let Scoring { items, width, bias, window, .. } = *self.scoring;
+        let ScoringProblem { items, width, bias, listed, .. } = *self.problem;
         let column = item as usize;
         let vector = &items[column * width..][..width];
         let bias = bias.map_or(0.0, |bias| bias[column]);
@@ -111,8 +111,8 @@ impl<'a> Walk<'a> {
         }
         magnitude("items", vector, width, column)?;
         let score = self.level.run(Pair { user, item: vector, bias });
-        let listed = window.filter(|window| window.row(row).contains(&item));
-        let moved = score + listed.map_or(0.0, |window| window.shift);
+        let listed = listed.filter(|listed| listed.row(row).contains(&item));
+        let moved = score + listed.map_or(0.0, |listed| listed.shift);
         if !score.is_finite() || !is_allowed(moved) {
             let value = if score.is_finite() { moved } else { score }.into();
             return Err(Error::NonFinite { name: "scores", row, column, value });
@@ -125,8 +125,8 @@ impl<'a> Walk<'a> {
 }
 
 /// What is done with scores: `scores` are those of items `first_item..` for row `row` of the block.
-pub trait Consumer {
-    fn see(&mut self, lanes: impl Lanes, row: usize, first_item: usize, scores: &[f32]);
+pub trait ScoreConsumer {
+    fn consume(&mut self, lanes: impl Lanes, row: usize, first_item: usize, scores: &[f32]);
 }
 
 /// A score that overflowed; `row` counts within the block.
@@ -144,17 +144,17 @@ impl Refused {
 }
 
 /// A block of users against one tile; gives the first score that is refused, if `checked`.
-struct Pass<'a, C> {
+struct TileTask<'a, C> {
     block: &'a Users,
     tile: &'a Tile,
     width: usize,
     strip: &'a mut [f32],
-    listed: &'a mut Listed,
+    listed: &'a mut ListedInBlock,
     checked: bool,
     consumer: &'a mut C,
 }
 
-impl<C: Consumer> Task for Pass<'_, C> {
+impl<C: ScoreConsumer> Task for TileTask<'_, C> {
     type Output = Option<Refused>;
 
     #[inline(always)]
@@ -170,11 +170,11 @@ impl<C: Consumer> Task for Pass<'_, C> {
                 if checked {
                     refused = refused.or_else(|| overflow(row, tile, scores));
                 }
-                listed.patch(row, first_item, scores);
+                listed.shift(row, first_item, scores);
                 if checked {
                     refused = refused.or_else(|| infinite(row, first_item, scores));
                 }
-                consumer.see(lanes, row, first_item, scores);
+                consumer.consume(lanes, row, first_item, scores);
             }
         }
         refused
