@@ -13,6 +13,7 @@ pub mod error;
 pub mod histories;
 pub mod isa;
 pub mod log;
+pub mod memory;
 pub mod multiversion;
 pub mod negatives;
 pub mod parallel;

@@ -5,9 +5,10 @@
 //! * the third comparison as two integer maxima of the bits: 66 in cache (without any check 84);
 //! * sums or counts in arrays of lanes 40 to 47, SSE2 instead of AVX2 or AVX-512 20.
 
-use super::score::{Score, Wide};
+use super::checks::{check_scores, check_targets};
+use super::score::{BLOCK, Score, Wide, is_allowed};
 use super::simd::{Lanes, Level, Task};
-use super::{BLOCK, check_targets, filled};
+use crate::memory::filled;
 use crate::parallel::try_for_each_chunk;
 use crate::{CancelToken, Error, Result};
 
@@ -43,7 +44,7 @@ pub fn rank_counts<S: Score>(
 ) -> Result<Counts> {
     check_scores(scores, n_items, targets.len())?;
     check_targets(targets, n_items)?;
-    let mut pairs = filled([0; 2], Some(targets.len()))?;
+    let mut pairs = filled([0; 2], targets.len())?;
     let rows_at_once = (BLOCK * 16 / n_items.max(1)).max(1);
     try_for_each_chunk(&mut pairs, rows_at_once, cancel, |chunk, pairs| {
         let mut buffer = vec![S::Wide::default(); n_items.min(BLOCK)];
@@ -54,14 +55,6 @@ pub fn rank_counts<S: Score>(
         })
     })?;
     Ok(Counts::from_pairs(&pairs))
-}
-
-pub(super) fn check_scores<S>(scores: &[S], n_items: usize, n_rows: usize) -> Result<()> {
-    if n_rows.checked_mul(n_items) == Some(scores.len()) {
-        return Ok(());
-    }
-    let expected = n_rows.saturating_mul(n_items);
-    Err(Error::Shape { name: "scores", got: scores.len(), expected })
 }
 
 fn count_row<S: Score>(
@@ -92,12 +85,6 @@ pub(super) fn first_refused<S: Score>(row: usize, scores: &[S], buffer: &mut [S:
     let mut at = |column: usize| S::widen(&scores[column..=column], &mut buffer[..1])[0];
     let column = (0..scores.len()).find(|&column| !is_allowed(at(column))).unwrap_or(0);
     Error::NonFinite { name: "scores", row, column, value: at(column).into() }
-}
-
-/// Whether a score is a number or the mask: NaN and +inf are not below infinity.
-#[inline(always)]
-pub(super) fn is_allowed<W: Wide>(score: W) -> bool {
-    score < W::INFINITY
 }
 
 /// What a stretch of scores adds to a row's counts; `equal` still holds the target.

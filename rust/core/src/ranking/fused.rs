@@ -14,30 +14,15 @@
 //!   and a bound on sums of products spares looking at the scores themselves.
 
 use super::best::{Best, write_row};
-use super::counts::{Counts, is_allowed, tally};
-use super::listed_items::ListedItems;
+use super::checks::{check_n, check_targets};
+use super::counts::{Counts, tally};
+use super::problem::ScoringProblem;
 use super::simd::{Lanes, Level};
 use super::task_grid::{TaskGrid, lowest_error};
 use super::tile_pass::{ScoreConsumer, TilePass};
 use super::top_n::TopN;
-use super::{check_n, check_targets, filled};
+use crate::memory::filled;
 use crate::{CancelToken, Error, Result};
-
-/// What is to be scored: the score of user `b` and item `i` is `users[b] . items[i] + bias[i]`, moved
-/// by the listed items' shift if row `b` lists item `i`.
-#[derive(Debug, Clone, Copy)]
-pub struct ScoringProblem<'a> {
-    /// `(n_users, width)`, row-major, finite.
-    pub users: &'a [f32],
-    /// `(n_items, width)`, row-major, finite.
-    pub items: &'a [f32],
-    /// Numbers in a vector, at least 1.
-    pub width: usize,
-    /// `(n_items,)`, finite, or -inf to mask an item for all users.
-    pub bias: Option<&'a [f32]>,
-    /// Items listed per user.
-    pub listed: Option<ListedItems<'a>>,
-}
 
 /// Counts, for each user, what scores above its target and what scores the same.
 ///
@@ -84,7 +69,7 @@ fn counts_at(
         pass.score(users, items, cancel, &mut counting)?;
         Ok(counting.counts)
     });
-    let mut pairs = filled([0; 2], Some(n_users))?;
+    let mut pairs = filled([0; 2], n_users)?;
     for (task, counts) in lowest_error(results)?.iter().enumerate() {
         for (sum, part) in pairs[grid.users(task)].iter_mut().zip(counts) {
             *sum = [sum[0] + part[0], sum[1] + part[1]];
@@ -127,38 +112,6 @@ fn lists_at(
     Ok(top)
 }
 
-impl ScoringProblem<'_> {
-    /// Users and items.
-    pub(super) fn sizes(&self) -> (usize, usize) {
-        (self.users.len() / self.width, self.items.len() / self.width)
-    }
-
-    pub(super) fn check(&self) -> Result<()> {
-        if self.width == 0 {
-            return Err(Error::Parameter { name: "width", value: 0.0, rule: "at least 1" });
-        }
-        let (n_users, n_items) = self.sizes();
-        for (name, values, n_rows) in
-            [("users", self.users, n_users), ("items", self.items, n_items)]
-        {
-            let (got, expected) = (values.len(), n_rows * self.width);
-            if got != expected {
-                return Err(Error::Shape { name, got, expected });
-            }
-        }
-        if let Some(bias) = self.bias {
-            if bias.len() != n_items {
-                return Err(Error::Shape { name: "bias", got: bias.len(), expected: n_items });
-            }
-            if let Some(row) = bias.iter().position(|&bias| !is_allowed(bias)) {
-                let value = bias[row].into();
-                return Err(Error::NonFinite { name: "bias", row, column: 0, value });
-            }
-        }
-        self.listed.map_or(Ok(()), |listed| listed.check(n_users, n_items))
-    }
-}
-
 struct Counting<'a> {
     targets: &'a [f32],
     counts: Vec<[u32; 2]>,
@@ -188,6 +141,7 @@ impl ScoreConsumer for Listing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ranking::listed_items::ListedItems;
     use crate::ranking::task_grid::RANGE_ITEMS;
     use crate::ranking::tile_pass::Pair;
     use crate::ranking::{rank_counts, top_n};

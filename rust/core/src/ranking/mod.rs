@@ -12,10 +12,12 @@
 #![allow(clippy::inline_always)]
 
 mod best;
+mod checks;
 mod counts;
 mod fused;
 mod listed_items;
 mod panels;
+mod problem;
 mod score;
 mod simd;
 mod task_grid;
@@ -23,45 +25,8 @@ mod tile_pass;
 mod top_n;
 
 pub use counts::{Counts, rank_counts};
-pub use fused::{ScoringProblem, fused_rank_counts, fused_top_n};
+pub use fused::{fused_rank_counts, fused_top_n};
 pub use listed_items::ListedItems;
+pub use problem::ScoringProblem;
 pub use score::Score;
 pub use top_n::{TopN, top_n};
-
-use crate::{Error, Result};
-
-/// Elements that are widened, compared and counted at a time: they stay in the first cache.
-const BLOCK: usize = 4096;
-
-/// Fails unless `1 <= n <= n_items`.
-fn check_n(n: usize, n_items: usize) -> Result<()> {
-    if (1..=n_items).contains(&n) {
-        return Ok(());
-    }
-    Err(Error::Parameter { name: "n", value: n as f64, rule: "1 <= n <= n_items" })
-}
-
-/// Fails unless every target is an item.
-fn check_targets(targets: &[u32], n_items: usize) -> Result<()> {
-    match targets.iter().position(|&item| item as usize >= n_items) {
-        None => Ok(()),
-        Some(row) => Err(Error::ItemOutOfRange {
-            name: "targets",
-            row,
-            column: 0,
-            item: targets[row].into(),
-            n_items,
-        }),
-    }
-}
-
-/// A vector of `len` copies of `value`, or [`Error::Memory`].
-fn filled<T: Copy>(value: T, len: Option<usize>) -> Result<Vec<T>> {
-    let bytes = len.and_then(|len| len.checked_mul(size_of::<T>()));
-    let refused = Error::Memory { bytes: bytes.unwrap_or(usize::MAX) };
-    let Some(len) = len else { return Err(refused) };
-    let mut values = Vec::new();
-    values.try_reserve_exact(len).map_err(|_| refused)?;
-    values.resize(len, value);
-    Ok(values)
-}

@@ -6,6 +6,9 @@ use half::f16;
 
 use super::simd::{GROUP, Lanes};
 
+/// Elements that are widened, compared and counted at a time: they stay in the first cache.
+pub(super) const BLOCK: usize = 4096;
+
 /// An element of a score matrix: float16, float32 or float64.
 pub trait Score: Copy + Send + Sync {
     /// The type it is compared in; it holds every value exactly.
@@ -46,6 +49,12 @@ pub trait Wide: Copy + Send + Sync + PartialOrd + Debug + Default + Into<f64> {
 
     /// A bit for each score above `threshold`, the first score's the lowest.
     fn above(lanes: impl Lanes, group: &[Self; GROUP], threshold: Self) -> u64;
+}
+
+/// Whether a score is a number or the mask: NaN and +inf are not below infinity.
+#[inline(always)]
+pub(super) fn is_allowed<W: Wide>(score: W) -> bool {
+    score < W::INFINITY
 }
 
 impl Score for f16 {

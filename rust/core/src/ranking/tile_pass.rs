@@ -4,10 +4,10 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::best::Best;
-use super::counts::is_allowed;
-use super::fused::ScoringProblem;
 use super::listed_items::ListedInBlock;
 use super::panels::{Tile, Users, magnitude, pair_score, product, tile_items};
+use super::problem::ScoringProblem;
+use super::score::is_allowed;
 use super::simd::{Lanes, Level, Task, USERS};
 use crate::{CancelToken, Error, Result};
 

@@ -1,10 +1,11 @@
 //! The best items of each row of a score matrix.
 
 use super::best::{Best, write_row};
-use super::counts::{check_scores, first_refused};
-use super::score::{Score, Wide};
+use super::checks::{check_n, check_scores};
+use super::counts::first_refused;
+use super::score::{BLOCK, Score, Wide};
 use super::simd::{Lanes, Level, Task};
-use super::{BLOCK, check_n, filled};
+use crate::memory::filled;
 use crate::parallel::try_for_each_chunk;
 use crate::{CancelToken, Result};
 
@@ -20,7 +21,7 @@ pub struct TopN {
 impl TopN {
     /// `rows * n` places, all missing.
     pub(super) fn missing(n_rows: usize, n: usize, n_items: usize) -> Result<Self> {
-        let len = n_rows.checked_mul(n);
+        let len = n_rows.saturating_mul(n);
         let items = filled(n_items as u32, len)?;
         Ok(Self { items, scores: filled(f32::NEG_INFINITY, len)? })
     }
