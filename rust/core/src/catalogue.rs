@@ -10,7 +10,8 @@
 //! stay in cache reads and writes each block twelve times; here it is read once for each sum and
 //! once for the gradient, and the exponential is a polynomial in vector registers.
 
-use crate::{CancelToken, Error, Result, multiversion, parallel};
+use crate::shape::check_shape;
+use crate::{CancelToken, Result, multiversion, parallel};
 
 /// Columns worked on at a time: they and their exponents stay in the first cache.
 const BLOCK: usize = 2048;
@@ -47,17 +48,13 @@ impl Problem<'_> {
     }
 }
 
-fn check_shape(name: &'static str, got: usize, expected: usize) -> Result<()> {
-    if got == expected { Ok(()) } else { Err(Error::Shape { name, got, expected }) }
-}
-
 /// Computes both logarithms of each row, `(rows, 2)`; one that is not asked for is 0.
 ///
 /// A chunk of which no item is counted gives minus infinity, a row with a NaN gives NaN.
 ///
 /// # Errors
 ///
-/// [`Error::Shape`], [`Error::Interrupted`].
+/// [`crate::Error::Shape`], [`crate::Error::Interrupted`].
 pub fn log_sums(
     scores: &[f32],
     problem: Problem<'_>,
@@ -84,7 +81,7 @@ pub fn log_sums(
 ///
 /// # Errors
 ///
-/// [`Error::Shape`], [`Error::Interrupted`].
+/// [`crate::Error::Shape`], [`crate::Error::Interrupted`].
 pub fn gradient(
     scores: &mut [f32],
     problem: Problem<'_>,
@@ -296,6 +293,7 @@ fn exp(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
     use proptest::prelude::*;
 
     fn problem<'a>(targets: &'a [i64], slope: &'a [f32]) -> Problem<'a> {

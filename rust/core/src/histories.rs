@@ -14,6 +14,7 @@
 
 use rayon::prelude::*;
 
+use crate::memory::{with_capacity, zeros};
 use crate::{CancelToken, Error, Result, parallel};
 
 /// Events between two checks of the cancel token.
@@ -53,7 +54,7 @@ pub fn order_by_user(
         }
     }
     let starts = starts(users, n_users, cancel)?;
-    let mut next = reserved(n_users + 1)?;
+    let mut next = with_capacity(n_users + 1)?;
     next.extend_from_slice(&starts);
     for (first, block) in (0_u32..).step_by(BLOCK).zip(users.chunks(BLOCK)) {
         cancel.check()?;
@@ -72,8 +73,7 @@ pub fn order_by_user(
 
 /// Where each user's events begin once they stand together.
 fn starts(users: &[u32], n_users: usize, cancel: &CancelToken) -> Result<Vec<i64>> {
-    let mut starts = reserved(n_users + 1)?;
-    starts.resize(n_users + 1, 0);
+    let mut starts = zeros(n_users + 1)?;
     for (index, block) in users.chunks(BLOCK).enumerate() {
         cancel.check()?;
         for (row, &user) in block.iter().enumerate() {
@@ -140,13 +140,6 @@ fn sort_one(times: &[i64], user: &mut [u32], keyed: &mut Vec<(i64, u32)>) {
     for (place, &(_, event)) in user.iter_mut().zip(&*keyed) {
         *place = event;
     }
-}
-
-fn reserved<T>(len: usize) -> Result<Vec<T>> {
-    let mut vector = Vec::new();
-    let bytes = len.saturating_mul(size_of::<T>());
-    vector.try_reserve_exact(len).map_err(|_| Error::Memory { bytes })?;
-    Ok(vector)
 }
 
 /// Rows to cut windows for: row `r` predicts `events[end[r]]` from the events before it, of which

@@ -18,6 +18,7 @@ pub mod multiversion;
 pub mod negatives;
 pub mod parallel;
 pub mod ranking;
+mod shape;
 pub mod teacher;
 pub mod weights;
 

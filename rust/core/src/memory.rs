@@ -13,6 +13,15 @@ pub fn filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>> {
     Ok(values)
 }
 
+/// A vector of `len` zeros.
+///
+/// # Errors
+///
+/// [`Error::Memory`].
+pub fn zeros<T: Clone + Default>(len: usize) -> Result<Vec<T>> {
+    filled(T::default(), len)
+}
+
 /// An empty vector with room for exactly `len` values.
 ///
 /// # Errors

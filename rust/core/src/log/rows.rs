@@ -3,7 +3,8 @@
 use memchr::memrchr;
 use rayon::prelude::*;
 
-use crate::{CancelToken, Error, Result};
+use crate::memory::with_capacity;
+use crate::{CancelToken, Result};
 
 /// Bytes that one thread walks over at a time.
 const PIECE: usize = 1 << 20;
@@ -95,7 +96,7 @@ impl Rows {
 ///
 /// # Errors
 ///
-/// [`Error::Memory`]; [`Error::Interrupted`].
+/// [`crate::Error::Memory`]; [`crate::Error::Interrupted`].
 pub fn split_rows(
     text: &[u8],
     delimiter: u8,
@@ -147,9 +148,9 @@ impl<'a> Splitter<'a> {
         let likely = (lines + 1).saturating_mul(len) / few.len().max(1) * 9 / 8;
         let columns = kinds.iter().filter_map(|kind| match kind {
             Kind::Skip => None,
-            Kind::Id | Kind::Text => Some(reserved(likely).map(Column::Spans)),
-            Kind::Int => Some(reserved(likely).map(Column::Ints)),
-            Kind::Float => Some(reserved(likely).map(Column::Floats)),
+            Kind::Id | Kind::Text => Some(with_capacity(likely).map(Column::Spans)),
+            Kind::Int => Some(with_capacity(likely).map(Column::Ints)),
+            Kind::Float => Some(with_capacity(likely).map(Column::Floats)),
         });
         let columns = columns.collect::<Result<_>>()?;
         Ok(Self { text, begin, end: begin + len, kinds, columns })
@@ -255,13 +256,6 @@ fn has_lone_return(text: &[u8]) -> bool {
     memchr::memchr_iter(b'\r', text).any(|place| text.get(place + 1).is_some_and(|&b| b != b'\n'))
 }
 
-fn reserved<T>(len: usize) -> Result<Vec<T>> {
-    let mut vector = Vec::new();
-    let bytes = len.saturating_mul(size_of::<T>());
-    vector.try_reserve(len).map_err(|_| Error::Memory { bytes })?;
-    Ok(vector)
-}
-
 #[inline]
 fn int(cell: &[u8]) -> Option<i64> {
     let (digits, sign) = match cell {
@@ -314,6 +308,7 @@ fn float(cell: &[u8]) -> Option<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Error;
 
     const KINDS: [Kind; 4] = [Kind::Id, Kind::Skip, Kind::Int, Kind::Float];
 

@@ -1,8 +1,11 @@
 //! The position weight, and the weighted sum of all three.
 
+use super::checks::{check_parameter, check_values};
 use super::confidence::confidence_of_rows;
 use super::overlap::{Marks, Matrix, Overlap, rows_per_chunk};
-use super::{check_parameter, check_shape, check_values, sum, zeros};
+use super::sum::sum;
+use crate::memory::zeros;
+use crate::shape::check_shape;
 use crate::{CancelToken, Result, multiversion, parallel};
 
 const RULE: &str = "a weight >= 0";
@@ -40,7 +43,7 @@ pub enum Confidence<'a> {
 ///
 /// # Errors
 ///
-/// [`Error::Parameter`] for a temperature below 0.001 or an empty `out`; [`Error::Memory`].
+/// [`crate::Error::Parameter`] for a temperature below 0.001 or an empty `out`; [`crate::Error::Memory`].
 pub fn position_weight(temperature: f64, out: &mut [f32]) -> Result<()> {
     check_parameter("position_temperature", temperature, temperature >= 1e-3, "a number >= 0.001")?;
     check_parameter("k", out.len() as f64, !out.is_empty(), "at least 1")?;
@@ -63,8 +66,8 @@ pub fn position_weight(temperature: f64, out: &mut [f32]) -> Result<()> {
 ///
 /// # Errors
 ///
-/// [`Error::Parameter`] for gammas that are negative, not finite or all 0 and for `k` 0;
-/// [`Error::Shape`]; [`Error::NonFinite`] and [`Error::Value`] for such weights.
+/// [`crate::Error::Parameter`] for gammas that are negative, not finite or all 0 and for `k` 0;
+/// [`crate::Error::Shape`]; [`crate::Error::NonFinite`] and [`crate::Error::Value`] for such weights.
 pub fn blend_weights(
     position: &[f32],
     confidence: Confidence,
@@ -100,7 +103,7 @@ pub fn blend_weights(
 ///
 /// # Errors
 ///
-/// Those of the three, and [`Error::Parameter`] where `ranking` has fewer than `k` columns.
+/// Those of the three, and [`crate::Error::Parameter`] where `ranking` has fewer than `k` columns.
 pub fn ranking_weights(
     ranking: Matrix,
     confidence: Confidence,

@@ -1,7 +1,10 @@
 //! Confidence: how sure the teacher is, by the distance of what it generated.
 
+use super::checks::{check_parameter, check_values};
 use super::exp::exp_of_negative;
-use super::{check_parameter, check_shape, check_values, sum, zeros};
+use super::sum::sum;
+use crate::memory::zeros;
+use crate::shape::check_shape;
 use crate::{CancelToken, Result, multiversion, parallel};
 
 /// Rows per partial sum: fixed, so that the mean has the same bits for any number of threads.
@@ -23,8 +26,8 @@ const FLOOR: f64 = 1e-8;
 ///
 /// # Errors
 ///
-/// [`Error::Parameter`] for a temperature below 0.001 or `k` 0; [`Error::Shape`];
-/// [`Error::NonFinite`] and [`Error::Value`] for a distance that is not finite or negative.
+/// [`crate::Error::Parameter`] for a temperature below 0.001 or `k` 0; [`crate::Error::Shape`];
+/// [`crate::Error::NonFinite`] and [`crate::Error::Value`] for a distance that is not finite or negative.
 pub fn sequence_confidence(
     target_distance: &[f32],
     temperature: f64,
@@ -69,7 +72,7 @@ pub fn sequence_confidence(
 ///
 /// # Errors
 ///
-/// [`Error::Parameter`] for `k` 0; [`Error::Shape`]; [`Error::NonFinite`] and [`Error::Value`] for
+/// [`crate::Error::Parameter`] for `k` 0; [`crate::Error::Shape`]; [`crate::Error::NonFinite`] and [`crate::Error::Value`] for
 /// a distance that is not finite or negative.
 pub fn candidate_confidence(
     distance: &[f32],

@@ -1,7 +1,9 @@
 //! The consistency weight from the student's scores, without sorting them.
 
+use super::checks::check_parameter;
 use super::overlap::Matrix;
-use super::{check_parameter, check_shape, zeros};
+use crate::memory::zeros;
+use crate::shape::check_shape;
 use crate::{CancelToken, Error, Result, parallel};
 
 /// Scores between two checks of the cancel token and at the current threshold.

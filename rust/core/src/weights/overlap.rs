@@ -13,7 +13,9 @@
 //! - The usual short lists, of a length known to the compiler, held in registers and compared with 8
 //!   items at a time: 1.7 with a scalar rest of 2, .69 with the vectors reaching into the next row.
 
-use super::{check_parameter, check_shape, zeros};
+use super::checks::check_parameter;
+use crate::memory::zeros;
+use crate::shape::check_shape;
 use crate::{CancelToken, Result, multiversion, parallel};
 
 /// Elements of the result per unit of work.
