@@ -3,17 +3,18 @@
 #![no_main]
 
 use dllm2rec_core::CancelToken;
-use dllm2rec_core::log::{Column, IdTable, Kind, Span, split_rows};
+use dllm2rec_core::log::{Column, ColumnKind, IdTable, Span, split_rows};
 use libfuzzer_sys::fuzz_target;
 
 const DELIMITERS: [u8; 4] = [b',', b'\t', b';', b'|'];
-const KINDS: [Kind; 5] = [Kind::Skip, Kind::Id, Kind::Int, Kind::Float, Kind::Text];
+const KINDS: [ColumnKind; 5] =
+    [ColumnKind::Skip, ColumnKind::Id, ColumnKind::Int, ColumnKind::Float, ColumnKind::Text];
 
 fuzz_target!(|input: &[u8]| {
     let Some((&[how, what], text)) = input.split_first_chunk::<2>() else { return };
     let delimiter = DELIMITERS[usize::from(how) % 4];
     let mut what = usize::from(what);
-    let kinds: Vec<Kind> = (0..=usize::from(how) / 4 % 3)
+    let kinds: Vec<ColumnKind> = (0..=usize::from(how) / 4 % 3)
         .map(|_| {
             let kind = KINDS[what % 5];
             what /= 5;
@@ -32,14 +33,15 @@ fuzz_target!(|input: &[u8]| {
         let cells: Vec<&[u8]> = line.split(|&b| b == delimiter).collect();
         assert_eq!(cells.len(), kinds.len());
         let (piece, row) = taken.next().unwrap();
-        let read = kinds.iter().zip(&cells).filter(|(kind, _)| **kind != Kind::Skip);
+        let read = kinds.iter().zip(&cells).filter(|(kind, _)| **kind != ColumnKind::Skip);
         for ((kind, cell), column) in read.zip(&piece.columns) {
             let cell_text = std::str::from_utf8(cell).unwrap();
             match column {
                 Column::Spans(spans) => {
                     assert_eq!(spans[row].of(text), *cell);
                     assert!(
-                        *kind == Kind::Text || cell_text.trim() == cell_text && !cell.is_empty()
+                        *kind == ColumnKind::Text
+                            || cell_text.trim() == cell_text && !cell.is_empty()
                     );
                 }
                 Column::Ints(values) => assert_eq!(values[row], cell_text.parse::<i64>().unwrap()),
@@ -50,8 +52,8 @@ fuzz_target!(|input: &[u8]| {
             }
         }
     }
-    for (index, kind) in kinds.iter().filter(|kind| **kind != Kind::Skip).enumerate() {
-        if *kind == Kind::Id {
+    for (index, kind) in kinds.iter().filter(|kind| **kind != ColumnKind::Skip).enumerate() {
+        if *kind == ColumnKind::Id {
             check_ids(text, rows.pieces.iter().map(|piece| &piece.columns[index]));
         }
     }

@@ -1,6 +1,6 @@
 //! Logs.
 
-use dllm2rec_core::log::{self, Column, Kind, Piece, Rows};
+use dllm2rec_core::log::{self, Column, ColumnKind, Piece, Rows};
 use dllm2rec_core::{CancelToken, Error, Result};
 use numpy::{Element, PyArray1, PyArrayMethods};
 use pyo3::exceptions::{PyIndexError, PyValueError};
@@ -100,13 +100,13 @@ fn split_rows(
     Ok(rows.map(|rows| RowBlock { text: text.unbind(), rows }))
 }
 
-fn kind_of(name: &str) -> PyResult<Kind> {
+fn kind_of(name: &str) -> PyResult<ColumnKind> {
     Ok(match name {
-        "skip" => Kind::Skip,
-        "id" => Kind::Id,
-        "int" => Kind::Int,
-        "float" => Kind::Float,
-        "text" => Kind::Text,
+        "skip" => ColumnKind::Skip,
+        "id" => ColumnKind::Id,
+        "int" => ColumnKind::Int,
+        "float" => ColumnKind::Float,
+        "text" => ColumnKind::Text,
         other => {
             let rule = "expected skip, id, int, float or text";
             return Err(PyValueError::new_err(format!("kind {other:?}, {rule}")));
