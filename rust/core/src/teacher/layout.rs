@@ -2,7 +2,7 @@
 
 use super::block::{Block, SHORTEST_BLOCK, Then, WRITTEN};
 use super::fault::{Fault, TextError};
-use super::row::{is_blank, tokens, without_return};
+use super::line::{is_blank, tokens, without_return};
 
 /// How the rows of a text are written.
 #[derive(Debug, Clone, Copy)]

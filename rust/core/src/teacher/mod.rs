@@ -58,6 +58,7 @@ mod float;
 mod integer;
 mod items;
 mod layout;
+mod line;
 #[cfg(unix)]
 mod parts;
 mod pipe;

@@ -5,6 +5,7 @@ use crate::Error;
 use super::Kind;
 use super::fault::Fault;
 use super::layout::Layout;
+use super::line::{first_line, tokens, without_return};
 use super::row;
 
 /// The rows of one piece, up to its end or its first fault; reused from block to block.
@@ -86,8 +87,8 @@ fn one_row<'a, K: Kind>(
         None => careful_row(kind, layout, text, is_first, slots)?,
     };
     kind.finish_row(slots, tally).map_err(|(column, fault)| {
-        let line = row::without_return(first_line(text).0);
-        let (start, token) = row::tokens(line, layout.comma).nth(column).unwrap_or((0, line));
+        let line = without_return(first_line(text).0);
+        let (start, token) = tokens(line, layout.comma).nth(column).unwrap_or((0, line));
         Fault { start, ..fault }.token(token)
     })?;
     Ok(after)
@@ -131,10 +132,4 @@ fn careful_row<'a, K: Kind>(
     let (line, after) = first_line(text);
     row::parse(kind, layout, line, is_first, slots)?;
     Ok(after)
-}
-
-fn first_line(text: &[u8]) -> (&[u8], &[u8]) {
-    let newline = text.iter().position(|&byte| byte == b'\n');
-    let length = newline.map_or(text.len(), |at| at.saturating_add(1));
-    text.split_at_checked(length).unwrap_or((text, &[]))
 }
