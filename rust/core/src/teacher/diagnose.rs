@@ -1,9 +1,9 @@
 //! What a token that is no number most likely is, so that the error says what to do.
 
-use super::block::WRITTEN;
-use super::decimal;
 use super::fault::Fault;
+use super::input::block::WRITTEN;
 use super::layout::Layout;
+use super::numbers::decimal;
 
 /// A number never needs more bytes than this.
 pub(super) const LONGEST_TOKEN: usize = 512;

@@ -1,7 +1,7 @@
 //! The head of a text: what it really is, what to skip, how its rows are written.
 
-use super::block::{Block, SHORTEST_BLOCK, Then, WRITTEN};
 use super::fault::{Fault, TextError};
+use super::input::block::{Block, SHORTEST_BLOCK, Then, WRITTEN};
 use super::line::{is_blank, tokens, without_return};
 
 /// How the rows of a text are written.

@@ -5,7 +5,7 @@
 //!
 //! A block of lines is split into pieces that are parsed in parallel; the rows of a piece go to a
 //! buffer of its own, and from there to the table. A row is first parsed the way programs write it
-//! (all at once in `vectors`, or number by number in `segment`), and with care (`row`) where that
+//! (all at once in `item_rows`, or number by number in `segment`), and with care (`row`) where that
 //! fails: the fast ways only ever decline, they never decide that something is wrong.
 //!
 //! # Performance diary
@@ -16,15 +16,15 @@
 //! - Digits eight at a time in a 64-bit word (`swar`), for `%d` from the position of the first byte
 //!   that is no digit: .10 on one thread, .053 on two. Where one number ends decides where the next
 //!   starts, 11 cycles each; two pieces in lockstep on one thread gave nothing.
-//! - `%d` with the ends of 64 bytes found at once (`vectors`): .077 and .041; the words kept in
+//! - `%d` with the ends of 64 bytes found at once (`item_rows`): .077 and .041; the words kept in
 //!   registers, not stored and loaded as vectors: .068 and .037.
 //! - `%.18e` items: the power of ten by a multiplication loop .26 on one thread; the digits shifted
 //!   together and spelled in one step .19; zeros and exponent compared as words .14, .08 on two.
-//!   Eight at a time (`vectors`), since every number takes 25 bytes: .097 and .068; as a loop over
+//!   Eight at a time (`item_rows`), since every number takes 25 bytes: .097 and .068; as a loop over
 //!   arrays of registers, which the compiler did not unroll, it had been .121.
 //! - Reading is .03 to .05 of that: pages of the file copied by the kernel, whatever the block size.
 //!   Copying the rows of one block while the next is read: .060. All threads read, then all parse
-//!   what they read themselves (`parts`): .050. More is not to be had: two threads read hardly
+//!   what they read themselves (`parallel_file`): .050. More is not to be had: two threads read hardly
 //!   faster than one, and the pages of the result take .01.
 //! - `%.18e` distances: no Eisel-Lemire and no 128-bit product. One `f64` multiplication by a table
 //!   of powers is within 5 units of the last place, which decides the `f32` but for one number in
@@ -49,26 +49,17 @@
 )]
 #![allow(clippy::result_large_err)] // an error ends the reading: its size costs nothing
 
-mod block;
-mod decimal;
 mod diagnose;
-mod distances;
 mod fault;
-mod float;
-mod integer;
-mod items;
+mod input;
 mod layout;
 mod line;
-#[cfg(unix)]
-mod parts;
-mod pipe;
+mod numbers;
 mod row;
 mod segment;
-mod source;
 mod store;
-mod swar;
 mod table;
-mod vectors;
+mod values;
 
 use std::io::Read;
 use std::path::Path;
@@ -76,14 +67,14 @@ use std::path::Path;
 use crate::CancelToken;
 
 pub use fault::{Failure, TextError};
-pub use source::effort;
+pub use input::source::effort;
 pub use store::likely_values;
 
-use distances::Distances;
 use fault::Fault;
-use items::ItemList;
-use source::Source;
+use input::source::Source;
 use table::Reading;
+use values::distances::Distances;
+use values::items::ItemList;
 
 /// A table of numbers, row-major.
 #[derive(Debug, Clone, PartialEq)]

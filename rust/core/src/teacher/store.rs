@@ -5,9 +5,9 @@ use std::path::Path;
 use crate::{CancelToken, Error};
 
 use super::Limits;
-use super::block::Block;
+use super::input::block::Block;
+use super::input::source::Source;
 use super::layout;
-use super::source::Source;
 
 /// Bytes that tell how long a row is.
 const SAMPLE: usize = 1 << 16;

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 
 use crate::{CancelToken, Error};
 
-use super::block::{Block, Then};
 use super::fault::{Failure, Fault, TextError};
+use super::input::block::{Block, Then};
 use super::layout::{self, Layout};
 use super::segment::Segment;
 use super::store::Store;

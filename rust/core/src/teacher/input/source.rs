@@ -10,17 +10,17 @@ use std::time::SystemTime;
 use flate2::bufread::MultiGzDecoder;
 
 use crate::CancelToken;
+use crate::teacher::fault::TextError;
 
-use super::fault::TextError;
 #[cfg(unix)]
-use super::parts::Parts;
+use super::parallel_file::ParallelFile;
 use super::pipe::Pipe;
 
 /// Compressed bytes read at a time.
 const COMPRESSED_BLOCK: usize = 1 << 17;
 
 /// An open text and what its file was when it was opened.
-pub(super) struct Source<'a> {
+pub(crate) struct Source<'a> {
     pub reader: Box<dyn Read + Send + 'a>,
     /// All threads read at once, so that nothing else is to be done meanwhile.
     pub takes_all_threads: bool,
@@ -60,7 +60,7 @@ impl<'a> Source<'a> {
     /// Opens a file or a pipe; gzip is known by its first bytes, whatever the name.
     ///
     /// While a pipe has nothing to give, cancelling ends the wait.
-    pub(super) fn open(path: &Path, cancel: &'a CancelToken) -> Result<Self, TextError> {
+    pub(crate) fn open(path: &Path, cancel: &'a CancelToken) -> Result<Self, TextError> {
         let metadata = fs::metadata(path).map_err(|err| cannot_open(&err))?;
         if metadata.is_dir() {
             return Err(TextError::whole("E-OPEN", "is a directory, expected a text file", ""));
@@ -84,7 +84,7 @@ impl<'a> Source<'a> {
         let (mut reader, is_gzip) = text_of(file)?;
         #[cfg(unix)]
         if !is_gzip {
-            reader = Box::new(Parts::of(kept.try_clone().map_err(|err| cannot_open(&err))?));
+            reader = Box::new(ParallelFile::of(kept.try_clone().map_err(|err| cannot_open(&err))?));
         }
         let size = (!is_gzip).then_some(before.size);
         let takes_all_threads = cfg!(unix) && !is_gzip;
@@ -92,7 +92,7 @@ impl<'a> Source<'a> {
     }
 
     /// Fails if the file was cut, rewritten or replaced since it was opened.
-    pub(super) fn check_unchanged(&self) -> Result<(), TextError> {
+    pub(crate) fn check_unchanged(&self) -> Result<(), TextError> {
         let Some(file) = &self.file else {
             return Ok(()); // a pipe has no contents of its own
         };
@@ -112,7 +112,7 @@ fn cannot_open(err: &io::Error) -> TextError {
 }
 
 /// What went wrong while reading, in words that fit the source.
-pub(super) fn cannot_read(err: &io::Error) -> TextError {
+pub(crate) fn cannot_read(err: &io::Error) -> TextError {
     match err.kind() {
         io::ErrorKind::UnexpectedEof => TextError::whole(
             "E-TRUNC",

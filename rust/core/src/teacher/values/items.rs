@@ -2,16 +2,17 @@
 
 use std::collections::HashSet;
 
-use super::fault::{Fault, TextError};
-use super::integer::{self, NotWhole};
-use super::{Kind, OnDuplicate, diagnose, vectors};
+use crate::teacher::fault::{Fault, TextError};
+use crate::teacher::numbers::integer::{self, NotWhole};
+use crate::teacher::numbers::item_rows;
+use crate::teacher::{Kind, OnDuplicate, diagnose};
 
 /// Entries of the table by which repeated items of a row are suspected.
 const STAMPS: usize = 1 << 16;
 
 /// What the values of an item file must be.
 #[derive(Debug)]
-pub(super) struct ItemList {
+pub(crate) struct ItemList {
     pub n_items: u32,
     pub min_columns: usize,
     pub id_base: u32,
@@ -20,7 +21,7 @@ pub(super) struct ItemList {
 
 /// What is known of the rows seen so far, and scratch space.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     /// For each item modulo the table's size: the last row that listed it.
     stamps: Vec<u8>,
     /// The stamp of the row at hand, from 1.
@@ -43,7 +44,7 @@ impl Kind for ItemList {
 
     #[inline]
     fn fast_row(&self, text: &[u8], separator: u8, row: &mut [u32]) -> Option<usize> {
-        vectors::items_row(text, separator, self.id_base, self.n_items, row)
+        item_rows::items_row(text, separator, self.id_base, self.n_items, row)
     }
 
     fn exact(&self, token: &[u8]) -> Result<u32, Fault> {

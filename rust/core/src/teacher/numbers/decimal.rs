@@ -2,7 +2,7 @@
 
 /// A decimal number taken apart; `exponent` saturates far beyond anything that could matter.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Decimal<'a> {
+pub(crate) struct Decimal<'a> {
     pub negative: bool,
     pub whole: &'a [u8],
     pub fraction: &'a [u8],
@@ -10,7 +10,7 @@ pub(super) struct Decimal<'a> {
 }
 
 /// Takes a token apart; `None` if it is not a decimal number (`nan`, `0x10`, `1_000`, `1,5`, ...).
-pub(super) fn split(token: &[u8]) -> Option<Decimal<'_>> {
+pub(crate) fn split(token: &[u8]) -> Option<Decimal<'_>> {
     let (negative, rest) = signed(token);
     let (whole, rest) = digits(rest);
     let (fraction, rest) = match rest.split_first() {
@@ -53,7 +53,7 @@ fn exponent(text: &[u8]) -> Option<i64> {
 }
 
 /// The value of an ASCII digit.
-pub(super) fn digit(byte: u8) -> i64 {
+pub(crate) fn digit(byte: u8) -> i64 {
     i64::from(byte.wrapping_sub(b'0'))
 }
 

@@ -19,7 +19,7 @@ const CHUNK: usize = 1 << 16;
 ///
 /// After an interrupt its thread waits on until the writer writes or closes; nothing else can end
 /// a blocked read.
-pub(super) struct Pipe<'a> {
+pub(crate) struct Pipe<'a> {
     chunks: Receiver<io::Result<Vec<u8>>>,
     chunk: Vec<u8>,
     used: usize,
@@ -28,7 +28,7 @@ pub(super) struct Pipe<'a> {
 
 impl<'a> Pipe<'a> {
     /// Starts to read; errors in opening come with the first read.
-    pub(super) fn open(path: PathBuf, cancel: &'a CancelToken) -> io::Result<Self> {
+    pub(crate) fn open(path: PathBuf, cancel: &'a CancelToken) -> io::Result<Self> {
         let (sender, chunks) = sync_channel(2);
         thread::Builder::new().spawn(move || match File::open(path) {
             Ok(file) => send_all(file, &sender),

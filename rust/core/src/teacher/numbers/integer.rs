@@ -7,7 +7,7 @@ use super::swar;
 
 /// Why a decimal number is no usable whole number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NotWhole {
+pub(crate) enum NotWhole {
     /// Not a decimal number at all.
     NotANumber,
     /// It has a fractional part.
@@ -21,7 +21,7 @@ pub(super) enum NotWhole {
 /// The caller must check that the byte behind it ends the token. `None` means "look closer", not
 /// "wrong".
 #[inline]
-pub(super) fn fast(text: &[u8]) -> Option<(u64, usize)> {
+pub(crate) fn fast(text: &[u8]) -> Option<(u64, usize)> {
     let word = swar::word(text)?;
     if (word >> 8) & 0xff == u64::from(b'.') {
         return scientific(text);
@@ -57,7 +57,7 @@ fn scientific(text: &[u8]) -> Option<(u64, usize)> {
 }
 
 /// The value of any decimal number, exactly.
-pub(super) fn exact(token: &[u8]) -> Result<i64, NotWhole> {
+pub(crate) fn exact(token: &[u8]) -> Result<i64, NotWhole> {
     let number = decimal::split(token).ok_or(NotWhole::NotANumber)?;
     let digits = number.whole.iter().chain(number.fraction);
     let trailing = digits.clone().rev().take_while(|byte| **byte == b'0').count();

@@ -10,18 +10,18 @@ use rayon::prelude::*;
 const SMALLEST_PART: usize = 1 << 17;
 
 /// A file, read from where it stands.
-pub(super) struct Parts {
+pub(crate) struct ParallelFile {
     file: File,
     offset: u64,
 }
 
-impl Parts {
-    pub(super) fn of(file: File) -> Self {
+impl ParallelFile {
+    pub(crate) fn of(file: File) -> Self {
         Self { file, offset: 0 }
     }
 }
 
-impl Read for Parts {
+impl Read for ParallelFile {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if rayon::current_thread_index().is_none() {
             let (n_bytes, error) = fill(&self.file, out, self.offset);
@@ -48,7 +48,7 @@ impl Read for Parts {
     }
 }
 
-impl Parts {
+impl ParallelFile {
     /// Bytes before an error are given first: the error comes again when reading goes on.
     fn moved(&mut self, n_bytes: usize, error: Option<io::Error>) -> io::Result<usize> {
         if let (0, Some(error)) = (n_bytes, error) {
@@ -91,10 +91,10 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             for size in [1_000, SMALLEST_PART, 300_000, 1_000_003, 2_000_000] {
                 let read = || {
-                    let mut parts = Parts::of(File::open(&path).unwrap());
+                    let mut file = ParallelFile::of(File::open(&path).unwrap());
                     let (mut all, mut buffer) = (Vec::new(), vec![0; size]);
                     loop {
-                        let n_bytes = parts.read(&mut buffer).unwrap();
+                        let n_bytes = file.read(&mut buffer).unwrap();
                         if n_bytes == 0 {
                             return all;
                         }

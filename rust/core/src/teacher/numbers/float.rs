@@ -9,7 +9,7 @@ use super::swar;
 
 /// Why a decimal number is no usable `f32`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NotFinite {
+pub(crate) enum NotFinite {
     /// Not a decimal number at all.
     NotANumber,
     /// Beyond the largest `f32`.
@@ -52,7 +52,7 @@ fn rounded(mantissa: u64, exponent: i32) -> Option<f32> {
 /// The caller must check that the byte behind it ends the token. `None` means "look closer", not
 /// "wrong".
 #[inline]
-pub(super) fn fast(text: &[u8]) -> Option<(f32, usize)> {
+pub(crate) fn fast(text: &[u8]) -> Option<(f32, usize)> {
     scientific(text).or_else(|| plain(text))
 }
 
@@ -149,7 +149,7 @@ fn power(text: &[u8]) -> Option<(i32, usize)> {
 }
 
 /// The value of any decimal number, by the correctly rounding parser of `std`.
-pub(super) fn exact(token: &[u8]) -> Result<f32, NotFinite> {
+pub(crate) fn exact(token: &[u8]) -> Result<f32, NotFinite> {
     decimal::split(token).ok_or(NotFinite::NotANumber)?;
     let text = str::from_utf8(token).map_err(|_| NotFinite::NotANumber)?;
     let value: f64 = text.parse().map_err(|_| NotFinite::NotANumber)?;

@@ -1,8 +1,8 @@
 //! The teacher's distances: finite numbers, small where it is sure.
 
-use super::fault::{Fault, TextError};
-use super::float::{self, NotFinite};
-use super::{Kind, Meaning, diagnose};
+use crate::teacher::fault::{Fault, TextError};
+use crate::teacher::numbers::float::{self, NotFinite};
+use crate::teacher::{Kind, Meaning, diagnose};
 
 /// From here on exp(-distance) is below the 1e-8 that the authors' weights add: all weigh the same.
 const FLAT_FROM: f32 = 18.4;
@@ -12,14 +12,14 @@ const LIKELY_ITEMS: f32 = 1000.0;
 
 /// What the values of a distance file must be.
 #[derive(Debug)]
-pub(super) struct Distances {
+pub(crate) struct Distances {
     pub expected_columns: Option<usize>,
     pub meaning: Meaning,
 }
 
 /// What is known of the rows seen so far.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     falling_rows: u64,
     flat_rows: u64,
     highest_bits: u32,

@@ -3,19 +3,19 @@
 use std::io::{ErrorKind, Read};
 
 use crate::Error;
+use crate::teacher::fault::{Failure, TextError};
 
-use super::fault::{Failure, TextError};
 use super::source::cannot_read;
 
 /// A line longer than this is refused; it bounds the memory that one line can take.
-pub(super) const LONGEST_LINE: usize = 1 << 24;
+pub(crate) const LONGEST_LINE: usize = 1 << 24;
 
 /// A block is never smaller: what a text really is must show in the first one.
-pub(super) const SHORTEST_BLOCK: usize = 64;
+pub(crate) const SHORTEST_BLOCK: usize = 64;
 
 /// What comes behind a block.
 #[derive(Debug, Default)]
-pub(super) enum Then {
+pub(crate) enum Then {
     /// More text.
     #[default]
     More,
@@ -27,7 +27,7 @@ pub(super) enum Then {
 
 /// Some lines of text.
 #[derive(Debug, Default)]
-pub(super) struct Block {
+pub(crate) struct Block {
     bytes: Vec<u8>,
     filled: usize,
     /// Up to here the block holds whole lines.
@@ -38,19 +38,19 @@ pub(super) struct Block {
 }
 
 impl Block {
-    pub(super) fn with_size(size: usize) -> Result<Self, Error> {
+    pub(crate) fn with_size(size: usize) -> Result<Self, Error> {
         let mut block = Self::default();
         block.grow(size.max(SHORTEST_BLOCK))?;
         Ok(block)
     }
 
     /// Whole lines; the last one lacks its newline only where the text ends.
-    pub(super) fn lines(&self) -> &[u8] {
+    pub(crate) fn lines(&self) -> &[u8] {
         self.bytes.get(..self.complete).unwrap_or_default()
     }
 
     /// All that has been read, the last line perhaps not to its end.
-    pub(super) fn seen(&self) -> &[u8] {
+    pub(crate) fn seen(&self) -> &[u8] {
         self.bytes.get(..self.filled).unwrap_or_default()
     }
 
@@ -62,7 +62,7 @@ impl Block {
     /// Becomes the block that follows `previous`.
     ///
     /// Trouble in reading is kept in `then`, behind the lines that came before it.
-    pub(super) fn follow(
+    pub(crate) fn follow(
         &mut self,
         previous: &Self,
         reader: &mut impl Read,
@@ -137,9 +137,9 @@ impl Block {
     }
 }
 
-pub(super) fn not_written() -> TextError {
+pub(crate) fn not_written() -> TextError {
     TextError::whole("E-TRUNC", WRITTEN, "write or copy it again")
 }
 
 /// What zero bytes at the end of a file tell.
-pub(super) const WRITTEN: &str = "zero bytes at the end: the file was not completely written";
+pub(crate) const WRITTEN: &str = "zero bytes at the end: the file was not completely written";
