@@ -1,17 +1,18 @@
 //! One line, with care: every accepted spelling, and every fault at its byte.
 
+use super::diagnose;
 use super::fault::Fault;
 use super::layout::Layout;
 use super::line::{is_blank, tokens, without_return};
-use super::{Kind, diagnose};
+use super::values::value_rules::ValueRules;
 
 /// Parses one line (its newline, if it has one, included) into `row`.
-pub(super) fn parse<K: Kind>(
-    kind: &K,
+pub(super) fn parse<R: ValueRules>(
+    rules: &R,
     layout: &Layout,
     line: &[u8],
     is_first: bool,
-    row: &mut [K::Value],
+    row: &mut [R::Value],
 ) -> Result<(), Fault> {
     let bare = without_return(line);
     let is_cut = !line.ends_with(b"\n");
@@ -26,7 +27,7 @@ pub(super) fn parse<K: Kind>(
         found = found.saturating_add(1);
         match slots.next() {
             Some(slot) => {
-                *slot = value(kind, token).map_err(|fault| {
+                *slot = value(rules, token).map_err(|fault| {
                     diagnose::token(fault, bare, start, token, layout, is_first, is_cut)
                 })?;
             }
@@ -34,7 +35,7 @@ pub(super) fn parse<K: Kind>(
         }
     }
     match extra {
-        Some((start, token)) if value(kind, token).is_err() => {
+        Some((start, token)) if value(rules, token).is_err() => {
             let fault = diagnose::not_a_number();
             Err(diagnose::token(fault, bare, start, token, layout, is_first, is_cut))
         }
@@ -44,11 +45,11 @@ pub(super) fn parse<K: Kind>(
     }
 }
 
-fn value<K: Kind>(kind: &K, token: &[u8]) -> Result<K::Value, Fault> {
-    match kind.fast(token) {
+fn value<R: ValueRules>(rules: &R, token: &[u8]) -> Result<R::Value, Fault> {
+    match rules.fast(token) {
         Some((value, length)) if length == token.len() => Ok(value),
         _ if token.len() > diagnose::LONGEST_TOKEN => Err(diagnose::too_long(token)),
-        _ => kind.exact(token),
+        _ => rules.exact(token),
     }
 }
 

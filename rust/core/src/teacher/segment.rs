@@ -2,41 +2,41 @@
 
 use crate::Error;
 
-use super::Kind;
 use super::fault::Fault;
 use super::layout::Layout;
 use super::line::{first_line, tokens, without_return};
 use super::row;
+use super::values::value_rules::ValueRules;
 
 /// The rows of one piece, up to its end or its first fault; reused from block to block.
 #[derive(Debug)]
-pub(super) struct Segment<K: Kind> {
+pub(super) struct Segment<R: ValueRules> {
     /// Numbers of the rows, and behind them what an earlier block left.
-    values: Vec<K::Value>,
+    values: Vec<R::Value>,
     n_values: usize,
     pub rows: usize,
-    pub tally: K::Tally,
+    pub tally: R::Tally,
     /// The first fault and where its line starts in the piece.
     pub fault: Option<(usize, Fault)>,
 }
 
-impl<K: Kind> Default for Segment<K> {
+impl<R: ValueRules> Default for Segment<R> {
     fn default() -> Self {
-        let tally = K::Tally::default();
+        let tally = R::Tally::default();
         Self { values: Vec::new(), n_values: 0, rows: 0, tally, fault: None }
     }
 }
 
-impl<K: Kind> Segment<K> {
+impl<R: ValueRules> Segment<R> {
     /// The numbers of the rows.
-    pub(super) fn values(&self) -> &[K::Value] {
+    pub(super) fn values(&self) -> &[R::Value] {
         self.values.get(..self.n_values).unwrap_or_default()
     }
 
     /// Parses a piece of whole lines.
     pub(super) fn parse(
         &mut self,
-        kind: &K,
+        rules: &R,
         layout: &Layout,
         piece: &[u8],
         has_first_row: bool,
@@ -48,7 +48,7 @@ impl<K: Kind> Segment<K> {
             self.provide(end)?;
             let slots = self.values.get_mut(self.n_values..end).unwrap_or_default();
             let is_first = has_first_row && self.rows == 0;
-            match one_row(kind, layout, rest, is_first, slots, &mut self.tally) {
+            match one_row(rules, layout, rest, is_first, slots, &mut self.tally) {
                 Ok(after) => rest = after,
                 Err(fault) => {
                     self.fault = Some((piece.len().saturating_sub(rest.len()), fault));
@@ -63,9 +63,9 @@ impl<K: Kind> Segment<K> {
     /// Makes sure that there are `end` slots.
     fn provide(&mut self, end: usize) -> Result<(), Error> {
         if let Some(more) = end.checked_sub(self.values.len()) {
-            let bytes = end.saturating_mul(size_of::<K::Value>());
+            let bytes = end.saturating_mul(size_of::<R::Value>());
             self.values.try_reserve(more).map_err(|_| Error::Memory { bytes })?;
-            self.values.resize(end, K::Value::default());
+            self.values.resize(end, R::Value::default());
         }
         Ok(())
     }
@@ -73,20 +73,20 @@ impl<K: Kind> Segment<K> {
 
 /// Parses the first line of `text`; returns what follows it.
 #[inline]
-fn one_row<'a, K: Kind>(
-    kind: &K,
+fn one_row<'a, R: ValueRules>(
+    rules: &R,
     layout: &Layout,
     text: &'a [u8],
     is_first: bool,
-    slots: &mut [K::Value],
-    tally: &mut K::Tally,
+    slots: &mut [R::Value],
+    tally: &mut R::Tally,
 ) -> Result<&'a [u8], Fault> {
-    let at_once = kind.fast_row(text, layout.separator, slots).and_then(|end| text.get(end..));
-    let after = match at_once.or_else(|| usual_row(kind, layout.separator, text, slots)) {
+    let at_once = rules.fast_row(text, layout.separator, slots).and_then(|end| text.get(end..));
+    let after = match at_once.or_else(|| usual_row(rules, layout.separator, text, slots)) {
         Some(after) => after,
-        None => careful_row(kind, layout, text, is_first, slots)?,
+        None => careful_row(rules, layout, text, is_first, slots)?,
     };
-    kind.finish_row(slots, tally).map_err(|(column, fault)| {
+    rules.finish_row(slots, tally).map_err(|(column, fault)| {
         let line = without_return(first_line(text).0);
         let (start, token) = tokens(line, layout.comma).nth(column).unwrap_or((0, line));
         Fault { start, ..fault }.token(token)
@@ -96,16 +96,16 @@ fn one_row<'a, K: Kind>(
 
 /// A row as programs write it: single separators, a plain line end. `None`: look closer.
 #[inline]
-fn usual_row<'a, K: Kind>(
-    kind: &K,
+fn usual_row<'a, R: ValueRules>(
+    rules: &R,
     separator: u8,
     text: &'a [u8],
-    slots: &mut [K::Value],
+    slots: &mut [R::Value],
 ) -> Option<&'a [u8]> {
     let (last, others) = slots.split_last_mut()?;
     let mut rest = text;
     for slot in others {
-        let (value, length) = kind.fast(rest)?;
+        let (value, length) = rules.fast(rest)?;
         let (&mark, after) = rest.get(length..)?.split_first()?;
         if mark != separator {
             return None;
@@ -113,7 +113,7 @@ fn usual_row<'a, K: Kind>(
         *slot = value;
         rest = after;
     }
-    let (value, length) = kind.fast(rest)?;
+    let (value, length) = rules.fast(rest)?;
     *last = value;
     match rest.get(length..)? {
         [b'\n', after @ ..] | [b'\r', b'\n', after @ ..] => Some(after),
@@ -122,14 +122,14 @@ fn usual_row<'a, K: Kind>(
 }
 
 #[cold]
-fn careful_row<'a, K: Kind>(
-    kind: &K,
+fn careful_row<'a, R: ValueRules>(
+    rules: &R,
     layout: &Layout,
     text: &'a [u8],
     is_first: bool,
-    slots: &mut [K::Value],
+    slots: &mut [R::Value],
 ) -> Result<&'a [u8], Fault> {
     let (line, after) = first_line(text);
-    row::parse(kind, layout, line, is_first, slots)?;
+    row::parse(rules, layout, line, is_first, slots)?;
     Ok(after)
 }

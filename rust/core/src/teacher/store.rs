@@ -4,10 +4,10 @@ use std::path::Path;
 
 use crate::{CancelToken, Error};
 
-use super::Limits;
 use super::input::block::Block;
 use super::input::source::Source;
 use super::layout;
+use super::rules::Limits;
 
 /// Bytes that tell how long a row is.
 const SAMPLE: usize = 1 << 16;

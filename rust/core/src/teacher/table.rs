@@ -1,113 +1,40 @@
-//! Text to table, block by block.
+//! The rows of a table, gathered from the pieces of one block after another.
 
-use std::io::Read;
 use std::mem;
 
 use rayon::prelude::*;
 
-use crate::{CancelToken, Error};
-
 use super::fault::{Failure, Fault, TextError};
-use super::input::block::{Block, Then};
-use super::layout::{self, Layout};
+use super::layout::Layout;
+use super::rules::Limits;
 use super::segment::Segment;
 use super::store::Store;
-use super::{Kind, Limits, Table};
+use super::values::value_rules::ValueRules;
+use crate::Error;
+
+/// A table of numbers, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table<T> {
+    /// The numbers, `(rows, columns)`; none of them if all are in the caller's room.
+    pub values: Vec<T>,
+    /// How many rows.
+    pub rows: usize,
+    /// How many numbers a row has.
+    pub columns: usize,
+    /// What is accepted but should be known; each text starts with a code, such as `W-NO-EOL`.
+    pub warnings: Vec<String>,
+}
 
 /// A text may end with this many bytes of blank lines.
 const LONGEST_BLANK_END: u64 = 1 << 16;
 
-/// When the next block is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
-    /// By one thread, while the others parse this one: what comes from a pipe or is decompressed.
-    Meanwhile,
-    /// By all threads, between parsing and parsing: what a thread reads is still in its cache when
-    /// it parses it.
-    Between,
-}
-
-/// Reads a whole text, into `room` if all its values fit there.
-pub(super) fn read<K: Kind>(
-    kind: &K,
-    limits: &Limits,
-    reader: &mut (impl Read + Send),
-    reading: Reading,
-    room: &mut [K::Value],
-    cancel: &CancelToken,
-) -> Result<Table<K::Value>, Failure> {
-    let (mut block, mut next) = first_block(limits, reader)?;
-    let layout = layout::of_text(&block, limits.skip_rows)?;
-    let mut state = State::new(kind, limits, layout, room);
-    let mut skipped = layout.skipped;
-    loop {
-        cancel.check()?; // a block takes some milliseconds
-        let text = block.lines().get(skipped..).unwrap_or_default();
-        let offset = block.offset.saturating_add(skipped as u64);
-        let is_last = !matches!(block.then, Then::More);
-        let mut follow = || if is_last { Ok(()) } else { next.follow(&block, reader) };
-        let followed = match reading {
-            Reading::Meanwhile => {
-                let (parsed, followed) = both(|| state.parse(text), follow);
-                parsed?;
-                state.count_rows(text, offset)?;
-                state.copy()?;
-                followed
-            }
-            Reading::Between => {
-                state.parse(text)?;
-                state.count_rows(text, offset)?;
-                let (followed, copied) = both(&mut follow, || state.copy());
-                copied?;
-                followed
-            }
-        };
-        followed?;
-        if offset.saturating_add(text.len() as u64) > limits.max_bytes {
-            let message = format!("more than {} bytes of text", limits.max_bytes);
-            return Err(TextError::whole("E-BYTES", message, "is this the right file?").into());
-        }
-        match mem::take(&mut block.then) {
-            Then::More => mem::swap(&mut block, &mut next),
-            Then::End => {
-                return state.finish(block.lines().last().is_some_and(|&byte| byte != b'\n'));
-            }
-            Then::Failed(error) => return Err(error.into()),
-        }
-        skipped = 0;
-    }
-}
-
-fn first_block(limits: &Limits, reader: &mut impl Read) -> Result<(Block, Block), Failure> {
-    let mut block = Block::default();
-    block.follow(&Block::with_size(limits.block_bytes)?, reader)?;
-    match mem::take(&mut block.then) {
-        Then::Failed(error) if block.lines().is_empty() => Err(error.into()),
-        then => {
-            block.then = then;
-            Ok((block, Block::default()))
-        }
-    }
-}
-
-/// Does two things, at the same time inside a thread pool.
-fn both<A: Send, B: Send>(
-    first: impl FnOnce() -> A + Send,
-    second: impl FnOnce() -> B + Send,
-) -> (A, B) {
-    if rayon::current_thread_index().is_none() {
-        return (first(), second());
-    }
-    rayon::join(first, second)
-}
-
 /// The table so far.
-struct State<'a, K: Kind> {
-    kind: &'a K,
+pub(super) struct TableBuilder<'a, R: ValueRules> {
+    rules: &'a R,
     limits: &'a Limits,
     layout: Layout,
-    store: Store<'a, K::Value>,
-    segments: Vec<Segment<K>>,
+    store: Store<'a, R::Value>,
+    segments: Vec<Segment<R>>,
     n_pieces: usize,
     filled: usize,
     rows: usize,
@@ -115,10 +42,15 @@ struct State<'a, K: Kind> {
     blank: Option<TextError>,
 }
 
-impl<'a, K: Kind> State<'a, K> {
-    fn new(kind: &'a K, limits: &'a Limits, layout: Layout, room: &'a mut [K::Value]) -> Self {
+impl<'a, R: ValueRules> TableBuilder<'a, R> {
+    pub(super) fn new(
+        rules: &'a R,
+        limits: &'a Limits,
+        layout: Layout,
+        room: &'a mut [R::Value],
+    ) -> Self {
         Self {
-            kind,
+            rules,
             limits,
             layout,
             store: Store::new(room),
@@ -131,14 +63,14 @@ impl<'a, K: Kind> State<'a, K> {
     }
 
     /// Parses the pieces of a block, each into its own segment.
-    fn parse(&mut self, text: &[u8]) -> Result<(), Error> {
+    pub(super) fn parse(&mut self, text: &[u8]) -> Result<(), Error> {
         let pieces = if self.blank.is_some() { Vec::new() } else { self.pieces(text) };
         self.n_pieces = pieces.len();
         let missing = pieces.len().saturating_sub(self.segments.len());
         self.segments.extend((0..missing).map(|_| Segment::default()));
-        let (kind, layout, is_start) = (self.kind, &self.layout, self.rows == 0);
-        let work = |(index, (segment, piece)): (usize, (&mut Segment<K>, &&[u8]))| {
-            segment.parse(kind, layout, piece, is_start && index == 0)
+        let (rules, layout, is_start) = (self.rules, &self.layout, self.rows == 0);
+        let work = |(index, (segment, piece)): (usize, (&mut Segment<R>, &&[u8]))| {
+            segment.parse(rules, layout, piece, is_start && index == 0)
         };
         if rayon::current_thread_index().is_none() {
             return self.segments.iter_mut().zip(&pieces).enumerate().try_for_each(work);
@@ -162,7 +94,7 @@ impl<'a, K: Kind> State<'a, K> {
     }
 
     /// Counts the rows of the segments, in order; fails with the first fault of the text.
-    fn count_rows(&mut self, text: &[u8], offset: u64) -> Result<(), Failure> {
+    pub(super) fn count_rows(&mut self, text: &[u8], offset: u64) -> Result<(), Failure> {
         if let Some(blank) = &self.blank {
             let start = blank.byte_offset.unwrap_or(offset);
             let end = offset.saturating_add(text.len() as u64);
@@ -172,7 +104,7 @@ impl<'a, K: Kind> State<'a, K> {
         }
         if self.rows == 0 && self.segments.first().is_some_and(|segment| segment.rows > 0) {
             let wrong = |fault: Fault| fault.placed(self.layout.first_line, offset);
-            self.kind.check_columns(self.layout.columns).map_err(wrong)?;
+            self.rules.check_columns(self.layout.columns).map_err(wrong)?;
         }
         let mut place = 0;
         let pieces = self.pieces(text);
@@ -233,11 +165,11 @@ impl<'a, K: Kind> State<'a, K> {
             fault.message = format!("row {}: {}", self.rows.saturating_add(1), fault.message);
         }
         let mut error = fault.placed(self.line(self.rows), offset);
-        self.kind.explain(&mut error, self.tallies());
+        self.rules.explain(&mut error, self.tallies());
         error
     }
 
-    fn tallies(&self) -> impl Iterator<Item = &K::Tally> {
+    fn tallies(&self) -> impl Iterator<Item = &R::Tally> {
         self.segments.iter().map(|segment| &segment.tally)
     }
 
@@ -254,7 +186,7 @@ impl<'a, K: Kind> State<'a, K> {
     }
 
     /// Copies the values of the segments behind those of the blocks before.
-    fn copy(&mut self) -> Result<(), Error> {
+    pub(super) fn copy(&mut self) -> Result<(), Error> {
         let end = self.rows.saturating_mul(self.layout.columns);
         let values = self.store.provide(self.filled, end)?;
         let mut free = values.get_mut(self.filled..).unwrap_or_default();
@@ -266,7 +198,7 @@ impl<'a, K: Kind> State<'a, K> {
             copies.push((slots, segment.values()));
             free = rest;
         }
-        let copy = |(slots, values): (&mut [K::Value], &[K::Value])| slots.copy_from_slice(values);
+        let copy = |(slots, values): (&mut [R::Value], &[R::Value])| slots.copy_from_slice(values);
         if rayon::current_thread_index().is_none() {
             copies.into_iter().for_each(copy);
         } else {
@@ -277,14 +209,14 @@ impl<'a, K: Kind> State<'a, K> {
     }
 
     /// Checks what only the whole text can show.
-    fn finish(self, has_no_end: bool) -> Result<Table<K::Value>, Failure> {
+    pub(super) fn finish(self, has_no_end: bool) -> Result<Table<R::Value>, Failure> {
         if let Some(expected) = self.limits.expected_rows
             && self.rows != expected
         {
             let message = format!("{} rows, expected {expected}", self.rows);
             return Err(TextError::whole("E-ROWS", message, ROWS_HINT).into());
         }
-        let mut warnings = self.kind.conclude(self.rows, self.layout.columns, self.tallies())?;
+        let mut warnings = self.rules.conclude(self.rows, self.layout.columns, self.tallies())?;
         if has_no_end && self.blank.is_none() {
             warnings.push(self.no_end()?);
         }

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::input::source::Source;
 use super::*;
-use crate::Error;
+use crate::{CancelToken, Error};
 
 /// Tiny blocks and pieces, so that seams fall everywhere.
 fn limits(block_bytes: usize, piece_bytes: usize) -> Limits {

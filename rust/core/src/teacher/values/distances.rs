@@ -1,21 +1,16 @@
 //! The teacher's distances: finite numbers, small where it is sure.
 
+use super::value_rules::ValueRules;
+use crate::teacher::diagnose;
 use crate::teacher::fault::{Fault, TextError};
 use crate::teacher::numbers::float::{self, NotFinite};
-use crate::teacher::{Kind, Meaning, diagnose};
+use crate::teacher::rules::{DistanceRules, Meaning};
 
 /// From here on exp(-distance) is below the 1e-8 that the authors' weights add: all weigh the same.
 const FLAT_FROM: f32 = 18.4;
 
 /// Whole numbers above this are more likely items.
 const LIKELY_ITEMS: f32 = 1000.0;
-
-/// What the values of a distance file must be.
-#[derive(Debug)]
-pub(crate) struct Distances {
-    pub expected_columns: Option<usize>,
-    pub meaning: Meaning,
-}
 
 /// What is known of the rows seen so far.
 #[derive(Debug, Default)]
@@ -26,7 +21,7 @@ pub(crate) struct Tally {
     has_fraction: bool,
 }
 
-impl Kind for Distances {
+impl ValueRules for DistanceRules {
     type Value = f32;
     type Tally = Tally;
 

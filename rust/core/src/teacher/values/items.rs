@@ -2,22 +2,15 @@
 
 use std::collections::HashSet;
 
+use super::value_rules::ValueRules;
+use crate::teacher::diagnose;
 use crate::teacher::fault::{Fault, TextError};
 use crate::teacher::numbers::integer::{self, NotWhole};
 use crate::teacher::numbers::item_rows;
-use crate::teacher::{Kind, OnDuplicate, diagnose};
+use crate::teacher::rules::{ItemRules, OnDuplicate};
 
 /// Entries of the table by which repeated items of a row are suspected.
 const STAMPS: usize = 1 << 16;
-
-/// What the values of an item file must be.
-#[derive(Debug)]
-pub(crate) struct ItemList {
-    pub n_items: u32,
-    pub min_columns: usize,
-    pub id_base: u32,
-    pub on_duplicate: OnDuplicate,
-}
 
 /// What is known of the rows seen so far, and scratch space.
 #[derive(Debug, Default)]
@@ -31,7 +24,7 @@ pub(crate) struct Tally {
     rows_with_duplicates: u64,
 }
 
-impl Kind for ItemList {
+impl ValueRules for ItemRules {
     type Value = u32;
     type Tally = Tally;
 
@@ -130,7 +123,7 @@ impl Kind for ItemList {
 /// Stands for the hint that only the whole file can decide.
 const PADDING: &str = "padding";
 
-impl ItemList {
+impl ItemRules {
     fn out_of_range(&self, id: i64) -> Fault {
         let (lowest, n_items) = (i64::from(self.id_base), i64::from(self.n_items));
         let end = lowest.saturating_add(n_items);

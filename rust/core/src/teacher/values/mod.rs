@@ -1,4 +1,5 @@
 //! What the values of a file must be.
 
-pub(super) mod distances;
-pub(super) mod items;
+mod distances;
+mod items;
+pub(super) mod value_rules;

@@ -1,0 +1,88 @@
+//! From a path, or a text that is no file, to a table.
+
+use std::io::Read;
+use std::path::Path;
+
+use super::fault::Failure;
+use super::input::source::Source;
+use super::read::{NextBlock, read};
+use super::rules::{DistanceRules, ItemRules, Limits};
+use super::table::Table;
+use super::values::value_rules::ValueRules;
+use crate::CancelToken;
+
+/// Reads a file of items; they count from 0 in the table whatever the file does.
+///
+/// The table is written to the start of `room` if it fits (see [`super::likely_values`]), else to a
+/// vector of its own; the memory allocator of the caller may be the faster one.
+///
+/// # Errors
+///
+/// The first rule that the text breaks, in file order; [`crate::Error::Interrupted`];
+/// [`crate::Error::Memory`].
+pub fn parse_items(
+    path: &Path,
+    rules: &ItemRules,
+    room: &mut [u32],
+    cancel: &CancelToken,
+) -> Result<Table<u32>, Failure> {
+    parse_file(path, rules, &rules.limits, room, cancel)
+}
+
+/// Reads a file of distances, rounded to `f64` and then to `f32`.
+///
+/// # Errors
+///
+/// As [`parse_items`].
+pub fn parse_distances(
+    path: &Path,
+    rules: &DistanceRules,
+    room: &mut [f32],
+    cancel: &CancelToken,
+) -> Result<Table<f32>, Failure> {
+    parse_file(path, rules, &rules.limits, room, cancel)
+}
+
+/// [`parse_items`] of a text that is no file and not compressed.
+///
+/// # Errors
+///
+/// As [`parse_items`].
+pub fn read_items(
+    text: &mut (impl Read + Send),
+    rules: &ItemRules,
+    cancel: &CancelToken,
+) -> Result<Table<u32>, Failure> {
+    read(rules, &rules.limits, text, NextBlock::WhileParsing, &mut [], cancel)
+}
+
+/// [`parse_distances`] of a text that is no file and not compressed.
+///
+/// # Errors
+///
+/// As [`parse_items`].
+pub fn read_distances(
+    text: &mut (impl Read + Send),
+    rules: &DistanceRules,
+    cancel: &CancelToken,
+) -> Result<Table<f32>, Failure> {
+    read(rules, &rules.limits, text, NextBlock::WhileParsing, &mut [], cancel)
+}
+
+fn parse_file<R: ValueRules>(
+    path: &Path,
+    rules: &R,
+    limits: &Limits,
+    room: &mut [R::Value],
+    cancel: &CancelToken,
+) -> Result<Table<R::Value>, Failure> {
+    let source = Source::open(path, cancel);
+    cancel.check()?; // an interrupted wait for a pipe is no fault of the pipe
+    let mut source = source?;
+    let next =
+        if source.takes_all_threads { NextBlock::AfterParsing } else { NextBlock::WhileParsing };
+    let table = read(rules, limits, &mut source.reader, next, room, cancel);
+    cancel.check()?;
+    source.check_unchanged()?; // what a changing file made wrong is no fault of its text
+    table
+}

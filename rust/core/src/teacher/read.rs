@@ -1,0 +1,86 @@
+//! Text to table, block by block.
+
+use std::io::Read;
+use std::mem;
+
+use super::fault::{Failure, TextError};
+use super::input::block::{Block, Then};
+use super::layout;
+use super::rules::Limits;
+use super::table::{Table, TableBuilder};
+use super::values::value_rules::ValueRules;
+use crate::CancelToken;
+use crate::parallel::join;
+
+/// When the next block is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NextBlock {
+    /// By one thread, while the others parse this one: what comes from a pipe or is decompressed.
+    WhileParsing,
+    /// By all threads, between parsing and parsing: what a thread reads is still in its cache when
+    /// it parses it.
+    AfterParsing,
+}
+
+/// Reads a whole text, into `room` if all its values fit there.
+pub(super) fn read<R: ValueRules>(
+    rules: &R,
+    limits: &Limits,
+    reader: &mut (impl Read + Send),
+    next_block: NextBlock,
+    room: &mut [R::Value],
+    cancel: &CancelToken,
+) -> Result<Table<R::Value>, Failure> {
+    let (mut block, mut next) = first_block(limits, reader)?;
+    let layout = layout::of_text(&block, limits.skip_rows)?;
+    let mut table = TableBuilder::new(rules, limits, layout, room);
+    let mut skipped = layout.skipped;
+    loop {
+        cancel.check()?; // a block takes some milliseconds
+        let text = block.lines().get(skipped..).unwrap_or_default();
+        let offset = block.offset.saturating_add(skipped as u64);
+        let is_last = !matches!(block.then, Then::More);
+        let mut follow = || if is_last { Ok(()) } else { next.follow(&block, reader) };
+        let followed = match next_block {
+            NextBlock::WhileParsing => {
+                let (parsed, followed) = join(|| table.parse(text), follow);
+                parsed?;
+                table.count_rows(text, offset)?;
+                table.copy()?;
+                followed
+            }
+            NextBlock::AfterParsing => {
+                table.parse(text)?;
+                table.count_rows(text, offset)?;
+                let (followed, copied) = join(&mut follow, || table.copy());
+                copied?;
+                followed
+            }
+        };
+        followed?;
+        if offset.saturating_add(text.len() as u64) > limits.max_bytes {
+            let message = format!("more than {} bytes of text", limits.max_bytes);
+            return Err(TextError::whole("E-BYTES", message, "is this the right file?").into());
+        }
+        match mem::take(&mut block.then) {
+            Then::More => mem::swap(&mut block, &mut next),
+            Then::End => {
+                return table.finish(block.lines().last().is_some_and(|&byte| byte != b'\n'));
+            }
+            Then::Failed(error) => return Err(error.into()),
+        }
+        skipped = 0;
+    }
+}
+
+fn first_block(limits: &Limits, reader: &mut impl Read) -> Result<(Block, Block), Failure> {
+    let mut block = Block::default();
+    block.follow(&Block::with_size(limits.block_bytes)?, reader)?;
+    match mem::take(&mut block.then) {
+        Then::Failed(error) if block.lines().is_empty() => Err(error.into()),
+        then => {
+            block.then = then;
+            Ok((block, Block::default()))
+        }
+    }
+}

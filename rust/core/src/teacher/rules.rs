@@ -1,0 +1,77 @@
+//! What a file must look like.
+
+/// What holds for any table, whatever its numbers mean.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Exactly so many rows, where given; reading stops at the first one too many.
+    pub expected_rows: Option<usize>,
+    /// Lines to pass over before anything else.
+    pub skip_rows: usize,
+    /// Refuse what else is only warned of.
+    pub strict: bool,
+    /// Text beyond this is refused.
+    pub max_bytes: u64,
+    /// Bytes read at a time.
+    pub block_bytes: usize,
+    /// Bytes parsed at a time.
+    pub piece_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            expected_rows: None,
+            skip_rows: 0,
+            strict: false,
+            max_bytes: 1 << 40,
+            block_bytes: 1 << 21,
+            piece_bytes: 1 << 16,
+        }
+    }
+}
+
+/// What to do with an item that a row lists twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDuplicate {
+    /// Refuse the file.
+    Error,
+    /// Keep all copies, with a warning.
+    Keep,
+    /// Later copies become `n_items` (the padding), in place, with a warning.
+    KeepFirst,
+}
+
+/// What a file of items must look like.
+#[derive(Debug, Clone)]
+pub struct ItemRules {
+    /// Items are `0..n_items`; at most `u32::MAX`.
+    pub n_items: u32,
+    /// At least so many columns.
+    pub min_columns: usize,
+    /// The number of the first item in the file.
+    pub id_base: u32,
+    /// What to do with repeated items.
+    pub on_duplicate: OnDuplicate,
+    /// What holds for any table.
+    pub limits: Limits,
+}
+
+/// What a larger number means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// Larger is less sure; never negative.
+    Distance,
+    /// Larger is surer.
+    Similarity,
+}
+
+/// What a file of distances must look like.
+#[derive(Debug, Clone)]
+pub struct DistanceRules {
+    /// Exactly so many columns, where given.
+    pub expected_columns: Option<usize>,
+    /// What the numbers mean.
+    pub meaning: Meaning,
+    /// What holds for any table.
+    pub limits: Limits,
+}

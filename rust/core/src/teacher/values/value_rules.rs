@@ -1,0 +1,46 @@
+//! What tells a file of items from a file of distances.
+
+use crate::teacher::fault::{Fault, TextError};
+
+/// The rules that the values of a table must obey, and how they are read.
+pub(crate) trait ValueRules: Sync {
+    type Value: Copy + Default + Send + Sync;
+    /// What is known of the rows seen so far. Sums of it must not depend on their order.
+    type Tally: Default + Send + Sync;
+
+    /// Reads a number off the front of a text: its value and its length; `None`: look closer.
+    fn fast(&self, text: &[u8]) -> Option<(Self::Value, usize)>;
+
+    /// Reads a whole line at once: its length with the newline; `None`: look closer.
+    fn fast_row(&self, _text: &[u8], _separator: u8, _row: &mut [Self::Value]) -> Option<usize> {
+        None
+    }
+
+    /// Reads a token; the fault's place is set by the caller.
+    fn exact(&self, token: &[u8]) -> Result<Self::Value, Fault>;
+
+    /// Checks a whole row; a fault comes with its column (from 0).
+    fn finish_row(
+        &self,
+        row: &mut [Self::Value],
+        tally: &mut Self::Tally,
+    ) -> Result<(), (usize, Fault)>;
+
+    /// Checks the number of columns.
+    fn check_columns(&self, columns: usize) -> Result<(), Fault>;
+
+    /// Adds to an error what only the rows before it can tell.
+    fn explain<'a>(&self, error: &mut TextError, tallies: impl Iterator<Item = &'a Self::Tally>)
+    where
+        Self::Tally: 'a;
+
+    /// Checks the whole table; returns the warnings.
+    fn conclude<'a>(
+        &self,
+        rows: usize,
+        columns: usize,
+        tallies: impl Iterator<Item = &'a Self::Tally>,
+    ) -> Result<Vec<String>, TextError>
+    where
+        Self::Tally: 'a;
+}
