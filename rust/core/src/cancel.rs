@@ -1,10 +1,10 @@
-//! A flag by which the caller asks a running kernel to give up.
+//! A token with which the caller asks a running kernel to stop.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::{Error, Result};
 
-/// Shared by the thread that waits (and sees Ctrl-C) and the threads that work.
+/// Shared between the thread that waits (and sees Ctrl-C) and the threads that work.
 ///
 /// Kernels call [`CancelToken::check`] once per block of work, at most some 20 ms apart.
 #[derive(Debug, Default)]

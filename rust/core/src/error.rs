@@ -87,7 +87,7 @@ pub enum Error {
         /// What it must be.
         rule: &'static str,
     },
-    /// Memory that the result needs could not be had.
+    /// The memory for the result could not be allocated.
     #[error("{bytes} bytes could not be allocated; use fewer rows at a time")]
     Memory {
         /// The size of the allocation that failed.

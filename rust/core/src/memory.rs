@@ -1,4 +1,4 @@
-//! Vectors whose memory may be missing: an error then, not an abort.
+//! Vectors whose allocation may fail: with an error, not an abort.
 
 use crate::{Error, Result};
 

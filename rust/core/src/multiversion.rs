@@ -1,16 +1,16 @@
 //! The one place that runs loops for wider vectors than every processor has.
 //!
 //! Loops that the compiler vectorises use what every x86-64 has: vectors of 128 bits. [`run`] holds
-//! a second copy of them, compiled for AVX2, for processors that have it. The same operations in
-//! wider registers, without fused multiply-add: the same bits.
+//! a second copy of them, compiled for AVX2, for processors that have it. These are the same
+//! operations in wider registers, without fused multiply-add, so the bits are the same.
 
-/// What [`run`] runs. A trait, since neither a closure nor a function that is passed on can be
-/// made to be inlined.
+/// What [`run`] runs. A trait, since neither a closure nor a function passed as an argument can be
+/// forced to be inlined.
 pub trait Work {
-    /// What comes out.
+    /// The result.
     type Output;
 
-    /// Does the work. Mark it `#[inline(always)]`, and so what it calls in its loops: only what is
+    /// Does the work. Mark it `#[inline(always)]`, and everything it calls in its loops: only what is
     /// inlined is compiled again.
     fn run(self) -> Self::Output;
 }
@@ -21,7 +21,7 @@ pub fn run<W: Work>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
     if crate::isa::has_avx2() {
         #[expect(unsafe_code)]
-        // SAFETY: the processor has the feature, as the line above found.
+        // SAFETY: the line above has checked that the processor has the feature.
         return unsafe { run_avx2(work) };
     }
     work.run()

@@ -26,7 +26,7 @@ pub fn try_for_each_chunk<T: Send>(
     out.par_chunks_mut(chunk_len).enumerate().map(step).find_first(Result::is_err).unwrap_or(Ok(()))
 }
 
-/// Does both, at the same time inside a thread pool.
+/// Does both: at the same time inside a thread pool, one after the other outside.
 pub fn join<A: Send, B: Send>(
     first: impl FnOnce() -> A + Send,
     second: impl FnOnce() -> B + Send,

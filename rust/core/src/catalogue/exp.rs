@@ -1,16 +1,16 @@
 //! The exponential in float32, in a form that the compiler can vectorise.
 
-/// Below it `exp` is taken to be that of it, 1.6e-38.
+/// Smaller arguments give the exponential of this one, 1.6e-38.
 const LOWEST: f32 = -87.0;
 
-/// Adding and subtracting it rounds to the nearest whole number, which is left in the low bits.
+/// Adding and subtracting this rounds to the nearest whole number and leaves it in the low bits.
 const ROUNDER: f32 = 12_582_912.0; // 1.5 * 2^23
 
 /// `ln 2` in two parts; the high part times a whole number below 2^8 is exact.
 const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
-/// `exp(x)` for `x <= 1`, within `3e-7` of its value; NaN of NaN.
+/// `exp(x)` for `x <= 1`, within `3e-7` of its value; NaN gives NaN.
 #[expect(clippy::inline_always, reason = "for multiversion::run")]
 #[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {

@@ -5,10 +5,10 @@ use super::problem::Problem;
 use crate::shape::check_shape;
 use crate::{CancelToken, Result, multiversion, parallel};
 
-/// Writes over each score what flows to it through the two sums.
+/// Overwrites each score with its gradient through the two sums.
 ///
-/// `stats` is `(rows, 4)`: the logarithm of the softmax's sum and what flows to it, then those of the
-/// second sum.
+/// `stats` is `(rows, 4)`: the logarithm of the softmax's sum and its gradient, then the same for
+/// the second sum.
 ///
 /// # Errors
 ///
@@ -40,8 +40,8 @@ struct RowGradient<'a> {
 }
 
 impl RowGradient<'_> {
-    /// What flows to one score; 0 times it, so that one that is no number makes a gradient that is
-    /// none.
+    /// The gradient of one score through the softmax. The score times 0 is added, so that a NaN
+    /// score gives a NaN gradient.
     #[expect(clippy::inline_always, reason = "for multiversion::run")]
     #[inline(always)]
     fn of_base(&self, score: f32, is_counted: bool) -> f32 {

@@ -5,15 +5,15 @@ use super::problem::Problem;
 use crate::shape::check_shape;
 use crate::{CancelToken, Result, multiversion, parallel};
 
-/// Columns worked on at a time: they and their exponents stay in the first cache.
+/// Columns processed at a time: they and their exponents stay in the L1 cache.
 const BLOCK: usize = 2048;
 
-/// Numbers side by side in a sum, an order that vector code can follow.
+/// Partial sums kept side by side, an order that vector code can follow.
 const LANES: usize = 16;
 
-/// Computes both logarithms of each row, `(rows, 2)`; one that is not asked for is 0.
+/// Computes both logarithms for each row, `(rows, 2)`; one that is not asked for is 0.
 ///
-/// A chunk of which no item is counted gives minus infinity, a row with a NaN gives NaN.
+/// A chunk with no counted items gives minus infinity; a row with a NaN gives NaN.
 ///
 /// # Errors
 ///
@@ -83,7 +83,7 @@ impl multiversion::Work for RowSums<'_> {
     }
 }
 
-/// A sum of exponentials, less the largest exponent so far.
+/// A sum of exponentials, scaled by the largest exponent so far.
 #[derive(Clone, Copy)]
 struct LogSum {
     highest: f32,

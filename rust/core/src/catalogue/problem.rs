@@ -3,18 +3,18 @@
 use crate::Result;
 use crate::shape::check_shape;
 
-/// Scores of a chunk of items, and what is known of its items and of its rows.
+/// A chunk of the catalogue: what is known about its items and about the rows of scores.
 #[derive(Debug, Clone, Copy)]
 pub struct Problem<'a> {
     /// How many items the chunk has.
     pub width: usize,
     /// Each row's target as a column of the chunk; it may lie outside.
     pub targets: &'a [i64],
-    /// Whether there is a softmax.
+    /// Whether the softmax sum is wanted.
     pub softmax: bool,
-    /// Which items the softmax counts, if not all.
+    /// Which items the softmax counts; all where absent.
     pub counted: Option<&'a [bool]>,
-    /// `W` of each item, if there is the second sum.
+    /// `W` of each item, where the second sum is wanted.
     pub slope: Option<&'a [f32]>,
 }
 

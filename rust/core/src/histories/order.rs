@@ -1,4 +1,4 @@
-//! A log in the order of its users, each user's events by time.
+//! A log sorted by user, each user's events by time.
 
 use rayon::prelude::*;
 
@@ -8,11 +8,11 @@ use crate::{CancelToken, Error, Result};
 /// Events between two checks of the cancel token.
 const BLOCK: usize = 1 << 18;
 
-/// Numbers the events of a log in the order of their users, each user's by time; what happened at
-/// the same time stays in the order of the log.
+/// Sorts the events of a log by user, each user's by time; events at the same time keep the order
+/// of the log.
 ///
-/// Writes the events' numbers to `out`, `(events,)`; returns where each user's begin, and the
-/// end, `(n_users + 1,)`.
+/// Writes the events' indices to `out`, `(events,)`; returns where each user's events begin, and
+/// the end, `(n_users + 1,)`.
 ///
 /// # Errors
 ///
@@ -53,13 +53,13 @@ pub fn order_by_user(
     Ok(starts)
 }
 
-/// Where each user's events begin once they stand together.
+/// Where each user's events begin once they are grouped.
 fn starts(users: &[u32], n_users: usize, cancel: &CancelToken) -> Result<Vec<i64>> {
     let mut starts = zeros(n_users + 1)?;
     for (index, block) in users.chunks(BLOCK).enumerate() {
         cancel.check()?;
         for (row, &user) in block.iter().enumerate() {
-            // Counted one place further on, so that the sum of those before is the start.
+            // Counted one place further on, so that the running sum gives the start.
             match starts.get_mut(user as usize + 1) {
                 Some(count) => *count += 1,
                 None => {
@@ -88,7 +88,7 @@ fn sort_users(times: &[i64], starts: &[i64], out: &mut [u32], cancel: &CancelTok
     let (mut rest, mut first) = (out, 0);
     while first + 1 < starts.len() {
         let begin = starts[first];
-        // Whole users, of some BLOCK events together.
+        // Whole users, about BLOCK events together.
         let wanted = begin + BLOCK as i64;
         let ahead = starts[first + 1..].partition_point(|&start| start <= wanted).max(1);
         let (part, after) = rest.split_at_mut((starts[first + ahead] - begin) as usize);
@@ -118,7 +118,7 @@ fn sort_one(times: &[i64], user: &mut [u32], keyed: &mut Vec<(i64, u32)>) {
     }
     keyed.clear();
     keyed.extend(user.iter().map(|&event| (times[event as usize], event)));
-    keyed.sort_unstable(); // no two are equal: the event's number is part of the key
+    keyed.sort_unstable(); // no two are equal: the event's index is part of the key
     for (place, &(_, event)) in user.iter_mut().zip(&*keyed) {
         *place = event;
     }

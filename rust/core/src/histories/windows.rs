@@ -67,7 +67,7 @@ pub fn gather_windows(
             for ((first, block), targets) in
                 (index * ROWS..).step_by(NEAR).zip(blocks).zip(targets.chunks_mut(NEAR))
             {
-                // All of them first: the rows are anywhere, and so the waits for memory overlap.
+                // All targets first: the rows may be anywhere, and this way the cache misses overlap.
                 for (row, target) in (first..).zip(targets) {
                     *target = rows.events[checked(rows, row)?.1];
                 }
@@ -87,7 +87,7 @@ pub fn gather_windows(
     })
 }
 
-/// A row's bounds, if they are some.
+/// A row's bounds, if they are valid.
 fn checked(rows: Rows, row: usize) -> Result<(usize, usize)> {
     let (start, end) = (rows.start[row], rows.end[row]);
     match (usize::try_from(start), usize::try_from(end)) {

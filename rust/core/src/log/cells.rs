@@ -1,4 +1,4 @@
-//! Numbers in cells: only the usual forms, which need no library.
+//! Numbers in cells: only the common forms, which need no library.
 
 #[inline]
 pub(super) fn int(cell: &[u8]) -> Option<i64> {
@@ -9,7 +9,7 @@ pub(super) fn int(cell: &[u8]) -> Option<i64> {
     if digits.is_empty() || digits.len() > 19 {
         return None;
     }
-    let mut value = 0_u64; // which holds any nineteen digits
+    let mut value = 0_u64; // holds any nineteen digits
     for &byte in digits {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {

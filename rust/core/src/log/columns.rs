@@ -5,11 +5,11 @@
 pub enum ColumnKind {
     /// Not at all.
     Skip,
-    /// Text that neither is empty nor begins or ends with what may be white space.
+    /// Text that is not empty and neither begins nor ends with possible white space.
     Id,
-    /// A whole number below 2^63, either way, of up to 19 digits.
+    /// A whole number of magnitude below 2^63, of up to 19 digits.
     Int,
-    /// Digits, with a point among them or without; read as `f32`.
+    /// Digits with or without a decimal point; read as `f32`.
     Float,
     /// Any text.
     Text,
@@ -20,7 +20,7 @@ pub enum ColumnKind {
 pub struct Span {
     /// Its first byte.
     pub start: u32,
-    /// How many bytes it has.
+    /// Its length in bytes.
     pub len: u32,
 }
 
@@ -29,7 +29,7 @@ impl Span {
     ///
     /// # Panics
     ///
-    /// Where `text` is not what the span is of.
+    /// If the span lies outside `text`.
     #[must_use]
     #[inline]
     pub fn of(self, text: &[u8]) -> &[u8] {
@@ -71,7 +71,7 @@ impl Rows {
         self.pieces.iter().map(|piece| piece.n_rows).sum()
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

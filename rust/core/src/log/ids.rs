@@ -6,7 +6,7 @@ use super::columns::Span;
 use super::hash::hash_of;
 use crate::{CancelToken, Error, Result};
 
-/// Ids whose slots are looked at together.
+/// Ids whose slots are looked up together.
 const NEAR: usize = 32;
 
 /// Groups of ids between two checks of the cancel token.
@@ -17,8 +17,8 @@ const FIRST_SLOTS: usize = 1 << 10;
 /// Distinct ids, numbered as they come.
 #[derive(Debug)]
 pub struct IdTable {
-    /// Number + 1 in the low half and the hash in the high one; 0 where nothing is. The place is
-    /// that of the hash's top bits, or the first free one behind it.
+    /// The number + 1 in the low half and the hash in the high half; 0 where the slot is free. An id
+    /// lies where its hash's top bits say, or in the first free slot after that.
     slots: Vec<u64>,
     /// The ids one after the other.
     bytes: Vec<u8>,
@@ -48,7 +48,7 @@ impl IdTable {
         self.offsets.len() - 1
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -65,7 +65,7 @@ impl IdTable {
     /// # Errors
     ///
     /// [`Error::Shape`]; [`Error::Parameter`] beyond `2^31 - 1` ids; [`Error::Memory`];
-    /// [`Error::Interrupted`]. The table is of no use then.
+    /// [`Error::Interrupted`]. The table must not be used after an error.
     pub fn number(
         &mut self,
         text: &[u8],
@@ -86,7 +86,7 @@ impl IdTable {
                 *hash = hash_of(self.seed, span.of(text));
                 *guess = self.slots[self.place(*hash)];
             }
-            // The bounds of the likely ids, and then their bytes: again together.
+            // The bounds of the likely ids, then their bytes: together again.
             let mut begins = [0_i64; NEAR];
             for (begin, guess) in begins.iter_mut().zip(&guesses[..spans.len()]) {
                 *begin = self.offsets[(*guess as u32).saturating_sub(1) as usize];
@@ -103,8 +103,8 @@ impl IdTable {
         Ok(())
     }
 
-    /// The same for texts one after the other, as Arrow has them: `offsets` are where each begins,
-    /// and the end of the last one.
+    /// The same for texts one after the other, as Arrow lays them out: `offsets` holds where each
+    /// begins, and the end of the last one.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl IdTable {
         let mut spans = [Span { start: 0, len: 0 }; NEAR];
         for (group, out) in out.chunks_mut(NEAR).enumerate() {
             let first = group * NEAR;
-            // Spans count from where the group begins: a text may be longer than they reach.
+            // Spans count from where the group begins: the text may be too long for their 32 bits.
             let base = offsets[first];
             let bounds = &offsets[first..=first + out.len()];
             for (row, (span, pair)) in (first..).zip(spans.iter_mut().zip(bounds.windows(2))) {
@@ -178,7 +178,7 @@ impl IdTable {
         Ok(number)
     }
 
-    /// Where an id of this hash is, or the first place to look.
+    /// The first slot to look at for an id with this hash.
     fn place(&self, hash: u32) -> usize {
         hash as usize >> (32 - self.slots.len().trailing_zeros())
     }

@@ -2,15 +2,15 @@
 //!
 //! # Performance diary
 //!
-//! - What Arrow does in a parse, a scan for each rule and a dictionary for each block took most of
-//!   reading a log; a block is now read once ([`split_rows`]), eight bytes at a time:
-//!   `memchr` costs more, as cells are short.
-//! - A block with anything that is rare (a quote, an id at whose end may be white space, a number
-//!   in another form) is left alone: the slow reader takes it and says what is wrong. So that the
-//!   rules are in one place.
-//! - Ids ([`IdTable`]): a slot holds 32 bits of hash beside the number, so that growing needs no ids
-//!   and other ids are rarely looked at. The slots of some rows are looked at together: with
-//!   millions of ids each look waits for memory, and the waits overlap.
+//! - Arrow's parse, a scan for each rule and a dictionary for each block took most of the time of
+//!   reading a log. A block is now read once ([`split_rows`]), eight bytes at a time: cells are so
+//!   short that `memchr` costs more.
+//! - A block with anything rare in it (a quote, an id that may end in white space, a number in
+//!   another form) is declined: the slow reader takes it and says what is wrong, so that the rules
+//!   are in one place.
+//! - Ids ([`IdTable`]): a slot holds 32 bits of the hash beside the number, so that growing the table
+//!   needs no ids and few other ids are compared. The slots of several rows are looked up together:
+//!   with millions of ids each lookup is a cache miss, and the misses overlap.
 
 mod cells;
 mod columns;

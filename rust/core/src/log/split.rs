@@ -1,4 +1,4 @@
-//! Rows of delimited text, for blocks without anything rare in them.
+//! Rows of delimited text, for blocks with nothing rare in them.
 
 use memchr::memrchr;
 use rayon::prelude::*;
@@ -11,12 +11,12 @@ use crate::{CancelToken, Result};
 /// Bytes that one thread splits at a time.
 const PIECE: usize = 1 << 20;
 
-/// Splits a block of whole rows, if each of them is as plain as can be.
+/// Splits a block of whole rows, if all of them are plain.
 ///
 /// A row ends with LF or CR LF (the last one may end with the block) and has as many cells as
-/// there are `kinds`. `None` where one has not, or a cell is not of its kind, or something is there
-/// that is no UTF-8, or a quote, a NUL, a carriage return within a line: none of this need be an
-/// error, it is only not read here.
+/// there are `kinds`. `None` where a row has another number of cells, a cell is not of its kind, or
+/// the block holds invalid UTF-8, a quote, a NUL or a carriage return within a line: none of this
+/// need be an error, it is just not read here.
 ///
 /// # Errors
 ///
@@ -39,7 +39,7 @@ pub fn split_rows(
         } else if let Some(place) = memrchr(b'\n', ahead) {
             place + 1
         } else {
-            return Ok(None); // a row of more than a piece
+            return Ok(None); // a row longer than a piece
         };
         parts.push((begin, len));
         begin += len;
@@ -110,7 +110,7 @@ impl<'a> Splitter<'a> {
         Some(Piece { n_rows: at.n_rows, columns: self.columns })
     }
 
-    /// Takes the cell that ends before `end`; whether it is one that may stand there.
+    /// Takes the cell that ends before `end`; whether it is valid there.
     #[inline]
     fn end_cell(&mut self, at: &mut Place, end: usize) -> bool {
         let Some(&kind) = self.kinds.get(at.field) else { return false };
@@ -167,7 +167,7 @@ struct Place {
     n_rows: usize,
 }
 
-/// The top bit of each of eight bytes that is `byte`.
+/// Sets the top bit of each of the eight bytes that equals `byte`.
 #[inline]
 fn bytes_equal(word: u64, byte: u8) -> u64 {
     const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
@@ -175,7 +175,7 @@ fn bytes_equal(word: u64, byte: u8) -> u64 {
     !(((x & LOW) + LOW) | x | LOW)
 }
 
-/// Whether a carriage return is there that no line feed follows; at the end none need follow.
+/// Whether a carriage return is not followed by a line feed; at the end of the text it may be.
 fn has_lone_return(text: &[u8]) -> bool {
     memchr::memchr_iter(b'\r', text).any(|place| text.get(place + 1).is_some_and(|&b| b != b'\n'))
 }

@@ -6,7 +6,7 @@ use super::generator::{bounded, mix, split};
 use crate::memory::with_capacity;
 use crate::{Error, Result};
 
-/// The whole definition of a draw, used where step 1 does not settle it.
+/// The full definition of a draw, used where step 1 does not settle it.
 pub(super) struct ExactDraw {
     n_items: u32,
     /// The excluded items, ascending.
@@ -14,7 +14,7 @@ pub(super) struct ExactDraw {
 }
 
 impl ExactDraw {
-    /// For the row with number `row`, which the error names.
+    /// For the row with index `row`, which the error names.
     pub(super) fn new(row: usize, excluded: &[u32], n_items: u32) -> Result<Self> {
         let mut distinct = with_capacity(excluded.len())?;
         distinct.extend_from_slice(excluded);
@@ -29,7 +29,7 @@ impl ExactDraw {
     pub(super) fn draw(&self, stream: u64, j: u64) -> u32 {
         let mut streams = iter::successors(Some(stream), |&last| Some(mix(!last)));
         let mut below = |n: u32| {
-            // The streams never end, so that a word is always found.
+            // The streams never end, so a word is always found.
             streams.find_map(|stream| bounded(split(stream, j), n)).unwrap_or_default()
         };
         let item = below(self.n_items);

@@ -3,13 +3,13 @@
 use super::exact::ExactDraw;
 use crate::{Error, Result};
 
-/// Events compared at a time: a vector register of the oldest x86-64.
+/// Events compared at a time: one vector register of any x86-64.
 pub(super) const LANES: usize = 4;
 
-/// Up to this many events, looking through them is cheaper than the sorted copy of an [`ExactDraw`].
+/// Up to this many events, a linear search is cheaper than the sorted copy of an [`ExactDraw`].
 const SHORT: usize = 64;
 
-/// A row's events, and all events from its first on; `None` where its bounds are wrong.
+/// A row's events, and all events from its first on; `None` if its bounds are wrong.
 #[inline]
 pub(super) fn excluded(events: &[u32], begin: i64, end: i64) -> Option<(&[u32], &[u32])> {
     // A negative bound becomes a huge one.
@@ -25,8 +25,8 @@ pub(super) fn wrong_bounds(row: usize, begin: i64, end: i64, n_events: usize) ->
     Error::Value { name, row, column: 0, value: value as f64, rule }
 }
 
-/// True where `excluded` holds `item` or what is no item at all; now and then without cause, since
-/// it reads whole vectors and so may read some events of what comes `after`.
+/// True if `excluded` holds `item` or a number that is not an item. There are a few false alarms,
+/// since it reads whole vectors and thus some events of `after`.
 #[inline]
 pub(super) fn is_suspect(excluded: &[u32], after: &[u32], item: u32, n_items: u32) -> bool {
     let highest = n_items - 1;
@@ -84,7 +84,7 @@ impl Row<'_> {
         ExactDraw::new(self.index, self.excluded, self.n_items)
     }
 
-    /// Fails where one of the row's events is no item.
+    /// Fails if one of the row's events is not an item.
     pub(super) fn check_items(&self) -> Result<()> {
         let is_wrong = |item: u32| item >= self.n_items;
         if self.excluded.iter().fold(0, |bad, &item| bad | all_ones(is_wrong(item))) == 0 {
@@ -96,7 +96,7 @@ impl Row<'_> {
     }
 }
 
-/// A bit for each item modulo 4096: where it is not set, the list does not hold the item.
+/// A bit for each item modulo 4096: if it is not set, the list does not hold the item.
 pub(super) struct Filter([u64; 64]);
 
 impl Filter {
@@ -114,7 +114,7 @@ impl Filter {
     }
 }
 
-/// What vector comparisons give; 0 and 1 would cost a mask more.
+/// What vector comparisons give; 0 and 1 would cost another mask.
 #[inline]
 fn all_ones(condition: bool) -> u32 {
     if condition { u32::MAX } else { 0 }

@@ -1,8 +1,8 @@
-//! The random words, and numbers below a bound made of them.
+//! Random words, and the numbers below a bound made from them.
 
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// A number below `n`, or `None` for one of the `2^64 mod n` words that would make it uneven.
+/// A number below `n`, or `None` for one of the `2^64 mod n` words that would bias it.
 pub(super) fn bounded(word: u64, n: u32) -> Option<u32> {
     let (number, doubtful) = multiply(word, n);
     let n = u64::from(n);

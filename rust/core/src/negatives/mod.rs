@@ -18,8 +18,9 @@
 //! ```
 //!
 //! Draw `j` of a row that excludes the distinct items `E` of a catalogue of `N` takes `word[0]`,
-//! `word[1]`, ... in turn. A word becomes a number below `n` by Lemire's multiplication: `word * n / 2^64`,
-//! unless `word * n mod 2^64 < 2^64 mod n`, in which case the word is skipped. This is exact.
+//! `word[1]`, ... in turn. A word becomes a number below `n` by Lemire's multiplication:
+//! `word * n / 2^64`, unless `word * n mod 2^64 < 2^64 mod n`, in which case the word is skipped.
+//! This is exact.
 //!
 //! 1. The first word that is not skipped for `n = N` gives an item. If it is not in `E`, it is the
 //!    draw.
@@ -32,18 +33,19 @@
 //!
 //! # Performance diary
 //!
-//! Nanoseconds a draw on one thread, 11 excluded items a row, one and 100 draws a row.
+//! Nanoseconds per draw on one thread, 11 excluded items per row, for 1 and for 100 draws per row.
 //!
-//! - Sort the list, draw below `N - |E|`, count the items to shift by: the sort alone costs 30 a
-//!   row. Step 1 needs neither order nor set, so that the sort is left to step 2.
-//! - Compare each draw with the list: 20 and 4.0. With comparisons that give all ones, not 0 and 1,
-//!   4 lanes at a time up to a multiple of 4, the events past the end taken into account only when
-//!   they raise a false alarm: 8.4. Written for a fixed 16 lanes it was unrolled to scalar code: 15.
+//! - Sort the list, draw below `N - |E|`, count the items to shift by: the sort alone costs 30 per
+//!   row. Step 1 needs neither an order nor a set, so the sort is left to step 2.
+//! - Compare each draw with the list: 20 and 4.0. With comparisons that give all ones instead of 1,
+//!   4 lanes at a time up to a multiple of 4, and a second look only when events past the end raise
+//!   a false alarm: 8.4. Written for a fixed 16 lanes it was unrolled to scalar code: 15.
 //! - A filter of 4096 bits before the list: 2.2 for 100 draws; for up to 4 it costs more than it
 //!   saves.
-//! - Few draws: the settling of alarms out of line, 6.7; indices for a zip of four iterators, 5.5.
-//! - The same compiled for AVX2: 5.6 and 2.2, so dropped. What is left is the generator: three
-//!   64-bit multiplications a draw, two more a row.
+//! - Few draws: with alarms settled out of line 6.7; with indices instead of a zip of four
+//!   iterators 5.5.
+//! - The same compiled for AVX2: 5.6 and 2.2, so dropped. What remains is the generator: three
+//!   64-bit multiplications per draw, two more per row.
 
 mod exact;
 mod excluded;

@@ -4,13 +4,13 @@ use super::excluded::{Filter, LANES, Row, excluded, is_suspect, wrong_bounds};
 use super::generator::{multiply, split};
 use crate::{CancelToken, Error, Result, parallel};
 
-/// Rows with more events than this check the cancel token, each for itself.
+/// Each row with more events than this checks the cancel token.
 const LONG: usize = 1024;
 
 /// Draws between two checks of the cancel token.
 const BLOCK: usize = 1024;
 
-/// Elements of work between two checks of the cancel token: some 50 microseconds.
+/// Elements of work between two checks of the cancel token: about 50 microseconds.
 const CHUNK_STEPS: usize = 1 << 15;
 
 /// The rows to draw for.
@@ -22,7 +22,7 @@ pub struct Rows<'a> {
     pub begin: &'a [i64],
     /// Where they end, exclusive, `(rows,)`.
     pub end: &'a [i64],
-    /// What tells a row's random stream from another's, `(rows,)`.
+    /// The keys that tell the rows' random streams apart, `(rows,)`.
     pub keys: &'a [u64],
 }
 
@@ -35,7 +35,7 @@ pub struct Draws {
     pub n_negatives: usize,
     /// The seed of the run.
     pub seed: u64,
-    /// The epoch: another one gives other draws.
+    /// The epoch: each one has its own draws.
     pub epoch: u64,
 }
 
@@ -76,10 +76,10 @@ pub fn sample_negatives(
     })
 }
 
-/// The rough number of elementary steps (some nanoseconds) of [`sample_negatives`].
+/// The rough number of elementary steps (a few nanoseconds each) of [`sample_negatives`].
 #[must_use]
 pub fn steps(rows: Rows, draws: Draws) -> usize {
-    // A sample of the rows will do: this only decides who does the work.
+    // A sample of the rows will do: this only decides which threads do the work.
     let stride = rows.begin.len().div_ceil(64).max(1);
     let bounds = rows.begin.iter().zip(rows.end).step_by(stride);
     let n_excluded =
@@ -111,18 +111,18 @@ fn check(rows: Rows, draws: Draws, out: &[u32]) -> Result<()> {
 struct Sampler<'a> {
     rows: Rows<'a>,
     n_items: u32,
-    /// What all rows of this call start from: seed and epoch.
+    /// The state that all rows of this call start from: seed and epoch.
     state: u64,
     cancel: &'a CancelToken,
 }
 
 impl<'a> Sampler<'a> {
-    /// `M` draws for each row from `first` on, so few that each looks through the row's list.
+    /// `M` draws for each row from `first` on, so few that each searches the row's list.
     fn few<const M: usize>(&self, first: usize, out: &mut [u32]) -> Result<()> {
         let (out, _) = out.as_chunks_mut::<M>();
         let n_rows = out.len();
         let Rows { events, begin, end, keys } = self.rows;
-        // Indexed: over a zip of four the compiler keeps its place in memory, at twice the time.
+        // Indexed: with a zip of four the compiler keeps its position in memory, at twice the time.
         let (begin, end) = (&begin[first..][..n_rows], &end[first..][..n_rows]);
         let keys = &keys[first..][..n_rows];
         let (n_items, state) = (self.n_items, self.state);
@@ -145,7 +145,7 @@ impl<'a> Sampler<'a> {
         Ok(())
     }
 
-    /// All draws of one row, behind a filter that spares most of them a look at the list.
+    /// All draws of one row, behind a filter that saves most of them a search of the list.
     fn many(&self, index: usize, out: &mut [u32]) -> Result<()> {
         let Rows { events, begin, end, keys } = self.rows;
         let (begin, end) = (begin[index], end[index]);

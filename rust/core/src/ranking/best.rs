@@ -2,8 +2,8 @@
 //!
 //! Performance diary (lists of 20 for 3,000 users x 17,408 items at d = 64, one thread, the whole
 //! call; counting instead of listing takes 67 ms):
-//! * append what passes a threshold, cut back by selection when full; scores looked at in groups of
-//!   64, then one by one: some 12 microseconds a row, most of them mispredicted branches;
+//! * append what passes a threshold, cut back by selection when full; scores checked in groups of
+//!   64, then one by one: about 12 microseconds per row, most of it mispredicted branches;
 //! * strips of 512, groups of 64, lines of 16, then appending without branches: 93 ms;
 //! * a word with a bit for each line of 16, in plain Rust: 115, the compiler finds no masks there;
 //! * a bit for each score, by the comparisons of [`super::simd::Lanes`]: 78, kept.
@@ -18,7 +18,7 @@ pub struct Best<W: Wide> {
     /// The first `len` are candidates.
     keys: Vec<W::Key>,
     len: usize,
-    /// A candidate must score above this to matter: `n` kept ones of smaller index do not score less.
+    /// A candidate must score above this to matter: `n` kept ones of smaller index score no less.
     threshold: W,
 }
 
@@ -29,7 +29,7 @@ impl<W: Wide> Best<W> {
         Self { n, keys, len: 0, threshold: W::MASKED }
     }
 
-    /// Keys a list of `n` holds at most: the more, the fewer prunings, and the staler the threshold.
+    /// The most keys a list of `n` holds: more keys mean fewer prunings and a staler threshold.
     pub const fn capacity(n: usize) -> usize {
         2 * n + 24
     }
@@ -80,14 +80,14 @@ impl<W: Wide> Best<W> {
         keys
     }
 
-    /// Forgets all candidates, keeps the memory.
+    /// Forgets all candidates but keeps the memory.
     pub fn clear(&mut self) {
         self.len = 0;
         self.threshold = W::MASKED;
     }
 }
 
-/// Writes candidates to a row of the result; `n_items` and -inf fill the places that are missing.
+/// Writes candidates to a row of the result; `n_items` and -inf fill the empty places.
 pub fn write_row<W: Wide>(keys: &[W::Key], n_items: usize, items: &mut [u32], scores: &mut [f32]) {
     let found = keys.iter().map(|&key| W::candidate(key));
     let missing = std::iter::repeat((n_items as u32, f32::NEG_INFINITY));

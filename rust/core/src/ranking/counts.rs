@@ -3,7 +3,7 @@
 //! Performance diary (15,000 x 17,408 float32, 2 threads; one read of the matrix is the floor):
 //! * one pass, compared for `>`, `==` and "not below infinity": 55 GB/s in cache, 26 from memory;
 //! * the third comparison as two integer maxima of the bits: 66 in cache (without any check 84);
-//! * sums or counts in arrays of lanes 40 to 47, SSE2 instead of AVX2 or AVX-512 20.
+//! * sums or counts in arrays of lanes: 40 to 47; SSE2 instead of AVX2 or AVX-512: 20.
 
 use super::checks::{check_scores, check_targets};
 use super::score::{BLOCK, Score, Wide, is_allowed};
@@ -28,7 +28,7 @@ impl Counts {
     }
 }
 
-/// Counts, for each row of `scores`, what scores above its target and what scores the same.
+/// Counts, for each row of `scores`, the items above its target and the items equal to it.
 ///
 /// `scores` is `(rows, n_items)`, row-major. Items at -inf are no candidates.
 ///
@@ -87,7 +87,7 @@ pub(super) fn first_refused<S: Score>(row: usize, scores: &[S], buffer: &mut [S:
     Error::NonFinite { name: "scores", row, column, value: at(column).into() }
 }
 
-/// What a stretch of scores adds to a row's counts; `equal` still holds the target.
+/// What a block of scores adds to a row's counts; `equal` still includes the target.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Tally {
     pub greater: u32,

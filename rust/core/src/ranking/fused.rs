@@ -1,8 +1,8 @@
 //! Ranks and lists straight from user and item vectors, without the users x items matrix.
 //!
 //! A task is a block of users against a range of items. It packs its users once, then goes through
-//! the items tile by tile: pack, multiply into a strip of a few users that stays in the first cache,
-//! move the scores of listed items, count or select. Tasks are independent and their results merge
+//! the items tile by tile: pack, multiply into a strip of a few users that stays in the L1 cache,
+//! shift the scores of listed items, count or select. Tasks are independent and their results merge
 //! exactly (sums of integers, or a total order), so nothing depends on how the work was cut.
 //!
 //! Performance diary (2 cores of an EPYC 9004, GFLOP/s; see [`super::simd`] for the product alone):
@@ -10,8 +10,8 @@
 //!   prototypes on the crates gemm and matrixmultiply reached 130 and 170 before anything was
 //!   selected, and 93-125 with a million items: with the selection on top they would miss it;
 //! * this file's counts: 204 (d = 64) and 208 (256), from 17,408 to a million items;
-//! * checking what is finite a tile at a time, while it is packed, costs less than a pass of its own,
-//!   and a bound on sums of products spares looking at the scores themselves.
+//! * checking that a tile is finite while it is packed costs less than a separate pass, and a bound
+//!   on the sums of products saves checking the scores themselves.
 
 use super::best::{Best, write_row};
 use super::checks::{check_n, check_targets};
@@ -24,7 +24,7 @@ use super::top_n::TopN;
 use crate::memory::filled;
 use crate::{CancelToken, Error, Result};
 
-/// Counts, for each user, what scores above its target and what scores the same.
+/// Counts, for each user, the items above its target and the items equal to it.
 ///
 /// # Errors
 ///

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::{Error, Result};
 
-/// For each row some items whose score is shifted: row `b` lists `items[offsets[b]..offsets[b + 1]]`.
+/// Items of each row whose scores are shifted: row `b` lists `items[offsets[b]..offsets[b + 1]]`.
 #[derive(Debug, Clone, Copy)]
 pub struct ListedItems<'a> {
     /// `(rows + 1,)`, from 0 to `items.len()`, never falling.
@@ -61,7 +61,7 @@ impl ListedItems<'_> {
 /// The listed items of a block of rows within a range of items, ascending, each once.
 #[derive(Debug, Default)]
 pub struct ListedInBlock {
-    /// Where each row's next item stands in `items`, and where its last has been.
+    /// Where each row's remaining items lie in `items`.
     rows: Vec<Range<usize>>,
     items: Vec<u32>,
     shift: f32,

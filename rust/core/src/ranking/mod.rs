@@ -3,12 +3,12 @@
 //! From a score matrix: [`rank_counts`] and [`top_n()`]. From user and item vectors, tile by tile and
 //! without the matrix: [`fused_rank_counts`] and [`fused_top_n`]. The rules are the same in all four:
 //!
-//! * a score of -inf masks the item: it is no candidate, is never listed, and as a target refused;
-//! * NaN and +inf are refused, wherever they stand;
+//! * a score of -inf masks the item: it is no candidate, is never listed, and is refused as a target;
+//! * NaN and +inf are refused anywhere;
 //! * `equal` does not count the target itself;
 //! * lists go by score, descending, then by index, ascending; 0 and -0 are one score.
 
-// What `simd` compiles once a level must be inlined into it.
+// What `simd` compiles once per level must be inlined into it.
 #![allow(clippy::inline_always)]
 
 mod best;

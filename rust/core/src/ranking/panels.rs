@@ -5,7 +5,7 @@
 //! stands in a tile, so its bits are the same for any tiling, any batch of users, any number of
 //! threads, and for [`pair_score`], which scores one pair alone.
 //!
-//! Performance diary (packing, GB/s a core, 512 vectors of 64 / 256 numbers in panels of 64):
+//! Performance diary (packing, GB/s per core, 512 vectors of 64 / 256 numbers in panels of 64):
 //! * row by row into strided lines 13.8 / 6.5; line by line from strided rows 11 / 4.8;
 //! * squares of 4 x 4 14.6 / 14.2, of 8 x 8 10.5 / 10.4, of 16 x 16 7.1 / 6.9.
 
@@ -15,10 +15,10 @@ use std::ops::Range;
 use super::simd::{Lanes, Level, Task, USERS};
 use crate::{Error, Result};
 
-/// Floats of a packed tile of items: a quarter of a second-level cache of 1 MiB.
+/// Floats of a packed tile of items: a quarter of an L2 cache of 1 MiB.
 const TILE_FLOATS: usize = 1 << 16;
 
-/// Items of a tile at most: a strip of their scores for [`USERS`] users stays in the first cache.
+/// Items of a tile at most: a strip of their scores for [`USERS`] users stays in the L1 cache.
 const TILE_ITEMS: usize = 512;
 
 /// Items of a tile for vectors of `width` numbers: a multiple of `micro`, the items of a micro-tile.
@@ -26,7 +26,7 @@ pub fn tile_items(width: usize, micro: usize) -> usize {
     (TILE_FLOATS / width).clamp(1, TILE_ITEMS).next_multiple_of(micro)
 }
 
-/// Rows and columns of the squares that are turned over at once.
+/// Rows and columns of the squares that are transposed at once.
 const SQUARE: usize = 4;
 
 /// Packs rows of `width` numbers in panels of `rows_each`: `[panel][k][row]`, zeros for missing rows.
@@ -64,7 +64,7 @@ fn pack_group(group: &[f32], width: usize, column: usize, rows_each: usize, pane
 /// A block of users, packed.
 #[derive(Debug)]
 pub struct Users {
-    /// How many they are.
+    /// How many there are.
     pub len: usize,
     packed: Vec<f32>,
 }
@@ -129,7 +129,7 @@ pub fn magnitude(name: &'static str, rows: &[f32], width: usize, first_row: usiz
     Err(Error::NonFinite { name, row, column, value })
 }
 
-/// The greatest number without its sign, as bits: so ordered, NaN is above all.
+/// The bits of the greatest magnitude: ordered as integers, NaN is above all else.
 struct HighestBits<'a>(&'a [f32]);
 
 impl Task for HighestBits<'_> {
@@ -167,7 +167,7 @@ fn micro_tile<const ITEMS: usize, const FMA: bool>(
 ) -> [[f32; ITEMS]; USERS] {
     let mut sums = [*bias; USERS];
     for (users, items) in users.as_chunks::<USERS>().0.iter().zip(items.as_chunks::<ITEMS>().0) {
-        // Indices, not iterators: this form is what becomes registers.
+        // Indices, not iterators: this is the form that the compiler keeps in registers.
         for user in 0..USERS {
             for item in 0..ITEMS {
                 sums[user][item] = step::<FMA>(sums[user][item], users[user], items[item]);

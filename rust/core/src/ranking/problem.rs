@@ -4,8 +4,8 @@ use super::listed_items::ListedItems;
 use super::score::is_allowed;
 use crate::{Error, Result};
 
-/// What is to be scored: the score of user `b` and item `i` is `users[b] . items[i] + bias[i]`, moved
-/// by the listed items' shift if row `b` lists item `i`.
+/// What is to be scored: the score of user `b` and item `i` is `users[b] . items[i] + bias[i]`, plus
+/// the shift of the listed items if row `b` lists item `i`.
 #[derive(Debug, Clone, Copy)]
 pub struct ScoringProblem<'a> {
     /// `(n_users, width)`, row-major, finite.

@@ -6,7 +6,7 @@ use half::f16;
 
 use super::simd::{GROUP, Lanes};
 
-/// Elements that are widened, compared and counted at a time: they stay in the first cache.
+/// Elements that are widened, compared and counted at a time: they stay in the L1 cache.
 pub(super) const BLOCK: usize = 4096;
 
 /// An element of a score matrix: float16, float32 or float64.
@@ -14,7 +14,7 @@ pub trait Score: Copy + Send + Sync {
     /// The type it is compared in; it holds every value exactly.
     type Wide: Wide;
 
-    /// `block` in the wide type; `buffer`, as long, is used where they differ.
+    /// `block` in the wide type; `buffer`, of the same length, is used if the types differ.
     fn widen<'a>(block: &'a [Self], buffer: &'a mut [Self::Wide]) -> &'a [Self::Wide];
 }
 
@@ -23,7 +23,7 @@ pub trait Wide: Copy + Send + Sync + PartialOrd + Debug + Default + Into<f64> {
     /// A score and its item in one integer: the better of two candidates has the larger key.
     type Key: Copy + Ord + Send + Sync + Default;
 
-    /// What is remembered of many scores to tell whether one of them is refused.
+    /// What is kept of many scores to tell whether one of them is refused.
     type Extremes: Copy + Default;
 
     /// The score no candidate may have.
@@ -40,7 +40,7 @@ pub trait Wide: Copy + Send + Sync + PartialOrd + Debug + Default + Into<f64> {
     /// The score of a key.
     fn of_key(key: Self::Key) -> Self;
 
-    /// Remembers a score: the highest of its bits as integers, with a sign and without.
+    /// Adds a score: the extremes are the highest bits, as signed and as unsigned integers.
     fn remember(self, extremes: Self::Extremes) -> Self::Extremes;
 
     /// Whether NaN or +inf was among the scores: with the sign bit clear they are above all that is
@@ -69,13 +69,13 @@ impl Score for f16 {
     }
 }
 
-/// A half in single precision, in a form that is vectorised: counts take 24 ms where the crate's own
-/// conversion takes 35.
+/// A half in single precision, in a form that vectorises: counting takes 24 ms with it and 35 with
+/// the crate's own conversion.
 #[inline(always)]
 fn single(half: f16) -> f32 {
     const TWO_TO_112: f32 = f32::from_bits((127 + 112) << 23);
     let bits = u32::from(half.to_bits());
-    // Exponents are biased by 15 there and by 127 here; the product takes subnormals along.
+    // Exponents are biased by 15 there and by 127 here; the product also handles subnormals.
     let magnitude = f32::from_bits((bits & 0x7FFF) << 13) * TWO_TO_112;
     let infinite = if bits & 0x7C00 == 0x7C00 { f32::INFINITY.to_bits() } else { 0 };
     f32::from_bits(magnitude.to_bits() | infinite | (bits & 0x8000) << 16)

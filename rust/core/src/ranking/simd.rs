@@ -4,11 +4,11 @@
 //! comparisons; levels with fused multiply-add round products once, the others twice, so scores
 //! may differ in their last bit between CPUs, never between calls on one CPU.
 //!
-//! Performance diary (2 cores of an EPYC 9004, GFLOP/s a core in cache; the peak is 118):
+//! Performance diary (2 cores of an EPYC 9004, GFLOP/s per core in cache; the peak is 118):
 //! * micro-tiles users x items with AVX-512: 6 x 64 116, 12 x 32 107; 8 x 48 and 14 x 32 fall out of
 //!   the vectoriser (3). With AVX2: 6 x 16 115, 4 x 24 54. SSE2: 4 x 8 39.
 //! * hence six users everywhere and no intrinsics in the product: the unsafe code is the call below
-//!   and the comparison of [`Lanes`], which took a sixth off the time of lists (see [`super::best`]).
+//!   and the comparison of [`Lanes`], which saves lists a sixth of their time (see [`super::best`]).
 
 #![allow(unsafe_code)]
 
@@ -20,9 +20,9 @@ pub const USERS: usize = 6;
 /// Items of a micro-tile at the widest level; a multiple of those of all others.
 pub const MAX_ITEMS: usize = 64;
 
-/// Work that is compiled once a level; all it calls must be `#[inline(always)]`.
+/// Work that is compiled once per level; all it calls must be `#[inline(always)]`.
 pub trait Task {
-    /// What the work gives.
+    /// The result of the work.
     type Output;
 
     /// Does the work with micro-tiles of `ITEMS` items, with fused multiply-add if `FMA`.
@@ -32,7 +32,7 @@ pub trait Task {
 /// Scores that are compared at a time.
 pub const GROUP: usize = 64;
 
-/// What the compiler does not find by itself.
+/// A comparison that the compiler does not vectorise by itself.
 pub trait Lanes: Copy {
     /// A bit for each score above `threshold`, the first score's the lowest.
     fn above(self, group: &[f32; GROUP], threshold: f32) -> u64;
@@ -49,7 +49,7 @@ impl Lanes for Portable {
     }
 }
 
-/// A set of instructions of this CPU. Only [`Level::all`] makes one, after asking the CPU.
+/// An instruction set of this CPU. Only [`Level::all`] makes one, after asking the CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Level(Kind);
 

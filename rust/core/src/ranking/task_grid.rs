@@ -1,4 +1,4 @@
-//! How fused scoring is cut into tasks and shared out, and which error of several is told.
+//! How fused scoring is split into tasks, and which error is reported if several tasks fail.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::simd::USERS;
 use crate::{Error, Result};
 
-/// Items of a range at least, where a block's items are shared out too.
+/// The fewest items of a range, where a block's items are split into ranges too.
 pub const RANGE_ITEMS: usize = 16_384;
 
 /// The grid of tasks: blocks of users, each against ranges of items.
@@ -18,7 +18,7 @@ pub struct TaskGrid {
     block_users: usize,
     range_items: usize,
     n_blocks: usize,
-    /// Ranges of items a block is cut into; tasks go range by range, then block by block.
+    /// Ranges of items per block; tasks go range by range, then block by block.
     pub n_ranges: usize,
 }
 
@@ -65,7 +65,7 @@ impl TaskGrid {
     }
 }
 
-/// All results, or the error that comes first whatever the cut: of the lowest row and column.
+/// All results, or the error of the lowest row and column, whatever the grid.
 pub fn lowest_error<R>(results: Vec<Result<R>>) -> Result<Vec<R>> {
     let place = |error: &Error| match *error {
         Error::NonFinite { name: "items", row, column, .. } => (1, row, column),

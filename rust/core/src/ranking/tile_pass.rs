@@ -11,7 +11,8 @@ use super::score::is_allowed;
 use super::simd::{Lanes, Level, Task, USERS};
 use crate::{CancelToken, Error, Result};
 
-/// Users of a block at most: enough to make packing the items cheap, few enough to share out.
+/// The most users of a block: enough to make packing the items cheap, few enough to give every
+/// thread some.
 const BLOCK_USERS: usize = 128 * USERS;
 
 /// Bytes that the lists of one block may take before the block is made smaller.
@@ -39,7 +40,7 @@ impl<'a> TilePass<'a> {
         Ok(Self { level, problem, highest_factor, highest_shift: bias + shift })
     }
 
-    /// Users of a block at most, where each has a list of `n`.
+    /// The most users of a block where each has a list of `n`.
     pub fn block_users(&self, n: usize) -> usize {
         let by_lists = LIST_BYTES / (8 * Best::<f32>::capacity(n));
         let by_width = (BLOCK_USERS * 1024) / self.problem.width;
@@ -124,7 +125,7 @@ impl<'a> TilePass<'a> {
     }
 }
 
-/// What is done with scores: `scores` are those of items `first_item..` for row `row` of the block.
+/// What uses the scores: `scores` are those of items `first_item..` for row `row` of the block.
 pub trait ScoreConsumer {
     fn consume(&mut self, lanes: impl Lanes, row: usize, first_item: usize, scores: &[f32]);
 }

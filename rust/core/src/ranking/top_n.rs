@@ -12,14 +12,14 @@ use crate::{CancelToken, Result};
 /// Items and scores, both `(rows, n)` and row-major, best first.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TopN {
-    /// The items; `n_items` where a row has fewer candidates than places.
+    /// The items; `n_items` where a row has fewer than `n` candidates.
     pub items: Vec<u32>,
-    /// Their scores; -inf in the missing places.
+    /// Their scores; -inf in the empty places.
     pub scores: Vec<f32>,
 }
 
 impl TopN {
-    /// `rows * n` places, all missing.
+    /// `rows * n` places, all empty.
     pub(super) fn missing(n_rows: usize, n: usize, n_items: usize) -> Result<Self> {
         let len = n_rows.saturating_mul(n);
         let items = filled(n_items as u32, len)?;

@@ -1,4 +1,4 @@
-//! What a token that is no number most likely is, so that the error says what to do.
+//! What a token that is not a number most likely is, so that the error can say what to do.
 
 use super::fault::Fault;
 use super::input::block::WRITTEN;
@@ -8,7 +8,7 @@ use super::numbers::decimal;
 /// A number never needs more bytes than this.
 pub(super) const LONGEST_TOKEN: usize = 512;
 
-/// The code of a token that is no number, before it is looked at more closely.
+/// The code of a token that is not a number, before a closer look.
 const TOKEN: &str = "E-TOKEN";
 
 pub(super) fn not_a_number() -> Fault {

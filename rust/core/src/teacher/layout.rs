@@ -77,7 +77,7 @@ fn comment(line: &[u8]) -> Result<(), Fault> {
         .hint("re-save the file as UTF-8"))
 }
 
-/// Contents that are no table of numbers at all, known by how they start.
+/// Contents that are not a table of numbers at all, known by how they start.
 fn foreign(text: &[u8]) -> Option<Fault> {
     let compressed = [
         (&b"BZh"[..], "bzip2"),

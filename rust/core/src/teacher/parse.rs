@@ -1,4 +1,4 @@
-//! From a path, or a text that is no file, to a table.
+//! From a path or any other source of text to a table.
 
 use std::io::Read;
 use std::path::Path;
@@ -43,7 +43,7 @@ pub fn parse_distances(
     parse_file(path, rules, &rules.limits, room, cancel)
 }
 
-/// [`parse_items`] of a text that is no file and not compressed.
+/// [`parse_items`] of any uncompressed source of text.
 ///
 /// # Errors
 ///
@@ -56,7 +56,7 @@ pub fn read_items(
     read(rules, &rules.limits, text, NextBlock::WhileParsing, &mut [], cancel)
 }
 
-/// [`parse_distances`] of a text that is no file and not compressed.
+/// [`parse_distances`] of any uncompressed source of text.
 ///
 /// # Errors
 ///
@@ -77,12 +77,12 @@ fn parse_file<R: ValueRules>(
     cancel: &CancelToken,
 ) -> Result<Table<R::Value>, Failure> {
     let source = Source::open(path, cancel);
-    cancel.check()?; // an interrupted wait for a pipe is no fault of the pipe
+    cancel.check()?; // an interrupted wait for a pipe is not the pipe's fault
     let mut source = source?;
     let next =
         if source.takes_all_threads { NextBlock::AfterParsing } else { NextBlock::WhileParsing };
     let table = read(rules, limits, &mut source.reader, next, room, cancel);
     cancel.check()?;
-    source.check_unchanged()?; // what a changing file made wrong is no fault of its text
+    source.check_unchanged()?; // errors caused by a changing file are not faults of its text
     table
 }

@@ -3,13 +3,13 @@
 /// What holds for any table, whatever its numbers mean.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Exactly so many rows, where given; reading stops at the first one too many.
+    /// The exact number of rows, if given; reading stops at the first one too many.
     pub expected_rows: Option<usize>,
-    /// Lines to pass over before anything else.
+    /// Lines to skip before anything else.
     pub skip_rows: usize,
-    /// Refuse what else is only warned of.
+    /// Refuse what is otherwise only warned about.
     pub strict: bool,
-    /// Text beyond this is refused.
+    /// Longer texts are refused.
     pub max_bytes: u64,
     /// Bytes read at a time.
     pub block_bytes: usize,
@@ -46,7 +46,7 @@ pub enum OnDuplicate {
 pub struct ItemRules {
     /// Items are `0..n_items`; at most `u32::MAX`.
     pub n_items: u32,
-    /// At least so many columns.
+    /// The fewest columns.
     pub min_columns: usize,
     /// The number of the first item in the file.
     pub id_base: u32,
@@ -68,7 +68,7 @@ pub enum Meaning {
 /// What a file of distances must look like.
 #[derive(Debug, Clone)]
 pub struct DistanceRules {
-    /// Exactly so many columns, where given.
+    /// The exact number of columns, if given.
     pub expected_columns: Option<usize>,
     /// What the numbers mean.
     pub meaning: Meaning,

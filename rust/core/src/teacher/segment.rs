@@ -11,7 +11,7 @@ use super::values::value_rules::ValueRules;
 /// The rows of one piece, up to its end or its first fault; reused from block to block.
 #[derive(Debug)]
 pub(super) struct Segment<R: ValueRules> {
-    /// Numbers of the rows, and behind them what an earlier block left.
+    /// Numbers of the rows, and behind them leftovers of an earlier block.
     values: Vec<R::Value>,
     n_values: usize,
     pub rows: usize,

@@ -45,10 +45,10 @@ impl<'a, T: Copy + Default> Store<'a, T> {
     }
 }
 
-/// How many values a file probably holds: room that is worth providing, 0 if there is no telling.
+/// How many values a file probably holds, and so the room worth providing; 0 if unknown.
 ///
 /// Only the start of the file is read, and nothing is refused. Zeroed room beyond what the file
-/// turns out to hold costs nothing while nobody touches it.
+/// turns out to hold costs nothing as long as nobody touches it.
 #[must_use]
 pub fn likely_values(path: &Path, limits: &Limits) -> usize {
     guess(path, limits).unwrap_or(0)

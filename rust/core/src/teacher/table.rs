@@ -25,7 +25,7 @@ pub struct Table<T> {
     pub warnings: Vec<String>,
 }
 
-/// A text may end with this many bytes of blank lines.
+/// A text may end with at most this many bytes of blank lines.
 const LONGEST_BLANK_END: u64 = 1 << 16;
 
 /// The table so far.
@@ -208,7 +208,7 @@ impl<'a, R: ValueRules> TableBuilder<'a, R> {
         Ok(())
     }
 
-    /// Checks what only the whole text can show.
+    /// Makes the checks that need the whole text.
     pub(super) fn finish(self, has_no_end: bool) -> Result<Table<R::Value>, Failure> {
         if let Some(expected) = self.limits.expected_rows
             && self.rows != expected

@@ -10,7 +10,7 @@ use crate::{CancelToken, Result, multiversion, parallel};
 
 const RULE: &str = "a weight >= 0";
 
-/// How much each weight counts, and what is done to a row of their sums.
+/// How much each weight counts, and how a row of their sums is scaled.
 #[derive(Debug, Clone, Copy)]
 pub struct Blend {
     /// The shares of position, confidence and consistency; none negative, not all 0.
@@ -43,7 +43,8 @@ pub enum Confidence<'a> {
 ///
 /// # Errors
 ///
-/// [`crate::Error::Parameter`] for a temperature below 0.001 or an empty `out`; [`crate::Error::Memory`].
+/// [`crate::Error::Parameter`] for a temperature below 0.001 or an empty `out`;
+/// [`crate::Error::Memory`].
 pub fn position_weight(temperature: f64, out: &mut [f32]) -> Result<()> {
     check_parameter("position_temperature", temperature, temperature >= 1e-3, "a number >= 0.001")?;
     check_parameter("k", out.len() as f64, !out.is_empty(), "at least 1")?;

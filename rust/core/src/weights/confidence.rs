@@ -1,4 +1,4 @@
-//! Confidence: how sure the teacher is, by the distance of what it generated.
+//! Confidence: how sure the teacher is, by the distance of the items it generated.
 
 use super::checks::{check_parameter, check_values};
 use super::exp::exp_of_negative;
@@ -27,7 +27,8 @@ const FLOOR: f64 = 1e-8;
 /// # Errors
 ///
 /// [`crate::Error::Parameter`] for a temperature below 0.001 or `k` 0; [`crate::Error::Shape`];
-/// [`crate::Error::NonFinite`] and [`crate::Error::Value`] for a distance that is not finite or negative.
+/// [`crate::Error::NonFinite`] and [`crate::Error::Value`] for a distance that is not finite or
+/// negative.
 pub fn sequence_confidence(
     target_distance: &[f32],
     temperature: f64,
@@ -72,8 +73,8 @@ pub fn sequence_confidence(
 ///
 /// # Errors
 ///
-/// [`crate::Error::Parameter`] for `k` 0; [`crate::Error::Shape`]; [`crate::Error::NonFinite`] and [`crate::Error::Value`] for
-/// a distance that is not finite or negative.
+/// [`crate::Error::Parameter`] for `k` 0; [`crate::Error::Shape`]; [`crate::Error::NonFinite`] and
+/// [`crate::Error::Value`] for a distance that is not finite or negative.
 pub fn candidate_confidence(
     distance: &[f32],
     k: usize,

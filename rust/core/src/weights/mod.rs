@@ -12,7 +12,7 @@
 //!   AVX2 with [`crate::multiversion`] (which is why that exists), 1.8 with the polynomial in
 //!   Estrin's order.
 //! - Overlap of two lists: see `overlap.rs`; 0.7 to 2.0.
-//! - The blend: indices into slices cut to one length; with bounds checks it was 2, now .6 to 1.
+//! - The blend: indices into slices cut to one length; with bounds checks it was 2, now 0.6 to 1.
 //! - What costs most from some ten million items on is the first touch of the result's pages: from
 //!   distances to blended weights in one pass, with one result and no array between.
 

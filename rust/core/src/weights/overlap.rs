@@ -7,11 +7,11 @@
 //! - Each item with each, in vectors over the student's list: 3.3, 2.7, 11.
 //! - A table of stamps by item, as in the numba peer: needs the size of the catalogue, and leaves the
 //!   caches when that is large.
-//! - A hash table in the first-level cache, stamped by row so that it is never cleared; what finds
-//!   its slot taken goes to a short list that is compared in vectors. 512 slots: 2.0, 4.7, 1.9; 2048
+//! - A hash table in the L1 cache, stamped by row so that it is never cleared; an item whose slot is
+//!   taken goes to a short list that is compared in vectors. 512 slots: 2.0, 4.7, 1.9; 2048
 //!   slots: 2.0, 1.9, 2.0. It serves all lengths.
 //! - The usual short lists, of a length known to the compiler, held in registers and compared with 8
-//!   items at a time: 1.7 with a scalar rest of 2, .69 with the vectors reaching into the next row.
+//!   items at a time: 1.7 with a scalar rest of 2, 0.69 with the vectors reaching into the next row.
 
 use super::checks::check_parameter;
 use crate::memory::zeros;
@@ -24,7 +24,7 @@ const CHUNK: usize = 1 << 12;
 /// Items marked at a time for short lists: a vector register of AVX2.
 const LANES: usize = 8;
 
-/// Slots of the table for lists of up to 128 items: 16 KiB, half of a first-level cache.
+/// Slots of the table for lists of up to 128 items: 16 KiB, half of an L1 cache.
 const MIN_SLOTS: usize = 2048;
 
 /// Rows of items, row-major.
@@ -118,7 +118,7 @@ impl Marks<'_> {
         let (lists, _) = student_top.items[first * N..].as_chunks::<N>();
         for (i, list) in (0..out.len() / k).zip(lists) {
             let (from, to) = ((first + i) * ranking.columns, i * k);
-            // Whole vectors where there is room: the next row writes again what is not this one's.
+            // Whole vectors where there is room: the next row overwrites what is not this row's.
             let has_room =
                 from + whole_vectors <= ranking.items.len() && to + whole_vectors <= out.len();
             let width = if has_room { whole_vectors } else { k };

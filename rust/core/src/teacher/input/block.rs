@@ -10,10 +10,10 @@ use super::source::cannot_read;
 /// A line longer than this is refused; it bounds the memory that one line can take.
 pub(crate) const LONGEST_LINE: usize = 1 << 24;
 
-/// A block is never smaller: what a text really is must show in the first one.
+/// The smallest block: the first one must be enough to tell what the text is.
 pub(crate) const SHORTEST_BLOCK: usize = 64;
 
-/// What comes behind a block.
+/// What follows a block.
 #[derive(Debug, Default)]
 pub(crate) enum Then {
     /// More text.
@@ -49,7 +49,7 @@ impl Block {
         self.bytes.get(..self.complete).unwrap_or_default()
     }
 
-    /// All that has been read, the last line perhaps not to its end.
+    /// All that has been read; the last line may be incomplete.
     pub(crate) fn seen(&self) -> &[u8] {
         self.bytes.get(..self.filled).unwrap_or_default()
     }
@@ -61,7 +61,7 @@ impl Block {
 
     /// Becomes the block that follows `previous`.
     ///
-    /// Trouble in reading is kept in `then`, behind the lines that came before it.
+    /// A read error is kept in `then`, behind the lines that came before it.
     pub(crate) fn follow(
         &mut self,
         previous: &Self,
@@ -141,5 +141,5 @@ pub(crate) fn not_written() -> TextError {
     TextError::whole("E-TRUNC", WRITTEN, "write or copy it again")
 }
 
-/// What zero bytes at the end of a file tell.
+/// What zero bytes at the end of a file mean.
 pub(crate) const WRITTEN: &str = "zero bytes at the end: the file was not completely written";

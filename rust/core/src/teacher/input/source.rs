@@ -19,19 +19,19 @@ use super::pipe::Pipe;
 /// Compressed bytes read at a time.
 const COMPRESSED_BLOCK: usize = 1 << 17;
 
-/// An open text and what its file was when it was opened.
+/// An open text, and the identity of its file when it was opened.
 pub(crate) struct Source<'a> {
     pub reader: Box<dyn Read + Send + 'a>,
     /// All threads read at once, so that nothing else is to be done meanwhile.
     pub takes_all_threads: bool,
-    /// Bytes of text, where they can be known without reading.
+    /// Bytes of text, if known without reading.
     pub size: Option<u64>,
     path: PathBuf,
     file: Option<File>,
     before: Identity,
 }
 
-/// What tells whether a file is still the same.
+/// What shows whether a file is still the same.
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
     size: u64,
@@ -142,7 +142,8 @@ fn text_of<'a>(
     Ok((Box::new(whole), false))
 }
 
-/// A rough number of steps that reading a file takes, for who decides whether to wake threads.
+/// The rough number of steps that reading a file takes, by which the caller decides whether to wake
+/// threads.
 #[must_use]
 pub fn effort(path: &Path) -> usize {
     match fs::metadata(path) {

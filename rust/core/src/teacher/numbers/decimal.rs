@@ -1,6 +1,6 @@
 //! The grammar of numbers: `[+-] digits [. digits] [e [+-] digits]`, nothing else.
 
-/// A decimal number taken apart; `exponent` saturates far beyond anything that could matter.
+/// A decimal number in its parts; `exponent` saturates far beyond anything that could matter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Decimal<'a> {
     pub negative: bool,
@@ -9,7 +9,7 @@ pub(crate) struct Decimal<'a> {
     pub exponent: i64,
 }
 
-/// Takes a token apart; `None` if it is not a decimal number (`nan`, `0x10`, `1_000`, `1,5`, ...).
+/// Splits a token into its parts; `None` if it is not a decimal number (`nan`, `0x10`, `1_000`, `1,5`, ...).
 pub(crate) fn split(token: &[u8]) -> Option<Decimal<'_>> {
     let (negative, rest) = signed(token);
     let (whole, rest) = digits(rest);

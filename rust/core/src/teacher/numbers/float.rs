@@ -7,7 +7,7 @@
 use super::decimal;
 use super::swar;
 
-/// Why a decimal number is no usable `f32`.
+/// Why a token is not a usable `f32`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotFinite {
     /// Not a decimal number at all.
@@ -30,12 +30,12 @@ const POWERS: [f64; 63] = [
     1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-/// In units of the last place of an `f64`. The errors that add up: the digits beyond the 17th left
-/// out (1), `u64` to `f64` (1), the power of ten (1), the product (1), and the nearest `f64` itself
+/// In units in the last place of an `f64`. The errors add up: dropping the digits beyond the 17th
+/// (1), `u64` to `f64` (1), the power of ten (1), the product (1), and the nearest `f64` itself
 /// (1/2).
 const MARGIN: u64 = 8;
 
-/// `mantissa * 10^exponent`, rounded twice; `None` if it takes more care.
+/// `mantissa * 10^exponent`, rounded twice; `None` if it needs more care.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "a call costs as much as the work")]
 fn rounded(mantissa: u64, exponent: i32) -> Option<f32> {
@@ -71,7 +71,7 @@ fn scientific(text: &[u8]) -> Option<(f32, usize)> {
         && swar::all_digits(a)
         && swar::all_digits(b)
         && last.iter().all(u8::is_ascii_digit);
-    // Without a leading digit the two digits left out would weigh too much.
+    // With a leading zero the two dropped digits would weigh too much.
     if !is_form || lead == 0 {
         return None;
     }
@@ -121,7 +121,7 @@ fn plain(text: &[u8]) -> Option<(f32, usize)> {
     Some((rounded(mantissa, exponent)?, length))
 }
 
-/// Appends the leading digits of `text` to `sum`; says how many there were.
+/// Appends the leading digits of `text` to `sum`; returns the sum and how many there were.
 #[inline]
 fn digits(text: &[u8], mut sum: u64) -> (u64, usize) {
     let mut count = 0_usize;

@@ -5,7 +5,7 @@
 use super::decimal::{self, digit};
 use super::swar;
 
-/// Why a decimal number is no usable whole number.
+/// Why a token is not a usable whole number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotWhole {
     /// Not a decimal number at all.

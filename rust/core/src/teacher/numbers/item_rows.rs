@@ -1,14 +1,14 @@
 //! Rows of items, eight numbers at a time, on processors with AVX2.
 //!
 //! A row is read only if all of it is written as programs write it: `None` means "look closer", as
-//! everywhere in the fast way.
+//! in all fast paths.
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
 
-/// Reads the first line of `text` into `slots`: how many bytes it takes.
+/// Reads the first line of `text` into `slots`; returns its length in bytes.
 ///
-/// Items count from `base`; all must be below `n_items` then.
+/// Items count from `base`; less `base`, all must be below `n_items`.
 #[inline]
 pub(crate) fn items_row(
     text: &[u8],
@@ -20,7 +20,7 @@ pub(crate) fn items_row(
     #[cfg(target_arch = "x86_64")]
     if crate::isa::has_avx2() {
         #[expect(unsafe_code)]
-        // SAFETY: the processor has the feature, as the line above found.
+        // SAFETY: the line above has checked that the processor has the feature.
         return unsafe { avx2::items_row(text, separator, base, n_items, slots) };
     }
     None

@@ -1,4 +1,4 @@
-//! Decimal numbers to integers and floats: fast ways for the usual spellings, one exact way for all.
+//! Decimal numbers to integers and floats: fast paths for the usual spellings, an exact one for all.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

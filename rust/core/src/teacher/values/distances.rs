@@ -12,7 +12,7 @@ const FLAT_FROM: f32 = 18.4;
 /// Whole numbers above this are more likely items.
 const LIKELY_ITEMS: f32 = 1000.0;
 
-/// What is known of the rows seen so far.
+/// What is known about the rows so far.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     falling_rows: u64,

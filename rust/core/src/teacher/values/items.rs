@@ -9,10 +9,10 @@ use crate::teacher::numbers::integer::{self, NotWhole};
 use crate::teacher::numbers::item_rows;
 use crate::teacher::rules::{ItemRules, OnDuplicate};
 
-/// Entries of the table by which repeated items of a row are suspected.
+/// Entries of the table that raises the suspicion of repeated items in a row.
 const STAMPS: usize = 1 << 16;
 
-/// What is known of the rows seen so far, and scratch space.
+/// What is known about the rows so far, and scratch space.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// For each item modulo the table's size: the last row that listed it.
@@ -51,7 +51,7 @@ impl ValueRules for ItemRules {
     }
 
     fn finish_row(&self, row: &mut [u32], tally: &mut Tally) -> Result<(), (usize, Fault)> {
-        // Counted, since a search that stops early is no vector code.
+        // Counted, since a search that stops early does not vectorise.
         tally.has_zero |= row.iter().filter(|&&item| item == 0).count() > 0;
         if !tally.suspects(row) || !tally.repeats(row) {
             return Ok(());

@@ -5,7 +5,7 @@ use crate::teacher::fault::{Fault, TextError};
 /// The rules that the values of a table must obey, and how they are read.
 pub(crate) trait ValueRules: Sync {
     type Value: Copy + Default + Send + Sync;
-    /// What is known of the rows seen so far. Sums of it must not depend on their order.
+    /// What is known about the rows so far. Sums of it must not depend on their order.
     type Tally: Default + Send + Sync;
 
     /// Reads a number off the front of a text: its value and its length; `None`: look closer.
@@ -29,7 +29,7 @@ pub(crate) trait ValueRules: Sync {
     /// Checks the number of columns.
     fn check_columns(&self, columns: usize) -> Result<(), Fault>;
 
-    /// Adds to an error what only the rows before it can tell.
+    /// Adds to an error what only the rows before it can show.
     fn explain<'a>(&self, error: &mut TextError, tallies: impl Iterator<Item = &'a Self::Tally>)
     where
         Self::Tally: 'a;

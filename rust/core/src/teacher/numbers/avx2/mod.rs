@@ -1,6 +1,6 @@
 //! Eight numbers at a time in the registers of AVX2.
 //!
-//! Errors are gathered in one register and looked at once a row.
+//! Errors are gathered in one register and checked once per row.
 
 mod plain;
 mod registers;

@@ -14,8 +14,8 @@ pub(super) fn plain_row(text: &[u8], separator: u8, slots: &mut [u32]) -> Option
     let (last, others) = slots.split_last_mut()?;
     let (groups, rest) = others.as_chunks_mut::<GROUP>();
     for group in groups {
-        // Written out, so that the words stay in registers: read back from memory as vectors
-        // they cost a stall each time.
+        // Written out, so that the words stay in registers: reading them back from memory as
+        // vectors stalls each time.
         let words = [
             numbers.next(separator)?,
             numbers.next(separator)?,
@@ -39,14 +39,14 @@ pub(super) fn plain_row(text: &[u8], separator: u8, slots: &mut [u32]) -> Option
     (!numbers.is_bad).then_some(numbers.start)
 }
 
-/// The numbers of a text, one after another, as words that [`eight_numbers`] takes.
+/// The numbers of a text, one after another, as words for [`eight_numbers`].
 struct Numbers<'a> {
     text: &'a [u8],
     /// Where the next number starts.
     start: usize,
     /// Something was not as it should be.
     is_bad: bool,
-    /// The chunk that is looked at, and which of its bytes ahead are no digits.
+    /// The current chunk, and which of its bytes ahead are not digits.
     chunk: usize,
     ends: u64,
 }
@@ -59,7 +59,7 @@ impl<'a> Numbers<'a> {
         Self { text, start: 0, is_bad: false, chunk: 0, ends }
     }
 
-    /// The number that ends at the next byte that is no digit, which should be `mark`.
+    /// The number that ends at the next byte that is not a digit, which should be `mark`.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn next(&mut self, mark: u8) -> Option<u64> {

@@ -5,13 +5,13 @@ use std::arch::x86_64::*;
 
 use super::registers::{GROUP, array, both, columns};
 
-/// Bytes of a number of `%.18e` and of what separates it from the next.
+/// Bytes of a number in `%.18e` and its separator.
 const WIDTH: usize = 25;
 
 /// Powers of ten by which the first seven digits are too large, by exponent.
 const SHIFTS: [f32; 8] = [1e6, 1e5, 1e4, 1e3, 1e2, 1e1, 1.0, f32::INFINITY];
 
-/// `d.dddddddddddddddddde+0d`, whole numbers below 10^7: every number takes as many bytes.
+/// `d.dddddddddddddddddde+0d`, whole numbers below 10^7: all take the same number of bytes.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn savetxt_row(text: &[u8], separator: u8, slots: &mut [u32]) -> Option<usize> {
@@ -27,7 +27,7 @@ pub(super) fn savetxt_row(text: &[u8], separator: u8, slots: &mut [u32]) -> Opti
         *out = array(items);
         all_bad = _mm256_or_si256(all_bad, bad);
     }
-    // The last eight, of which the groups before may have read some.
+    // The last eight, some of which the groups before may have read.
     let (group, out) = (tokens.last_chunk::<GROUP>()?, slots.last_chunk_mut::<GROUP>()?);
     let (items, bad) = savetxt_group(group, inside, at_end);
     *out = array(items);
@@ -35,7 +35,7 @@ pub(super) fn savetxt_row(text: &[u8], separator: u8, slots: &mut [u32]) -> Opti
     (_mm256_testz_si256(all_bad, all_bad) != 0).then_some(length)
 }
 
-/// Eight items and what is not 0 unless all is well.
+/// Eight items, and a register that is 0 if all is well.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn savetxt_group(
@@ -49,7 +49,7 @@ fn savetxt_group(
     let (head_ef, tail_ef, bad_ef) = savetxt_pair(e, f, tail);
     let (head_gh, tail_gh, bad_gh) = savetxt_pair(g, h, last_tail);
     let bad = _mm256_or_si256(_mm256_or_si256(bad_ab, bad_cd), _mm256_or_si256(bad_ef, bad_gh));
-    // Seven digits are two numbers now, of three and of four: a, c, e, g, b, d, f, h.
+    // The seven digits are two numbers now, of three and four digits: a, c, e, g, b, d, f, h.
     let (heads, tails) =
         ([head_ab, head_cd, head_ef, head_gh], [tail_ab, tail_cd, tail_ef, tail_gh]);
     let threes = _mm256_castps_si256(columns::<0b10_00_10_00>(heads));
@@ -68,7 +68,7 @@ fn savetxt_group(
     (_mm256_permutevar8x32_epi32(items, order), _mm256_or_si256(bad, wrong))
 }
 
-/// The halves of the digits of two numbers, their exponents, and what is 0 if all is well.
+/// The halves of the digits of two numbers, their exponents, and a register, 0 if all is well.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn savetxt_pair(
@@ -76,7 +76,7 @@ fn savetxt_pair(
     second: &[u8; WIDTH],
     tail_pattern: __m256i,
 ) -> (__m256i, __m256i, __m256i) {
-    // What is as it should be becomes 0, digits that may differ become their values.
+    // Bytes that match the pattern become 0, variable digits become their values.
     let pattern = both(*b"0.00000000000000", *b"0.00000000000000");
     let head = _mm256_xor_si256(both(head(first), head(second)), pattern);
     let tail = _mm256_xor_si256(both(tail(first), tail(second)), tail_pattern);
