@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::fault::Failure;
 use super::input::source::Source;
-use super::read::{NextBlock, read};
+use super::read::read;
 use super::rules::{DistanceRules, ItemRules, Limits};
 use super::table::Table;
 use super::values::value_rules::ValueRules;
@@ -53,7 +53,7 @@ pub fn read_items(
     rules: &ItemRules,
     cancel: &CancelToken,
 ) -> Result<Table<u32>, Failure> {
-    read(rules, &rules.limits, text, NextBlock::WhileParsing, &mut [], cancel)
+    read(rules, &rules.limits, text, &mut [], cancel)
 }
 
 /// [`parse_distances`] of any uncompressed source of text.
@@ -66,7 +66,7 @@ pub fn read_distances(
     rules: &DistanceRules,
     cancel: &CancelToken,
 ) -> Result<Table<f32>, Failure> {
-    read(rules, &rules.limits, text, NextBlock::WhileParsing, &mut [], cancel)
+    read(rules, &rules.limits, text, &mut [], cancel)
 }
 
 fn parse_file<R: ValueRules>(
@@ -79,9 +79,7 @@ fn parse_file<R: ValueRules>(
     let source = Source::open(path, cancel);
     cancel.check()?; // an interrupted wait for a pipe is not the pipe's fault
     let mut source = source?;
-    let next =
-        if source.takes_all_threads { NextBlock::AfterParsing } else { NextBlock::WhileParsing };
-    let table = read(rules, limits, &mut source.reader, next, room, cancel);
+    let table = read(rules, limits, &mut source.reader, room, cancel);
     cancel.check()?;
     source.check_unchanged()?; // errors caused by a changing file are not faults of its text
     table

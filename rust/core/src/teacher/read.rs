@@ -12,22 +12,13 @@ use super::values::value_rules::ValueRules;
 use crate::CancelToken;
 use crate::parallel::join;
 
-/// When the next block is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NextBlock {
-    /// By one thread, while the others parse this one: what comes from a pipe or is decompressed.
-    WhileParsing,
-    /// By all threads, between parsing and parsing: what a thread reads is still in its cache when
-    /// it parses it.
-    AfterParsing,
-}
-
 /// Reads a whole text, into `room` if all its values fit there.
+///
+/// The next block is read while this one is parsed.
 pub(super) fn read<R: ValueRules>(
     rules: &R,
     limits: &Limits,
     reader: &mut (impl Read + Send),
-    next_block: NextBlock,
     room: &mut [R::Value],
     cancel: &CancelToken,
 ) -> Result<Table<R::Value>, Failure> {
@@ -40,23 +31,11 @@ pub(super) fn read<R: ValueRules>(
         let text = block.lines().get(skipped..).unwrap_or_default();
         let offset = block.offset.saturating_add(skipped as u64);
         let is_last = !matches!(block.then, Then::More);
-        let mut follow = || if is_last { Ok(()) } else { next.follow(&block, reader) };
-        let followed = match next_block {
-            NextBlock::WhileParsing => {
-                let (parsed, followed) = join(|| table.parse(text), follow);
-                parsed?;
-                table.count_rows(text, offset)?;
-                table.copy()?;
-                followed
-            }
-            NextBlock::AfterParsing => {
-                table.parse(text)?;
-                table.count_rows(text, offset)?;
-                let (followed, copied) = join(&mut follow, || table.copy());
-                copied?;
-                followed
-            }
-        };
+        let follow = || if is_last { Ok(()) } else { next.follow(&block, reader) };
+        let (parsed, followed) = join(|| table.parse(text), follow);
+        parsed?;
+        table.count_rows(text, offset)?;
+        table.copy()?;
         followed?;
         if offset.saturating_add(text.len() as u64) > limits.max_bytes {
             let message = format!("more than {} bytes of text", limits.max_bytes);

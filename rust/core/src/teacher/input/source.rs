@@ -22,8 +22,6 @@ const COMPRESSED_BLOCK: usize = 1 << 17;
 /// An open text, and the identity of its file when it was opened.
 pub(crate) struct Source<'a> {
     pub reader: Box<dyn Read + Send + 'a>,
-    /// All threads read at once, so that nothing else is to be done meanwhile.
-    pub takes_all_threads: bool,
     /// Bytes of text, if known without reading.
     pub size: Option<u64>,
     path: PathBuf,
@@ -71,7 +69,6 @@ impl<'a> Source<'a> {
             let (reader, _) = text_of(pipe)?;
             return Ok(Self {
                 reader,
-                takes_all_threads: false,
                 size: None,
                 path,
                 file: None,
@@ -87,8 +84,7 @@ impl<'a> Source<'a> {
             reader = Box::new(ParallelFile::of(kept.try_clone().map_err(|err| cannot_open(&err))?));
         }
         let size = (!is_gzip).then_some(before.size);
-        let takes_all_threads = cfg!(unix) && !is_gzip;
-        Ok(Self { reader, takes_all_threads, size, path, file: Some(kept), before })
+        Ok(Self { reader, size, path, file: Some(kept), before })
     }
 
     /// Fails if the file was cut, rewritten or replaced since it was opened.
