@@ -39,9 +39,9 @@ FORBIDDEN = {
 # What asks the processor for wider vectors, and nothing else: the one keeps the same bits on every
 # processor, the other pays for fused products with a last bit that may differ between processors.
 UNSAFE = {
-    "rust/core/src/wide.rs": 1,
+    "rust/core/src/multiversion.rs": 1,
     "rust/core/src/ranking/simd.rs": 4,
-    "rust/core/src/teacher/vectors.rs": 1,
+    "rust/core/src/teacher/numbers/item_rows.rs": 1,
 }
 
 

@@ -34,7 +34,7 @@ def sample_negatives(
     Exact, in at most two steps a draw, whatever share of the catalogue a row excludes. A draw
     depends only on `seed`, `epoch`, the row's key, its index in the row and the set of excluded
     items: not on threads, on the other rows of the batch or on where a run resumed. Draws are with
-    replacement. The generator is defined in rust/core/src/negatives.rs.
+    replacement. The generator is defined in rust/core/src/negatives/mod.rs.
 
     Args:
         events: items in the order they happened, (n_events,); uint32 is taken as it is.
