@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from dllm2rec.data.text.lines import decoded, read_lines
 from dllm2rec.errors import ConfigError, InputError, ResourceError
 from dllm2rec.tracking.metric_table import Recommendation
 
@@ -25,13 +26,10 @@ def read_histories(path: Path) -> list[User]:
     Raises:
         InputError: the file cannot be read, or a line is not of this form.
     """
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            lines = enumerate(file, start=1)
-            return [_user(path, number, line) for number, line in lines if line.strip()]
-    except (OSError, UnicodeDecodeError) as err:
-        reason = getattr(err, "strerror", None) or err
-        raise InputError(f"{reason}, expected lines of JSON in UTF-8", path=path) from err
+    lines = read_lines(path, may_be_pipe=True)
+    return [
+        _user(path, number, decoded(path, number, line)) for number, line in lines if line.strip()
+    ]
 
 
 def _user(path: Path, number: int, line: str) -> User:

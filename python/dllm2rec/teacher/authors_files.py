@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dllm2rec import _core
+from dllm2rec.data.text.lines import first_lines
 from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.teacher.embedding_file import load_embeddings
 
@@ -219,7 +220,7 @@ class _Reader:
             return
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
-        expected = beside.read_text(encoding="utf-8").split()[:1]
+        expected = " ".join(first_lines(beside, 1)).split()[:1]
         if [found] != expected:
             raise InputError(
                 f"sha256 {found}, expected what {beside.name} says",

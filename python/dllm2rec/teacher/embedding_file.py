@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dllm2rec.data.text.files import foreign_content
 from dllm2rec.errors import ArtifactError, InputError, ResourceError
 
 if TYPE_CHECKING:  # importing torch takes seconds, and only tensors need it
@@ -103,18 +104,14 @@ def _is_safetensors(path: Path, head: bytes) -> bool:
 
 
 def _not_embeddings(path: Path, head: bytes) -> ArtifactError:
-    start = head.lstrip().lower()
     if not head:
         return _refuse(path, "E-EMPTY", "the file is empty", "copy or download it again")
-    if start.startswith(b"version https://git-lfs"):
-        return _refuse(path, "E-CONTENT", "a Git LFS pointer, not the file", "run git lfs pull")
-    if start.startswith(b"<"):
-        return _refuse(path, "E-CONTENT", "an HTML page", "download the file itself")
     if head[:1] == b"\x80" or head[257:262] == b"ustar":
         message = "a pickle or a .pt file older than PyTorch 1.6, which is not opened"
         return _refuse(path, "E-LEGACY", message, f"load it where it was made and {_CONVERT}")
     what = "a text file" if head.isascii() and b"\0" not in head else "an unknown kind of file"
-    return _refuse(path, "E-CONTENT", f"{what}, expected a .pt, .npy or .safetensors file")
+    what, todo = foreign_content(head) or (what, "")
+    return _refuse(path, "E-CONTENT", f"{what}, expected a .pt, .npy or .safetensors file", todo)
 
 
 def _check_memory(path: Path, needed: int) -> None:

@@ -63,8 +63,8 @@ REFUSED = [
     ("csv", "item_id,title\n1,A,B\n", 2, "E-RAGGED"),
     ("csv", "item_id,name_of\n1,A\n", 1, "E-HEADER"),
     ("csv", 'item_id,title\n1,"A\n', 2, "E-CSV"),
-    ("csv", b"item_id,title\n1,\xff\n", 2, "E-ENCODING"),
-    ("csv", b"item_id,title\n1,a\0b\n", 2, "E-ENCODING"),
+    ("csv", b"item_id,title\n1,\xff\n", 2, "E-ENC"),
+    ("csv", b"item_id,title\n1,a\0b\n", 2, "E-NUL"),
     ("csv", "item_id,title\n", None, "E-EMPTY"),
     ("csv", "", None, "E-HEADER"),
     ("movielens-colons", "1::A\n2\n", 2, "E-RAGGED"),
@@ -126,4 +126,4 @@ def test_a_cut_gzip_file_is_refused(tmp_path):
     data = gzip.compress(json.dumps({"asin": "B1", "title": "x" * 5000}).encode())
     with pytest.raises(InputError) as caught:
         titles_of(tmp_path, "amazon", data[:-12])
-    assert caught.value.code == "E-FILE"
+    assert caught.value.code == "E-TRUNC"

@@ -11,8 +11,7 @@ from pyarrow import parquet
 
 from dllm2rec.data.logs.columns import Chunk, roles_of
 from dllm2rec.data.logs.interactions import Columns
-from dllm2rec.data.text.files import corrupt
-from dllm2rec.errors import InputError
+from dllm2rec.errors import ArtifactError, InputError
 
 _BATCH_ROWS = 1 << 20
 
@@ -38,7 +37,9 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[Chunk]:
     except (pa.ArrowException, OSError) as err:
         if isinstance(err, InputError):
             raise
-        raise corrupt(path, err) from err
+        reason = str(err).partition("\n")[0][:120]
+        message = f"E-PARQUET {path}: {reason}, expected a whole Parquet file"
+        raise ArtifactError(message) from err
     if not done:
         raise InputError("no rows, expected some", code="E-EMPTY", path=path)
 

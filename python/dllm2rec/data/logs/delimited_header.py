@@ -9,15 +9,14 @@ from pathlib import Path
 from dllm2rec.data.logs.columns import NUMBER, roles_of
 from dllm2rec.data.logs.interactions import Columns
 from dllm2rec.data.text.blocks import (
-    RECORD_CAP,
     Int64Vector,
     TextBlock,
     fault_at,
     record_starts,
     separators,
-    shown,
     text_blocks,
 )
+from dllm2rec.data.text.files import RECORD_CAP, shown
 from dllm2rec.errors import InputError, InternalError
 
 _OTHER_DELIMITERS = ",\t;|"

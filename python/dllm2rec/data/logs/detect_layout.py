@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from dllm2rec.data.logs.titles import has_titles
+from dllm2rec.data.text.find_files import ENDINGS
 from dllm2rec.data.text.lines import first_lines
 from dllm2rec.errors import ConfigError, InputError
 
@@ -29,13 +30,6 @@ FORMATS = (
 SPLIT_LAYOUTS = ("authors", "bigrec", "dataset")
 
 _KINDS = ("csv", "tsv", "jsonl", "parquet")
-_ENDINGS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".jsonl": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-}
 # The names that RecBole gives to the columns of its own data sets.
 _RECBOLE_NAMES = {
     "user": "user_id",
@@ -283,13 +277,13 @@ def _table(given: list[Path], files: list[Path], kind: str | None = None) -> Lay
     `kind` is what the files are whatever their ending; without it they are what they end in.
     """
     others = re.compile(r"(items|users|meta_|manifest)")
-    endings = "|".join(re.escape(end) for end, of in _ENDINGS.items() if kind in (None, of))
+    endings = "|".join(re.escape(end) for end, of in ENDINGS.items() if kind in (None, of))
     logs = _named(given, rf"interactions({endings})") or [
         path for path in _named(given, rf".*({endings})") if not others.match(path.name)
     ]
     if not logs and kind is not None and given != files:
         logs = given
-    kinds = {kind or _ENDINGS[Path(plain_name(path)).suffix] for path in logs}
+    kinds = {kind or ENDINGS[Path(plain_name(path)).suffix] for path in logs}
     if len(kinds) != 1:
         return None
     why = f"the ending of {logs[0].name}" if kind is None else f"--format {kind}"

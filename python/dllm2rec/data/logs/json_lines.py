@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from dllm2rec.data.logs.columns import Chunk, Fault, roles_of
 from dllm2rec.data.logs.interactions import Columns
-from dllm2rec.data.text.blocks import TextBlock, record_starts, shown, text_blocks
+from dllm2rec.data.text.blocks import TextBlock, record_starts, text_blocks
+from dllm2rec.data.text.files import shown
 from dllm2rec.errors import InputError, InternalError
 
 _CHUNK_ROWS = 1 << 16
 _MAX_DEPTH = 64
-_OPTIONAL = ("time", "rating", "split")
 
 
 class _TwiceError(ValueError):

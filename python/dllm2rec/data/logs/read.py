@@ -35,7 +35,7 @@ from dllm2rec.data.logs.timestamps import (
     in_microseconds,
     raw_times,
 )
-from dllm2rec.data.text.files import PathLike, find_logs, format_of
+from dllm2rec.data.text.find_files import PathLike, find_logs, format_of
 from dllm2rec.errors import ConfigError, InputError
 
 FileFormat = Literal["auto", "csv", "tsv", "jsonl", "parquet"]

@@ -15,16 +15,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dllm2rec.data.text.files import raw_pieces
+from dllm2rec.data.text.files import BLOCK_BYTES, BOM, RECORD_CAP, read_pieces
 from dllm2rec.errors import InputError
 
 Int64Vector = npt.NDArray[np.int64]
-
-# What fits the caches of a processor, and memory that is used again for the next block.
-BLOCK_BYTES = 8 * 2**20
-RECORD_CAP = 16 * 2**20
-_BOM = b"\xef\xbb\xbf"
-_TOKEN_SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -78,12 +72,12 @@ def text_blocks(path: Path, delimiter: str, *, quotes: bool = True) -> Iterator[
 def unchecked_blocks(path: Path, delimiter: str, *, quotes: bool = True) -> Iterator[TextBlock]:
     """Yield the blocks of `text_blocks`, whose bytes nobody has looked at; see `check_text`."""
     carry, offset, first = b"", 0, True
-    for piece in raw_pieces(path, BLOCK_BYTES):
+    for piece in read_pieces(path, BLOCK_BYTES):
         head = carry
-        if first and len(carry) + len(piece) >= len(_BOM):
+        if first and len(carry) + len(piece) >= len(BOM):
             first = False
-            if (carry + piece).startswith(_BOM):
-                head, piece, offset = b"", (carry + piece)[len(_BOM) :], len(_BOM)
+            if (carry + piece).startswith(BOM):
+                head, piece, offset = b"", (carry + piece)[len(BOM) :], len(BOM)
         end = _record_end(head, piece, quotes=quotes)
         # Empty lines wait: whether they may stand there is known once something follows.
         data = b"".join((head, memoryview(piece)[:end])) if end else b""
@@ -126,13 +120,13 @@ def fault_at(
 ) -> InputError:
     """Return the error for one byte of the inflated file, by reading up to it once more."""
     line, line_start, done = 1, 0, 0
-    for piece in raw_pieces(path, BLOCK_BYTES):
+    for piece in read_pieces(path, BLOCK_BYTES):
         before = piece[: max(0, offset - done)]
         line += before.count(b"\n")
         last = before.rfind(b"\n")
         line_start = done + last + 1 if last >= 0 else line_start
-        if not done and piece.startswith(_BOM) and not line_start:
-            line_start = len(_BOM)
+        if not done and piece.startswith(BOM) and not line_start:
+            line_start = len(BOM)
         done += len(piece)
         if done > offset:
             break
@@ -146,12 +140,6 @@ def fault_at(
         token=token,
         hint=hint,
     )
-
-
-def shown(token: bytes) -> str:
-    """Return a token as an error shows it: escaped, at most 40 characters."""
-    text = token.decode("utf-8", "backslashreplace").encode("unicode_escape").decode()
-    return text if len(text) <= _TOKEN_SHOWN else text[: _TOKEN_SHOWN - 3] + "..."
 
 
 def _record_end(head: bytes, piece: bytes, *, quotes: bool) -> int:

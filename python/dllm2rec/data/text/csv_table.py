@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import io
 import re
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,24 +11,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
+from dllm2rec.data.text.blocks import TextBlock, check_text
+from dllm2rec.data.text.files import BOM, read_bytes, shown
 from dllm2rec.errors import InputError
-
-# A gzip file may inflate to 100 times its size, or to 32 MiB, whichever is more: real rows stay
-# below 20:1, and a bomb is refused before it costs memory.
-INFLATED_RATIO = 100
-INFLATED_FLOOR = 32 * 2**20
-_CHUNK = 1 << 20
-_TOKEN_SHOWN = 40
-
-_FOREIGN_CONTENT: tuple[tuple[bytes, str, str], ...] = (
-    (rb"\x80[\x02-\x05]", "a Python pickle", "never loaded, as it may run code; save it as CSV"),
-    (rb"PAR1", "a Parquet file", "save it as CSV"),
-    (rb"PK\x03\x04", "a zip archive", "unpack it"),
-    (rb"BZh|\xfd7zXZ\x00|\x28\xb5\x2f\xfd", "compressed in an unsupported way", "use gzip"),
-    (rb"\xff\xfe|\xfe\xff", "UTF-16 text", "save it again as UTF-8"),
-    (rb"version https://git-lfs", "a Git LFS pointer", "run git lfs pull"),
-    (rb"(?i)\s*<(!doctype|html)", "an HTML page", "download the file itself"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +66,11 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> CsvTable:
     Raises:
         InputError: it cannot be read, is no such file, or lacks a column.
     """
-    data = read_bytes(path).removeprefix(b"\xef\xbb\xbf")
-    _check_text(path, data)
-    body = data.rstrip(b"\r\n")
+    data = read_bytes(path)
+    start = len(BOM) if data.startswith(BOM) else 0
+    # Arrow sees to the quotes.
+    check_text(TextBlock(path, data[start:], start), ",", quotes=False)
+    body = data[start:].rstrip(b"\r\n")
     if not body:
         raise InputError("empty file, expected a header and rows", code="E-EMPTY", path=path)
     header = _header(path, body)
@@ -112,73 +97,6 @@ def find_csv(folder: Path, stem: str) -> Path | None:
             hint="remove the one that is not meant",
         )
     return found[0] if found else None
-
-
-def read_bytes(path: Path) -> bytes:
-    """Return a regular file's bytes, inflated where they begin like gzip.
-
-    Raises:
-        InputError: it cannot be read, is cut, inflates absurdly, or is another kind of file.
-    """
-    if path.exists() and not path.is_file():
-        raise InputError("not a regular file, expected one", code="E-FILE", path=path)
-    try:
-        data = path.read_bytes()
-    except OSError as err:
-        reason = err.strerror or type(err).__name__
-        raise InputError(f"{reason}, expected a readable file", code="E-FILE", path=path) from err
-    if data.startswith(b"\x1f\x8b"):
-        data = _inflate(path, data)
-    for magic, what, hint in _FOREIGN_CONTENT:
-        if re.match(magic, data[:64]):
-            raise InputError(f"{what}, expected CSV", code="E-CONTENT", path=path, hint=hint)
-    return data
-
-
-def _inflate(path: Path, data: bytes) -> bytes:
-    limit = max(INFLATED_FLOOR, INFLATED_RATIO * len(data))
-    inflated = io.BytesIO()
-    try:
-        while data:  # one turn per gzip member
-            member = zlib.decompressobj(wbits=31)
-            while not member.eof:
-                chunk = member.decompress(data, _CHUNK)
-                data = member.unconsumed_tail
-                if not chunk and not data and not member.eof:
-                    raise InputError(
-                        "the gzip stream ends early, expected a whole file",
-                        code="E-TRUNC",
-                        path=path,
-                        hint="copy the file again",
-                    )
-                if inflated.tell() + len(chunk) > limit:
-                    raise InputError(
-                        f"inflates to more than {limit} bytes, expected at most that",
-                        code="E-BOMB",
-                        path=path,
-                        hint="if the file is meant, inflate it beforehand",
-                    )
-                inflated.write(chunk)
-            data = member.unused_data.lstrip(b"\0")
-    except zlib.error as err:
-        raise InputError(f"broken gzip stream ({err})", code="E-TRUNC", path=path) from err
-    return inflated.getvalue()
-
-
-def _check_text(path: Path, data: bytes) -> None:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as err:
-        byte = data[err.start]
-        message = f"byte 0x{byte:02x} is no UTF-8, expected UTF-8 text"
-        raise _located(path, data, err.start, message, "E-ENC", "save the file as UTF-8") from err
-    nul = data.find(b"\0")
-    if nul >= 0:
-        raise _located(path, data, nul, "a NUL byte, expected text", "E-NUL", "write it again")
-    lone_return = re.search(rb"\r(?!\n)", data)
-    if lone_return:
-        message = "a carriage return without line feed, expected LF or CRLF lines"
-        raise _located(path, data, lone_return.start(), message, "E-EOL", "convert the line ends")
 
 
 def _header(path: Path, body: bytes) -> list[str]:
@@ -245,7 +163,7 @@ def _parse_error(path: Path, body: bytes, reason: str) -> InputError:
         code="E-RAGGED",
         path=path,
         line=line,
-        token=_shown(text),
+        token=shown(text),
         hint="the file may be cut" if line == len(lines) else "",
     )
 
@@ -268,11 +186,6 @@ def _field_start(record: bytes, index: int) -> int:
     return position + (record[position : position + 1] == b'"')
 
 
-def _shown(token: bytes) -> str:
-    text = token.decode("utf-8", "backslashreplace").encode("unicode_escape").decode()
-    return text if len(text) <= _TOKEN_SHOWN else text[: _TOKEN_SHOWN - 3] + "..."
-
-
 def _located(
     path: Path,
     data: bytes,
@@ -290,6 +203,6 @@ def _located(
         line=1 + data.count(b"\n", 0, byte_offset),
         column=byte_offset - line_start + 1,
         byte_offset=byte_offset,
-        token=None if token is None else _shown(token),
+        token=None if token is None else shown(token),
         hint=hint,
     )

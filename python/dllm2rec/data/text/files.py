@@ -1,146 +1,73 @@
-"""Which files a log is, and their bytes: plain, gzip or zstd, one piece after the other."""
+"""The one opener of text files: plain, gzip or zstd, bounded, and never another kind of file.
+
+Whoever reads text in this package takes its bytes from here, so that a file which is missing, cut,
+a decompression bomb or no text at all is refused in the same words by every command.
+"""
 
 from __future__ import annotations
 
-import glob
-import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 
-from dllm2rec.data.text.csv_table import INFLATED_FLOOR, INFLATED_RATIO
-from dllm2rec.errors import ArtifactError, InputError
+from dllm2rec.errors import InputError
 
-PathLike = str | os.PathLike[str]
+# What fits the caches of a processor, and memory that is used again for the next block.
+BLOCK_BYTES = 8 * 2**20
+# The longest line, or record of a delimited file.
+RECORD_CAP = 16 * 2**20
+BOM = b"\xef\xbb\xbf"
+# A compressed file may inflate to 100 times its size, or to 32 MiB, whichever is more: real rows
+# stay below 20:1, and a bomb is refused before it costs memory.
+_INFLATED_RATIO = 100
+_INFLATED_FLOOR = 32 * 2**20
+_TOKEN_SHOWN = 40
 
-FORMATS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-}
-_COMPRESSED = (".gz", ".zst")
 _CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-
+# How files begin that people take for text: pattern, what it is, what to do.
 _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
-    (rb"\x80[\x02-\x05]", "a Python pickle", "never loaded, as it may run code; save it as CSV"),
-    (rb"PAR1", "a Parquet file", "name it .parquet or say --format parquet"),
+    (rb"\x80[\x02-\x05]", "a Python pickle", "it is never loaded, as it may run code; save text"),
+    (rb"PAR1", "a Parquet file", "a log may be one: name it .parquet or give --format parquet"),
     (rb"PK\x03\x04", "a zip archive", "unpack it"),
     (rb"BZh|\xfd7zXZ\x00", "compressed in an unsupported way", "use gzip or zstd"),
     (rb"\xff\xfe|\xfe\xff", "UTF-16 text", "save it again as UTF-8"),
     (rb"version https://git-lfs", "a Git LFS pointer", "run git lfs pull"),
-    (rb"(?i)\s*<(!doctype|html)", "an HTML page", "download the file itself"),
+    (rb"(?i)\s*<(!doctype|html|head|body)", "an HTML page", "download the file itself"),
+    (rb"\s*<\?xml", "an XML page", "download the file itself"),
 )
+_SIGN_BYTES = 64
 
 
-def find_logs(paths: PathLike | Iterable[PathLike]) -> list[Path]:
-    """List the files that `paths` stand for: files, folders, globs, or several of them.
-
-    The order is that of `paths`; the files of a folder or a glob are sorted by name. Names in a
-    folder that begin with `.` or `_`, as markers of other programs do, are passed over.
-
-    Raises:
-        InputError: nothing is there, a file is meant twice, or a folder holds a folder.
-    """
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    files = [file for path in given for file in _expand(os.fspath(path))]
-    if not files:
-        raise InputError("no paths, expected files, folders or globs", code="E-FILE")
-    seen: set[str] = set()
-    for file in files:
-        name = os.path.realpath(file)
-        if name in seen:
-            raise InputError("named twice, expected each file once", code="E-FILE", path=file)
-        seen.add(name)
-    return files
+def foreign_content(head: bytes) -> tuple[str, str] | None:
+    """Tell what a file is that begins so and is no text: its kind, and what to do; or None."""
+    start = head[:_SIGN_BYTES]
+    return next(((what, todo) for sign, what, todo in _FOREIGN if re.match(sign, start)), None)
 
 
-def _expand(text: str) -> list[Path]:
-    path = Path(text)
-    if path.is_dir():
-        return _files_of(path)
-    if not path.exists() and glob.has_magic(text):
-        found = sorted(map(Path, glob.glob(text)))  # noqa: PTH207 - Path.glob takes no absolute ones
-        if not found:
-            raise InputError("no file matches, expected some", code="E-FILE", path=text)
-        return [file for name in found for file in (_files_of(name) if name.is_dir() else [name])]
-    if not path.is_file():
-        what = "not a regular file" if path.exists() else "no such file"
-        raise InputError(f"{what}, expected one", code="E-FILE", path=path)
-    return [path]
+def read_pieces(
+    path: Path, size: int = BLOCK_BYTES, *, may_be_pipe: bool = False
+) -> Iterator[bytes]:
+    """Yield a file's bytes, inflated by its first bytes, in pieces of `size`, the last one shorter.
 
-
-def _files_of(folder: Path) -> list[Path]:
-    entries = sorted(entry for entry in folder.iterdir() if entry.name[0] not in "._")
-    inner = next((entry for entry in entries if entry.is_dir()), None)
-    if inner is not None:
-        raise InputError(
-            f"holds the folder {inner.name!r}, expected files only",
-            code="E-FILE",
-            path=folder,
-            hint="name the files, or use a glob such as '*/*.parquet'",
-        )
-    if not entries:
-        raise InputError("an empty folder, expected files", code="E-FILE", path=folder)
-    return entries
-
-
-def format_of(path: Path) -> str:
-    """Return `csv`, `tsv`, `jsonl` or `parquet` by the file's suffix.
-
-    Raises:
-        InputError: the suffix is none of these.
-    """
-    name = path.name.lower()
-    for suffix in _COMPRESSED:
-        name = name.removesuffix(suffix)
-    found = FORMATS.get(Path(name).suffix)
-    if found is None:
-        raise InputError(
-            f"unknown kind of file, expected one of {', '.join(FORMATS)} (or with .gz, .zst)",
-            code="E-FILE",
-            path=path,
-            hint="say which it is: --format csv, tsv, jsonl or parquet",
-        )
-    return found
-
-
-def raw_pieces(path: Path, size: int) -> Iterator[bytes]:
-    """Yield a file's inflated bytes in pieces of `size`, the last one shorter.
+    Args:
+        path: plain, gzip or zstd, whatever its name.
+        size: of a piece, in bytes.
+        may_be_pipe: for a caller that reads it once; messages often look at a file again.
 
     Raises:
         InputError: it cannot be read, is cut, inflates absurdly, or is another kind of file.
     """
-    try:
-        with path.open("rb", buffering=0) as head:
-            magic = head.read(4)
-        codec = next((c for start, c in _CODECS.items() if magic.startswith(start)), None)
-        source = pa.input_stream(os.fspath(path), compression=codec)
-    except OSError as err:
-        raise _unreadable(path, err) from err
+    codec, source = _opened(path, may_be_pipe=may_be_pipe)
     n_bytes = 0
-    limit = max(INFLATED_FLOOR, INFLATED_RATIO * path.stat().st_size)
     with source:
-        while True:
-            try:
-                piece: bytes = source.read(size)
-            except OSError as err:
-                if codec is None:
-                    raise _unreadable(path, err) from err
-                raise InputError(
-                    f"broken {codec} stream ({str(err)[:60]}), expected a whole file",
-                    code="E-TRUNC",
-                    path=path,
-                    hint="copy the file again",
-                ) from err
-            if not piece:
-                return
-            if not n_bytes:
-                _check_kind(path, piece[:64])
+        limit = max(_INFLATED_FLOOR, _INFLATED_RATIO * path.stat().st_size)
+        while piece := _next_piece(path, source, size, codec):
+            if not n_bytes and (found := foreign_content(piece)) is not None:
+                what, todo = found
+                raise InputError(f"{what}, expected text", code="E-CONTENT", path=path, hint=todo)
             n_bytes += len(piece)
             if codec is not None and n_bytes > limit:
                 raise InputError(
@@ -152,18 +79,53 @@ def raw_pieces(path: Path, size: int) -> Iterator[bytes]:
             yield piece
 
 
+def read_bytes(path: Path) -> bytes:
+    """Return all of a file's bytes, inflated.
+
+    Raises:
+        InputError: as `read_pieces`.
+    """
+    try:
+        size = path.stat().st_size + 1  # a plain file is one piece, which is not copied
+    except OSError as err:
+        raise _unreadable(path, err) from err
+    return b"".join(read_pieces(path, max(BLOCK_BYTES, size)))
+
+
+def shown(token: bytes) -> str:
+    """Return a token as an error shows it: escaped, at most 40 characters."""
+    text = token.decode("utf-8", "backslashreplace").encode("unicode_escape").decode()
+    return text if len(text) <= _TOKEN_SHOWN else text[: _TOKEN_SHOWN - 3] + "..."
+
+
+def _opened(path: Path, *, may_be_pipe: bool) -> tuple[str | None, BinaryIO]:
+    """Return the codec of a file and its stream of inflated bytes."""
+    try:
+        if not may_be_pipe and path.exists() and not path.is_file():
+            raise InputError("not a regular file, expected one", code="E-FILE", path=path)
+        file = path.open("rb")
+        magic = file.peek(4)
+        codec = next((name for sign, name in _CODECS.items() if magic.startswith(sign)), None)
+        return codec, file if codec is None else pa.input_stream(file, compression=codec)
+    except OSError as err:
+        raise _unreadable(path, err) from err
+
+
+def _next_piece(path: Path, source: BinaryIO, size: int, codec: str | None) -> bytes:
+    try:
+        piece: bytes = source.read(size)
+    except OSError as err:
+        if codec is None:
+            raise _unreadable(path, err) from err
+        raise InputError(
+            f"broken {codec} stream ({str(err)[:60]}), expected a whole file",
+            code="E-TRUNC",
+            path=path,
+            hint="copy the file again",
+        ) from err
+    return piece
+
+
 def _unreadable(path: Path, err: OSError) -> InputError:
     reason = err.strerror or str(err)[:60]
     return InputError(f"{reason}, expected a readable file", code="E-FILE", path=path)
-
-
-def _check_kind(path: Path, head: bytes) -> None:
-    for magic, what, hint in _FOREIGN:
-        if re.match(magic, head):
-            raise InputError(f"{what}, expected text", code="E-CONTENT", path=path, hint=hint)
-
-
-def corrupt(path: Path, err: Exception) -> ArtifactError:
-    """Return the error for a binary file that its own library cannot read."""
-    reason = str(err).partition("\n")[0][:120]
-    return ArtifactError(f"E-PARQUET {path}: {reason}, expected a whole Parquet file")

@@ -1,69 +1,69 @@
-"""Text files line by line: plain, gzipped or zstd, of any size, each line under a cap."""
+"""Text files line by line, of any size, each line under a cap."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
-import pyarrow as pa
-
+from dllm2rec.data.text.files import BOM, RECORD_CAP, read_pieces
 from dllm2rec.errors import InputError
 
-LINE_LIMIT = 16 * 2**20
-_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_PIECE_BYTES = 2**18  # little is read in vain where only the first lines are looked at
 
 
-def compression_of(path: Path) -> str | None:
-    """Return "gzip", "zstd" or None, by how the file begins, whatever its name.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(4)
-    except OSError as err:
-        raise _unreadable(path, err) from err
-    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
-
-
-def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def read_lines(path: Path, *, may_be_pipe: bool = False) -> Iterator[tuple[int, bytes]]:
     """Read the lines of a file with their numbers, from 1, without their line ends.
 
     A byte order mark is skipped. Memory is that of one line.
 
+    Args:
+        path: plain, gzip or zstd.
+        may_be_pipe: a pipe will do as well.
+
     Raises:
-        InputError: the file cannot be read or is cut, or a line is over `LINE_LIMIT` bytes.
+        InputError: as `read_pieces`, or a line is over `RECORD_CAP` bytes.
     """
-    compression = compression_of(path)
-    try:
-        with io.BufferedReader(pa.input_stream(str(path), compression=compression)) as stream:
-            number = 0
-            while line := stream.readline(LINE_LIMIT + 1):
-                number += 1
-                if len(line) > LINE_LIMIT:
-                    message = f"over {LINE_LIMIT:,} bytes, expected a line of text"
-                    raise InputError(message, code="E-LINE", path=path, line=number)
-                if number == 1:
-                    line = line.removeprefix(b"\xef\xbb\xbf")
-                yield number, line.rstrip(b"\r\n")
-    except OSError as err:
-        raise _unreadable(path, err) from err
+    for number, line in enumerate(_whole_lines(path, may_be_pipe), start=1):
+        if len(line) > RECORD_CAP:
+            message = f"over {RECORD_CAP:,} bytes, expected a line of text"
+            raise InputError(message, code="E-LINE", path=path, line=number)
+        yield number, (line.removeprefix(BOM) if number == 1 else line).rstrip(b"\r")
+
+
+def _whole_lines(path: Path, may_be_pipe: bool) -> Iterator[bytes]:
+    """Yield what stands between line feeds, a line above the cap may lack its end."""
+    rest: list[bytes] = []
+    n_rest = 0
+    for piece in read_pieces(path, _PIECE_BYTES, may_be_pipe=may_be_pipe):
+        first, *others = piece.split(b"\n")
+        rest.append(first)
+        n_rest += len(first)
+        if others:
+            yield b"".join(rest)
+            yield from others[:-1]
+            rest, n_rest = [others[-1]], len(others[-1])
+        elif n_rest > RECORD_CAP:
+            break
+    if n_rest:
+        yield b"".join(rest)
 
 
 def first_lines(path: Path, count: int) -> list[str]:
     """Return up to `count` first lines as text for a look, undecodable bytes escaped.
 
+    A file that is no text has none.
+
     Raises:
         InputError: as `read_lines`.
     """
-    lines = []
-    for _, line in read_lines(path):
-        lines.append(line.decode("utf-8", "backslashreplace"))
-        if len(lines) == count:
-            break
-    return lines
+    try:
+        lines = [line for _, line in islice(read_lines(path), count)]
+    except InputError as err:
+        if err.code != "E-CONTENT":
+            raise
+        return []
+    return [line.decode("utf-8", "backslashreplace") for line in lines]
 
 
 def decoded(path: Path, number: int, line: bytes) -> str:
@@ -73,22 +73,12 @@ def decoded(path: Path, number: int, line: bytes) -> str:
         InputError: it is not UTF-8, or holds a NUL.
     """
     place = line.find(b"\0")
+    code, message, hint = "E-NUL", "a NUL byte, expected text", "write it again"
     if place < 0:
         try:
             return line.decode()
         except UnicodeDecodeError as err:
             place = err.start
-    raise InputError(
-        f"byte 0x{line[place]:02x}, expected text in UTF-8",
-        code="E-ENCODING",
-        path=path,
-        line=number,
-        column=place + 1,
-        hint="save the file again as UTF-8",
-    )
-
-
-def _unreadable(path: Path, err: OSError) -> InputError:
-    # Arrow's errors of cut or broken streams are OSErrors without an errno.
-    reason = err.strerror or str(err).partition("\n")[0][:120]
-    return InputError(f"{reason}, expected a readable file", code="E-FILE", path=path)
+            code, hint = "E-ENC", "save the file as UTF-8"
+            message = f"byte 0x{line[place]:02x} is no UTF-8, expected UTF-8 text"
+    raise InputError(message, code=code, path=path, line=number, column=place + 1, hint=hint)
