@@ -20,7 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dllm2rec import _core
 from dllm2rec.errors import InputError, NonFiniteError
-from dllm2rec.evaluate import ranking, ranking_torch
+from dllm2rec.evaluate import ranking, ranking_torch, score_tiles
 from dllm2rec.evaluate.listed_items import CheckedWindow, checked_window
 from dllm2rec.evaluate.ranking import (
     fused_rank_counts,
@@ -64,10 +64,10 @@ def on_tensors(problem):
         window = tuple(torch.from_numpy(part.astype(np.int64)) for part in window)
     users, items = (torch.from_numpy(problem[name].copy()) for name in ("users", "items"))
     shift = problem.get("window_offset", 0.0)
-    pairs = None if window is None else ranking_torch.listed_pairs(window, len(users), len(items))
+    pairs = None if window is None else score_tiles.listed_pairs(window, len(users), len(items))
     bias = problem.get("bias")
     bias = None if bias is None else torch.from_numpy(bias.copy())
-    return ranking_torch.Problem.of(users, items, bias, pairs, shift)
+    return score_tiles.Problem.of(users, items, bias, pairs, shift)
 
 
 @settings(deadline=None)  # machines are shared
@@ -97,8 +97,8 @@ def test_torch_tiles_agree_with_the_kernel(case, data):
     problem, targets = case
     n = data.draw(st.integers(1, len(problem["items"])))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranking_torch, "BLOCK_USERS", 4)
-        patch.setattr(ranking_torch, "TILE_ITEMS", data.draw(st.sampled_from([4, 16, 64, 256])))
+        patch.setattr(score_tiles, "BLOCK_USERS", 4)
+        patch.setattr(score_tiles, "TILE_ITEMS", data.draw(st.sampled_from([4, 16, 64, 256])))
         greater, equal = ranking_torch.count(on_tensors(problem), torch.from_numpy(targets))
         items, scores = ranking_torch.best(on_tensors(problem), n)
     counts = fused_rank_counts(targets=targets, **problem)
@@ -314,8 +314,8 @@ def test_arrays_that_do_not_fit_are_refused(change, error):
         shift = change.get("window_offset", 0.0)
         if window[1].max() < 6:
             with pytest.raises(error):
-                ranking_torch.Problem.of(
-                    users, items, None, ranking_torch.listed_pairs(window, 4, 6), shift
+                score_tiles.Problem.of(
+                    users, items, None, score_tiles.listed_pairs(window, 4, 6), shift
                 )
 
 
@@ -371,7 +371,7 @@ def test_scores_that_need_no_look_are_the_same_when_looked_at(case):
     ],
 )
 def test_which_scores_are_looked_at(users, items, bias, shift, is_safe):
-    problem = ranking_torch.Problem.of(
+    problem = score_tiles.Problem.of(
         torch.tensor([[users, 0.0]], dtype=torch.float64),
         torch.tensor([[items, 0.0]], dtype=torch.float64),
         torch.tensor([bias], dtype=torch.float64),
@@ -389,11 +389,11 @@ def test_all_work_on_a_gpu_is_on_that_gpu_and_the_host_reads_thrice_before_the_r
         reads.append(len(numbers))
         return [0.0] * len(numbers)
 
-    monkeypatch.setattr(ranking_torch, "read", read)
+    monkeypatch.setattr(score_tiles, "read", read)
     n_rows, n_items = 5000, 20_000  # three blocks, three tiles
     with FakeTensorMode():  # tensors that only know their device, type and shape
         on_gpu = partial(torch.empty, device="cuda")
-        pairs = ranking_torch.Pairs(
+        pairs = score_tiles.Pairs(
             on_gpu((2, 900), dtype=torch.int64),
             on_gpu(900, dtype=torch.int64),
             np.tile(np.arange(0, 900, 100)[:4], (3, 1)),
@@ -423,7 +423,7 @@ def test_a_checked_window_of_other_rows_items_or_places_is_refused():
         fused_top_n(users, items, 1, window=other)
     with pytest.raises(InputError, match="checked for 4 rows and 7 items"):
         fused_top_n(users, items, 1, window=checked_window(window, 4, 7))
-    pairs = ranking_torch.listed_pairs(tuple(torch.tensor(part) for part in window), 4, 6)
+    pairs = score_tiles.listed_pairs(tuple(torch.tensor(part) for part in window), 4, 6)
     with pytest.raises(InputError, match="laid out on a device"):
         fused_top_n(users, items, 1, window=CheckedWindow(4, 6, pairs))
 

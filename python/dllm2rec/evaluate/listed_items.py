@@ -11,7 +11,7 @@ import torch
 
 from dllm2rec.arrays import item_indices, whole_numbers
 from dllm2rec.errors import InputError
-from dllm2rec.evaluate import ranking_torch
+from dllm2rec.evaluate import score_tiles
 
 Numbers: TypeAlias = npt.ArrayLike | torch.Tensor
 Window: TypeAlias = tuple[Numbers, Numbers]
@@ -24,7 +24,7 @@ class CheckedWindow:
 
     n_rows: int
     n_items: int
-    laid_out: HostWindow | ranking_torch.Pairs
+    laid_out: HostWindow | score_tiles.Pairs
 
 
 def checked_window(
@@ -44,7 +44,7 @@ def checked_window(
     if device is None or device.type == "cpu":
         return CheckedWindow(n_rows, n_items, _window(window, n_items))
     listed = _window_on(device, window, n_items)
-    return CheckedWindow(n_rows, n_items, ranking_torch.listed_pairs(listed, n_rows, n_items))
+    return CheckedWindow(n_rows, n_items, score_tiles.listed_pairs(listed, n_rows, n_items))
 
 
 def host_window(
@@ -56,7 +56,7 @@ def host_window(
     if not isinstance(window, CheckedWindow):
         return _window(window, n_items)
     _check_made_for(window, n_rows, n_items)
-    if isinstance(window.laid_out, ranking_torch.Pairs):
+    if isinstance(window.laid_out, score_tiles.Pairs):
         raise InputError("window: laid out on a device, expected one for the CPU")
     return window.laid_out
 
@@ -80,13 +80,13 @@ def _window(window: Window, n_items: int) -> HostWindow:
 
 def pairs_on(
     device: torch.device, window: Window | CheckedWindow, n_rows: int, n_items: int
-) -> ranking_torch.Pairs:
+) -> score_tiles.Pairs:
     """What `ranking_torch` takes."""
     if not isinstance(window, CheckedWindow):
-        return ranking_torch.listed_pairs(_window_on(device, window, n_items), n_rows, n_items)
+        return score_tiles.listed_pairs(_window_on(device, window, n_items), n_rows, n_items)
     _check_made_for(window, n_rows, n_items)
     pairs = window.laid_out
-    if not isinstance(pairs, ranking_torch.Pairs) or pairs.listed.device != device:
+    if not isinstance(pairs, score_tiles.Pairs) or pairs.listed.device != device:
         raise InputError(f"window: laid out elsewhere, expected on {device}")
     return pairs
 

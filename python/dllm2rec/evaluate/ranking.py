@@ -18,7 +18,7 @@ import torch
 from dllm2rec import _core
 from dllm2rec.arrays import item_indices, plain_array
 from dllm2rec.errors import InputError
-from dllm2rec.evaluate import ranking_torch
+from dllm2rec.evaluate import ranking_torch, score_tiles
 from dllm2rec.evaluate.listed_items import CheckedWindow, Numbers, Window, host_window, pairs_on
 from dllm2rec.evaluate.metrics import RankCounts
 
@@ -264,7 +264,7 @@ def _targets_on(device: torch.device, targets: Numbers, n_rows: int, n_items: in
         and targets.shape == (n_rows,)
         and n_rows > 0
     ):
-        lowest, highest = ranking_torch.read(torch.stack([targets.amin(), targets.amax()]))
+        lowest, highest = score_tiles.read(torch.stack([targets.amin(), targets.amax()]))
         if lowest >= 0 and highest < n_items:
             return targets
     # Everything else, and what will be refused, goes by the host's checks and messages.
@@ -279,9 +279,9 @@ def _problem_on(
     bias: Numbers | None,
     window: Window | CheckedWindow | None,
     window_offset: float,
-) -> ranking_torch.Problem:
+) -> score_tiles.Problem:
     left, right = _matrix_on(device, users, "users"), _matrix_on(device, items, "items")
     _check_vectors(left, right)
     pairs = None if window is None else pairs_on(device, window, len(left), len(right))
     added = None if bias is None else _bias_on(device, bias, len(right))
-    return ranking_torch.Problem.of(left, right, added, pairs, window_offset)
+    return score_tiles.Problem.of(left, right, added, pairs, window_offset)
