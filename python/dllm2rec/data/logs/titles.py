@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dllm2rec.data.text.find_files import plain_name
 from dllm2rec.data.text.lines import decoded, first_lines, read_lines
 from dllm2rec.errors import InputError
 
@@ -29,6 +30,15 @@ _PLAIN = re.compile(r"(?:True|False|None|u?''|[-+]?[0-9.]++(?:e[-+]?[0-9]++)?|[\
 
 _ID_COLUMNS = ("item_id", "movieId", "parent_asin", "asin", "item")
 _TITLE_COLUMNS = ("title", "item_title", "movie_title", "name", "item_name", "product_name")
+_TITLE_FILES = {
+    r"u\.item": "movielens-pipes",
+    r".*\.dat": "movielens-colons",
+    r".*\.item": "recbole",
+    r".*\.csv": "csv",
+    r".*\.tsv": "tsv",
+    r".*\.jsonl?": "amazon",
+    r"id2name\.txt": "bigrec",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +88,23 @@ def read_titles(path: Path, layout: str) -> Titles:
     if n_again:
         notes.append(f"{path.name}: {n_again:,} lines repeat an item; its first title is kept")
     return Titles(_table(titles), notes)
+
+
+def titles_layout_of(path: Path) -> str:
+    """How `read_titles` is to read a file, by its name.
+
+    Raises:
+        InputError: the name says nothing.
+    """
+    name = plain_name(path)
+    for pattern, layout in _TITLE_FILES.items():
+        if re.fullmatch(pattern, name):
+            return layout
+    raise InputError(
+        "unknown ending, expected one of .csv, .tsv, .item, .dat, .json, .jsonl, or id2name.txt",
+        code="E-FORMAT",
+        path=path,
+    )
 
 
 def has_titles(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,7 +20,6 @@ ENDINGS = {
     ".json": "jsonl",
     ".parquet": "parquet",
 }
-_COMPRESSED = (".gz", ".zst")
 
 
 def find_logs(paths: PathLike | Iterable[PathLike]) -> list[Path]:
@@ -74,16 +74,18 @@ def _files_of(folder: Path) -> list[Path]:
     return entries
 
 
+def plain_name(path: Path) -> str:
+    """Return the name of a file without what only tells its compression."""
+    return re.sub(r"\.(gz|zst)$", "", path.name, flags=re.IGNORECASE)
+
+
 def format_of(path: Path) -> str:
     """Return `csv`, `tsv`, `jsonl` or `parquet` by the file's suffix.
 
     Raises:
         InputError: the suffix is none of these.
     """
-    name = path.name.lower()
-    for suffix in _COMPRESSED:
-        name = name.removesuffix(suffix)
-    found = ENDINGS.get(Path(name).suffix)
+    found = ENDINGS.get(Path(plain_name(path).lower()).suffix)
     if found is None:
         raise InputError(
             f"unknown kind of file, expected one of {', '.join(ENDINGS)} (or with .gz, .zst)",
