@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from dllm2rec.config.load import changed, load_config
-from dllm2rec.demo.world import demo_world, random_teacher
+from dllm2rec.demo.teacher import random_teacher
+from dllm2rec.demo.world import demo_world
 from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.progress import Silent

@@ -1,4 +1,4 @@
-"""The generated world: sound, the same everywhere, one teacher that knows and one that does not."""
+"""The demo dataset: sound, the same everywhere, one teacher that knows and one that does not."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import pytest
 
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.prefixes import prefix_rows
-from dllm2rec.demo.world import WORLD, World, demo_world, random_teacher
+from dllm2rec.demo.settings import DEFAULTS, DemoSettings
+from dllm2rec.demo.teacher import random_teacher
+from dllm2rec.demo.world import demo_world
 from dllm2rec.errors import InputError
 from dllm2rec.evaluate.baselines import popularity_counts, teacher_quality, window_counts
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.teacher.folder import load_teacher, save_teacher
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 
-SMALL = dataclasses.replace(WORLD, n_users=150, n_items=120)
+SMALL = dataclasses.replace(DEFAULTS, n_users=150, n_items=120)
 Demo = tuple[SequenceDataset, TeacherKnowledge]
 
 
@@ -39,7 +41,7 @@ def test_every_position_of_every_user_is_a_row_of_one_split(demo):
     ends = np.concatenate([rows.end for rows in dataset.splits().values()])
     starts = np.concatenate([rows.start for rows in dataset.splits().values()])
     first_events = np.unique(starts)
-    assert len(first_events) == WORLD.n_users
+    assert len(first_events) == DEFAULTS.n_users
     expected = np.setdiff1d(np.arange(dataset.events.size), first_events)
     assert np.sort(ends).tolist() == expected.tolist()
     # A row begins where its user does.
@@ -159,14 +161,14 @@ def test_seed_decides_everything():
     assert random_teacher(one, 0).ranking.tobytes() != random_teacher(one, 1).ranking.tobytes()
 
 
-def test_world_is_the_same_on_every_machine(demo):
+def test_dataset_is_the_same_on_every_machine(demo):
     dataset, teacher = demo
     assert dataset.fingerprint()[:16] == "ef94a9cbcf315290"
     weights = np.arange(1, teacher.ranking.size + 1, dtype=np.uint64).reshape(teacher.ranking.shape)
     assert int((teacher.ranking * weights).sum()) == 10833227283518
 
 
-NO_CHANGE = {"n_users", "n_items"}  # the small world sets them
+NO_CHANGE = {"n_users", "n_items"}  # the small dataset sets them
 
 
 @pytest.mark.parametrize(
@@ -193,9 +195,9 @@ NO_CHANGE = {"n_users", "n_items"}  # the small world sets them
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_every_constant_changes_the_world(change):
-    def content(world: World) -> tuple[str, bytes, bytes]:
-        dataset, teacher = demo_world(0, world)
+def test_every_constant_changes_the_dataset(change):
+    def content(settings: DemoSettings) -> tuple[str, bytes, bytes]:
+        dataset, teacher = demo_world(0, settings)
         assert teacher.item_embeddings is not None
         return dataset.fingerprint(), teacher.ranking.tobytes(), teacher.item_embeddings.tobytes()
 
@@ -203,20 +205,20 @@ def test_every_constant_changes_the_world(change):
 
 
 def test_every_constant_is_tried():
-    parameters = test_every_constant_changes_the_world.pytestmark[0].args[1]
+    parameters = test_every_constant_changes_the_dataset.pytestmark[0].args[1]
     tried = {name for change in parameters for name in change}
-    assert tried | NO_CHANGE == {field.name for field in dataclasses.fields(World)}
+    assert tried | NO_CHANGE == {field.name for field in dataclasses.fields(DemoSettings)}
 
 
 def test_noise_makes_the_teacher_worse():
     def hit_rate(noise: float) -> float:
-        world = dataclasses.replace(SMALL, teacher_taste_noise=noise)
-        dataset, teacher = demo_world(0, world)
+        settings = dataclasses.replace(SMALL, teacher_taste_noise=noise)
+        dataset, teacher = demo_world(0, settings)
         return teacher_quality(teacher, dataset)["test"]["hr@20"]
 
     assert hit_rate(0.0) > hit_rate(1.5) + 0.05 > hit_rate(20.0) + 0.1
 
 
-def test_world_without_distinct_titles_is_refused():
+def test_dataset_without_distinct_titles_is_refused():
     with pytest.raises(InputError, match="n_items"):
         demo_world(0, dataclasses.replace(SMALL, n_items=2000))
