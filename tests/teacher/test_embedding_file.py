@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 
 from dllm2rec.errors import ArtifactError, Dllm2RecError, InputError, ResourceError
-from dllm2rec.teacher import embedding_file
+from dllm2rec.teacher import embedding_file, tensor_files
 from dllm2rec.teacher.embedding_file import load_embeddings
 
 N, E = 6, 4
@@ -322,7 +322,10 @@ def test_missing_file_is_an_input_error(tmp_path: Path) -> None:
 
 
 def test_no_source_line_allows_pickle_or_eval() -> None:
-    source = Path(embedding_file.__file__).read_text(encoding="utf-8")
+    source = "".join(
+        Path(module.__file__).read_text(encoding="utf-8")
+        for module in (embedding_file, tensor_files)
+    )
     assert "weights_only=True" in source
     for word in ("weights_only=False", "allow_pickle=True", "eval(", "mmap=True", "mmap_mode"):
         assert word not in source

@@ -1,0 +1,198 @@
+"""One array out of a `.pt`, `.npy` or `.safetensors` file, which may be hostile.
+
+Nothing in a file is ever executed, no size in it is believed before it is compared with the file,
+and no file is mapped (a mapped file that shrinks kills the process).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dllm2rec.errors import ArtifactError, InputError
+
+if TYPE_CHECKING:  # importing torch takes seconds, and only tensors need it
+    import torch
+
+CONVERT = "save it again with torch.save(tensor, path)"
+_MAX_HEADER = 100_000_000  # the limit of safetensors itself
+
+
+def read_torch(path: Path, key: str | None) -> torch.Tensor:
+    """Read the tensor of a `.pt` file, the one named `key` where it holds several."""
+    import torch
+
+    _check_archive(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch speaks of its own plans, not of this file
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+    except Exception:  # noqa: BLE001 - whatever it is; its text may advise what is unsafe
+        message = "damaged, or it holds Python objects instead of one tensor"
+        hint = "save a tensor with torch.save, or an array with numpy.save as .npy"
+        raise refuse(path, "E-PICKLE", message, hint) from None
+    return _one_tensor(loaded, path, key)
+
+
+def _check_archive(path: Path) -> None:
+    """A `.pt` file is a zip archive of stored members; a compressed one could be a bomb."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, OSError):
+        message = "the archive is cut or damaged"
+        raise refuse(path, "E-TRUNC", message, "copy or download it again") from None
+    if not any(member.filename.endswith("/data.pkl") for member in members):
+        message = "a zip archive (.npz?), expected a .pt file of torch.save"
+        raise refuse(path, "E-CONTENT", message, "save one array with numpy.save as .npy")
+    size = sum(member.file_size for member in members)
+    if any(m.compress_type != zipfile.ZIP_STORED for m in members) or size > path.stat().st_size:
+        raise refuse(path, "E-BOMB", "compressed members, which torch.save never writes", CONVERT)
+
+
+def _one_tensor(loaded: Any, path: Path, key: str | None) -> torch.Tensor:  # noqa: ANN401 - a file may hold anything
+    import torch
+
+    if isinstance(loaded, torch.Tensor):
+        return loaded
+    if isinstance(loaded, dict):
+        tensors = {str(k): v for k, v in loaded.items() if isinstance(v, torch.Tensor)}
+        return tensors[_one_name({k: tuple(v.shape) for k, v in tensors.items()}, path, key)]
+    hint = "torch.stack(rows) makes one tensor" if isinstance(loaded, (list, tuple)) else CONVERT
+    message = f"holds a {type(loaded).__name__}, expected one tensor"
+    raise InputError(message, code="E-TENSOR", path=path, hint=hint)
+
+
+def _one_name(shapes: dict[str, tuple[int, ...]], path: Path, key: str | None) -> str:
+    if key is None and len(shapes) == 1:
+        return next(iter(shapes))
+    if key is not None and key in shapes:
+        return key
+    listed = ", ".join(f"{name} {shape}" for name, shape in list(shapes.items())[:20])
+    what = "no tensor named" if key is None else f"no tensor {key!r}"
+    hint = "name one with tensor_key (--tensor-key)"
+    message = f"{what}, expected one of: {listed or 'none, there are no tensors'}"
+    raise InputError(message, code="E-TENSOR", path=path, hint=hint)
+
+
+def from_tensor(tensor: torch.Tensor, path: Path, notes: list[str]) -> NDArray[np.float32]:
+    """Turn a dense tensor into a float32 matrix; what was accepted but should be known is noted."""
+    import torch
+
+    is_plain = tensor.layout == torch.strided and not (tensor.is_quantized or tensor.is_nested)
+    if not is_plain or tensor.is_complex():
+        raise InputError(
+            f"layout {tensor.layout}, dtype {tensor.dtype}, expected dense real numbers",
+            code="E-LAYOUT",
+            path=path,
+            hint="save tensor.to_dense() or tensor.dequantize()",
+        )
+    if tensor.device.type != "cpu":
+        raise InputError("a tensor without data", code="E-LAYOUT", path=path, hint=CONVERT)
+    if not tensor.is_floating_point():
+        raise _wrong_dtype(path, str(tensor.dtype))
+    _check_shape(path, tuple(tensor.shape))
+    _check_storage(tensor, path, notes)
+    if tensor.dtype != torch.float32:
+        notes.append(f"W-EMB-DTYPE {tensor.dtype} converted to float32")
+    array: NDArray[np.float32] = tensor.detach().to(torch.float32).contiguous().numpy()
+    return array
+
+
+def _check_storage(tensor: torch.Tensor, path: Path, notes: list[str]) -> None:
+    needed = tensor.numel() * tensor.element_size()
+    stored = tensor.untyped_storage().nbytes()
+    if needed > stored:
+        message = f"shape {tuple(tensor.shape)} needs {needed:,} bytes, the file holds {stored:,}"
+        hint = "an expanded tensor; save tensor.clone()"
+        raise InputError(message, code="E-BOMB", path=path, hint=hint)
+    if stored > needed:
+        notes.append(f"W-STORAGE the file holds {stored:,} bytes, of which {needed:,} are used")
+
+
+def read_npy(path: Path) -> NDArray[np.float32]:
+    """Read the float matrix of a `.npy` file."""
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0
+            read = read if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+            found = path.stat().st_size - file.tell()
+    except (ValueError, OSError, EOFError):
+        raise refuse(path, "E-NPY", "the header is damaged", "copy or download it again") from None
+    if dtype.hasobject:
+        raise refuse(path, "E-PICKLE", "Python objects, expected numbers", "save a float array")
+    if min(shape, default=0) < 0:
+        raise refuse(path, "E-NPY", f"shape {shape}, expected no negative size")
+    _check_size(path, math.prod(shape) * dtype.itemsize, found)
+    if dtype.kind != "f":
+        raise _wrong_dtype(path, str(dtype))
+    _check_shape(path, shape)
+    with np.errstate(over="ignore"):  # infinities are refused later, with their place
+        array = np.load(path, allow_pickle=False).astype(np.float32, copy=False)
+    return np.ascontiguousarray(array)
+
+
+def _check_size(path: Path, expected: int, found: int) -> None:
+    message = f"{found:,} bytes of data, the header asks for {expected:,}"
+    if found < expected:
+        raise refuse(path, "E-TRUNC", message, "copy or download it again")
+    if found > expected:
+        raise refuse(path, "E-TRAILING", message, "save the array again")
+
+
+def read_safetensors(path: Path, key: str | None) -> torch.Tensor:
+    """Read the tensor of a `.safetensors` file, the one named `key` where it holds several."""
+    import safetensors
+    import safetensors.torch
+
+    data = path.read_bytes()
+    names = _safetensors_names(path, data)
+    try:
+        tensors = safetensors.torch.load(data)
+    except (safetensors.SafetensorError, ValueError, KeyError, OverflowError):
+        message = "the safetensors file is damaged"
+        raise refuse(path, "E-SAFETENSORS", message, "copy or download it again") from None
+    shapes = {name: tuple(tensors[name].shape) for name in names}
+    return tensors[_one_name(shapes, path, key)]
+
+
+def _safetensors_names(path: Path, data: bytes) -> list[str]:
+    """The tensors of the header; a name that is there twice is refused."""
+    length = int.from_bytes(data[:8], "little")
+    hint = "copy or download it again"
+    if len(data) < 8 or length > min(len(data) - 8, _MAX_HEADER):
+        raise refuse(path, "E-SAFETENSORS", "the header does not fit the file", hint)
+    try:
+        pairs: Any = json.loads(data[8 : 8 + length], object_pairs_hook=list)
+        names = [name for name, _ in pairs]
+    except (ValueError, TypeError, RecursionError):
+        raise refuse(path, "E-SAFETENSORS", "the header is no JSON object", hint) from None
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise refuse(path, "E-SAFETENSORS", f"the name {twice[0]!r} is there twice", hint)
+    return [name for name in names if name != "__metadata__"]
+
+
+def _wrong_dtype(path: Path, dtype: str) -> InputError:
+    message = f"dtype {dtype}, expected floating-point numbers"
+    return InputError(message, code="E-DTYPE", path=path)
+
+
+def _check_shape(path: Path, shape: tuple[int, ...]) -> None:
+    if len(shape) != 2 or min(shape) == 0:
+        message = f"shape {shape}, expected (n_items, width), neither of them 0"
+        raise InputError(message, code="E-SHAPE", path=path)
+
+
+def refuse(path: Path, code: str, message: str, hint: str = "") -> ArtifactError:
+    """Return the error for a file that is not what it should be."""
+    return ArtifactError(f"{code} {path}: {message}" + (f". hint: {hint}" if hint else ""))
