@@ -1,14 +1,14 @@
 """The compiled kernels: C-order arrays in and out; refusals are raised from dllm2rec.errors."""
 
 import os
-from typing import final
+from typing import TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__version__: str
+_Scores: TypeAlias = NDArray[np.float16] | NDArray[np.float32] | NDArray[np.float64]
 
-# --- running -------------------------------------------------------------------------------------
+__version__: str
 
 def set_threads(n_threads: int) -> None:
     """Set the number of threads of the kernels; results do not depend on it."""
@@ -30,14 +30,13 @@ def parse_items(
     on_duplicate: str = "error",
     strict: bool = False,
 ) -> tuple[NDArray[np.uint32], list[str]]:
-    """Read a text file of item lists, gzipped or not: one row a line, blanks or commas between.
+    """Read a file or pipe of item lists, gzipped or not: a row a line, blanks or commas between.
 
     Items are whole numbers, written as such or as `1.000000000000000000e+00`; they never pass
     through a float. Every row has as many columns as the first; leading lines that start with `#`
     and blank lines at the very end are no rows.
 
     Args:
-        path: a file or a pipe.
         n_items: items are `0..n_items-1`.
         min_columns: refuse lists that are shorter.
         expected_rows: refuse any other number of rows; reading stops at the first one too many.
@@ -47,13 +46,8 @@ def parse_items(
             copies become `n_items` in place ("keep-first"); the last two with a warning.
         strict: refuse a last line without newline, which is otherwise a warning.
 
-    Returns:
-        The items, (rows, columns), and warnings, each of which starts with its code.
-
-    Raises:
-        InputError: the first rule that the file breaks, with code, line, column and hint.
-        ResourceError: no memory.
-        ValueError: an unknown `on_duplicate`.
+    Returns the items, (rows, columns), and warnings, each of which starts with its code. Raises
+    InputError for the first rule that the file breaks, ResourceError, and ValueError for an option.
     """
 
 def parse_distances(
@@ -66,21 +60,9 @@ def parse_distances(
 ) -> tuple[NDArray[np.float32], list[str]]:
     """Read a text file of distances: as `numpy.loadtxt` in float64, then rounded to float32.
 
-    Args:
-        path: a file or a pipe, gzipped or not.
-        expected_rows: refuse any other number of rows.
-        expected_columns: refuse any other number of columns.
-        kind: "distance" (never negative, small is sure) or "similarity" (any sign, large is sure);
-            the numbers are returned as they are either way.
-        strict: refuse a last line without newline, which is otherwise a warning.
-
-    Returns:
-        The numbers, (rows, columns), finite, and warnings, each of which starts with its code.
-
-    Raises:
-        InputError: the first rule that the file breaks, with code, line, column and hint.
-        ResourceError: no memory.
-        ValueError: an unknown `kind`.
+    `path`, `strict`, warnings and errors are those of `parse_items`. `kind` is "distance" (never
+    negative, small is sure) or "similarity" (any sign, large is sure); the numbers are returned as
+    they are either way, (rows, columns), finite.
     """
 
 # --- logs ----------------------------------------------------------------------------------------
@@ -102,16 +84,13 @@ class RowBlock:
 def split_rows(text: bytes, delimiter: int, kinds: list[str]) -> RowBlock | None:
     """Split a block of whole rows of UTF-8, if each of them is as plain as can be.
 
-    Args:
-        text: rows that end with LF or CR LF; the last one may lack its end.
-        delimiter: one byte.
-        kinds: what each column is read as: "skip"; "id", text that neither is empty nor begins or
-            ends with what may be white space; "int", of 64 bits; "float", up to 7 digits, with
-            a point among them or without; or "text".
+    `text` has rows that end with LF or CR LF; the last one may lack its end. `delimiter` is one
+    byte. `kinds` says what each column is read as: "skip"; "id", text that neither is empty nor
+    begins or ends with what may be white space; "int", of 64 bits; "float", up to 7 digits, with a
+    point among them or without; or "text".
 
-    Returns:
-        The cells; None where a row has more or fewer of them, one is not of its kind, or a quote is
-        there. That need be no error: it is only not read here.
+    Returns None where a row has more or fewer cells, one is not of its kind, or a quote is there.
+    That need be no error: it is only not read here.
     """
 
 @final
@@ -134,10 +113,7 @@ def number_ids(
 # --- weights -------------------------------------------------------------------------------------
 
 def position_weight(k: int, temperature: float) -> NDArray[np.float32]:
-    """Return `exp(-rank / temperature)` over its sum, (k,), for ranks 1 to k.
-
-    Raises InputError for k 0 and a temperature below 0.001.
-    """
+    """Return `exp(-rank / temperature)` over its sum, (k,), for ranks 1 to k >= 1."""
 
 def sequence_confidence(
     target_distance: NDArray[np.float32], temperature: float, k: int
@@ -145,8 +121,8 @@ def sequence_confidence(
     """Return the paper's confidence, (R,): `exp(-d / temperature)` over its mean over rows and k.
 
     `target_distance` is (R,), from what the teacher generated to the true next item. Raises
-    InputError for a negative distance, k 0 and a temperature below 0.001; NonFiniteError for NaN
-    and infinity, naming the row.
+    InputError for a negative distance, k 0 and a temperature below 0.001 (as `position_weight`
+    does); NonFiniteError for NaN and infinity, naming the row.
     """
 
 def candidate_confidence(distance: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -164,10 +140,9 @@ def consistency_weight(
 def consistency_from_scores(
     scores: NDArray[np.float32], ranking: NDArray[np.uint32], k: int
 ) -> NDArray[np.float32]:
-    """Return 1 where the teacher's item, (B, K), is among the k best of its row's scores, else 0.
+    """Return 1 where the teacher's item, (B, K), is in `top_n(scores, k)` of its row, else 0.
 
-    Best is the higher score, then the lower index; an item of score -inf is no candidate. Raises
-    NonFiniteError for NaN and +inf; InputError for k outside 1..N and an item outside 0..N-1.
+    Raises as `top_n`, and InputError for an item outside 0..N-1.
     """
 
 def blend_weights(
@@ -258,8 +233,7 @@ def sample_negatives(
 # --- ranking -------------------------------------------------------------------------------------
 
 def rank_counts(
-    scores: NDArray[np.float16] | NDArray[np.float32] | NDArray[np.float64],
-    targets: NDArray[np.uint32],
+    scores: _Scores, targets: NDArray[np.uint32]
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Count the items above each target, and the others equal to it: (B,) and (B,).
 
@@ -267,12 +241,10 @@ def rank_counts(
     InputError; both name the row.
     """
 
-def top_n(
-    scores: NDArray[np.float16] | NDArray[np.float32] | NDArray[np.float64], n: int
-) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+def top_n(scores: _Scores, n: int) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
     """List the `n` best items of each row and their scores: (B, n) and (B, n).
 
-    Score descending, then index ascending. Items at -inf are not listed: missing places hold N and
+    Score descending, then index ascending; items at -inf are not listed: missing places hold N and
     -inf. Raises InputError unless 1 <= n <= N, NonFiniteError for NaN and +inf.
     """
 
