@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from dllm2rec.cli import main
+from dllm2rec.data import prepare_run as room
 from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.data.logs.detect_layout import recognise
 from dllm2rec.data.logs.read_layout import LogOptions, read_layout_titles, read_log
-from dllm2rec.data.prepare_run import prepare_run
+from dllm2rec.data.prepare_run import PrepareRequest, PrepareResult
 from dllm2rec.data.protocol.model import Protocol, named_protocol
 from dllm2rec.data.protocol.prepare import prepare
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
@@ -33,6 +36,10 @@ EVENTS = [
 ]
 TITLES = {"a": "Alpha", "b": "Beta", "c": "C &amp; D", "d": ""}
 CLEAN = ["Alpha", "Beta", "C & D", ""]
+
+
+def prepare_run(sources: list[Path], out: Path, **options: Any) -> PrepareResult:
+    return room.prepare_run(PrepareRequest(sources, out, **options))
 
 
 def rows(delimiter, *, header="", order=(0, 1, 2, 3)):

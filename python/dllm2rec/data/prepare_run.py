@@ -21,7 +21,7 @@ from dllm2rec.data.logs.layout_rules import Layout
 from dllm2rec.data.logs.read_layout import LogOptions, read_layout_titles, read_log
 from dllm2rec.data.logs.titles import Titles
 from dllm2rec.data.protocol.model import Protocol
-from dllm2rec.data.protocol.prepare import Prepared, PrepareReport, prepare
+from dllm2rec.data.protocol.prepare import PrepareReport, prepare
 from dllm2rec.errors import ConfigError
 from dllm2rec.storage.atomic_folder import write_folder
 from dllm2rec.storage.output_folder import check_output, clear_output
@@ -60,26 +60,14 @@ class PrepareResult:
         return {**asdict(self), "out": str(self.out)}
 
 
-def prepare_run(
-    sources: Sequence[Path],
-    out: Path,
-    *,
-    file_format: str = "auto",
-    titles: Path | None = None,
-    options: LogOptions | None = None,
-    protocol: Protocol | None = None,
-    strict: bool = False,
-    form: Form = "dataset",
-    excel_safe: bool = False,
-    overwrite: bool = False,
-    watch: Watch = nullcontext,
-) -> PrepareResult:
-    """Read a log in any known layout, apply a protocol, and write a folder, whole or not at all.
+@dataclass(frozen=True)
+class PrepareRequest:
+    """What is to be read, by which rules, and what is to be written.
 
-    Args:
+    Attributes:
         sources: one folder, or the files of one log.
         out: folder to write.
-        file_format: one of `layouts.FORMATS`; "auto" goes by names and first lines.
+        file_format: one of `detect_layout.FORMATS`; "auto" goes by names and first lines.
         titles: file of titles, where they are not beside the log.
         options: what the files do not say of themselves.
         protocol: the rules; by default leave-one-out of everything.
@@ -89,6 +77,25 @@ def prepare_run(
             "authors" or "recbole" only.
         excel_safe: disarm ids that a spreadsheet would run, in "csv".
         overwrite: replace a folder that this package wrote.
+    """
+
+    sources: Sequence[Path]
+    out: Path
+    file_format: str = "auto"
+    titles: Path | None = None
+    options: LogOptions | None = None
+    protocol: Protocol | None = None
+    strict: bool = False
+    form: Form = "dataset"
+    excel_safe: bool = False
+    overwrite: bool = False
+
+
+def prepare_run(request: PrepareRequest, *, watch: Watch = nullcontext) -> PrepareResult:
+    """Read a log in any known layout, apply a protocol, and write a folder, whole or not at all.
+
+    Args:
+        request: what is to be done.
         watch: entered around each stretch of work, with its name.
 
     Raises:
@@ -97,42 +104,30 @@ def prepare_run(
         ArtifactError: a prepared folder changed since it was written.
         ResourceError: the disk is full.
     """
-    inputs = [*sources, *([] if titles is None else [titles])]
-    check_output(out, overwrite=overwrite, inputs=inputs)
-    layout = recognise(sources, file_format)
-    _check_form(layout, form, excel_safe=excel_safe)
+    out, titles = request.out, request.titles
+    inputs = [*request.sources, *([] if titles is None else [titles])]
+    check_output(out, overwrite=request.overwrite, inputs=inputs)
+    layout = recognise(request.sources, request.file_format)
+    _check_parts(layout, request)
     if layout.name in SPLIT_LAYOUTS:
-        if titles is not None or protocol is not None or options not in (None, LogOptions()):
-            raise ConfigError(
-                f"{layout.logs[0]}: its rows are already split, expected no protocol, no titles "
-                "and no columns"
-            )
         with watch("reading"):
-            written = _split_rows(layout, form, out.name, strict=strict)
+            written = _split_rows(layout, request)
     else:
         with watch("reading titles"):
             found = read_layout_titles(layout, titles)
-        if form in _LOG_FORMS:
+        if request.form in _LOG_FORMS:
             with watch("reading"):
-                log = read_log(layout, options)
-            written = _log(log, found, form, out.name, excel_safe=excel_safe)
+                written = _log(read_log(layout, request.options), found, request)
         else:
-            # Ratings that no rule looks at may be missing.
-            rated = protocol is not None and protocol.min_rating is not None
-            # The log is let go of as soon as it is ordered: no name may hold it here.
             with watch("reading and preparing"):
-                prepared = prepare(
-                    replace(read_log(layout, options, ratings=rated), name=out.resolve().name),
-                    protocol,
-                    None if found is None else found.table,
-                    strict=strict,
-                )
-            written = _prepared(prepared, found, form, out.name)
+                written = _prepared(layout, found, request)
     with watch("writing"):
-        if overwrite:
+        if request.overwrite:
             clear_output(out)
         written.save(out)
-    return PrepareResult(out, form, _read_as(layout), written.counts, written.report, written.notes)
+    return PrepareResult(
+        out, request.form, _read_as(layout), written.counts, written.report, written.notes
+    )
 
 
 @dataclass(frozen=True)
@@ -145,13 +140,21 @@ class _Written:
     report: PrepareReport | None = None
 
 
-def _check_form(layout: Layout, form: Form, *, excel_safe: bool) -> None:
-    if excel_safe and form != "csv":
+def _check_parts(layout: Layout, request: PrepareRequest) -> None:
+    form, options = request.form, request.options
+    if request.excel_safe and form != "csv":
         raise ConfigError(f"excel-safe with the form {form}, expected csv")
-    if layout.name in SPLIT_LAYOUTS and form not in _SPLIT_FORMS:
+    if layout.name not in SPLIT_LAYOUTS:
+        return
+    if form not in _SPLIT_FORMS:
         raise ConfigError(
             f"the form {form} of {layout.logs[0]}, whose rows are already split, "
             f"expected {' or '.join(_SPLIT_FORMS)}"
+        )
+    if (request.titles, request.protocol) != (None, None) or options not in (None, LogOptions()):
+        raise ConfigError(
+            f"{layout.logs[0]}: its rows are already split, expected no protocol, no titles "
+            "and no columns"
         )
 
 
@@ -160,38 +163,48 @@ def _read_as(layout: Layout) -> str:
     return f"{layout.name} ({layout.why}{titles})"
 
 
-def _split_rows(layout: Layout, form: Form, name: str, *, strict: bool) -> _Written:
+def _split_rows(layout: Layout, request: PrepareRequest) -> _Written:
     (folder,) = layout.logs
     bigrec = layout.name == "bigrec"
-    data = load_bigrec_dataset(folder) if bigrec else load_dataset(folder, strict=strict)
-    return _Written(partial(_write, _row_files(data, form, name), form), _counts(data), data.notes)
+    data = load_bigrec_dataset(folder) if bigrec else load_dataset(folder, strict=request.strict)
+    return _Written(_row_writer(data, request), _counts(data), data.notes)
 
 
-def _log(
-    log: Interactions, titles: Titles | None, form: Form, name: str, *, excel_safe: bool
-) -> _Written:
-    if form == "csv":
-        files = csv_log_files(log, name, excel_safe=excel_safe)
+def _log(log: Interactions, titles: Titles | None, request: PrepareRequest) -> _Written:
+    name = request.out.name
+    if request.form == "csv":
+        files = csv_log_files(log, name, excel_safe=request.excel_safe)
     else:
         files = recbole_log_files(log, name, None if titles is None else titles.table)
     counts = {"events": len(log), "users": log.n_users, "items": log.n_items}
     notes = [*log.notes, *([] if titles is None else titles.notes)]
-    return _Written(partial(_write, files, form), counts, notes)
+    return _Written(partial(_write, files, request.form), counts, notes)
 
 
-def _prepared(prepared: Prepared, titles: Titles | None, form: Form, name: str) -> _Written:
-    data = prepared.dataset
-    if form == "dataset":
-        save: Callable[[Path], object] = partial(save_dataset, prepared)
-    else:
-        save = partial(_write, _row_files(data, form, name), form)
+def _prepared(layout: Layout, titles: Titles | None, request: PrepareRequest) -> _Written:
+    protocol = request.protocol
+    # Ratings that no rule looks at may be missing.
+    rated = protocol is not None and protocol.min_rating is not None
+    # The log is let go of as soon as it is ordered: no name may hold it here.
+    prepared = prepare(
+        replace(read_log(layout, request.options, ratings=rated), name=request.out.resolve().name),
+        protocol,
+        None if titles is None else titles.table,
+        strict=request.strict,
+    )
+    data, save = prepared.dataset, partial(save_dataset, prepared)
+    writer = save if request.form == "dataset" else _row_writer(data, request)
     counts = {"users": len(prepared.user_ids), **_counts(data)}
     notes = [*prepared.report.notes, *([] if titles is None else titles.notes)]
-    return _Written(save, counts, notes, prepared.report)
+    return _Written(writer, counts, notes, prepared.report)
 
 
-def _row_files(data: SequenceDataset, form: Form, name: str) -> Files:
-    return authors_files(data) if form == "authors" else recbole_window_files(data, name)
+def _row_writer(data: SequenceDataset, request: PrepareRequest) -> Callable[[Path], object]:
+    if request.form == "authors":
+        files = authors_files(data)
+    else:
+        files = recbole_window_files(data, request.out.name)
+    return partial(_write, files, request.form)
 
 
 def _write(files: Files, form: Form, out: Path) -> None:

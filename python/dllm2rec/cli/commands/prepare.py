@@ -14,7 +14,7 @@ import typer
 from dllm2rec.cli.options import JsonOption, OverwriteOption, print_json
 
 if TYPE_CHECKING:  # numpy and pyarrow are imported when the command runs
-    from dllm2rec.data.prepare_run import PrepareResult
+    from dllm2rec.data.prepare_run import PrepareRequest, PrepareResult
     from dllm2rec.data.protocol.prepare import PrepareReport
 
 _WORTH_TELLING_S = 1.0
@@ -130,7 +130,7 @@ def prepare(
     2018 and 2023, BIGRec's and the authors' files, and tables with named columns.
     """
     from dllm2rec.data.logs.read_layout import LogOptions
-    from dllm2rec.data.prepare_run import prepare_run
+    from dllm2rec.data.prepare_run import PrepareRequest
     from dllm2rec.data.protocol.load import load_protocol
 
     named = {
@@ -140,7 +140,7 @@ def prepare(
         "rating": rating_column,
         "split": split_column,
     }
-    result = prepare_run(
+    request = PrepareRequest(
         sources,
         out,
         file_format=format_.value,
@@ -157,12 +157,18 @@ def prepare(
         form=write.value,
         excel_safe=excel_safe,
         overwrite=overwrite,
-        watch=_watching,
     )
+    _run(request, json=json)
+
+
+def _run(request: PrepareRequest, *, json: bool) -> None:
+    from dllm2rec.data.prepare_run import prepare_run
+
+    result = prepare_run(request, watch=_watching)
     if json:
         print_json(result.as_json())
-        return
-    _print(result)
+    else:
+        _print(result)
 
 
 def _print(result: PrepareResult) -> None:

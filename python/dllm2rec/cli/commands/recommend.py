@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +28,23 @@ Examples:
   dllm2rec recommend runs/games-1 --input histories.jsonl --out lists.parquet --top 50
 A line of FILE.jsonl: {"user_id": "u1", "history": ["12", "7", "401"]}, oldest item first.
 """
+
+
+@dataclass(frozen=True)
+class RecommendRequest:
+    """What `dllm2rec recommend` was asked for; each field is the option of its name."""
+
+    run: Path
+    history: str | None
+    input: Path | None
+    top: int
+    include_seen: bool
+    student: str | None
+    out: Path | None
+    overwrite: bool
+    device: str
+    threads: int | None
+    json: bool
 
 
 def recommend(
@@ -57,42 +74,65 @@ def recommend(
 
     Ids are those of the dataset; items of the history are left out unless asked for.
     """
-    from dllm2rec.cli.output.tables import print_table, recommendation_table
+    request = RecommendRequest(
+        run,
+        history=history,
+        input=input_,
+        top=top,
+        include_seen=include_seen,
+        student=None if student is None else student.value,
+        out=out,
+        overwrite=overwrite,
+        device="auto" if device is None else device.value,
+        threads=threads,
+        json=json,
+    )
+    _recommend(request)
+
+
+def _recommend(request: RecommendRequest) -> None:
     from dllm2rec.cli.recommend_files import check_file, read_histories, write_lists
 
-    if (history is None) == (input_ is None):
+    run, source, out = request.run, request.input, request.out
+    if (request.history is None) == (source is None):
         raise ConfigError("recommend: expected one of --history and --input")
     if out is not None:
-        check_file(out, overwrite=overwrite, inputs=[run, *([input_] if input_ else [])])
-    chosen = "auto" if device is None else device.value
-    check_device(chosen)
-    use_threads(threads)
-    users = read_histories(input_) if input_ else [("", split_ids(history or ""))]
+        inputs = [run, *([] if source is None else [source])]
+        check_file(out, overwrite=request.overwrite, inputs=inputs)
+    check_device(request.device)
+    use_threads(request.threads)
+    users = read_histories(source) if source else [("", split_ids(request.history or ""))]
 
     from dllm2rec.runtime.distributed import process_group
     from dllm2rec.serve.recommend import recommend as recommend_lists
 
-    with process_group(chosen):
+    with process_group(request.device):
         lists = recommend_lists(
             run,
             [ids for _, ids in users],
-            n=top,
-            exclude_seen=not include_seen,
-            student=None if student is None else student.value,
-            device=chosen,
+            n=request.top,
+            exclude_seen=not request.include_seen,
+            student=request.student,
+            device=request.device,
         )
     names = [name for name, _ in users]
     if out is not None and not process_name():
         write_lists(out, names, lists)
-    if json:
+    if request.json:
         print_json({"run": str(run), "lists": lists_json(names, lists)})
     elif out is None:
-        for name, rows in zip(names, lists, strict=True):
-            if name:
-                print(f"{name}:")
-            print_table(recommendation_table(rows))
+        _print(names, lists)
     else:
         print(f"{len(lists)} lists written to {out}")
+
+
+def _print(names: list[str], lists: list[list[Recommendation]]) -> None:
+    from dllm2rec.cli.output.tables import print_table, recommendation_table
+
+    for name, rows in zip(names, lists, strict=True):
+        if name:
+            print(f"{name}:")
+        print_table(recommendation_table(rows))
 
 
 def split_ids(text: str) -> list[str]:
