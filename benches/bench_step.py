@@ -16,7 +16,6 @@ from torch import Tensor
 
 from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed
-from dllm2rec.distill.objective import term_rows
 from dllm2rec.runtime.device import deterministic
 from dllm2rec.students import Student
 from dllm2rec.train.loop import _stepper
@@ -95,7 +94,7 @@ def test_step(benchmark, peer: str) -> None:
         mine = build()
         mine.student.eval()  # without dropout both see the same
         batch = mine.rows.batch(rows, mine.negatives)
-        ours = term_rows(mine.student, batch, CONFIG, mine.propensity, mine.buffers).sum(0).mean()
+        ours = mine.objective.terms(mine.student, batch).sum(0).mean()
         theirs = plain_loss(mine, rows)
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
         first, second = (torch.autograd.grad(x, mine.parameters) for x in (ours, theirs))

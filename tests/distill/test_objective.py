@@ -12,7 +12,7 @@ from dllm2rec.config.load import changed, load_config
 from dllm2rec.config.model import Config
 from dllm2rec.distill.batch import Batch
 from dllm2rec.distill.losses import dros_propensity
-from dllm2rec.distill.objective import batch_terms
+from dllm2rec.distill.objective import choose_objective
 from dllm2rec.errors import ConfigError
 from dllm2rec.students import Student
 from tests.support.worlds import cycle_dataset, oracle_teacher
@@ -48,7 +48,15 @@ def prepared(config: Config) -> tuple[Student, Batch, dict[str, Tensor], Tensor]
     negatives = None if task.sampler is None else task.sampler.epoch(0, 0)
     batch = task.rows.batch(ROWS, negatives)
     propensity = dros_propensity(task.target_counts)
-    terms = batch_terms(student, batch, config, propensity)
+    objective = choose_objective(
+        student,
+        config,
+        propensity,
+        task.rows.in_softmax,
+        len(ROWS),
+        has_lists=batch.lists is not None,
+    )
+    terms = dict(zip(objective.names, objective.terms(student, batch), strict=True))
     with torch.no_grad():
         scores = student(batch.sequences, batch.lengths).double()
     return student, batch, terms, scores
@@ -99,8 +107,8 @@ def test_softmax_with_soft_targets_is_a_mixture_of_two_cross_entropies() -> None
     assert batch.lists is not None
     log_p = scores.log_softmax(1)
     target = -log_p.gather(1, batch.targets[:, None]).squeeze(1)
-    soft = -(batch.lists.weight * log_p.gather(1, batch.lists.items)).sum(1)
-    share = 0.3 * (batch.lists.weight.sum(1) > 0)
+    soft = -(batch.lists.probability * log_p.gather(1, batch.lists.items)).sum(1)
+    share = 0.3 * (batch.lists.probability.sum(1) > 0)
     torch.testing.assert_close(
         terms["base"].double(), (1 - share) * target + share * soft, rtol=1e-5, atol=1e-6
     )
@@ -189,7 +197,7 @@ def test_the_authors_variant_trains_on_their_own_objective() -> None:
     assert set(terms) == {"base", "dro", "ranking"}
     assert batch.lists is not None
     assert TEACHER.distance is not None
-    np.testing.assert_array_equal(batch.lists.weight.numpy(), TEACHER.distance[ROWS.numpy(), :6])
+    np.testing.assert_array_equal(batch.lists.distance.numpy(), TEACHER.distance[ROWS.numpy(), :6])
     assert student.output is not None
     torch.stack(tuple(terms.values())).sum(0).mean().backward()
     assert all(torch.isfinite(p.grad).all() for p in student.parameters() if p.grad is not None)

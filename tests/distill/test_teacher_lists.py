@@ -25,13 +25,13 @@ SOFT = DistillationConfig(ranking_weight=0.5, ranking_form="soft_targets", top_k
 def test_no_lists_without_a_ranking_weight() -> None:
     dataset = cycle_dataset()
     config = DistillationConfig(ranking_weight=0.0)
-    assert teacher_lists(dataset, oracle_teacher(dataset), config, "default") is None
+    assert teacher_lists(dataset, oracle_teacher(dataset), config, "weight") is None
 
 
 def test_importance_weight_is_the_papers_formula() -> None:
     dataset = cycle_dataset()
     teacher = oracle_teacher(dataset)
-    lists = teacher_lists(dataset, teacher, IMPORTANCE, "default")
+    lists = teacher_lists(dataset, teacher, IMPORTANCE, "weight")
     assert lists is not None
     assert teacher.target_distance is not None
     rank = np.arange(1, 6)
@@ -45,7 +45,7 @@ def test_importance_weight_is_the_papers_formula() -> None:
 def test_window_items_are_dropped_and_later_ones_move_up() -> None:
     dataset = cycle_dataset()
     teacher = random_teacher(dataset)
-    lists = teacher_lists(dataset, teacher, SOFT, "default")
+    lists = teacher_lists(dataset, teacher, SOFT, "probability")
     assert lists is not None
     assert teacher.distance is not None
     sequences = dataset.windows(dataset.train).sequences
@@ -55,9 +55,9 @@ def test_window_items_are_dropped_and_later_ones_move_up() -> None:
         assert lists.items[row].numpy()[kept].tolist() == teacher.ranking[row][keep].tolist()
         share = np.exp(-teacher.distance[row][keep].astype(np.float64) / 0.05)
         np.testing.assert_allclose(
-            lists.weight[row].numpy()[kept], share / share.sum(), rtol=2e-5, atol=1e-7
+            lists.probability[row].numpy()[kept], share / share.sum(), rtol=2e-5, atol=1e-7
         )
-        assert lists.weight[row].numpy()[~kept].tolist() == [0.0] * int((~kept).sum())
+        assert lists.probability[row].numpy()[~kept].tolist() == [0.0] * int((~kept).sum())
 
 
 def test_a_list_that_only_repeats_the_window_weighs_nothing() -> None:
@@ -65,10 +65,10 @@ def test_a_list_that_only_repeats_the_window_weighs_nothing() -> None:
     teacher = oracle_teacher(dataset)
     ranking = teacher.ranking.copy()
     ranking[0, :] = dataset.windows(dataset.train).sequences[0, 0]
-    lists = teacher_lists(dataset, replace(teacher, ranking=ranking), SOFT, "default")
+    lists = teacher_lists(dataset, replace(teacher, ranking=ranking), SOFT, "probability")
     assert lists is not None
-    assert lists.weight[0].sum() == 0
-    assert lists.weight[1].sum().item() == pytest.approx(1.0, abs=1e-6)
+    assert lists.probability[0].sum() == 0
+    assert lists.probability[1].sum().item() == pytest.approx(1.0, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,23 @@ def test_what_the_teacher_lacks_is_named(
     change: dict[str, None], config: DistillationConfig, message: str
 ) -> None:
     dataset = cycle_dataset()
+    teacher = replace(oracle_teacher(dataset), **change)
     with pytest.raises(InputError, match=message):
-        teacher_lists(dataset, replace(oracle_teacher(dataset), **change), config, "default")
+        teacher_lists(dataset, teacher, config, "weight" if config is IMPORTANCE else "probability")
+
+
+def test_the_number_of_a_place_is_read_by_its_name_alone() -> None:
+    dataset = cycle_dataset()
+    lists = teacher_lists(dataset, oracle_teacher(dataset), SOFT, "probability")
+    assert lists is not None
+    assert lists.probability is lists.values
+    with pytest.raises(TypeError, match="a probability of each place, asked for its distance"):
+        _ = lists.distance
 
 
 def test_lists_need_a_teacher() -> None:
     with pytest.raises(InputError, match="without a teacher"):
-        teacher_lists(cycle_dataset(), None, SOFT, "default")
+        teacher_lists(cycle_dataset(), None, SOFT, "probability")
 
 
 def test_a_place_without_an_item_weighs_nothing() -> None:
@@ -97,7 +107,7 @@ def test_a_place_without_an_item_weighs_nothing() -> None:
     teacher = oracle_teacher(dataset)
     ranking = teacher.ranking.copy()
     ranking[0, 2] = dataset.n_items  # what the parser writes for a duplicate it dropped
-    lists = teacher_lists(dataset, replace(teacher, ranking=ranking), IMPORTANCE, "default")
+    lists = teacher_lists(dataset, replace(teacher, ranking=ranking), IMPORTANCE, "weight")
     assert lists is not None
     assert lists.items[0].tolist() == [*ranking[0, [0, 1, 3, 4, 5]].tolist()]
     assert lists.kept[0].tolist() == [1.0] * 5
@@ -109,4 +119,4 @@ def test_the_authors_variant_refuses_a_list_with_an_empty_place() -> None:
     ranking = teacher.ranking.copy()
     ranking[3, 4:] = dataset.n_items
     with pytest.raises(InputError, match="train row 3"):
-        teacher_lists(dataset, replace(teacher, ranking=ranking), IMPORTANCE, "authors")
+        teacher_lists(dataset, replace(teacher, ranking=ranking), IMPORTANCE, "distance")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,7 +12,10 @@ from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed, load_config
 from dllm2rec.config.model import Config
 from dllm2rec.distill.batch import Batch
-from dllm2rec.distill.step_buffers import StepBuffers, term_spec
+from dllm2rec.distill.choose_loss import list_meaning, term_spec
+from dllm2rec.distill.fused_objective import FusedObjective
+from dllm2rec.distill.step_buffers import StepBuffers
+from dllm2rec.distill.torch_objective import TorchObjective
 from dllm2rec.students.fused_sasrec import can_fuse
 from dllm2rec.students.item_scores import scatter_buffer_size
 from dllm2rec.train.step import Stepper
@@ -48,26 +51,23 @@ class Step:
     def use_aids_of_cuda(self, side: Any) -> None:
         """Let the stepper use the fused encoder, and its second stream if there is one."""
         stepper = self.stepper
-        n_items, width = stepper.student.n_items, stepper.student.config.hidden_size
-        buffers = StepBuffers.of(
-            stepper.student,
-            stepper.config,
-            stepper.propensity,
-            stepper.rows.in_softmax,
-            len(self.rows),
-            has_lists=True,
-        )
-        cuda = torch.device("cuda")
-        spec = term_spec(stepper.config, n_items, has_lists=True, device=cuda)
-        scatter_buffer = torch.zeros(scatter_buffer_size(n_items, width), dtype=torch.int64)
-        stepper.buffers = replace(
-            buffers,
-            spec=spec,
-            buffer=None,
+        student, config = stepper.student, stepper.config
+        size = scatter_buffer_size(student.n_items, student.config.hidden_size)
+        buffers = StepBuffers(
             noise=torch.tensor(0),
-            scatter_buffer=scatter_buffer,
-            side=side,
+            scatter_buffer=torch.zeros(size, dtype=torch.int64),
+            side_stream=side,
         )
+        has_ranking = list_meaning(config) == "weight"
+        cuda = torch.device("cuda")
+        spec = term_spec(config, student.n_items, has_lists=True, device=cuda)
+        if spec is None:
+            stepper.objective = TorchObjective(
+                config, stepper.propensity, stepper.rows.in_softmax, has_ranking, buffers
+            )
+        else:
+            dro_slope = stepper.propensity / config.loss.dro_temperature
+            stepper.objective = FusedObjective(spec, dro_slope, stepper.rows.in_softmax, buffers)
 
 
 def step_of(recipe: str, overrides: list[str], *, hidden_size: int) -> Step:

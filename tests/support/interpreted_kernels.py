@@ -297,7 +297,7 @@ def check_training() -> None:
 
 def flat(batch: Batch) -> list[Tensor]:
     """The tensors of a batch that are there."""
-    lists = [] if batch.lists is None else [batch.lists.items, batch.lists.weight, batch.lists.kept]
+    lists = [] if batch.lists is None else [batch.lists.items, batch.lists.values, batch.lists.kept]
     parts = [batch.sequences, batch.lengths, batch.targets, batch.negatives, batch.listed, *lists]
     return [part for part in parts if part is not None]
 

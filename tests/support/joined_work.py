@@ -247,7 +247,7 @@ def not_finite(folder: Path) -> dict[str, Any]:
     student = make_student(CONFIG, dataset, teacher)
     task = make_training_data(CONFIG, dataset, teacher, CPU)
     assert task.rows.lists is not None
-    task.rows.lists.weight[100] = torch.nan
+    task.rows.lists.values[100] = torch.nan
     before = hashlib.sha256(b"").hexdigest()
     try:
         for _ in fit(Training(student, task, CONFIG), Silent()):

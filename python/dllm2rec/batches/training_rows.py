@@ -18,6 +18,7 @@ from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.data.device_rows import DeviceRows, device_rows
 from dllm2rec.data.prefixes import prefix_rows
 from dllm2rec.distill.batch import Batch
+from dllm2rec.distill.choose_loss import list_meaning
 from dllm2rec.distill.teacher_lists import TeacherLists, teacher_lists
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 
@@ -62,13 +63,13 @@ class TrainingRows:
 
         given = None
         if self.lists is not None:
-            given = self.lists.items, self.lists.weight, self.lists.kept
-        sequences, lengths, listed, weight, kept = gather(self.rows, given, negatives, rows)
+            given = self.lists.items, self.lists.values, self.lists.kept
+        sequences, lengths, listed, values, kept = gather(self.rows, given, negatives, rows)
         first_list = 1 + (0 if negatives is None else negatives.shape[1])
         drawn = None if negatives is None else listed[:, 1:first_list]
         lists = None
         if self.lists is not None:
-            lists = TeacherLists(listed[:, first_list:], weight, kept)
+            lists = TeacherLists(listed[:, first_list:], values, kept, self.lists.meaning)
         return Batch(sequences, lengths, listed[:, 0], drawn, log_expected, lists, listed)
 
 
@@ -84,7 +85,7 @@ def training_rows(
         InputError: the configuration needs something the teacher or the dataset does not have.
     """
     counted = seen_items(dataset) if leaves_out_unseen(config) else None
-    lists = teacher_lists(dataset, teacher, config.distillation, config.variant, counted)
+    lists = teacher_lists(dataset, teacher, config.distillation, list_meaning(config), counted)
     every = _every_row(dataset, config)
     kept = rows_to_keep(dataset, every, config.loss)
     rows = every.take(kept)
@@ -94,8 +95,7 @@ def training_rows(
     if lists is not None:
         lists = lists.followed_by_empty(len(every) - len(dataset.train))
         if not kept.all():
-            chosen = torch.from_numpy(kept)
-            lists = TeacherLists(lists.items[chosen], lists.weight[chosen], lists.kept[chosen])
+            lists = lists.take(torch.from_numpy(kept))
         lists = lists.to(device)
     return TrainingRows(
         rows=device_rows(dataset, rows, device),

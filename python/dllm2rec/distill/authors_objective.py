@@ -12,15 +12,84 @@ For parity with their figures, not a default.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from dllm2rec.config.model import Config
+from dllm2rec.distill.batch import Batch
+from dllm2rec.distill.choose_loss import single_ranking_weight
 from dllm2rec.distill.losses import bce, softplus
+from dllm2rec.distill.scorer import scorer_of
+from dllm2rec.distill.step_buffers import StepBuffers
 from dllm2rec.distill.weights import consistency_from_scores
+from dllm2rec.students import Student
 
 EPSILON = 1e-8  # added to confidence and consistency; with distances above 18 it is all there is
+
+
+@dataclass(frozen=True, eq=False)
+class AuthorsObjective:
+    """The terms of the authors' code; a row's distillation depends on the rest of the batch.
+
+    Attributes:
+        config: of `variant = "authors"` and one ranking weight.
+        propensity: the item weights of DROS, (N,).
+        has_lists: whether batches have the teacher's lists.
+        buffers: what every step uses again.
+    """
+
+    config: Config
+    propensity: Tensor
+    has_lists: bool
+    buffers: StepBuffers
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The terms in their order."""
+        dro = ("dro",) if self.config.loss.dro_weight > 0 else ()
+        return ("base", *dro, *(("ranking",) if self.has_lists else ()))
+
+    def terms(self, student: Student, batch: Batch) -> Tensor:
+        """As `Objective.terms`."""
+        loss = self.config.loss
+        scores = scorer_of(student, batch, self.buffers).all_items()
+        losses = authors_losses(
+            scores,
+            batch.targets,
+            batch.listed[:, 1],  # the one negative stands behind the target, before the list
+            batch.listed[:, 2:],
+            self._weights(scores, batch),
+            self.propensity,
+            dro_weight=loss.dro_weight,
+            dro_temperature=loss.dro_temperature,
+        )
+        terms = [losses.base]
+        if loss.dro_weight > 0:
+            terms.append(loss.dro_weight * losses.dros)
+        if self.has_lists:
+            terms.append(single_ranking_weight(self.config) * losses.distillation)
+        return torch.stack(terms)
+
+    def _weights(self, scores: Tensor, batch: Batch) -> Tensor:
+        """The blend of the three weights, (B, K)."""
+        if batch.lists is None:
+            return scores.new_zeros(len(batch.targets), 0)
+        distillation = self.config.distillation
+        gammas = (
+            distillation.position_gamma,
+            distillation.confidence_gamma,
+            distillation.consistency_gamma,
+        )
+        return authors_weights(
+            scores.detach(),
+            batch.lists.items,
+            batch.lists.distance,
+            gammas,
+            distillation.position_temperature,
+        ).blended
 
 
 class AuthorsWeights(NamedTuple):

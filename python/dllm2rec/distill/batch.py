@@ -38,6 +38,6 @@ class Batch:
             if part is not None:
                 part.zero_()
         if self.lists is not None:
-            for part in (self.lists.items, self.lists.weight, self.lists.kept):
+            for part in (self.lists.items, self.lists.values, self.lists.kept):
                 part.zero_()
         return self

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,49 +26,85 @@ from dllm2rec.teacher.knowledge import TeacherKnowledge
 BLOCK_ROWS = 65_536
 
 
+# What the number of each place of a list is: an importance weight, as far as it depends on the
+# teacher alone; its probability, every row summing to 1, or to 0 where no item is left; or the
+# distance of the teacher's generation to the item, for weights that depend on the batch.
+Meaning = Literal["weight", "probability", "distance"]
+
+
 @dataclass(frozen=True, eq=False)
 class TeacherLists:
-    """K items for each of R rows.
+    """K items for each of R rows, with one number for each place.
 
     Attributes:
-        items: (R, K), int32; an empty place holds item 0 and has weight 0.
-        weight: "importance": the weight that depends on the teacher alone; "soft_targets": the
-            probability of each place, every row summing to 1 (or to 0 where no item is left);
-            variant "authors": the distance, since their weights depend on the batch. (R, K),
-            float32.
+        items: (R, K), int32; an empty place holds item 0 and has weight and probability 0.
+        values: what `meaning` says of each place, (R, K), float32. Read it by that name.
         kept: 1 where a place holds an item, else 0, (R, K), float32.
+        meaning: what `values` holds.
     """
 
     items: Tensor
-    weight: Tensor
+    values: Tensor
     kept: Tensor
+    meaning: Meaning
+
+    @property
+    def weight(self) -> Tensor:
+        """The importance weights that depend on the teacher alone, (R, K)."""
+        return self._values_as("weight")
+
+    @property
+    def probability(self) -> Tensor:
+        """The probability of each place, (R, K), every row summing to 1 or to 0."""
+        return self._values_as("probability")
+
+    @property
+    def distance(self) -> Tensor:
+        """The distance of the teacher's generation to each item, (R, K)."""
+        return self._values_as("distance")
+
+    def _values_as(self, meaning: Meaning) -> Tensor:
+        if self.meaning != meaning:
+            raise TypeError(f"lists with a {self.meaning} of each place, asked for its {meaning}")
+        return self.values
 
     def of_rows(self, rows: Tensor) -> TeacherLists:
         """The lists of some rows, with int64 items for indexing."""
-        return TeacherLists(self.items[rows].long(), self.weight[rows], self.kept[rows])
+        chosen = self.take(rows)
+        return replace(chosen, items=chosen.items.long())
+
+    def take(self, rows: Tensor) -> TeacherLists:
+        """The lists of some rows, given by their numbers or by a mask."""
+        return self._with(part[rows] for part in self._parts())
 
     def followed_by_empty(self, n_rows: int) -> TeacherLists:
         """These lists and then `n_rows` rows without an item."""
-        items, weight, kept = (
-            torch.cat([part, part.new_zeros(n_rows, part.shape[1])])
-            for part in (self.items, self.weight, self.kept)
+        return self._with(
+            torch.cat([part, part.new_zeros(n_rows, part.shape[1])]) for part in self._parts()
         )
-        return TeacherLists(items, weight, kept)
 
     def to(self, device: torch.device) -> TeacherLists:
         """The same lists on another device."""
-        return TeacherLists(self.items.to(device), self.weight.to(device), self.kept.to(device))
+        return self._with(part.to(device) for part in self._parts())
+
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.items, self.values, self.kept
+
+    def _with(self, parts: Iterable[Tensor]) -> TeacherLists:
+        items, values, kept = parts
+        return TeacherLists(items, values, kept, self.meaning)
 
 
 def teacher_lists(
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
     config: DistillationConfig,
-    variant: str,
+    meaning: Meaning,
     counted: npt.NDArray[np.bool_] | None = None,
 ) -> TeacherLists | None:
     """Prepare the lists of every train row, or None where the ranking weight is zero.
 
+    `meaning` says what is prepared of each place. With distances every place has to hold an item.
     Where only some items count in the softmax, `counted` (N,), the others leave the lists too: a
     soft target outside the sum would be pulled up without end.
 
@@ -95,24 +133,34 @@ def teacher_lists(
     columns = _first_kept(kept, config.top_k)
     items = np.take_along_axis(teacher.ranking, columns, axis=1)
     kept = np.take_along_axis(kept, columns, axis=1)
-    if variant == "authors":
-        if not kept.all():
-            row = int(np.argmin(kept.all(axis=1)))
-            raise InputError(
-                f"the teacher's list of train row {row} has places without an item, expected "
-                f'{config.top_k} items a row with variant = "authors"',
-                hint="export longer lists, or lower distillation.top_k",
-            )
-        weight = torch.from_numpy(np.take_along_axis(_distance(teacher), columns, axis=1))
-    elif config.ranking_form == "soft_targets":
-        weight = _probabilities(teacher, columns, kept, config.confidence_temperature)
-    else:
-        weight = torch.from_numpy(_static_weight(teacher, columns, config) * kept)
     return TeacherLists(
         items=torch.from_numpy(np.where(kept, items, 0).astype(np.int32)),
-        weight=weight.float(),
+        values=_values(teacher, columns, kept, config, meaning).float(),
         kept=torch.from_numpy(kept).float(),
+        meaning=meaning,
     )
+
+
+def _values(
+    teacher: TeacherKnowledge,
+    columns: npt.NDArray[np.int64],
+    kept: npt.NDArray[np.bool_],
+    config: DistillationConfig,
+    meaning: Meaning,
+) -> Tensor:
+    """The number of each place that is left, (R, K)."""
+    if meaning == "weight":
+        return torch.from_numpy(_static_weight(teacher, columns, config) * kept)
+    if meaning == "probability":
+        return _probabilities(teacher, columns, kept, config.confidence_temperature)
+    if not kept.all():
+        row = int(np.argmin(kept.all(axis=1)))
+        raise InputError(
+            f"the teacher's list of train row {row} has places without an item, expected "
+            f'{config.top_k} items a row with variant = "authors"',
+            hint="export longer lists, or lower distillation.top_k",
+        )
+    return torch.from_numpy(np.take_along_axis(_distance(teacher), columns, axis=1))
 
 
 def _kept(

@@ -16,7 +16,7 @@ from torch import Tensor
 from dllm2rec.batches.training_rows import TrainingRows
 from dllm2rec.config.model import Config
 from dllm2rec.distill.batch import Batch
-from dllm2rec.distill.objective import batch_terms, term_names, term_rows
+from dllm2rec.distill.objective import choose_objective
 from dllm2rec.distill.step_buffers import StepBuffers
 from dllm2rec.kernels.launch import compiled_together, fork, join
 from dllm2rec.runtime.device import check_compiler
@@ -35,6 +35,7 @@ class Stepper:
     Attributes:
         loss_sum: sum over the epoch's rows of each term and of the total, (n_terms + 1,).
         guard: what the device saw.
+        objective: what the student is trained on.
         names: the terms in the order of `loss_sum`.
         optimizer: moments, averages, the number of updates.
     """
@@ -59,19 +60,28 @@ class Stepper:
         self.parameters = list(student.parameters())
         self.guard = NonFiniteGuard.none(device)
         batch_size = min(config.train.batch_size, len(rows.rows))
-        has_lists = rows.lists is not None
-        self.buffers = StepBuffers.of(
-            student, config, propensity, rows.in_softmax, batch_size, has_lists=has_lists
+        self.objective = choose_objective(
+            student,
+            config,
+            propensity,
+            rows.in_softmax,
+            batch_size,
+            has_lists=rows.lists is not None,
         )
-        self.names = term_names(config, has_lists=has_lists)
+        self.names = self.objective.names
         self.loss_sum = torch.zeros(len(self.names) + 1, device=device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._graph_rows = torch.empty(0, dtype=torch.int64, device=device)
 
+    @property
+    def buffers(self) -> StepBuffers:
+        """What every step uses again."""
+        return self.objective.buffers
+
     def terms(self, rows: Tensor) -> dict[str, Tensor]:
         """The terms of the loss of some rows, each (B,)."""
-        batch = self.rows.batch(rows, self.negatives)
-        return batch_terms(self.student, batch, self.config, self.propensity, self.buffers)
+        terms = self.objective.terms(self.student, self.rows.batch(rows, self.negatives))
+        return dict(zip(self.names, terms, strict=True))
 
     def step(self, rows: Tensor) -> None:
         """Update the student on a batch, replaying the graph where one of this size exists."""
@@ -92,7 +102,7 @@ class Stepper:
 
     def _of_batch(self, batch: Batch, n_rows: int) -> Gradients:
         fork(self.buffers.side_stream)
-        terms = term_rows(self.student, batch, self.config, self.propensity, self.buffers)
+        terms = self.objective.terms(self.student, batch)
         loss = _Loss.apply(terms, 1 / n_rows)
         gradients = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         join(self.buffers.side_stream)

@@ -1,0 +1,68 @@
+"""What a configuration asks of the loss: what its lists hold, and what needs all scores."""
+
+from __future__ import annotations
+
+import torch
+
+from dllm2rec.config.model import Config
+from dllm2rec.distill.catalogue_loss import MAX_LISTED, MAX_SCORES
+from dllm2rec.distill.teacher_lists import Meaning
+from dllm2rec.kernels.catalogue.terms import TermSpec
+
+# Up to so many items of the catalogue for each that a row samples, all scores and their gradient
+# (2 products) cost a GPU less than adding up the gradients of the sampled.
+ITEMS_A_SAMPLE = 32
+
+
+def list_meaning(config: Config) -> Meaning:
+    """What the loss reads of each place of the teacher's lists."""
+    if config.variant == "authors":
+        return "distance"
+    return "weight" if config.distillation.ranking_form == "importance" else "probability"
+
+
+def term_spec(
+    config: Config, n_items: int, *, has_lists: bool, device: torch.device
+) -> TermSpec | None:
+    """What one pass over all scores computes; None where the loss is better made step by step."""
+    loss, distillation = config.loss, config.distillation
+    n_negatives = loss.n_negatives if loss.base == "bce" else 0
+    n_listed = 1 + n_negatives + (distillation.top_k if has_lists else 0)
+    if n_listed > MAX_LISTED:
+        return None
+    importance = distillation.ranking_form == "importance"
+    ranks = has_lists and importance and distillation.consistency_gamma > 0
+    needed = needs_all_scores(config)
+    if device.type != "cpu":  # for its ranks alone a CPU makes the scores without their gradient
+        needed = needed or ranks or _samples_densely(config, n_items)
+    if not needed:
+        return None
+    soft = has_lists and not importance
+    return TermSpec(
+        base="bce" if loss.base == "bce" else "soft_targets" if soft else "softmax",
+        n_negatives=n_negatives,
+        dro_weight=loss.dro_weight,
+        list_weight=single_ranking_weight(config) if has_lists else 0.0,
+        has_ranking=has_lists and importance,
+        consistency=distillation.consistency_gamma,
+        top_k=distillation.top_k,
+        n_sampled=loss.n_negatives if loss.base == "sampled_softmax" else 0,
+    )
+
+
+def needs_all_scores(config: Config) -> bool:
+    """Whether a term has a sum over the catalogue."""
+    return config.loss.base == "softmax" or config.loss.dro_weight > 0
+
+
+def single_ranking_weight(config: Config) -> float:
+    """The one ranking weight of a training."""
+    (weight,) = config.distillation.ranking_weights
+    return weight
+
+
+def _samples_densely(config: Config, n_items: int) -> bool:
+    """Whether a sampled softmax names so many items that a GPU is faster with all scores."""
+    n_scores = config.train.batch_size * n_items
+    many = n_items <= ITEMS_A_SAMPLE * config.loss.n_negatives
+    return config.loss.base == "sampled_softmax" and many and n_scores <= MAX_SCORES

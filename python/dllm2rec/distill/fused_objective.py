@@ -1,0 +1,71 @@
+"""The terms that read the scores of all items, from one pass over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dllm2rec.distill.batch import Batch
+from dllm2rec.distill.catalogue_loss import catalogue_terms
+from dllm2rec.distill.scorer import scorer_of
+from dllm2rec.distill.step_buffers import StepBuffers
+from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
+from dllm2rec.students import Student
+
+
+@dataclass(frozen=True, eq=False)
+class FusedObjective:
+    """Every term by `catalogue_terms`.
+
+    Attributes:
+        spec: which terms there are.
+        dro_slope: propensity over temperature, (N,).
+        in_softmax: which items the softmax counts, (N,) bool, or None for all.
+        buffers: what every step uses again.
+    """
+
+    spec: TermSpec
+    dro_slope: Tensor
+    in_softmax: Tensor | None
+    buffers: StepBuffers
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The terms in their order."""
+        return self.spec.names
+
+    def terms(self, student: Student, batch: Batch) -> Tensor:
+        """As `Objective.terms`."""
+        scored = scorer_of(student, batch, self.buffers)
+        return catalogue_terms(
+            scored.users,
+            scored.items,
+            scored.bias,
+            scored.window_offset,
+            self._inputs(batch, student.n_items, scored.side_stream),
+            self.spec,
+        )
+
+    def _inputs(
+        self, batch: Batch, n_items: int, side_stream: torch.cuda.Stream | None
+    ) -> TermInputs:
+        none = self.dro_slope.new_zeros(len(batch.targets), 0)
+        listed, sampled = batch.listed, None
+        if self.spec.n_sampled > 0 and batch.negatives is not None:
+            sampled = batch.negatives.contiguous()
+            listed = torch.cat([listed[:, :1], listed[:, 1 + self.spec.n_sampled :]], dim=1)
+        return TermInputs(
+            items=listed,
+            weight=none if batch.lists is None else batch.lists.values,
+            kept=none if batch.lists is None else batch.lists.kept,
+            windows=batch.sequences,
+            dro_slope=self.dro_slope,
+            in_softmax=self.in_softmax,
+            n_items=n_items,
+            sampled=sampled,
+            log_expected=None if sampled is None else batch.log_expected,
+            buffer=self.buffers.scores,
+            side_stream=side_stream,
+        )

@@ -1,0 +1,108 @@
+"""The same terms step by step in torch: for the losses that one pass over all scores lacks.
+
+The few items that a row names (target, negatives, the teacher's list) are scored by their own dot
+products; all items only where a term has a sum over them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dllm2rec.config.model import Config
+from dllm2rec.distill.batch import Batch
+from dllm2rec.distill.choose_loss import needs_all_scores, single_ranking_weight
+from dllm2rec.distill.losses import (
+    bce,
+    dros,
+    ranking_distillation,
+    sampled_softmax,
+    soft_target_cross_entropy,
+)
+from dllm2rec.distill.scorer import Scorer, scorer_of
+from dllm2rec.distill.step_buffers import StepBuffers
+from dllm2rec.distill.teacher_lists import TeacherLists
+from dllm2rec.distill.weights import consistency_from_scores
+from dllm2rec.errors import NonFiniteError
+from dllm2rec.students import Student
+
+
+@dataclass(frozen=True, eq=False)
+class TorchObjective:
+    """Each term by torch's own operations.
+
+    Attributes:
+        config: of one ranking weight.
+        propensity: the item weights of DROS, (N,).
+        in_softmax: which items the softmax counts, (N,) bool, or None for all.
+        has_ranking: whether the lists are a term with importance weights.
+        buffers: what every step uses again.
+    """
+
+    config: Config
+    propensity: Tensor
+    in_softmax: Tensor | None
+    has_ranking: bool
+    buffers: StepBuffers
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The terms in their order."""
+        dro = ("dro",) if self.config.loss.dro_weight > 0 else ()
+        return ("base", *dro, *(("ranking",) if self.has_ranking else ()))
+
+    def terms(self, student: Student, batch: Batch) -> Tensor:
+        """As `Objective.terms`."""
+        scored = scorer_of(student, batch, self.buffers)
+        if needs_all_scores(self.config):
+            _ = scored.all_scores  # with its gradient, though the weights below ask without one
+        listed = scored.listed(batch.listed)
+        n_negatives = 0 if batch.negatives is None else batch.negatives.shape[1]
+        target, negative, candidate = listed.tensor_split((1, 1 + n_negatives), dim=1)
+        terms = [self._base(batch, scored, target.squeeze(1), negative, candidate)]
+        loss = self.config.loss
+        if loss.dro_weight > 0:
+            robust = dros(scored.all_scores, batch.targets, self.propensity, loss.dro_temperature)
+            terms.append(loss.dro_weight * robust)
+        if batch.lists is not None and self.has_ranking:
+            weight = self._importance(batch.lists, scored)
+            ranking = ranking_distillation(candidate, weight)
+            terms.append(single_ranking_weight(self.config) * ranking)
+        return torch.stack(terms)
+
+    def _base(
+        self, batch: Batch, scored: Scorer, target: Tensor, negative: Tensor, candidate: Tensor
+    ) -> Tensor:
+        """The loss on interactions; a softmax takes the lists as soft targets if asked."""
+        if self.config.loss.base == "bce":
+            return bce(target, negative)
+        if batch.log_expected is None:
+            counted = scored.all_scores
+            if self.in_softmax is not None:
+                counted = counted.masked_fill(~self.in_softmax, -torch.inf)
+            log_normaliser = torch.logsumexp(counted, dim=1)
+        else:
+            log_q = torch.zeros_like(target), batch.log_expected[:, None]
+            log_normaliser = sampled_softmax(target, negative, *log_q) + target
+        if batch.lists is None or self.has_ranking:
+            return log_normaliser - target
+        share = single_ranking_weight(self.config)
+        return soft_target_cross_entropy(
+            log_normaliser, target, candidate, batch.lists.probability, share
+        )
+
+    @torch.no_grad()
+    def _importance(self, lists: TeacherLists, scored: Scorer) -> Tensor:
+        """The blend of the three weights, (B, K): the static part plus the student's own top-K."""
+        distillation = self.config.distillation
+        gamma = distillation.consistency_gamma
+        if gamma == 0:
+            return lists.weight
+        try:
+            scores = scored.all_scores.detach()
+            agreed = consistency_from_scores(scores, lists.items, distillation.top_k)
+        except NonFiniteError:  # for the step to report, which knows the rows and the epoch
+            return torch.full_like(lists.weight, torch.nan)
+        return lists.weight + gamma * agreed * lists.kept
