@@ -1,4 +1,4 @@
-"""Adam with what surrounds it: schedule, clipping, averaged weights, the `NonFiniteGuard`.
+"""Adam with clipping and averaged weights, which a `NonFiniteGuard` stops.
 
 Two forms of one update: torch's fused Adam on the CPU, three kernels over flat memory on CUDA,
 where a model of twenty small tensors and one large one leaves torch's own mostly idle.
@@ -6,15 +6,15 @@ where a model of twenty small tensors and one large one leaves torch's own mostl
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from dllm2rec.config.model import TrainConfig
+from dllm2rec.train.nonfinite_guard import NonFiniteGuard
+from dllm2rec.train.schedule import Schedule, average_decay
 
 LARGE = 1 << 14  # above this a tensor is copied by a kernel of its own
 # Numbers that a tensor in flat memory begins at a multiple of: 128 bytes. Behind one number alone,
@@ -22,67 +22,6 @@ LARGE = 1 << 14  # above this a tensor is copied by a kernel of its own
 ALIGNED = 32
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
-
-
-@dataclass(eq=False)
-class NonFiniteGuard:
-    """The device's own record of the first non-finite step."""
-
-    flag: Tensor  # float32 (): 1 once something was not finite
-    steps: Tensor  # int64 (): steps taken so far
-    first: Tensor  # int64 (): the first bad step, from 0; -1 if none
-
-    @classmethod
-    def none(cls, device: torch.device) -> NonFiniteGuard:
-        """A clean record."""
-        return cls(
-            torch.zeros((), device=device),
-            torch.zeros((), dtype=torch.int64, device=device),
-            torch.full((), -1, dtype=torch.int64, device=device),
-        )
-
-    def note(self, finite: Tensor) -> None:
-        """Count a step, and keep its number if it is the first that is not finite."""
-        bad = ~finite
-        self.first.copy_(torch.where(bad & (self.first < 0), self.steps, self.first))
-        self.flag.copy_(torch.maximum(self.flag, bad.to(self.flag.dtype)))
-        self.steps.add_(1)
-
-    def clear(self) -> None:
-        """Forget everything, in place."""
-        self.flag.zero_()
-        self.steps.zero_()
-        self.first.fill_(-1)
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """The learning rate of each update: a linear warm-up, then constant or half a cosine to 0."""
-
-    learning_rate: float
-    warmup_steps: int
-    cosine_steps: int  # all updates of the training; 0 for a constant rate
-
-    @classmethod
-    def of(cls, config: TrainConfig, n_rows: int) -> Schedule:
-        """The schedule of a training on `n_rows` rows."""
-        n_steps = config.max_epochs * -(-n_rows // config.batch_size)
-        steps = n_steps if config.schedule == "cosine" else 0
-        return cls(config.learning_rate, config.warmup_steps, steps)
-
-    def at(self, step: int) -> float:
-        """The rate of update `step`, counted from 0."""
-        rate = self.learning_rate
-        if self.warmup_steps:
-            rate *= min(1.0, (step + 1) / self.warmup_steps)
-        if self.cosine_steps:
-            rate *= 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.cosine_steps)))
-        return rate
-
-
-def average_decay(decay: float, step: int) -> float:
-    """How much of the average stays at update `step`: less at first, when it knows little."""
-    return min(decay, (1 + step) / (10 + step))
 
 
 class Optimizer(Protocol):
