@@ -50,6 +50,8 @@ class Step:
 
     def use_aids_of_cuda(self, side: Any) -> None:
         """Let the stepper use the fused encoder, and its second stream if there is one."""
+        from dllm2rec.kernels.catalogue import loss as catalogue_kernels
+
         stepper = self.stepper
         student, config = stepper.student, stepper.config
         size = scatter_buffer_size(student.n_items, student.config.hidden_size)
@@ -67,7 +69,9 @@ class Step:
             )
         else:
             dro_slope = stepper.propensity / config.loss.dro_temperature
-            stepper.objective = FusedObjective(spec, dro_slope, stepper.rows.in_softmax, buffers)
+            stepper.objective = FusedObjective(
+                spec, dro_slope, stepper.rows.in_softmax, buffers, catalogue_kernels
+            )
 
 
 def step_of(recipe: str, overrides: list[str], *, hidden_size: int) -> Step:

@@ -21,8 +21,9 @@ from triton.runtime.errors import InterpreterError
 from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed, load_config
 from dllm2rec.config.model import StudentConfig, TrainConfig
-from dllm2rec.distill import catalogue_loss, catalogue_loss_cpu
+from dllm2rec.distill import catalogue_loss_cpu
 from dllm2rec.distill.batch import Batch
+from dllm2rec.distill.catalogue_loss import catalogue_terms
 from dllm2rec.kernels import item_table, launch
 from dllm2rec.kernels.catalogue import grid
 from dllm2rec.kernels.catalogue import loss as catalogue_kernels
@@ -60,11 +61,12 @@ def check_terms(max_scores: int, *, with_offset: bool) -> None:
     )
     spec = TermSpec("bce", 1, 0.5, 0.3, has_ranking=True, consistency=0.4, top_k=4)
     found = []
-    for arithmetic in (catalogue_loss_cpu, catalogue_kernels):
-        catalogue_loss._arithmetic = lambda _, it=arithmetic: it  # type: ignore[assignment]
+    for backend in (catalogue_loss_cpu, catalogue_kernels):
         leaves = [x.clone().requires_grad_() for x in (users, matrix, bias)]
         offset = torch.tensor(0.3, requires_grad=True) if with_offset else None
-        terms = catalogue_loss.catalogue_terms(*leaves, offset, inputs, spec, max_scores=max_scores)
+        terms = catalogue_terms(
+            *leaves, offset, inputs, spec, backend=backend, max_scores=max_scores
+        )
         wanted = [*leaves, *([] if offset is None else [offset])]
         found.append([terms, *torch.autograd.grad(terms.sum(), wanted)])
     for one, other in zip(*found, strict=True):
@@ -178,9 +180,7 @@ def check_step(step: Step) -> None:
     stepper, n_rows, batch = step.stepper, len(step.rows), step.batch()
     for one, other in zip(flat(batch), flat(step.gathered()), strict=True):
         assert torch.equal(one, other)
-    catalogue_loss._arithmetic = lambda _: catalogue_loss_cpu
     plain, terms = stepper._of_batch(batch, n_rows)
-    catalogue_loss._arithmetic = lambda _: catalogue_kernels
     with recorded() as side:
         step.use_aids_of_cuda(side)
         fused, fused_terms = stepper._of_batch(batch, n_rows)
@@ -266,9 +266,7 @@ def check_training() -> None:
             stepper.optimizer = DeviceOptimizer(stepper.parameters, config.train, schedule)
         return training
 
-    def epoch(training: Training, *, on_gpu: bool) -> None:
-        ops = catalogue_kernels if on_gpu else catalogue_loss_cpu
-        catalogue_loss._arithmetic = lambda _: ops
+    def epoch(training: Training) -> None:
         for _ in training.steps(Silent()):
             pass
         training.close_epoch({"ndcg@20": float(training.epoch), "loss": training.losses()["loss"]})
@@ -287,12 +285,12 @@ def check_training() -> None:
 
     whole = fresh(on_gpu=False)
     for _ in range(2):
-        epoch(whole, on_gpu=False)
+        epoch(whole)
     for first, second in ((True, True), (False, True), (True, False)):
         training, moved = fresh(on_gpu=first), fresh(on_gpu=second)
-        epoch(training, on_gpu=first)
+        epoch(training)
         moved.load(state_of(training))
-        epoch(moved, on_gpu=second)
+        epoch(moved)
         for one, expected in zip(end_of(moved), end_of(whole), strict=True):
             torch.testing.assert_close(one, expected, rtol=2e-3, atol=2e-4)
 

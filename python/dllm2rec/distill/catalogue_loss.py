@@ -1,11 +1,12 @@
 """The terms of a loss that read the scores of the whole catalogue, from one pass over them.
 
 The base loss, DROS, the teacher's items and the student's own top-K share one product users x
-items. Its gradient is written over the scores, so that two more products finish the way back: no
-other tensor of rows x items is ever made. Catalogues whose scores would not fit are taken in chunks
-of items, whose products are made again on the way back.
+items. Its gradient is written over the scores, so that two more products finish the backward pass:
+no other tensor of rows x items is ever made. Catalogues whose scores would not fit are taken in
+chunks of items, whose products are made again in the backward pass.
 
-The arithmetic stands twice: `catalogue_loss_cpu` for the CPU, `kernels.catalogue` for CUDA.
+The arithmetic stands twice, behind one `CatalogueBackend`: `catalogue_loss_cpu` for the CPU,
+`kernels.catalogue.loss` for CUDA.
 
 Diary (H200, 17,408 items, batch 256): a chain of torch operations made about ten passes over the
 scores and a sort for the top-K. Whether a teacher's item is among the student's K best needs only
@@ -14,14 +15,14 @@ the number of items ahead of it, which the same pass counts.
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from dllm2rec.distill import catalogue_loss_cpu
+from dllm2rec.kernels.catalogue.backend import CatalogueBackend, ChunkScores, GradientInputs
 from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
 from dllm2rec.kernels.launch import beside
 
@@ -38,6 +39,7 @@ def catalogue_terms(
     inputs: TermInputs,
     spec: TermSpec,
     *,
+    backend: CatalogueBackend | None = None,
     max_scores: int = MAX_SCORES,
 ) -> Tensor:
     """Compute the terms of each row, already weighted: (n_terms, B), in the order of `spec.names`.
@@ -51,19 +53,35 @@ def catalogue_terms(
         offset: what window items score more, () or None.
         inputs: B rows, on the same device.
         spec: which terms there are.
+        backend: the arithmetic; without it that of `backend_of` the device.
         max_scores: how many scores to hold at once.
     """
-    result: Tensor = _CatalogueTerms.apply(users, matrix, bias, offset, inputs, spec, max_scores)
+    work = _Work(
+        backend or backend_of(users.device),
+        inputs,
+        spec,
+        _chunks(len(users), inputs.n_items, max_scores),
+    )
+    result: Tensor = _CatalogueTerms.apply(users, matrix, bias, offset, work)
     return result
 
 
-def _arithmetic(device: torch.device) -> ModuleType:
-    """The module that works on this device."""
+def backend_of(device: torch.device) -> CatalogueBackend:
+    """The arithmetic for this device."""
     if device.type != "cuda":
         return catalogue_loss_cpu
     from dllm2rec.kernels.catalogue import loss  # its compiler is there only beside CUDA
 
     return loss
+
+
+class _Work(NamedTuple):
+    """What is not differentiated."""
+
+    backend: CatalogueBackend
+    inputs: TermInputs
+    spec: TermSpec
+    chunks: list[slice]
 
 
 class _CatalogueTerms(torch.autograd.Function):
@@ -74,12 +92,9 @@ class _CatalogueTerms(torch.autograd.Function):
         matrix: Tensor,
         bias: Tensor | None,
         offset: Tensor | None,
-        inputs: TermInputs,
-        spec: TermSpec,
-        max_scores: int,
+        work: _Work,
     ) -> Tensor:
-        ops = _arithmetic(users.device)
-        chunks = _chunks(len(users), inputs.n_items, max_scores)
+        backend, inputs, spec, chunks = work
         listed_scores = users.new_empty(inputs.items.shape)
         drawn = None if inputs.sampled is None else users.new_empty(inputs.sampled.shape)
         parts = []
@@ -87,30 +102,25 @@ class _CatalogueTerms(torch.autograd.Function):
         rounds = ("listed", "counted") if spec.counts and len(chunks) > 1 else ("both",)
         for part in rounds:
             for chunk in chunks:
-                scores = ops.product(users, matrix[chunk], inputs.buffer)
-                ops.listed_(scores, chunk, inputs, bias, offset, listed_scores)
+                scores = _scores(work, chunk, users, matrix, bias, offset, listed_scores)
                 if part != "listed":
                     parts.append(
-                        ops.statistics(scores, chunk, inputs, bias, listed_scores, drawn, spec)
+                        backend.statistics(scores, chunk, inputs, listed_scores, drawn, spec)
                     )
-        terms, slopes, log_z, log_d = ops.terms(parts, inputs, listed_scores, spec)
-        kept = scores if len(chunks) == 1 else None
-        ctx.save_for_backward(
-            users, matrix, bias, offset, listed_scores, drawn, slopes, log_z, log_d, kept
-        )
-        ctx.inputs, ctx.spec, ctx.chunks = inputs, spec, chunks
-        result: Tensor = terms
-        return result
+        rows = backend.terms(parts, inputs, listed_scores, spec)
+        kept = scores if len(chunks) == 1 else (None, None)
+        given = (listed_scores, drawn, rows.slopes, rows.log_z, rows.log_d)
+        ctx.save_for_backward(users, matrix, bias, offset, *kept, *given)
+        ctx.work = work
+        return rows.terms
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        users, matrix, bias, offset, listed_scores, drawn, slopes, log_z, log_d, kept = (
-            ctx.saved_tensors
-        )
-        inputs, spec, chunks = ctx.inputs, ctx.spec, ctx.chunks
-        ops = _arithmetic(users.device)
-        grad = grad.contiguous()
+        users, matrix, bias, offset, *kept = ctx.saved_tensors[:6]
+        listed_scores, drawn, slopes, log_z, log_d = ctx.saved_tensors[6:]
+        given = GradientInputs(listed_scores, drawn, slopes, log_z, log_d, grad.contiguous())
+        backend, inputs, spec, chunks = ctx.work
         to_matrix = torch.empty_like(matrix)
         to_matrix[inputs.n_items :].zero_()
         to_bias = None if bias is None else torch.empty_like(bias)
@@ -119,24 +129,39 @@ class _CatalogueTerms(torch.autograd.Function):
         # Of several chunks, one must let go of its memory before the next takes it.
         side_stream = inputs.side_stream if len(chunks) == 1 else None
         for chunk in chunks:
-            scores = kept
-            if scores is None:
-                scores = ops.product(users, matrix[chunk], inputs.buffer)
-                ops.listed_(scores, chunk, inputs, bias, offset, listed_scores)
-            stats = (listed_scores, drawn, slopes, log_z, log_d, grad)
-            moved = ops.gradient_(scores, chunk, inputs, bias, offset, stats, spec)
+            scores = ChunkScores(*kept)
+            if len(chunks) > 1:
+                scores = _scores(ctx.work, chunk, users, matrix, bias, offset, listed_scores)
+            moved = backend.gradient_(
+                scores, chunk, inputs, given, spec, has_offset=offset is not None
+            )
             if moved is not None:
                 to_offset.append(moved.view(-1))
-            with beside(side_stream, scores, users):
-                torch.mm(scores.T, users, out=to_matrix[chunk])
+            with beside(side_stream, scores.values, users):  # which are the gradient now
+                torch.mm(scores.values.T, users, out=to_matrix[chunk])
                 if to_bias is not None:
-                    ops.column_sums(scores, to_bias[chunk])
+                    backend.column_sums(scores.values, to_bias[chunk])
             if chunk.start == 0:
-                torch.mm(scores, matrix[chunk], out=to_users)
+                torch.mm(scores.values, matrix[chunk], out=to_users)
             else:
-                to_users.addmm_(scores, matrix[chunk])
+                to_users.addmm_(scores.values, matrix[chunk])
         shift = None if offset is None else torch.cat(to_offset).sum()
-        return to_users, to_matrix, to_bias, shift, None, None, None
+        return to_users, to_matrix, to_bias, shift, None
+
+
+def _scores(
+    work: _Work,
+    chunk: slice,
+    users: Tensor,
+    matrix: Tensor,
+    bias: Tensor | None,
+    offset: Tensor | None,
+    listed_scores: Tensor,
+) -> ChunkScores:
+    """Score a chunk of items, those that are listed into `listed_scores` too."""
+    backend, inputs = work.backend, work.inputs
+    product = backend.product(users, matrix[chunk], inputs.buffer)
+    return backend.listed_(product, chunk, inputs, bias, offset, listed_scores)
 
 
 def _chunks(n_rows: int, n_items: int, max_scores: int) -> list[slice]:

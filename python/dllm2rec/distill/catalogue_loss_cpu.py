@@ -1,4 +1,4 @@
-"""The arithmetic of `catalogue` on the CPU.
+"""The `CatalogueBackend` for CPUs.
 
 What reads every score is a Rust kernel in float32. In float64, for tests, it is done here block by
 block of rows, in place.
@@ -16,13 +16,15 @@ from dllm2rec import _core
 from dllm2rec.distill.losses import softplus
 from dllm2rec.distill.weights import consistency_from_scores
 from dllm2rec.errors import NonFiniteError
+from dllm2rec.kernels.catalogue.backend import (
+    ChunkScores,
+    ChunkStatistics,
+    GradientInputs,
+    RowTerms,
+)
 from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
 
 BLOCK_SCORES = 1 << 18  # 1 MiB
-
-# log of the softmax's sum, log of the DROS sum, and either the number of items ahead of each listed
-# item in this chunk or, from a single chunk, the final 0 or 1
-Part = tuple[Tensor | None, Tensor | None, Tensor | None]
 
 
 def product(users: Tensor, matrix: Tensor, buffer: Tensor | None) -> Tensor:
@@ -39,7 +41,7 @@ def listed_(
     bias: Tensor | None,
     offset: Tensor | None,
     listed_scores: Tensor,
-) -> None:
+) -> ChunkScores:
     """Add bias and offset to a chunk of scores; copy the listed items' scores out of it."""
     if bias is not None:
         scores += bias[chunk]
@@ -49,47 +51,44 @@ def listed_(
     inside = (inputs.items >= chunk.start) & (inputs.items < chunk.stop)
     row, column = _places(inputs.items, chunk)
     listed_scores[inside] = scores[row, column]
+    return ChunkScores(scores, bias=None)  # it is added
 
 
 def statistics(
-    scores: Tensor,
+    scores: ChunkScores,
     chunk: slice,
     inputs: TermInputs,
-    bias: Tensor | None,
     listed_scores: Tensor,
     drawn: Tensor | None,
     spec: TermSpec,
-) -> Part:
+) -> ChunkStatistics:
     """Reduce a chunk to what the terms need of it; copy scores of sampled items into `drawn`."""
-    ahead = _ahead(scores, chunk, inputs, listed_scores, spec) if spec.counts else None
-    sampled = None if drawn is None else _sampled(scores, chunk, inputs, drawn)
-    if scores.dtype == torch.float32:
-        sums = torch.from_numpy(_core.log_sums(*_arguments(scores, chunk, inputs, spec)))
-        return sums[:, 0] if sampled is None else sampled, sums[:, 1], ahead
-    log_z = scores.new_empty(len(scores)) if spec.sums_all else sampled
-    log_d = scores.new_empty(len(scores)) if spec.dro_weight > 0 else None
-    for rows in _blocks(scores):
-        block = scores[rows]
+    values = scores.values
+    ahead = _ahead(values, chunk, inputs, listed_scores, spec) if spec.counts else None
+    sampled = None
+    if drawn is not None and inputs.sampled is not None:
+        sampled = _sampled(values, chunk, inputs.sampled, drawn)
+    if values.dtype == torch.float32:
+        sums = torch.from_numpy(_core.log_sums(*_arguments(values, chunk, inputs, spec)))
+        return ChunkStatistics(sums[:, 0] if sampled is None else sampled, sums[:, 1], ahead)
+    log_z = values.new_empty(len(values)) if spec.sums_all else sampled
+    log_d = values.new_empty(len(values)) if spec.dro_weight > 0 else None
+    for rows in _blocks(values):
+        block = values[rows]
         if spec.sums_all:
             log_z[rows] = _log_sum_exp(_counted(block, chunk, inputs))  # type: ignore[index]
         if log_d is not None:
             log_d[rows] = _log_sum_exp(_dro_exponents(block, rows, chunk, inputs))
-    return log_z, log_d, ahead
+    return ChunkStatistics(log_z, log_d, ahead)
 
 
 def terms(
-    parts: list[Part], inputs: TermInputs, listed_scores: Tensor, spec: TermSpec
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Join the chunks.
-
-    Returns:
-        The terms (n_terms, B); their slopes by the listed items' scores (B, C), less what flows
-        through the two sums; log Z, of sampled items with what is subtracted from their scores, and
-        the log of the DROS sum, (B,) each (0 where there is none).
-    """
+    parts: list[ChunkStatistics], inputs: TermInputs, listed_scores: Tensor, spec: TermSpec
+) -> RowTerms:
+    """Join the chunks; a sum that is not there is 0."""
     none = listed_scores.new_zeros(len(listed_scores))
-    log_z = none if parts[0][0] is None else _joined([part[0] for part in parts])
-    log_d = none if parts[0][1] is None else _joined([part[1] for part in parts])
+    log_z = none if parts[0].log_z is None else _joined([part.log_z for part in parts])
+    log_d = none if parts[0].log_d is None else _joined([part.log_d for part in parts])
     n_negatives = spec.n_negatives
     target, negative = listed_scores[:, 0], listed_scores[:, 1 : 1 + n_negatives]
     candidate = listed_scores[:, 1 + n_negatives :]
@@ -122,40 +121,41 @@ def terms(
             weight = weight + spec.consistency * _agreed(parts, listed_scores, spec) * inputs.kept
         rows.append(spec.list_weight * (weight * softplus(-candidate)).sum(1))
         slopes[:, 1 + n_negatives :] = -spec.list_weight * weight * torch.sigmoid(-candidate)
-    return torch.stack(rows), slopes, through, log_d
+    return RowTerms(torch.stack(rows), slopes, through, log_d)
 
 
 def gradient_(
-    scores: Tensor,
+    scores: ChunkScores,
     chunk: slice,
     inputs: TermInputs,
-    bias: Tensor | None,
-    offset: Tensor | None,
-    stats: tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor, Tensor],
+    given: GradientInputs,
     spec: TermSpec,
+    *,
+    has_offset: bool,
 ) -> Tensor | None:
     """Write the gradient over a chunk of scores; return the offset's, row by row, if any."""
-    _, drawn, slopes, log_z, log_d, grad = stats
-    if scores.dtype == torch.float32:
+    values = scores.values
+    _, drawn, slopes, log_z, log_d, grad = given
+    if values.dtype == torch.float32:
         by_dro = grad[1] * spec.dro_weight if spec.dro_weight > 0 else torch.zeros_like(grad[0])
         rows = torch.stack([log_z, grad[0], log_d, by_dro], dim=1)
-        *taken, softmax = _arguments(scores, chunk, inputs, spec)
+        *taken, softmax = _arguments(values, chunk, inputs, spec)
         _core.score_gradient_(taken[0], taken[1], taken[2], taken[3], rows.numpy(), softmax)
     else:
-        _wide_gradient_(scores, chunk, inputs, (log_z, log_d, grad), spec)
+        _wide_gradient_(values, chunk, inputs, given, spec)
     first_list = 1 + spec.n_negatives
     direct = slopes * grad[0, :, None]
     if spec.has_ranking:
         direct[:, first_list:] = slopes[:, first_list:] * grad[-1, :, None]
     inside = (inputs.items >= chunk.start) & (inputs.items < chunk.stop)
-    places = (inputs.items - chunk.start).clamp(0, scores.shape[1] - 1)
-    scores.scatter_add_(1, places, direct * inside)
+    places = (inputs.items - chunk.start).clamp(0, values.shape[1] - 1)
+    values.scatter_add_(1, places, direct * inside)
     if drawn is not None and inputs.sampled is not None:
         inside = (inputs.sampled >= chunk.start) & (inputs.sampled < chunk.stop)
-        places = (inputs.sampled - chunk.start).clamp(0, scores.shape[1] - 1)
+        places = (inputs.sampled - chunk.start).clamp(0, values.shape[1] - 1)
         flowing = (drawn - log_z[:, None]).exp() * grad[0, :, None]
-        scores.scatter_add_(1, places, flowing.masked_fill(~inside, 0))
-    return None if offset is None else _at_window(scores, chunk, inputs.windows)
+        values.scatter_add_(1, places, flowing.masked_fill(~inside, 0))
+    return _at_window(values, chunk, inputs.windows) if has_offset else None
 
 
 def _arguments(
@@ -172,11 +172,11 @@ def _wide_gradient_(
     scores: Tensor,
     chunk: slice,
     inputs: TermInputs,
-    stats: tuple[Tensor, Tensor, Tensor],
+    given: GradientInputs,
     spec: TermSpec,
 ) -> None:
     """Write over the scores what flows to them through the two sums over all items."""
-    log_z, log_d, grad = stats
+    log_z, log_d, grad = given.log_z, given.log_d, given.grad
     by_dro = grad[1, :, None] * (2 * spec.dro_weight) if spec.dro_weight > 0 else None
     for rows in _blocks(scores):
         block = scores[rows]
@@ -214,11 +214,10 @@ def _places(items: Tensor, chunk: slice) -> tuple[Tensor, Tensor]:
     return row, items[row, place] - chunk.start
 
 
-def _sampled(scores: Tensor, chunk: slice, inputs: TermInputs, drawn: Tensor) -> Tensor:
+def _sampled(scores: Tensor, chunk: slice, sampled: Tensor, drawn: Tensor) -> Tensor:
     """Copy what the chunk has of the sampled items' scores; return the log of their sum, (B,)."""
-    assert inputs.sampled is not None  # noqa: S101 - for mypy
-    inside = (inputs.sampled >= chunk.start) & (inputs.sampled < chunk.stop)
-    places = (inputs.sampled - chunk.start).clamp(0, scores.shape[1] - 1)
+    inside = (sampled >= chunk.start) & (sampled < chunk.stop)
+    places = (sampled - chunk.start).clamp(0, scores.shape[1] - 1)
     found = scores.gather(1, places)
     drawn[inside] = found[inside]
     return _log_sum_exp(found.masked_fill_(~inside, -torch.inf))
@@ -271,9 +270,9 @@ def _ahead(
     return torch.stack(columns, dim=1)
 
 
-def _agreed(parts: list[Part], listed_scores: Tensor, spec: TermSpec) -> Tensor:
+def _agreed(parts: list[ChunkStatistics], listed_scores: Tensor, spec: TermSpec) -> Tensor:
     """1 where an item of the list is among the student's K best, (B, K)."""
-    counted = [part[2] for part in parts if part[2] is not None]
+    counted = [part.ahead for part in parts if part.ahead is not None]
     if counted[0].is_floating_point():
         return counted[0].type_as(listed_scores)
     candidate = listed_scores[:, 1 + spec.n_negatives :]

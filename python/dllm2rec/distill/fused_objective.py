@@ -11,6 +11,7 @@ from dllm2rec.distill.batch import Batch
 from dllm2rec.distill.catalogue_loss import catalogue_terms
 from dllm2rec.distill.scorer import scorer_of
 from dllm2rec.distill.step_buffers import StepBuffers
+from dllm2rec.kernels.catalogue.backend import CatalogueBackend
 from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
 from dllm2rec.students import Student
 
@@ -24,12 +25,14 @@ class FusedObjective:
         dro_slope: propensity over temperature, (N,).
         in_softmax: which items the softmax counts, (N,) bool, or None for all.
         buffers: what every step uses again.
+        backend: the arithmetic for the device.
     """
 
     spec: TermSpec
     dro_slope: Tensor
     in_softmax: Tensor | None
     buffers: StepBuffers
+    backend: CatalogueBackend
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,6 +49,7 @@ class FusedObjective:
             scored.window_offset,
             self._inputs(batch, student.n_items, scored.side_stream),
             self.spec,
+            backend=self.backend,
         )
 
     def _inputs(

@@ -14,6 +14,7 @@ from torch import Tensor
 from dllm2rec.config.model import Config
 from dllm2rec.distill.authors_objective import AuthorsObjective
 from dllm2rec.distill.batch import Batch
+from dllm2rec.distill.catalogue_loss import backend_of
 from dllm2rec.distill.choose_loss import list_meaning, term_spec
 from dllm2rec.distill.fused_objective import FusedObjective
 from dllm2rec.distill.step_buffers import StepBuffers
@@ -73,7 +74,8 @@ def choose_objective(
     )
     if spec is not None:
         dro_slope = propensity / config.loss.dro_temperature
-        return FusedObjective(spec, dro_slope, in_softmax, buffers)
+        backend = backend_of(propensity.device)
+        return FusedObjective(spec, dro_slope, in_softmax, buffers, backend)
     return TorchObjective(
         config, propensity, in_softmax, has_lists and meaning == "weight", buffers
     )

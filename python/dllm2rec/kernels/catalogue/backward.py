@@ -7,6 +7,7 @@ import triton.language as tl
 from torch import Tensor
 
 from dllm2rec.kernels.catalogue import grid
+from dllm2rec.kernels.catalogue.backend import ChunkScores, GradientInputs
 from dllm2rec.kernels.catalogue.grid import N_WARPS, at_once, pieces_of
 from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
 from dllm2rec.kernels.launch import launch
@@ -15,27 +16,28 @@ SUM_ROWS, SUM_COLUMNS = 32, 128  # a program's share of a sum over rows, at a ti
 
 
 def gradient_(
-    scores: Tensor,
+    scores: ChunkScores,
     chunk: slice,
     inputs: TermInputs,
-    bias: Tensor | None,
-    offset: Tensor | None,
-    stats: tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor, Tensor],
+    given: GradientInputs,
     spec: TermSpec,
+    *,
+    has_offset: bool,
 ) -> Tensor | None:
     """Write the gradient over a chunk of scores; return the offset's, piece by piece, if any."""
-    listed_scores, drawn, slopes, log_z, log_d, grad = stats
-    n_rows, width = scores.shape
+    values, bias = scores
+    listed_scores, drawn, slopes, log_z, log_d, grad = given
+    n_rows, width = values.shape
     pieces, span = pieces_of(n_rows, width)
     n_listed, length = inputs.items.shape[1], inputs.windows.shape[1]
-    to_offset = None if offset is None else scores.new_empty(pieces, n_rows)
+    to_offset = values.new_empty(pieces, n_rows) if has_offset else None
     launch(
         _gradient,
         (n_rows, pieces),
-        scores,
-        scores if bias is None else bias,
+        values,
+        values if bias is None else bias,
         inputs.dro_slope,
-        scores if inputs.in_softmax is None else inputs.in_softmax,
+        values if inputs.in_softmax is None else inputs.in_softmax,
         inputs.items,
         inputs.windows,
         listed_scores,
@@ -43,7 +45,7 @@ def gradient_(
         log_z,
         log_d,
         grad,
-        scores if to_offset is None else to_offset,
+        values if to_offset is None else to_offset,
         chunk.start,
         width,
         span,
@@ -54,7 +56,7 @@ def gradient_(
         length,
         spec.dro_weight,
         HAS_BIAS=bias is not None,
-        HAS_OFFSET=offset is not None,
+        HAS_OFFSET=has_offset,
         SOFTMAX=spec.sums_all,
         MASKED=inputs.in_softmax is not None,
         DRO=spec.dro_weight > 0,
@@ -67,7 +69,7 @@ def gradient_(
         launch(
             _sampled_gradient,
             (n_rows,),
-            scores,
+            values,
             inputs.sampled,
             drawn,
             log_z,

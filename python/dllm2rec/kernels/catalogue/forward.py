@@ -1,4 +1,4 @@
-"""The kernels that read all scores, or those of a row's sample, on the way forward."""
+"""The kernels that read all scores, or those of a row's sample, in the forward pass."""
 
 from __future__ import annotations
 
@@ -8,45 +8,43 @@ import triton.language as tl
 from torch import Tensor
 
 from dllm2rec.kernels.catalogue import grid
+from dllm2rec.kernels.catalogue.backend import ChunkScores, ChunkStatistics
 from dllm2rec.kernels.catalogue.grid import N_WARPS, at_once, pieces_of
 from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
 from dllm2rec.kernels.launch import launch
 
-Part = tuple[Tensor | None, Tensor | None, Tensor | None]
-
 
 def statistics(
-    scores: Tensor,
+    scores: ChunkScores,
     chunk: slice,
     inputs: TermInputs,
-    bias: Tensor | None,
     listed_scores: Tensor,
     drawn: Tensor | None,
     spec: TermSpec,
-) -> Part:
+) -> ChunkStatistics:
     """Reduce a chunk to what the terms need of it, piece by piece: (pieces, B) and (.., B, K).
 
-    The last is how many items are ahead of a listed one, or a number from `top_k` on that is at
-    most that. Scores of sampled items are copied into `drawn`.
+    Scores of sampled items are copied into `drawn`.
     """
-    n_rows, width = scores.shape
+    values, bias = scores
+    n_rows, width = values.shape
     pieces, span = pieces_of(n_rows, width)
     n_candidates = listed_scores.shape[1] - 1 - spec.n_negatives if spec.counts else 0
-    log_z, log_d = scores.new_empty(pieces, n_rows), scores.new_empty(pieces, n_rows)
+    log_z, log_d = values.new_empty(pieces, n_rows), values.new_empty(pieces, n_rows)
     if drawn is not None:
-        _add_sampled(scores, chunk, inputs, bias, drawn, log_z.fill_(-torch.inf))
+        _add_sampled(scores, chunk, inputs, drawn, log_z.fill_(-torch.inf))
         if spec.dro_weight == 0 and not spec.counts:
-            return log_z, log_d, None
+            return ChunkStatistics(log_z, log_d, None)
     ahead = torch.empty(
-        (pieces, n_rows, max(n_candidates, 1)), dtype=torch.int32, device=scores.device
+        (pieces, n_rows, max(n_candidates, 1)), dtype=torch.int32, device=values.device
     )
     launch(
         _statistics,
         (n_rows, pieces),
-        scores,
-        scores if bias is None else bias,
+        values,
+        values if bias is None else bias,
         inputs.dro_slope,
-        scores if inputs.in_softmax is None else inputs.in_softmax,
+        values if inputs.in_softmax is None else inputs.in_softmax,
         inputs.items,
         listed_scores,
         log_z,
@@ -67,28 +65,28 @@ def statistics(
         BLOCK=grid.COUNTING_BLOCK if n_candidates else grid.BLOCK,
         num_warps=N_WARPS,
     )
-    return log_z, log_d, ahead
+    return ChunkStatistics(log_z, log_d, ahead)
 
 
 def _add_sampled(
-    scores: Tensor,
+    scores: ChunkScores,
     chunk: slice,
     inputs: TermInputs,
-    bias: Tensor | None,
     drawn: Tensor,
     log_z: Tensor,
 ) -> None:
     """Copy what the chunk has of the sampled items' scores; write the log of their sum, (B,)."""
+    values, bias = scores
     launch(
         _sampled,
-        (len(scores),),
-        scores,
-        scores if bias is None else bias,
+        (len(values),),
+        values,
+        values if bias is None else bias,
         inputs.sampled,
         drawn,
         log_z,
         chunk.start,
-        scores.shape[1],
+        values.shape[1],
         drawn.shape[1],
         HAS_BIAS=bias is not None,
         SAMPLED=at_once(drawn),

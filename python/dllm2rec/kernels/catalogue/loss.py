@@ -1,4 +1,4 @@
-"""The arithmetic of `catalogue` in CUDA kernels, each one pass over a chunk of scores.
+"""The `CatalogueBackend` in CUDA kernels, each one pass over a chunk of scores.
 
 One program works on a row, or on a piece of one where there are few rows. Sums of pieces are joined
 in a fixed order, and only equal numbers are added with atomics: a step repeats bit for bit. Nothing
@@ -13,6 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from dllm2rec.kernels.catalogue import scores_tf32
+from dllm2rec.kernels.catalogue.backend import ChunkScores
 from dllm2rec.kernels.catalogue.backward import column_sums as column_sums
 from dllm2rec.kernels.catalogue.backward import gradient_ as gradient_
 from dllm2rec.kernels.catalogue.forward import statistics as statistics
@@ -35,11 +36,8 @@ def listed_(
     bias: Tensor | None,
     offset: Tensor | None,
     listed_scores: Tensor,
-) -> None:
-    """Add the offset to a chunk of scores; copy those of the listed items into `listed_scores`.
-
-    The bias is not added here: each pass adds it as it reads.
-    """
+) -> ChunkScores:
+    """Add the offset to a chunk of scores; copy those of the listed items into `listed_scores`."""
     n_listed, length = inputs.items.shape[1], inputs.windows.shape[1]
     launch(
         _listed,
@@ -60,6 +58,7 @@ def listed_(
         LENGTH=triton.next_power_of_2(length),
         num_warps=1,
     )
+    return ChunkScores(scores, bias)
 
 
 @triton.jit

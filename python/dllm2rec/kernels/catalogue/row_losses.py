@@ -7,21 +7,18 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from dllm2rec.kernels.catalogue.forward import Part
+from dllm2rec.kernels.catalogue.backend import ChunkStatistics, RowTerms
 from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
 from dllm2rec.kernels.launch import launch
 
 
 def terms(
-    parts: list[Part], inputs: TermInputs, listed_scores: Tensor, spec: TermSpec
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Join the pieces; what comes back is that of `catalogue_torch.terms`."""
-    log_zs, log_ds = (
-        parts[0][n] if len(parts) == 1 else torch.cat([part[n] for part in parts])  # type: ignore[misc]
-        for n in range(2)
-    )
-    counts = [part[2] for part in parts if part[2] is not None]
-    aheads = log_zs if not counts else counts[0] if len(counts) == 1 else torch.cat(counts)
+    parts: list[ChunkStatistics], inputs: TermInputs, listed_scores: Tensor, spec: TermSpec
+) -> RowTerms:
+    """Join the chunks and their pieces."""
+    log_zs = _stacked([part.log_z for part in parts], listed_scores)
+    log_ds = _stacked([part.log_d for part in parts], listed_scores)
+    aheads = _stacked([part.ahead for part in parts], log_zs)
     n_rows, n_listed = listed_scores.shape
     n_candidates = n_listed - 1 - spec.n_negatives
     rows = listed_scores.new_empty(len(spec.names), n_rows)
@@ -33,7 +30,7 @@ def terms(
         log_zs,
         log_ds,
         aheads,
-        len(log_zs),  # type: ignore[arg-type]
+        len(log_zs),
         listed_scores,
         inputs.weight,
         inputs.kept,
@@ -59,7 +56,13 @@ def terms(
         LISTED=triton.next_power_of_2(n_listed),
         num_warps=1,
     )
-    return rows, slopes, log_z, log_d
+    return RowTerms(rows, slopes, log_z, log_d)
+
+
+def _stacked(parts: list[Tensor | None], otherwise: Tensor) -> Tensor:
+    """The pieces of all chunks in one tensor; `otherwise` where there are none."""
+    there = [part for part in parts if part is not None]
+    return otherwise if not there else there[0] if len(there) == 1 else torch.cat(there)
 
 
 @triton.jit
