@@ -66,9 +66,8 @@ def scorer_of(student: Student, batch: Batch, buffers: StepBuffers) -> Scorer:
             buffers.scatter_buffer,
             buffers.side_stream,
         )
-        shares = student.output is None and (table is None or student.sides == "both")
-        table = rows if shares else table
-    if table is not None and student.output is None and student.sides == "both":
+        table = rows if student.ties_table else table
+    if table is not None and student.ties_table:
         # The padding's row is passed along: cutting it off would copy the gradient of the rest.
         return Scorer(
             users,

@@ -36,9 +36,7 @@ def can_fuse(student: Student) -> bool:
         and student.max_length <= MAX_LENGTH
         and student.config.n_heads <= MAX_HEADS
         # Otherwise the teacher's part of the windows' items is projected place by place.
-        and (
-            student.embedding.projector is None or student.output is None or student.sides == "both"
-        )
+        and (student.embedding.projector is None or student.output is None)
     )
 
 

@@ -67,13 +67,21 @@ class Student(nn.Module):
         self.bias = nn.Parameter(torch.zeros(self.n_items)) if has_bias else None
         self.window_offset = nn.Parameter(torch.zeros(())) if config.window_offset else None
 
+    @property
+    def ties_table(self) -> bool:
+        """Whether one table embeds the window's items and scores all, the teacher's part included.
+
+        Otherwise an output layer scores, or the table without the teacher's part.
+        """
+        with_teacher = self.embedding.projector is not None
+        return self.output is None and (self.sides == "both" or not with_teacher)
+
     def item_table(self) -> Tensor | None:
         """All item vectors with the teacher's part, (N + 1, D); None where no step needs them all.
 
-        That is without a teacher, and where only the window's items carry its vectors and another
-        matrix scores.
+        That is without a teacher, and where an output layer scores, which sees no teacher.
         """
-        if self.embedding.projector is None or (self.output is not None and self.sides == "input"):
+        if self.embedding.projector is None or self.output is not None:
             return None
         return self.embedding.table()
 
@@ -114,7 +122,7 @@ class Student(nn.Module):
         """
         if self.output is not None:
             return self.output.weight, self.output.bias
-        rows = table if table is not None and self.sides == "both" else self.embedding.id_rows()
+        rows = table if table is not None and self.ties_table else self.embedding.id_rows()
         return rows[: self.n_items], self.bias
 
     def forward(self, sequences: Tensor, lengths: Tensor) -> Tensor:
@@ -139,7 +147,7 @@ class Student(nn.Module):
         # A memo of None leaves these out of the copy instead of holding them twice for a moment.
         frozen = (self.embedding.teacher, self.embedding.known)
         folded = copy.deepcopy(self, {id(part): None for part in frozen if part is not None})
-        if self.output is None and self.embedding.projector is not None and self.sides == "input":
+        if self.output is None and not self.ties_table:
             _untie(folded, *self.output_items(None))
         folded.embedding.projector = None
         folded.embedding.ids.weight.copy_(self.embedding.table())
