@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dllm2rec.batches.excluded_items import distinct_counts, negative_sampler
+from dllm2rec.batches.negative_sampler import distinct_counts, negative_sampler
 from dllm2rec.batches.training_rows import epoch_order
 from dllm2rec.config.model import LossConfig
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
@@ -76,7 +76,9 @@ def test_epoch_order_is_a_new_permutation_each_epoch_and_seed() -> None:
 @pytest.mark.parametrize("exclude", ["window", "history"])
 def test_negatives_avoid_what_is_excluded_and_change_with_the_epoch(exclude: str) -> None:
     dataset = cycle_dataset()
-    sampler = negative_sampler(dataset, LossConfig(base="bce", n_negatives=7, exclude=exclude))
+    sampler = negative_sampler(
+        dataset, dataset.train, LossConfig(base="bce", n_negatives=7, exclude=exclude)
+    )
     assert sampler is not None
     first, second = sampler.epoch(0, 0), sampler.epoch(0, 1)
     assert first.shape == (len(dataset.train), 7)
@@ -91,7 +93,7 @@ def test_negatives_avoid_what_is_excluded_and_change_with_the_epoch(exclude: str
 
 def test_log_expected_is_the_log_of_draws_over_possible_items() -> None:
     dataset = cycle_dataset()
-    sampler = negative_sampler(dataset, LossConfig(base="bce", n_negatives=3))
+    sampler = negative_sampler(dataset, dataset.train, LossConfig(base="bce", n_negatives=3))
     assert sampler is not None
     row = 5
     window = dataset.windows(dataset.train)
@@ -104,8 +106,9 @@ def test_whole_history_is_refused_where_windows_have_no_users() -> None:
     dataset = cycle_dataset()
     object.__setattr__(dataset, "has_users", False)
     with pytest.raises(InputError, match=r'set loss\.exclude = "window"'):
-        negative_sampler(dataset, LossConfig(base="bce", exclude="history"))
+        negative_sampler(dataset, dataset.train, LossConfig(base="bce", exclude="history"))
 
 
 def test_a_softmax_draws_no_negatives() -> None:
-    assert negative_sampler(cycle_dataset(10), LossConfig(base="softmax")) is None
+    dataset = cycle_dataset(10)
+    assert negative_sampler(dataset, dataset.train, LossConfig(base="softmax")) is None

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from dllm2rec.batches.excluded_items import NegativeSampler
+from dllm2rec.batches.negative_sampler import NegativeSampler
 from dllm2rec.batches.training_rows import epoch_order
 from dllm2rec.config.model import TrainConfig
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dllm2rec.batches.excluded_items import NegativeSampler, negative_sampler
+from dllm2rec.batches.negative_sampler import NegativeSampler, negative_sampler
 from dllm2rec.batches.training_rows import (
     TrainingRows,
     leaves_out_unseen,
@@ -75,6 +75,6 @@ def make_training_data(
         rows=training_rows(dataset, teacher, config, device),
         validation=device_rows(dataset, dataset.validation, device),
         target_counts=torch.from_numpy(dataset.target_counts()).to(device),
-        sampler=negative_sampler(dataset, config.loss, train_rows(dataset, config)),
+        sampler=negative_sampler(dataset, train_rows(dataset, config), config.loss),
         row_names=f"{dataset.name} train rows",
     )

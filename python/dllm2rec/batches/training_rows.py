@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dllm2rec.batches.excluded_items import negative_sampler, rows_to_keep
+from dllm2rec.batches.negative_sampler import negative_sampler, rows_to_keep
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.data.device_rows import DeviceRows, device_rows
@@ -89,7 +89,7 @@ def training_rows(
     every = _every_row(dataset, config)
     kept = rows_to_keep(dataset, every, config.loss)
     rows = every.take(kept)
-    sampler = negative_sampler(dataset, config.loss, rows)
+    sampler = negative_sampler(dataset, rows, config.loss)
     if config.loss.base != "sampled_softmax":
         sampler = None  # the others do not correct for how often an item is drawn
     if lists is not None:

@@ -56,12 +56,38 @@ class DeviceRows:
         return torch.where(inside, items, self.n_items), lengths, self.events[end].long()
 
 
+@dataclass(frozen=True, eq=False)
+class DeviceEvents:
+    """Every event of a dataset on one device: what the rows of all its splits point into.
+
+    Attributes:
+        events: every user's items, oldest first, one after the other, (n_events,), int32.
+        max_length: L, the longest window.
+        n_items: N, also the padding index.
+    """
+
+    events: Tensor
+    max_length: int
+    n_items: int
+
+    def rows(self, rows: Rows) -> DeviceRows:
+        """Put the pointers of some rows beside the events."""
+        device = self.events.device
+        return DeviceRows(
+            events=self.events,
+            start=torch.from_numpy(np.ascontiguousarray(rows.start)).to(device),
+            end=torch.from_numpy(np.ascontiguousarray(rows.end)).to(device),
+            max_length=self.max_length,
+            n_items=self.n_items,
+        )
+
+
+def device_events(dataset: SequenceDataset, device: torch.device) -> DeviceEvents:
+    """Put the events of a dataset on a device."""
+    events = torch.from_numpy(dataset.events.astype(np.int32)).to(device)
+    return DeviceEvents(events, dataset.max_length, dataset.n_items)
+
+
 def device_rows(dataset: SequenceDataset, rows: Rows, device: torch.device) -> DeviceRows:
     """Put the pointers of one split, and the events they point into, on a device."""
-    return DeviceRows(
-        events=torch.from_numpy(dataset.events.astype(np.int32)).to(device),
-        start=torch.from_numpy(np.ascontiguousarray(rows.start)).to(device),
-        end=torch.from_numpy(np.ascontiguousarray(rows.end)).to(device),
-        max_length=dataset.max_length,
-        n_items=dataset.n_items,
-    )
+    return device_events(dataset, device).rows(rows)
