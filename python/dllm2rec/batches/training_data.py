@@ -1,23 +1,23 @@
-"""What a training starts from: a fresh student, and its rows on the device."""
+"""What a training starts from: a fresh student, and all that it reads, on the device."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from dllm2rec.batches.negative_sampler import NegativeSampler, negative_sampler
+from dllm2rec.batches.device_splits import DeviceSplits, device_splits
+from dllm2rec.batches.negative_sampler import NegativeSampler
 from dllm2rec.batches.training_rows import (
     TrainingRows,
     leaves_out_unseen,
     seen_items,
-    train_rows,
     training_rows,
 )
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
-from dllm2rec.data.device_rows import DeviceRows, device_rows
+from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.errors import InputError
 from dllm2rec.students import Student, build_student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
@@ -25,13 +25,30 @@ from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Everything a training needs, on its device."""
+    """Everything a training reads, on its device.
+
+    Attributes:
+        rows: what it learns from.
+        validation: rows to choose by.
+        test: rows to report.
+        target_counts: how often each item is a train target, (N,), int64.
+        sampler: draws the negatives; None for a loss that has none.
+        row_names: how a message calls the rows, such as "games train rows".
+    """
 
     rows: TrainingRows
     validation: DeviceRows
-    target_counts: Tensor  # (N,), how often each item is a train target
+    test: DeviceRows
+    target_counts: Tensor
     sampler: NegativeSampler | None
-    row_names: str  # how to call a row in a message, such as "games train row"
+    row_names: str
+
+    def for_ranking_weight(self, weight: float) -> TrainingData:
+        """The same without the teacher's lists where their weight is 0: the loss has no term then.
+
+        All else is shared.
+        """
+        return self if weight > 0 else replace(self, rows=replace(self.rows, lists=None))
 
 
 def make_student(
@@ -64,17 +81,33 @@ def make_student(
     )
 
 
+def training_data(
+    config: Config, splits: DeviceSplits, teacher: TeacherKnowledge | None
+) -> TrainingData:
+    """What the trainings of one student read, for all its ranking weights and seeds.
+
+    Raises:
+        InputError: the configuration needs what the teacher does not have.
+    """
+    return TrainingData(
+        rows=training_rows(config, splits, teacher),
+        validation=splits.validation,
+        test=splits.test,
+        target_counts=splits.target_counts,
+        sampler=splits.sampler,
+        row_names=f"{splits.dataset.name} train rows",
+    )
+
+
 def make_training_data(
     config: Config,
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
     device: torch.device,
 ) -> TrainingData:
-    """Put on the device what the loop reads."""
-    return TrainingData(
-        rows=training_rows(dataset, teacher, config, device),
-        validation=device_rows(dataset, dataset.validation, device),
-        target_counts=torch.from_numpy(dataset.target_counts()).to(device),
-        sampler=negative_sampler(dataset, train_rows(dataset, config), config.loss),
-        row_names=f"{dataset.name} train rows",
-    )
+    """Put on a device what one training reads, where nothing else is to share it.
+
+    Raises:
+        InputError: the configuration needs what the teacher or the dataset does not have.
+    """
+    return training_data(config, device_splits(config, dataset, device), teacher)

@@ -12,11 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dllm2rec.batches.negative_sampler import negative_sampler, rows_to_keep
+from dllm2rec.batches.device_splits import DeviceSplits
 from dllm2rec.config.model import Config
-from dllm2rec.data.dataset import Rows, SequenceDataset
-from dllm2rec.data.device_rows import DeviceRows, device_rows
-from dllm2rec.data.prefixes import prefix_rows
+from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.distill.batch import Batch
 from dllm2rec.distill.choose_loss import list_meaning
 from dllm2rec.distill.teacher_lists import TeacherLists, teacher_lists
@@ -74,50 +73,31 @@ class TrainingRows:
 
 
 def training_rows(
-    dataset: SequenceDataset,
-    teacher: TeacherKnowledge | None,
-    config: Config,
-    device: torch.device,
+    config: Config, splits: DeviceSplits, teacher: TeacherKnowledge | None
 ) -> TrainingRows:
-    """Put the train split and the teacher's lists on a device.
+    """Put beside the train rows what the teacher says of them.
+
+    The lists do not depend on the ranking weight, unless all are 0: then there are none.
 
     Raises:
-        InputError: the configuration needs something the teacher or the dataset does not have.
+        InputError: the configuration needs something the teacher does not have.
     """
+    dataset, device = splits.dataset, splits.device
     counted = seen_items(dataset) if leaves_out_unseen(config) else None
-    lists = teacher_lists(dataset, teacher, config.distillation, list_meaning(config), counted)
-    every = _every_row(dataset, config)
-    kept = rows_to_keep(dataset, every, config.loss)
-    rows = every.take(kept)
-    sampler = negative_sampler(dataset, rows, config.loss)
-    if config.loss.base != "sampled_softmax":
-        sampler = None  # the others do not correct for how often an item is drawn
+    weight = max(config.distillation.ranking_weights)
+    distillation = config.distillation.model_copy(update={"ranking_weight": weight})
+    lists = teacher_lists(dataset, teacher, distillation, list_meaning(config), counted)
     if lists is not None:
-        lists = lists.followed_by_empty(len(every) - len(dataset.train))
-        if not kept.all():
-            lists = lists.take(torch.from_numpy(kept))
+        lists = lists.followed_by_empty(len(splits.is_trained) - len(dataset.train))
+        if not splits.is_trained.all():
+            lists = lists.take(torch.from_numpy(splits.is_trained))
         lists = lists.to(device)
     return TrainingRows(
-        rows=device_rows(dataset, rows, device),
+        rows=splits.train,
         lists=lists,
-        log_expected=None if sampler is None else sampler.log_expected().to(device),
+        log_expected=splits.log_expected,
         in_softmax=None if counted is None else torch.from_numpy(counted).to(device),
     )
-
-
-def train_rows(dataset: SequenceDataset, config: Config) -> Rows:
-    """The train split, followed by its prefix rows if the configuration asks for them.
-
-    Rows without a possible negative are left out where `loss.neg_fallback` is "skip".
-    """
-    every = _every_row(dataset, config)
-    return every.take(rows_to_keep(dataset, every, config.loss))
-
-
-def _every_row(dataset: SequenceDataset, config: Config) -> Rows:
-    if not config.train.prefix_rows:
-        return dataset.train
-    return dataset.train.followed_by(prefix_rows(dataset))
 
 
 def leaves_out_unseen(config: Config) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from dllm2rec.batches.training_data import TrainingData, make_student, make_training_data
+from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.model import Config, TrainConfig
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.plan.memory import device_peak_bytes, fits, forget_peaks, step_bytes, still_bytes
@@ -87,7 +87,8 @@ def train_for_a_moment(
     config = endless(config)
     try:
         began = time.perf_counter()
-        student, data = _made(config, dataset, teacher, device)
+        student = _new_student(config, dataset, teacher, device)
+        data = make_training_data(config, dataset, teacher, device)
         n_rows = len(data.rows.rows)
         still = still_bytes(student, data)
         if device.type == "cpu":
@@ -103,8 +104,7 @@ def train_for_a_moment(
     first_s = again_s = making_s + times.start_s
     if again and device.type == "cuda":
         began = time.perf_counter()
-        student, data = _made(config, dataset, teacher, device)
-        other = Training(student, data, config)
+        other = Training(_new_student(config, dataset, teacher, device), data, config)
         making_s = time.perf_counter() - began
         again_s = making_s + measure(other, 0.0).start_s
     rest = "steps, measured" if device.type == "cuda" else "process and steps, measured"
@@ -123,23 +123,23 @@ def train_for_a_moment(
     )
 
 
-def _made(
+def _new_student(
     config: Config,
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
     device: torch.device,
-) -> tuple[Student, TrainingData]:
-    """A fresh student and its task on the device."""
+) -> Student:
     torch.manual_seed(config.train.seed)
-    student = make_student(config, dataset, teacher).to(device)
-    return student, make_training_data(config, dataset, teacher, device)
+    return make_student(config, dataset, teacher).to(device)
 
 
 def _too_large(
     config: Config, dataset: SequenceDataset, teacher: TeacherKnowledge | None
 ) -> TrialResult:
     """What can be counted of a training that has no room on its GPU."""
-    student, data = _made(config, dataset, teacher, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    student = _new_student(config, dataset, teacher, cpu)
+    data = make_training_data(config, dataset, teacher, cpu)
     return TrialResult(student, len(data.rows.rows), still_bytes(student, data), None)
 
 

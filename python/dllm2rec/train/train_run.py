@@ -19,6 +19,8 @@ from typing import Any
 
 import torch
 
+from dllm2rec.batches.device_splits import device_splits
+from dllm2rec.batches.training_data import training_data
 from dllm2rec.config.load import config_to_toml
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
@@ -44,6 +46,7 @@ from dllm2rec.storage.output_folder import check_output, clear_output, locked
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.metric_table import ResultRow
 from dllm2rec.tracking.progress import Progress, Silent
+from dllm2rec.train.context import TrainingContext
 from dllm2rec.train.loop import selection_ks
 from dllm2rec.train.train_student import student_config, train_student
 
@@ -133,22 +136,24 @@ def train_what_is_left(
             known.result()  # beside a GPU's training, but not beside one that needs the same cores
         else:
             pool.submit(load_plots_ahead)  # where that fails, the report will say so
-        results = []
-        for name in facts["students"]:
-            for with_teacher in teacher_choices(teacher, baseline=facts["baseline"]):
-                own_config = student_config(config, name, with_teacher=with_teacher)
-                knowledge = teacher if with_teacher else None
-                row = train_student(
-                    own_config,
-                    dataset,
-                    knowledge,
-                    folder,
-                    device,
-                    progress,
-                    signals,
-                    n_seeds=facts.get("n_seeds", 1),  # older runs had one
-                )
-                results.append(row)
+        splits = device_splits(config, dataset, device)
+        contexts = {}
+        for with_teacher in teacher_choices(teacher, baseline=facts["baseline"]):
+            knowledge = teacher if with_teacher else None
+            # All students read the same: only their names differ.
+            any_student = student_config(config, config.student.name, with_teacher=with_teacher)
+            data = training_data(any_student, splits, knowledge)
+            contexts[with_teacher] = TrainingContext(dataset, knowledge, data, progress, signals)
+        results = [
+            train_student(
+                student_config(config, name, with_teacher=with_teacher),
+                context,
+                folder,
+                n_seeds=facts.get("n_seeds", 1),  # older runs had one
+            )
+            for name in facts["students"]
+            for with_teacher, context in contexts.items()
+        ]
         results = known.result() + results
     result = RunResult(
         folder=str(folder),

@@ -11,11 +11,10 @@ from typing import Any
 
 import torch
 
-from dllm2rec.batches.training_data import make_student, make_training_data
+from dllm2rec.batches.training_data import make_student
 from dllm2rec.config.load import changed, config_to_toml
 from dllm2rec.config.model import Config
-from dllm2rec.data.dataset import SequenceDataset
-from dllm2rec.data.device_rows import device_rows
+from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.errors import ArtifactError
 from dllm2rec.evaluate.evaluate_split import split_counts
 from dllm2rec.evaluate.metrics import rank_metrics
@@ -27,13 +26,12 @@ from dllm2rec.runtime.distributed import (
     is_first,
     wait_for_all,
 )
-from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.storage.atomic_folder import replace_text
 from dllm2rec.storage.pointers import delete_unnamed
-from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.metric_table import ResultRow
 from dllm2rec.tracking.progress import Progress, TrainingName
 from dllm2rec.train.checkpointer import Checkpointer
+from dllm2rec.train.context import TrainingContext
 from dllm2rec.train.loop import SELECTION, Record, Training, selection_ks, walk
 
 RESULT_FILE = "result.json"
@@ -57,24 +55,16 @@ class SeedRun:
         return ResultRow(**json.loads((self.folder / RESULT_FILE).read_text(encoding="utf-8")))
 
 
-def train_seed(
-    seed_run: SeedRun,
-    dataset: SequenceDataset,
-    teacher: TeacherKnowledge | None,
-    device: torch.device,
-    progress: Progress,
-    interrupts: Interrupts,
-) -> Generator[None, None, None]:
+def train_seed(seed_run: SeedRun, context: TrainingContext) -> Generator[None, None, None]:
     """Train one seed to its `result.json`, yielding after every step."""
-    folder, config = seed_run.folder, seed_run.config
+    folder, config, progress = seed_run.folder, seed_run.config, context.progress
     if is_first():
         _clean(folder)
         replace_text(folder / "config.toml", config_to_toml(config))
     wait_for_all(f"{seed_run.name}: starting")
     state = load_state(folder)
-    checkpointer = Checkpointer(
-        folder, interrupts, dataset.max_length, [] if state is None else state.records
-    )
+    records = [] if state is None else state.records
+    checkpointer = Checkpointer(folder, context.interrupts, context.dataset.max_length, records)
     only = len(config.distillation.ranking_weights) == 1
     for weight in _weights_left(config, state):
         one = changed(config, distillation={"ranking_weight": weight})
@@ -85,15 +75,15 @@ def train_seed(
             config.train.max_epochs,
             [record for record in checkpointer.records if record["ranking_weight"] == weight],
         )
-        training = _training(one, dataset, teacher, device)
+        training = new_training(one, context)
         if state is not None and state.ranking_weight == weight:
             _go_on(training, state, folder)
-        with interrupts.locked():
+        with context.interrupts.locked():
             yield from _kept(training, progress, checkpointer)
         reached = max(record[SELECTION] for record in training.records)
         progress.finish(f"validation {SELECTION} {reached:.4f}")
     wait_for_all(f"{seed_run.name}: saved")
-    result = _test_best(dataset, folder, device, seed_run.name, checkpointer.records)
+    result = _test_best(context.data.test, folder, seed_run.name, checkpointer.records)
     if is_first():
         replace_text(folder / RESULT_FILE, json.dumps(asdict(result), indent=1) + "\n")
         (folder / "prev").unlink(missing_ok=True)
@@ -143,16 +133,12 @@ def _kept(training: Training, progress: Progress, checkpointer: Checkpointer) ->
     checkpointer.save_state(training)
 
 
-def _training(
-    config: Config,
-    dataset: SequenceDataset,
-    teacher: TeacherKnowledge | None,
-    device: torch.device,
-) -> Training:
-    """Everything fresh: weights from the seed, data on the device."""
+def new_training(config: Config, context: TrainingContext) -> Training:
+    """A training of one ranking weight before its first step: weights from the seed."""
     torch.manual_seed(config.train.seed)
-    student = make_student(config, dataset, teacher).to(device)
-    return Training(student, make_training_data(config, dataset, teacher, device), config)
+    student = make_student(config, context.dataset, context.teacher).to(context.device)
+    weight = max(config.distillation.ranking_weights)
+    return Training(student, context.data.for_ranking_weight(weight), config)
 
 
 def _go_on(training: Training, state: TrainingState, folder: Path) -> None:
@@ -178,27 +164,21 @@ def _flat(config: dict[str, Any]) -> dict[str, Any]:
     return {**flat, **{key: value for key, value in config.items() if key not in sections}}
 
 
-def _test_best(
-    dataset: SequenceDataset,
-    folder: Path,
-    device: torch.device,
-    name: str,
-    records: Sequence[Record],
-) -> ResultRow:
+def _test_best(rows: DeviceRows, folder: Path, name: str, records: Sequence[Record]) -> ResultRow:
     """Score the best checkpoint on the test rows: the only place of a run that reads them."""
     checkpoint = load_checkpoint(folder)
     ks = selection_ks(checkpoint.config)
     counts = split_counts(
-        checkpoint.student.to(device),
-        device_rows(dataset, dataset.test, device),
+        checkpoint.student.to(rows.events.device),
+        rows,
         exclude_seen=checkpoint.config.evaluation.exclude_seen,
     )
-    metric_names = rank_metrics(counts, ks)
+    test = rank_metrics(counts, ks)
     record = checkpoint.record
     return ResultRow(
         name=name,
-        validation={key: record[key] for key in metric_names},
-        test=metric_names,
+        validation={key: record[key] for key in test},
+        test=test,
         detail={
             "epoch": record["epoch"],
             "ranking_weight": checkpoint.config.distillation.ranking_weights[0],

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from dllm2rec.config.load import changed
 from dllm2rec.config.model import Config
-from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.runtime.distributed import size
-from dllm2rec.runtime.signals import Interrupts
-from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.metric_table import ResultRow, mean_row
-from dllm2rec.tracking.progress import BufferedProgress, Progress
+from dllm2rec.tracking.progress import BufferedProgress
+from dllm2rec.train.context import TrainingContext
 from dllm2rec.train.train_seed import SeedRun, train_seed
 
 
@@ -37,15 +36,7 @@ def student_label(config: Config, *, with_teacher: bool) -> str:
 
 
 def train_student(
-    config: Config,
-    dataset: SequenceDataset,
-    teacher: TeacherKnowledge | None,
-    run_folder: Path,
-    device: torch.device,
-    progress: Progress,
-    interrupts: Interrupts,
-    *,
-    n_seeds: int = 1,
+    config: Config, context: TrainingContext, run_folder: Path, *, n_seeds: int = 1
 ) -> ResultRow:
     """Train one student for each ranking weight, keep what validation likes best, test it once.
 
@@ -55,12 +46,8 @@ def train_student(
 
     Args:
         config: with a list of ranking weights each is tried, by every seed for itself.
-        dataset: what to learn from.
-        teacher: None trains the student alone.
+        context: what it shares with the other students.
         run_folder: the run's.
-        device: where to train.
-        progress: is told how it goes.
-        interrupts: what came of Ctrl-C and SIGTERM.
         n_seeds: train.seed and the following ones; the row is their mean.
 
     Raises:
@@ -70,7 +57,7 @@ def train_student(
         ResourceError: the disk is full.
         KeyboardInterrupt, SystemExit: a signal came; where the training stands is saved.
     """
-    name = student_label(config, with_teacher=teacher is not None)
+    name = student_label(config, with_teacher=context.teacher is not None)
     place = run_folder / name.replace(" ", "")
     seed_runs = [SeedRun(name, place, config)]
     if n_seeds > 1:
@@ -84,25 +71,18 @@ def train_student(
             )
             for seed in range(first, first + n_seeds)
         ]
-    trained = [one for one in seed_runs if not one.is_done()]
-    _train_seeds(trained, dataset, teacher, device, progress, interrupts)
+    _train_seeds([one for one in seed_runs if not one.is_done()], context)
     return mean_row([one.result() for one in seed_runs])
 
 
-def _train_seeds(
-    seed_runs: Sequence[SeedRun],
-    dataset: SequenceDataset,
-    teacher: TeacherKnowledge | None,
-    device: torch.device,
-    progress: Progress,
-    interrupts: Interrupts,
-) -> None:
+def _train_seeds(seed_runs: Sequence[SeedRun], context: TrainingContext) -> None:
     """Train all seeds: on CUDA side by side, where none draws from a generator that they share.
 
     A small student leaves most of a GPU idle; on a CPU one training has all cores.
     """
     if not seed_runs:
         return
+    device, progress = context.device, context.progress
     side_by_side = (
         device.type == "cuda" and size() == 1 and draws_from_own_seed(seed_runs[0].config)
     )
@@ -110,7 +90,7 @@ def _train_seeds(
     buffered = [BufferedProgress() for _ in seed_runs[1:]] if side_by_side else []
     listeners = [progress, *buffered] if side_by_side else [progress] * len(seed_runs)
     trainings = [
-        train_seed(seed_run, dataset, teacher, device, one, interrupts)
+        train_seed(seed_run, replace(context, progress=one))
         for seed_run, one in zip(seed_runs, listeners, strict=True)
     ]
     try:

@@ -1,0 +1,81 @@
+"""The rows of a dataset on a device: made once a run, and shared by all its trainings.
+
+They depend on the dataset and on the settings `loss` and `train.prefix_rows`: not on the student,
+the teacher, the ranking weight or the seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dllm2rec.batches.negative_sampler import NegativeSampler, negative_sampler, rows_to_keep
+from dllm2rec.config.model import Config
+from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.data.device_rows import DeviceRows, device_events
+from dllm2rec.data.prefixes import prefix_rows
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceSplits:
+    """The three splits on one device, over one copy of the events.
+
+    Attributes:
+        dataset: where they come from.
+        train: R rows to learn from: those of the train split, then prefix rows if they are asked
+            for; rows without a possible negative are left out where `loss.neg_fallback` is "skip".
+        validation: rows to choose by.
+        test: rows to report.
+        is_trained: which rows of the train split and of its prefix rows `train` holds, (>= R,).
+        target_counts: how often each item is a train target, (N,), int64.
+        sampler: draws the negatives of `train`; None for a loss that has none.
+        log_expected: log of how often an epoch is expected to draw each possible negative, (R,);
+            None for a loss that does not correct for it.
+    """
+
+    dataset: SequenceDataset
+    train: DeviceRows
+    validation: DeviceRows
+    test: DeviceRows
+    is_trained: npt.NDArray[np.bool_]
+    target_counts: Tensor
+    sampler: NegativeSampler | None
+    log_expected: Tensor | None
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.target_counts.device
+
+
+def device_splits(config: Config, dataset: SequenceDataset, device: torch.device) -> DeviceSplits:
+    """Put the splits of a dataset on a device.
+
+    Raises:
+        InputError: a row excludes every item as a negative, or the whole history is to be excluded
+            and the dataset has no users.
+    """
+    events = device_events(dataset, device)
+    rows = dataset.train
+    if config.train.prefix_rows:
+        rows = rows.followed_by(prefix_rows(dataset))
+    is_trained = rows_to_keep(dataset, rows, config.loss)
+    rows = rows.take(is_trained)
+    sampler = negative_sampler(dataset, rows, config.loss)
+    log_expected = None
+    if sampler is not None and config.loss.base == "sampled_softmax":
+        log_expected = sampler.log_expected().to(device)
+    return DeviceSplits(
+        dataset=dataset,
+        train=events.rows(rows),
+        validation=events.rows(dataset.validation),
+        test=events.rows(dataset.test),
+        is_trained=is_trained,
+        target_counts=torch.from_numpy(dataset.target_counts()).to(device),
+        sampler=sampler,
+        log_expected=log_expected,
+    )
