@@ -33,7 +33,7 @@ from dllm2rec.storage.pointers import read_pointer
 from dllm2rec.train import train_seed
 from dllm2rec.train.resume_run import resume_run
 from dllm2rec.train.step import Stepper
-from dllm2rec.train.train_run import train_run
+from dllm2rec.train.train_run import RunOptions, train_run
 from tests.support.kill_trials import CONFIG, what_it_made
 from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
@@ -46,7 +46,7 @@ N_STEPS = -(-len(DATASET.train) // CONFIG.train.batch_size)
 
 
 def run_whole(folder: Path, config: Config = SELDOM, name: str = "sasrec") -> None:
-    train_run(config, DATASET, TEACHER, folder, students=[name], baseline=False)
+    train_run(config, DATASET, TEACHER, folder, students=[name], options=RunOptions(baseline=False))
 
 
 @contextmanager
@@ -390,7 +390,7 @@ def test_a_kill_right_after_leaving_all_but_the_weights_goes_on_the_same_way(
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr("dllm2rec.train.resume_run.train_what_is_left", killed)
+        patch.setattr("dllm2rec.train.resume_run.train_students", killed)
         with pytest.raises(ZeroDivisionError):
             resume_run(copied, DATASET, TEACHER, weights_only=True)
     resume_run(copied, DATASET, TEACHER)
@@ -519,8 +519,8 @@ def test_leftovers_of_a_killed_process_go(copied: Path, whole: str) -> None:
 def test_two_processes_cannot_write_to_one_folder(copied: Path) -> None:
     child = (
         "import sys, time; from pathlib import Path\n"
-        "from dllm2rec.storage.output_folder import held\n"
-        "with held(Path(sys.argv[1])):\n"
+        "from dllm2rec.storage.output_folder import locked\n"
+        "with locked(Path(sys.argv[1])):\n"
         "    print('held', flush=True); time.sleep(60)"
     )
     words = [sys.executable, "-c", child, str(copied)]
@@ -529,8 +529,9 @@ def test_two_processes_cannot_write_to_one_folder(copied: Path) -> None:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(ArtifactError, match=f"process {holder.pid} on "):
             resume_run(copied, DATASET, TEACHER)
+        overwrite = RunOptions(overwrite=True)
         with pytest.raises(ArtifactError, match=f"process {holder.pid} on "):
-            train_run(SELDOM, DATASET, None, copied, students=["sasrec"], overwrite=True)
+            train_run(SELDOM, DATASET, None, copied, students=["sasrec"], options=overwrite)
         assert (copied / "run.json").is_file()  # nothing was cleared
         holder.kill()
     with locked(copied):  # a lock dies with whoever held it

@@ -21,9 +21,8 @@ from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.storage.pointers import read_pointer
 from dllm2rec.tracking.metric_table import ResultRow, mean_row
 from dllm2rec.tracking.progress import BufferedProgress, Silent, TrainingName
-from dllm2rec.train import train_run as runs
 from dllm2rec.train.resume_run import resume_run
-from dllm2rec.train.train_run import train_run
+from dllm2rec.train.train_run import RunOptions, train_run
 from dllm2rec.train.train_student import draws_from_own_seed
 from tests.support.worlds import cycle_dataset
 from tests.train.test_resume_run import CONFIG, DATASET, SELDOM, TEACHER, signal_at
@@ -34,7 +33,9 @@ ARMS = ("sasrec", "sasrec+dllm2rec")
 
 def train(folder: Path, n_seeds: int, seed: int = 7) -> RunResult:
     config = changed(QUICK, train={"seed": seed})
-    return train_run(config, DATASET, TEACHER, folder, students=["sasrec"], n_seeds=n_seeds)
+    return train_run(
+        config, DATASET, TEACHER, folder, students=["sasrec"], options=RunOptions(n_seeds=n_seeds)
+    )
 
 
 def best_bytes(student: Path) -> bytes:
@@ -76,7 +77,7 @@ def test_the_table_and_the_page_show_the_spread(
 ) -> None:
     folder, result = three
     spread = f"±{result.rows[-1].deviation['ndcg@20']:.4f}"
-    print_table(metric_table(runs.test_table(result)))
+    print_table(metric_table(result.table("test")))
     printed = capsys.readouterr().out
     assert spread in printed
     assert "±" not in next(line for line in printed.splitlines() if "popularity" in line)
@@ -157,7 +158,9 @@ def test_what_is_told_later_is_told_in_order() -> None:
 def test_seeds_side_by_side_on_a_gpu_are_what_they_are_alone(tmp_path: Path, name: str) -> None:
     config = changed(CONFIG, student={"name": name}, train={"device": "cuda", "seed": 3})
     assert draws_from_own_seed(config) == (name == "sasrec")
-    train_run(config, DATASET, TEACHER, tmp_path / "all", students=[name], n_seeds=3)
+    train_run(
+        config, DATASET, TEACHER, tmp_path / "all", students=[name], options=RunOptions(n_seeds=3)
+    )
     for seed in (3, 4, 5):
         one = changed(config, train={"seed": seed})
         train_run(one, DATASET, TEACHER, tmp_path / str(seed), students=[name])

@@ -12,13 +12,14 @@ from dllm2rec.config.load import changed, load_config
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
-from dllm2rec.runs import run_folder as runs
 from dllm2rec.runs.evaluate_run import evaluate_run
+from dllm2rec.runs.run_folder import student_folders
+from dllm2rec.runs.run_manifest import read_run
 from dllm2rec.runs.run_result import RunResult
 from dllm2rec.runs.source import Source
 from dllm2rec.serve.recommend import recommend
 from dllm2rec.tracking.progress import Silent
-from dllm2rec.train.train_run import _beside, train_run
+from dllm2rec.train.train_run import RunOptions, background_thread, train_run
 from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
 CONFIG = changed(
@@ -37,8 +38,7 @@ def train(folder: Path, config: Config = CONFIG, *, baseline: bool = True) -> Ru
         oracle_teacher(dataset),
         folder,
         students=["sasrec"],
-        baseline=baseline,
-        source=Source("nowhere", None),
+        options=RunOptions(baseline=baseline, source=Source("nowhere", None)),
         progress=Silent(),
     )
 
@@ -198,9 +198,9 @@ def test_a_student_that_is_not_there_is_named(run: tuple[Path, RunResult]) -> No
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="no trained student"):
-        runs.student_folders(tmp_path)
+        student_folders(tmp_path)
     with pytest.raises(ArtifactError, match=r"no run\.json"):
-        runs.read_run(tmp_path)
+        read_run(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_what_runs_beside_a_training_is_stopped_when_that_fails() -> None:
     futures = []
 
     def fail() -> None:
-        with _beside() as (pool, stop):
+        with background_thread() as (pool, stop):
             futures.append(pool.submit(stop.wait, 60))
             futures.append(pool.submit(pytest.fail, "begun though the training had failed"))
             raise KeyboardInterrupt

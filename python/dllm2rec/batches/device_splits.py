@@ -16,20 +16,22 @@ from torch import Tensor
 from dllm2rec.batches.negative_sampler import NegativeSampler, negative_sampler, rows_to_keep
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
-from dllm2rec.data.device_rows import DeviceRows, device_events
+from dllm2rec.data.device_rows import DeviceEvents, DeviceRows, device_events
 from dllm2rec.data.prefixes import prefix_rows
 
 
 @dataclass(frozen=True, eq=False)
 class DeviceSplits:
-    """The three splits on one device, over one copy of the events.
+    """Train and validation rows on one device, over one copy of the events.
+
+    Test rows are left where they are: they are read once, when a student has been trained.
 
     Attributes:
         dataset: where they come from.
+        events: what all rows point into.
         train: R rows to learn from: those of the train split, then prefix rows if they are asked
             for; rows without a possible negative are left out where `loss.neg_fallback` is "skip".
         validation: rows to choose by.
-        test: rows to report.
         is_trained: which rows of the train split and of its prefix rows `train` holds, (>= R,).
         target_counts: how often each item is a train target, (N,), int64.
         sampler: draws the negatives of `train`; None for a loss that has none.
@@ -38,9 +40,9 @@ class DeviceSplits:
     """
 
     dataset: SequenceDataset
+    events: DeviceEvents
     train: DeviceRows
     validation: DeviceRows
-    test: DeviceRows
     is_trained: npt.NDArray[np.bool_]
     target_counts: Tensor
     sampler: NegativeSampler | None
@@ -53,7 +55,7 @@ class DeviceSplits:
 
 
 def device_splits(config: Config, dataset: SequenceDataset, device: torch.device) -> DeviceSplits:
-    """Put the splits of a dataset on a device.
+    """Put the train and validation rows of a dataset on a device.
 
     Raises:
         InputError: a row excludes every item as a negative, or the whole history is to be excluded
@@ -71,9 +73,9 @@ def device_splits(config: Config, dataset: SequenceDataset, device: torch.device
         log_expected = sampler.log_expected().to(device)
     return DeviceSplits(
         dataset=dataset,
+        events=events,
         train=events.rows(rows),
         validation=events.rows(dataset.validation),
-        test=events.rows(dataset.test),
         is_trained=is_trained,
         target_counts=torch.from_numpy(dataset.target_counts()).to(device),
         sampler=sampler,

@@ -17,7 +17,7 @@ from dllm2rec.batches.training_rows import (
 )
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
-from dllm2rec.data.device_rows import DeviceRows
+from dllm2rec.data.device_rows import DeviceEvents, DeviceRows
 from dllm2rec.errors import InputError
 from dllm2rec.students import Student, build_student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
@@ -30,7 +30,7 @@ class TrainingData:
     Attributes:
         rows: what it learns from.
         validation: rows to choose by.
-        test: rows to report.
+        events: what all rows point into, those of the test split too.
         target_counts: how often each item is a train target, (N,), int64.
         sampler: draws the negatives; None for a loss that has none.
         row_names: how a message calls the rows, such as "games train rows".
@@ -38,7 +38,7 @@ class TrainingData:
 
     rows: TrainingRows
     validation: DeviceRows
-    test: DeviceRows
+    events: DeviceEvents
     target_counts: Tensor
     sampler: NegativeSampler | None
     row_names: str
@@ -92,7 +92,7 @@ def training_data(
     return TrainingData(
         rows=training_rows(config, splits, teacher),
         validation=splits.validation,
-        test=splits.test,
+        events=splits.events,
         target_counts=splits.target_counts,
         sampler=splits.sampler,
         row_names=f"{splits.dataset.name} train rows",

@@ -1,4 +1,4 @@
-"""What `train` and `plan` are asked for: the same options, read the same way."""
+"""The options of `train` and `plan`: mostly the same, and read the same way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dllm2rec.cli.options import Device, StudentName
+from dllm2rec.cli.options import Device, StudentName, use_threads
 from dllm2rec.errors import ConfigError
 
 if TYPE_CHECKING:  # pydantic: `--help` must not wait for it
@@ -22,7 +22,7 @@ TeacherOption = Annotated[
 RecipeOption = Annotated[
     str | None,
     typer.Option(
-        help="strong (the default), paper, authors; demo, for the embedded world.", metavar="NAME"
+        help="strong (the default), paper, authors; demo, for the demo world.", metavar="NAME"
     ),
 ]
 ConfigOption = Annotated[Path | None, typer.Option(help="A TOML file of settings.", metavar="FILE")]
@@ -43,44 +43,116 @@ SeedsOption = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class TrainRequest:
-    """The settings of a run and the students it has."""
+@dataclass(frozen=True, kw_only=True)
+class SettingsOptions:
+    """The options of `train` and `plan` that make settings, students and data, as they were given.
 
-    settings: Config
-    students: list[str]
-
-
-def read_train_request(
-    *,
-    dataset: Path | None,
-    teacher: Path | None,
-    recipe: str | None,
-    config: Path | None,
-    overrides: Sequence[str],
-    students: Sequence[StudentName],
-    device: Device | None,
-    seed: int | None,
-) -> TrainRequest:
-    """Read settings and students from the options; nothing heavy is loaded and no data read.
-
-    Raises:
-        ConfigError: options that exclude each other, or a setting that cannot be meant.
+    Each attribute is an option; `overrides` are those of --set.
     """
-    from dllm2rec.config.load import changed, load_config
 
-    if teacher is not None and dataset is None:
-        raise ConfigError(
-            "--teacher without --dataset: the embedded world has a teacher of its own"
+    dataset: Path | None
+    teacher: Path | None
+    recipe: str | None
+    config: Path | None
+    overrides: Sequence[str]
+    students: Sequence[StudentName]
+    device: Device | None
+    seed: int | None
+
+    def read(self) -> tuple[Config, list[str]]:
+        """The settings and the names of the students; nothing heavy is loaded and no data read.
+
+        Raises:
+            ConfigError: options that exclude each other, or a setting that cannot be meant.
+        """
+        from dllm2rec.config.load import changed, load_config
+
+        if self.teacher is not None and self.dataset is None:
+            raise ConfigError(
+                "--teacher without --dataset: the demo world has a teacher of its own; expected "
+                "the dataset that this teacher belongs to"
+            )
+        recipe = self.recipe
+        if self.dataset is None and recipe is None and self.config is None:
+            recipe = "demo"
+        settings = load_config(recipe=recipe, path=self.config, overrides=self.overrides)
+        device = None if self.device is None else self.device.value
+        given = {"device": device, "seed": self.seed}
+        settings = changed(settings, train={k: v for k, v in given.items() if v is not None})
+        everyone = (
+            self.dataset is None and self.config is None and not names_student(self.overrides)
         )
-    if dataset is None and recipe is None and config is None:
-        recipe = "demo"
-    settings = load_config(recipe=recipe, path=config, overrides=overrides)
-    options = {"device": None if device is None else device.value, "seed": seed}
-    settings = changed(settings, train={key: v for key, v in options.items() if v is not None})
-    everyone = dataset is None and config is None and not names_student(overrides)
-    chosen = students or (list(StudentName) if everyone else [StudentName(settings.student.name)])
-    return TrainRequest(settings, [name.value for name in dict.fromkeys(chosen)])
+        only = [StudentName(settings.student.name)]
+        students = self.students or (list(StudentName) if everyone else only)
+        return settings, [name.value for name in dict.fromkeys(students)]
+
+    def use_threads(self, n_threads: int | None) -> None:
+        """Set the CPU threads that were asked for; by default one for the demo world.
+
+        It is so small that a second thread would mostly wait for the first.
+        """
+        use_threads(1 if self.dataset is None and n_threads is None else n_threads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest:
+    """The options of `plan`."""
+
+    settings: SettingsOptions
+    baseline: bool
+    seeds: int
+    threads: int | None
+    json: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """The options of `train`."""
+
+    settings: SettingsOptions
+    out: Path | None
+    overwrite: bool
+    resume: Path | None
+    allow_data_change: bool
+    weights_only_resume: bool
+    baseline: bool
+    seeds: int
+    threads: int | None
+    log: Sequence[str]
+    json: bool
+
+    def check_resume(self) -> None:
+        """Refuse options of a new run beside --resume, and those of a resumed run without it.
+
+        Raises:
+            ConfigError: naming the first such option.
+        """
+        if self.resume is None:
+            given = {
+                "allow-data-change": self.allow_data_change,
+                "weights-only-resume": self.weights_only_resume,
+            }
+            rule = "without --resume, expected the folder of the run to resume; give --resume DIR"
+        else:
+            given = {
+                "recipe": self.settings.recipe is not None,
+                "config": self.settings.config is not None,
+                "set": bool(self.settings.overrides),
+                "student": bool(self.settings.students),
+                "out": self.out is not None,
+                "overwrite": self.overwrite,
+                "no-baseline": not self.baseline,
+                "seed": self.settings.seed is not None,
+                "seeds": self.seeds != 1,
+            }
+            rule = (
+                "beside --resume: a run is resumed with its own settings; expected only --dataset "
+                "and --teacher, where they have moved, --device, --threads, --log, "
+                "--allow-data-change, --weights-only-resume and --json"
+            )
+        for name, is_given in given.items():
+            if is_given:
+                raise ConfigError(f"--{name} {rule}")
 
 
 def names_student(overrides: Sequence[str]) -> bool:

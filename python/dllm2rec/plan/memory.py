@@ -35,7 +35,7 @@ def still_bytes(student: Student, data: TrainingData) -> dict[str, int]:
     """Count the bytes of what a training holds from its first step to its last, part by part."""
     parameters = _bytes(student.parameters())
     n_rows = len(data.rows.rows)
-    splits = (data.rows.rows, data.validation, data.test)
+    splits = (data.rows.rows, data.validation)
     # By address: the splits share their events.
     rows = {tensor.data_ptr(): tensor for split in splits for tensor in _tensors(split)}
     return {

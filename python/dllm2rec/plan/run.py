@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -15,8 +15,7 @@ from dllm2rec.evaluate.baselines import fit_window_counts, popularity_counts
 from dllm2rec.plan.memory import peak_bytes
 from dllm2rec.plan.timing import catalogue_s, report_s
 from dllm2rec.plan.trial_training import train_for_a_moment
-from dllm2rec.runs.provenance import device_name
-from dllm2rec.runtime.device import choose_device, deterministic
+from dllm2rec.runtime.device import choose_device, deterministic, device_name
 from dllm2rec.students import Student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.progress import Progress, Silent, TrainingName
@@ -100,7 +99,7 @@ class Plan:
         n_seeds: how often each of them is trained.
         host_bytes: memory of the process at its peak.
         disk_bytes: checkpoints of the whole run, at most.
-        opening_s: seconds to read the data, as the caller measured them.
+        opening_s: seconds to read the data; 0 until `with_opening` is told them.
         baselines_s: seconds of the rows that are not trained.
         report_s: seconds to write the catalogue and to draw the report.
         seconds: all of it, if every training goes to its last epoch; None where an arm does not
@@ -124,6 +123,11 @@ class Plan:
     report_s: float
     seconds: float | None
 
+    def with_opening(self, seconds: float) -> Plan:
+        """The same plan, with the seconds that it took to read the data."""
+        whole = None if self.seconds is None else self.seconds + seconds
+        return replace(self, opening_s=seconds, seconds=whole)
+
 
 def plan_run(
     config: Config,
@@ -133,7 +137,6 @@ def plan_run(
     students: Sequence[str],
     baseline: bool = True,
     watch_s: float = WATCH_S,
-    opening_s: float = 0.0,
     n_seeds: int = 1,
     progress: Progress | None = None,
 ) -> Plan:
@@ -149,7 +152,6 @@ def plan_run(
         students: names of `student.name`.
         baseline: whether each student is also trained without the teacher.
         watch_s: seconds of training to watch for each arm.
-        opening_s: seconds that it took to read the data; they count to the run's.
         n_seeds: as for `train_run`. Each is taken to last as long as one alone, which is an upper
             bound where a GPU trains them side by side.
         progress: is told which arm is measured; by default nobody is.
@@ -183,7 +185,7 @@ def plan_run(
     known = [plan.seconds for plan in plans if plan.seconds is not None]
     drawing_s = writing_s + report_s(keys, config.train.max_epochs)
     peaks.append(peak_bytes())
-    whole_s = opening_s + baselines_s + n_seeds * sum(known) + drawing_s
+    whole_s = baselines_s + n_seeds * sum(known) + drawing_s
     return Plan(
         dataset=dataset.name,
         device=device_name(device),
@@ -200,7 +202,7 @@ def plan_run(
         * sum(
             N_CHECKPOINTS * plan.checkpoint_bytes + N_STATES * plan.state_bytes for plan in plans
         ),
-        opening_s=opening_s,
+        opening_s=0.0,
         baselines_s=baselines_s,
         report_s=drawing_s,
         seconds=whole_s if len(known) == len(plans) else None,

@@ -6,11 +6,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from dllm2rec.errors import ArtifactError
-from dllm2rec.runs.run_folder import METRICS_FILE, RESULTS_FILE, RUN_FILE
-from dllm2rec.tracking.metric_table import MetricRow, MetricTable
+from dllm2rec.runs.run_folder import METRICS_FILE
+from dllm2rec.runs.run_manifest import RUN_FILE, RunManifest, read_run
+from dllm2rec.runs.run_result import RESULTS_FILE, RunResult, read_result
+from dllm2rec.tracking.metric_table import MetricTable
 
 POINTERS = ("best", "last")
 Value = TypeVar("Value")
@@ -50,34 +52,22 @@ class RunFacts:
     """A run as its folder holds it.
 
     Attributes:
-        made_from: `run.json`.
+        manifest: `run.json`.
         settings: `config.toml`.
-        finished: `results.json`, or None while the run has not ended.
+        result: `results.json`, or None while the run has not ended.
         trainings: every training, in the order of the table; by name while there is none.
         checkpoints: every pointer of every student.
     """
 
-    made_from: dict[str, Any]
+    manifest: RunManifest
     settings: str
-    finished: dict[str, Any] | None
+    result: RunResult | None
     trainings: tuple[Epochs, ...]
     checkpoints: tuple[CheckpointFact, ...]
 
     def table(self, split: str) -> MetricTable | None:
         """The metrics of "validation" or "test"; None while the run has not ended."""
-        if self.finished is None:
-            return None
-        spread = "deviation" if split == "test" else "no deviation"
-        rows = (
-            MetricRow(row["name"], row[split], row.get(spread, {})) for row in self.finished["rows"]
-        )
-        return MetricTable(
-            f"{self.finished['dataset']}, {split}",
-            tuple(row for row in rows if row.metrics),
-            self.finished[f"n_{split}"],
-            self.finished["n_items"],
-            self.finished["exclude_seen"],
-        )
+        return None if self.result is None else self.result.table(split)
 
 
 def read_facts(folder: Path) -> RunFacts:
@@ -91,20 +81,19 @@ def read_facts(folder: Path) -> RunFacts:
             f"{folder}: no {RUN_FILE}, expected a folder that dllm2rec train made; give the run's "
             "folder itself, not that of one of its students"
         )
-    results = folder / RESULTS_FILE
     settings = folder / "config.toml"
-    finished = _checked(results, _results_json) if results.is_file() else None
+    result = read_result(folder) if (folder / RESULTS_FILE).is_file() else None
     # In the order of the table, whose names are those of the folders with blanks.
-    names = [] if finished is None else [row["name"].replace(" ", "") for row in finished["rows"]]
+    names = [] if result is None else [row.name.replace(" ", "") for row in result.rows]
     places = {name: place for place, name in enumerate(names)}
     students = sorted(
         (file.parent for file in folder.rglob(METRICS_FILE)),
         key=lambda path: (places.get(path.relative_to(folder).parts[0], len(names)), path),
     )
     return RunFacts(
-        made_from=_checked(folder / RUN_FILE, _run_json),
+        manifest=read_run(folder),
         settings=settings.read_text(encoding="utf-8") if settings.is_file() else "",
-        finished=finished,
+        result=result,
         trainings=tuple(
             training
             for student in students
@@ -127,23 +116,6 @@ def _checked(file: Path, parse: Callable[[str], Value]) -> Value:
         raise ArtifactError(
             f"{file}: {type(err).__name__} {err}, expected what dllm2rec train writes there"
         ) from err
-
-
-def _run_json(text: str) -> dict[str, Any]:
-    content = json.loads(text)
-    return {"dataset": content["dataset"], "fingerprint": content["fingerprint"], **content}
-
-
-def _results_json(text: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(text)
-    for key in ("dataset", "n_items", "n_validation", "n_test", "exclude_seen", "notes"):
-        content[key]
-    for row in content["rows"]:
-        row["name"].encode()
-        for split in ("validation", "test"):
-            for value in row[split].values():
-                float(value)
-    return content
 
 
 def _trainings(name: str, student: Path) -> list[Epochs]:

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dllm2rec.report.curves import can_draw, draw_curves
 from dllm2rec.report.facts import Epochs, RunFacts, read_facts
+from dllm2rec.runs.run_manifest import RunManifest
 from dllm2rec.storage.atomic_folder import replace_text
 from dllm2rec.tracking.metric_table import (
     MetricRow,
@@ -67,8 +68,8 @@ def render(facts: RunFacts) -> str:
     )
     test, validation = facts.table("test"), facts.table("validation")
     return environment.get_template(TEMPLATE).render(
-        dataset=facts.made_from["dataset"],
-        finished=facts.finished,
+        dataset=facts.manifest.dataset,
+        result=facts.result,
         main=None if test is None else _table(test, shown_metrics(test.rows)),
         full=[_table(table, _columns(table.rows)) for table in (test, validation) if table],
         gains=[] if test is None else _gains(test),
@@ -77,7 +78,7 @@ def render(facts: RunFacts) -> str:
         curves=draw_curves(facts.trainings) if can_draw() else None,
         epochs=[(one.name, *_epoch_table(one)) for one in facts.trainings if one.records],
         checkpoints=facts.checkpoints,
-        environment=_environment(facts.made_from),
+        environment=_environment(facts.manifest),
         settings=facts.settings,
     )
 
@@ -134,8 +135,7 @@ def _fitted(facts: RunFacts) -> list[tuple[str, str]]:
 
 
 def _details(facts: RunFacts) -> list[tuple[str, dict[str, float]]]:
-    rows = [] if facts.finished is None else facts.finished["rows"]
-    return [(row["name"], row.get("detail") or {}) for row in rows]
+    return [] if facts.result is None else [(row.name, row.detail) for row in facts.result.rows]
 
 
 def _figure(key: str, detail: dict[str, float]) -> str:
@@ -162,15 +162,15 @@ def _number(key: str, record: dict[str, float]) -> str:
     return f"{record[key]:.3f}" if key.endswith("_s") else f"{record[key]:.4f}"
 
 
-def _environment(made_from: dict[str, Any]) -> list[tuple[str, str]]:
+def _environment(manifest: RunManifest) -> list[tuple[str, str]]:
     """The facts of `run.json` but for the configuration, which the page shows as TOML."""
-    source = made_from.get("source") or {}
-    versions = made_from.get("versions") or {}
-    plain = {key: value for key, value in made_from.items() if isinstance(value, (str, int, float))}
-    # Without a dataset of one's own there is the embedded world, which brings its teacher.
-    missing = "none" if source.get("dataset") else "the embedded world's"
+    content = manifest.as_json()
+    source = content["source"] or {}
+    plain = {key: value for key, value in content.items() if isinstance(value, (str, int, float))}
+    # Without a dataset of one's own there is the demo world, which brings its teacher.
+    missing = "none" if source.get("dataset") else "the demo world's"
     return [
         *((f"source: {key}", value or missing) for key, value in source.items()),
         *((key, str(value)) for key, value in plain.items()),
-        *((f"version: {name}", str(value)) for name, value in versions.items()),
+        *((f"version: {name}", value) for name, value in manifest.versions.items()),
     ]

@@ -1,18 +1,16 @@
-"""A finished run on disk: where its students are and what they were trained on."""
+"""A run on disk: where its students are, and how to open what they were trained on."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
-from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ArtifactError
+from dllm2rec.runs.run_manifest import RunManifest, read_run
 from dllm2rec.runs.source import Source
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 
-RUN_FILE, RESULTS_FILE, METRICS_FILE = "run.json", "results.json", "metrics.jsonl"
+METRICS_FILE = "metrics.jsonl"  # of a student
 
 
 def student_folders(run: Path) -> list[Path]:
@@ -31,71 +29,6 @@ def student_folders(run: Path) -> list[Path]:
     return folders
 
 
-def read_run(run: Path) -> dict[str, Any]:
-    """Read what a run was made from; `run` is its folder or that of one of its students.
-
-    Raises:
-        ArtifactError: it is no run.
-    """
-    for folder in (run, run.resolve().parent):
-        file = folder / RUN_FILE
-        if file.is_file():
-            try:
-                content = json.loads(file.read_text(encoding="utf-8"))
-            except ValueError as err:
-                raise ArtifactError(f"{file}: {err}, expected the JSON of a run") from err
-            if isinstance(content, dict):
-                return content
-    raise ArtifactError(f"{run}: no {RUN_FILE}, expected a folder that dllm2rec train made")
-
-
-def config_of(run: Path, facts: dict[str, Any]) -> Config:
-    """The configuration of a run, from what `read_run` gave.
-
-    Raises:
-        ArtifactError: this version does not understand it.
-    """
-    try:
-        return Config.model_validate_json(json.dumps(facts["config"]))
-    except (KeyError, ValueError) as err:
-        raise ArtifactError(
-            f"{run / RUN_FILE}: {err}, expected the configuration of a run"
-        ) from err
-
-
-def data_fingerprints(
-    dataset: SequenceDataset, teacher: TeacherKnowledge | None
-) -> dict[str, str | None]:
-    """What `run.json` says of the data that a run was made from."""
-    return {
-        "fingerprint": dataset.fingerprint(),
-        "teacher_fingerprint": None if teacher is None else teacher.fingerprint(),
-    }
-
-
-def check_same_data(
-    run: Path, facts: dict[str, Any], dataset: SequenceDataset, teacher: TeacherKnowledge | None
-) -> None:
-    """Refuse a dataset or a teacher that is not the run's.
-
-    Raises:
-        ArtifactError: with the fingerprints of both.
-    """
-    for field, value in data_fingerprints(dataset, teacher).items():
-        if facts.get(field) != value:
-            what = "dataset" if field == "fingerprint" else "teacher"
-            expected = facts.get(field)
-            raise ArtifactError(
-                f"{run}: {what} with fingerprint {_short(value)}, expected {_short(expected)}, the "
-                f"run's; give --{what} with the folder of that, --allow-data-change to go on with "
-                "this, or train again in another folder"
-            )
-
-
-def _short(fingerprint: str | None) -> str:
-    return "none" if fingerprint is None else fingerprint[:12]
-
-
 def open_source(
     run: Path, dataset: Path | None, teacher: Path | None
 ) -> tuple[SequenceDataset, TeacherKnowledge | None]:
@@ -108,14 +41,15 @@ def open_source(
     return _source(run, read_run(run), dataset, teacher).open()
 
 
-def _source(run: Path, facts: dict[str, Any], dataset: Path | None, teacher: Path | None) -> Source:
-    if dataset is None and facts["source"] is None:
+def _source(run: Path, manifest: RunManifest, dataset: Path | None, teacher: Path | None) -> Source:
+    if dataset is None and manifest.source is None:
         raise ArtifactError(
-            f"{run}: it does not know where its dataset is, expected to be told; give --dataset"
+            f"{run}: its dataset was not read from a folder, expected to be given one; "
+            "give --dataset"
         )
-    told = Source.of(dataset, teacher)
-    was = Source(**(facts["source"] or {}))
-    return Source(told.dataset or was.dataset, told.teacher or was.teacher)
+    given = Source.of(dataset, teacher)
+    before = manifest.source or Source()
+    return Source(given.dataset or before.dataset, given.teacher or before.teacher)
 
 
 def open_dataset(run: Path, dataset: Path | None) -> SequenceDataset:
@@ -125,13 +59,13 @@ def open_dataset(run: Path, dataset: Path | None) -> SequenceDataset:
         ArtifactError: it is no run, or the data is not what the run was trained on.
         InputError: the dataset is not there any more.
     """
-    facts = read_run(run)
-    source = _source(run, facts, dataset, None)
+    manifest = read_run(run)
+    source = _source(run, manifest, dataset, None)
     loaded = source.open_dataset()
-    if loaded.fingerprint() != facts["fingerprint"]:
+    if loaded.fingerprint() != manifest.fingerprint:
         raise ArtifactError(
-            f"{source.dataset or 'the embedded world'}: fingerprint {loaded.fingerprint()[:12]}, "
-            f"expected {facts['fingerprint'][:12]}, the rows that {run} was trained beside; give "
-            "--dataset with the folder of those"
+            f"{source.dataset or 'the demo world'}: fingerprint {loaded.fingerprint()[:12]}, "
+            f"expected {manifest.fingerprint[:12]}, the dataset that {run} was trained on; give "
+            "--dataset with its folder"
         )
     return loaded

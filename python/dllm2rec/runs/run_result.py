@@ -1,19 +1,41 @@
-"""What a run ends with: its table, as `results.json` holds it."""
+"""`results.json`: the table that a run ends with, and `result.json`, a student's row of it."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
-from dllm2rec.errors import ArtifactError
-from dllm2rec.runs.run_folder import RESULTS_FILE
+from pydantic import TypeAdapter
+
+from dllm2rec.runs.read_json import read_json
+from dllm2rec.storage.atomic_folder import replace_text
 from dllm2rec.tracking.metric_table import MetricRow, MetricTable, ResultRow
+
+RESULTS_FILE = "results.json"  # of a run
+RESULT_FILE = "result.json"  # of one seed of a student
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run, as `results.json` holds it."""
+    """A finished run, as `results.json` holds it.
+
+    Attributes:
+        folder: the run's, as it was given.
+        dataset: its name.
+        n_items: N.
+        n_train: rows of the train split.
+        n_validation: rows that settings were chosen by.
+        n_test: rows that each test metric is a mean over.
+        exclude_seen: whether the items of a row's history were no candidates.
+        device: where it was trained.
+        seconds: how long it took, from its start or the last time that it was resumed.
+        rows: baselines, the teacher and students, in the order of the table.
+        notes: what a reader of the results should know.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     folder: str
     dataset: str
@@ -27,27 +49,53 @@ class RunResult:
     rows: list[ResultRow]
     notes: list[str]
 
+    def table(self, split: str) -> MetricTable:
+        """The metrics of "validation" or "test"; over seeds, those of test with their deviation."""
+        rows = [
+            MetricRow(row.name, row.test, row.deviation)
+            if split == "test"
+            else MetricRow(row.name, row.validation)
+            for row in self.rows
+        ]
+        return MetricTable(
+            f"{self.dataset}, {split}",
+            tuple(row for row in rows if row.metrics),
+            self.n_test if split == "test" else self.n_validation,
+            self.n_items,
+            self.exclude_seen,
+        )
+
+
+_RESULT, _ROW = TypeAdapter(RunResult), TypeAdapter(ResultRow)
+
+
+def write_result(folder: Path, result: RunResult) -> None:
+    """Write `results.json` into a run's folder, whole or not at all."""
+    _write(folder / RESULTS_FILE, result)
+
 
 def read_result(folder: Path) -> RunResult:
     """Read the table of a run that has ended.
 
     Raises:
-        ArtifactError: it is not there, or not readable.
+        ArtifactError: it is not there, or a key is missing, unknown or of another type.
     """
-    try:
-        content = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
-        rows = [ResultRow(**row) for row in content.pop("rows")]
-        return RunResult(rows=rows, **content)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as err:
-        raise ArtifactError(f"{folder / RESULTS_FILE}: {err}, expected the table of a run") from err
+    return read_json(folder / RESULTS_FILE, _RESULT, "the table of a run")
 
 
-def test_table(result: RunResult) -> MetricTable:
-    """The test metrics of a run, as they are shown."""
-    return MetricTable(
-        f"{result.dataset}, test",
-        tuple(MetricRow(row.name, row.test, row.deviation) for row in result.rows),
-        result.n_test,
-        result.n_items,
-        result.exclude_seen,
-    )
+def write_row(folder: Path, row: ResultRow) -> None:
+    """Write `result.json` into the folder of one seed of a student, whole or not at all."""
+    _write(folder / RESULT_FILE, row)
+
+
+def read_row(folder: Path) -> ResultRow:
+    """Read the row of one seed of a student that has been trained and tested.
+
+    Raises:
+        ArtifactError: it is not there, or a key is missing, unknown or of another type.
+    """
+    return read_json(folder / RESULT_FILE, _ROW, "the results of a student")
+
+
+def _write(file: Path, value: RunResult | ResultRow) -> None:
+    replace_text(file, json.dumps(asdict(value), indent=1) + "\n")

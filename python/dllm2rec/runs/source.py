@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.formats.load_dataset import load_dataset
@@ -16,12 +17,14 @@ DEMO_SEED = 0
 
 @dataclass(frozen=True)
 class Source:
-    """The embedded world, or folders.
+    """The demo world, or folders.
 
     Attributes:
-        dataset: a folder; None stands for the embedded world, teacher included.
+        dataset: a folder; None stands for the demo world, which brings its teacher.
         teacher: a folder, or None for no teacher.
     """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     dataset: str | None = None
     teacher: str | None = None

@@ -66,3 +66,8 @@ def deterministic() -> Iterator[None]:
         settings.fill_uninitialized_memory = before[1]
         torch.backends.cudnn.benchmark = before[2]
         torch.set_float32_matmul_precision(before[3])
+
+
+def device_name(device: torch.device) -> str:
+    """What reports call a device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 # How tables call a student that was taught: its name alone, then this.
 TAUGHT = " + dllm2rec"
@@ -23,6 +23,8 @@ class ResultRow:
         deviation: standard deviation of each test metric over seeds, empty for one seed.
         seeds: the test metrics of each seed, empty for one seed.
     """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     name: str
     validation: dict[str, float]
@@ -56,7 +58,7 @@ def mean_row(rows: Sequence[ResultRow]) -> ResultRow:
 
 @dataclass(frozen=True)
 class MetricRow:
-    """A scorer and its metrics, such as `{"hr@20": .1}`; means, where there is a deviation."""
+    """A scorer and its metrics, such as `{"hr@20": 0.1}`; means, where there is a deviation."""
 
     name: str
     metrics: Mapping[str, float]

@@ -1,33 +1,34 @@
-"""Going on with a run that was interrupted, by a signal or a kill, or by want of something."""
+"""Resume a run that was interrupted by a signal, a kill, a full disk or too little memory."""
 
 from __future__ import annotations
 
 import logging
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.formats.catalogue_file import load_catalogue
 from dllm2rec.errors import ArtifactError
-from dllm2rec.runs.provenance import surroundings
-from dllm2rec.runs.run_folder import (
-    RESULTS_FILE,
+from dllm2rec.runs.run_manifest import (
     RUN_FILE,
+    RunManifest,
     check_same_data,
-    config_of,
     data_fingerprints,
+    environment,
+    read_config,
     read_run,
+    write_manifest,
 )
-from dllm2rec.runs.run_result import RunResult, read_result
+from dllm2rec.runs.run_result import RESULT_FILE, RESULTS_FILE, RunResult, read_result
 from dllm2rec.runs.training_state import load_state, save_state
 from dllm2rec.runtime.device import choose_device
 from dllm2rec.runtime.distributed import is_first, wait_for_all
 from dllm2rec.storage.output_folder import check_writable, locked
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.progress import Progress, Silent
-from dllm2rec.train.train_run import check_fit, train_what_is_left, write_json
-from dllm2rec.train.train_seed import RESULT_FILE
+from dllm2rec.train.train_run import check_fit, train_students
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def resume_run(
     weights_only: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Go on with a run that was interrupted, however it was, with its own configuration.
+    """Resume a run that was interrupted, however it was, with its own configuration.
 
     On the same machine, device and number of threads the result has the bits of a run that was
     never interrupted. A run that had ended is not touched: its table is returned.
@@ -51,12 +52,12 @@ def resume_run(
         folder: of the run.
         dataset: the run's.
         teacher: the run's, or None if it had none.
-        device: "auto", "cpu" or "cuda"; by default as the run was told.
-        allow_data_change: go on though rows or teacher are not the run's; the items must be. The
+        device: "auto", "cpu" or "cuda"; by default that of the run's configuration.
+        allow_data_change: resume though rows or teacher are not the run's; the items must be. The
             epoch under way begins again; students that are done keep their results, which a note
             of the table says.
-        weights_only: go on with the saved weights alone, for a state that lacks something: the
-            epoch under way begins again, with moments, averages, schedule and generators anew.
+        weights_only: resume from the saved weights alone, for a state that lacks something: the
+            epoch under way begins again, with new moments, averages, schedule and generators.
         progress: is told how it goes; by default nobody is.
 
     Raises:
@@ -64,32 +65,41 @@ def resume_run(
             or another process writes to it.
         ConfigError, NonFiniteError, ResourceError: as for `train_run`.
     """
-    facts = read_run(folder)
-    config = config_of(folder, facts)
-    is_other = facts | data_fingerprints(dataset, teacher) != facts
-    if is_other and allow_data_change:
-        _check_same_students(folder, facts, dataset, teacher)
+    manifest = read_run(folder)
+    config = read_config(folder, manifest)
+    if not manifest.students:
+        raise ArtifactError(
+            f"{folder / RUN_FILE}: no students, expected those to train; train again in another "
+            "folder"
+        )
+    with_this_data = replace(manifest, **data_fingerprints(dataset, teacher))
+    data_changed = with_this_data != manifest
+    if data_changed and allow_data_change:
+        _check_same_students(folder, manifest, dataset, teacher)
         check_fit(config, dataset)
     else:
-        check_same_data(folder, facts, dataset, teacher)
+        check_same_data(folder, manifest, dataset, teacher)
     chosen = choose_device(device or config.train.device)
     check_writable(folder)
     with locked(folder) if is_first() else nullcontext():
         if (folder / RESULTS_FILE).is_file():
             return read_result(folder)
-        _warn_of_other_bits(facts, surroundings(chosen))
-        if is_first() and (is_other or weights_only):
+        _warn_of_other_bits(manifest, environment(chosen))
+        if is_first() and (data_changed or weights_only):
             _begin_epochs_again(folder, weights_only=weights_only)
-        if is_other:
-            facts = _with_other_data(folder, facts, data_fingerprints(dataset, teacher))
-        wait_for_all("the run: gone on with")
-        told = progress or Silent()
-        told.run(facts)
-        return train_what_is_left(facts, config, dataset, teacher, folder, chosen, told)
+        if data_changed:
+            manifest = _with_data_note(folder, with_this_data)
+        wait_for_all("the run: resumed")
+        progress = progress or Silent()
+        progress.run(manifest.as_json())
+        return train_students(manifest, dataset, teacher, folder, chosen, progress)
 
 
 def _check_same_students(
-    folder: Path, facts: dict[str, Any], dataset: SequenceDataset, teacher: TeacherKnowledge | None
+    folder: Path,
+    manifest: RunManifest,
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
 ) -> None:
     """Refuse data for which the run would have other students.
 
@@ -99,7 +109,7 @@ def _check_same_students(
     Raises:
         ArtifactError: with the first item that differs, or both numbers of items.
     """
-    if (facts.get("teacher_fingerprint") is None) != (teacher is None):
+    if (manifest.teacher_fingerprint is None) != (teacher is None):
         found = "no teacher" if teacher is None else "a teacher"
         raise ArtifactError(
             f"{folder}: begun with {'no' if teacher else 'a'} teacher, got {found}, expected the "
@@ -120,9 +130,9 @@ def _check_same_students(
 
 
 def _begin_epochs_again(folder: Path, *, weights_only: bool) -> None:
-    """Let every student that is not done stand before the epoch that it was in.
+    """Put every student that is not done back to the beginning of the epoch that it was in.
 
-    On disk, so that whatever happens next goes on from there.
+    On disk, so that whatever happens next resumes from there.
     """
     for student in sorted(file.parent for file in folder.glob("*/last")):
         if not (student / RESULT_FILE).is_file():
@@ -131,34 +141,32 @@ def _begin_epochs_again(folder: Path, *, weights_only: bool) -> None:
                 save_state(student, state.at_epoch_start(weights_only=weights_only))
     if weights_only:
         _log.warning(
-            "W-WEIGHTS-ONLY the run goes on with its weights alone: moments, averages, schedule "
-            "and generators begin anew"
+            "W-WEIGHTS-ONLY the run is resumed from its weights alone: moments, averages, schedule "
+            "and generators are new"
         )
 
 
-def _with_other_data(
-    folder: Path, facts: dict[str, Any], fingerprints: dict[str, str | None]
-) -> dict[str, Any]:
-    """Note in `run.json` that the data changed under way, and say so."""
+def _with_data_note(folder: Path, manifest: RunManifest) -> RunManifest:
+    """Note in `run.json` that the data changed while the run was interrupted, and say so."""
     done = sorted(file.parent.name for file in folder.glob(f"*/{RESULT_FILE}"))
-    kept = f"; trained and tested before that: {', '.join(done)}" if done else ""
-    note = f"W-DATA-CHANGED rows or teacher changed while the run was interrupted{kept}"
+    earlier = f"; trained and tested before that: {', '.join(done)}" if done else ""
+    note = f"W-DATA-CHANGED rows or teacher changed while the run was interrupted{earlier}"
     _log.warning("%s; the epoch under way begins again", note)
-    changed = {**facts, **fingerprints, "notes": [*facts.get("notes", []), note]}
+    changed = replace(manifest, notes=[*manifest.notes, note])
     if is_first():
-        write_json(folder / RUN_FILE, changed)
+        write_manifest(folder, changed)
     return changed
 
 
-def _warn_of_other_bits(before: dict[str, Any], now: dict[str, Any]) -> None:
-    parts = [
-        f"{name} {before.get(name)} -> {value}"
+def _warn_of_other_bits(manifest: RunManifest, now: dict[str, Any]) -> None:
+    differences = [
+        f"{name} {getattr(manifest, name)} -> {value}"
         for name, value in now.items()
-        if before.get(name) != value
+        if getattr(manifest, name) != value
     ]
-    if parts:
+    if differences:
         _log.warning(
-            "W-NOT-BIT-IDENTICAL the run goes on elsewhere than it began (%s): its last bits may "
-            "differ from those of a run that was not interrupted",
-            "; ".join(parts),
+            "W-NOT-BIT-IDENTICAL the run is resumed elsewhere than it began (%s): its last bits "
+            "may differ from those of a run that was not interrupted",
+            "; ".join(differences),
         )

@@ -7,15 +7,13 @@ each student with its metrics epoch by epoch, its best checkpoint and where its 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import torch
 
@@ -34,11 +32,16 @@ from dllm2rec.evaluate.baselines import (
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.report.curves import load_plots_ahead
 from dllm2rec.report.page import write_report
-from dllm2rec.runs.provenance import device_name, inputs, provenance
-from dllm2rec.runs.run_folder import RESULTS_FILE, RUN_FILE
-from dllm2rec.runs.run_result import RunResult, test_table
+from dllm2rec.runs.run_manifest import (
+    RunManifest,
+    data_fingerprints,
+    new_manifest,
+    read_config,
+    write_manifest,
+)
+from dllm2rec.runs.run_result import RunResult, write_result
 from dllm2rec.runs.source import Source
-from dllm2rec.runtime.device import choose_device, deterministic
+from dllm2rec.runtime.device import choose_device, deterministic, device_name
 from dllm2rec.runtime.distributed import check_agreed, is_first, size, wait_for_all
 from dllm2rec.runtime.signals import interrupts
 from dllm2rec.storage.atomic_folder import replace_text
@@ -51,6 +54,25 @@ from dllm2rec.train.loop import selection_ks
 from dllm2rec.train.train_student import student_config, train_student
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run may be asked for besides its configuration.
+
+    Attributes:
+        baseline: also train each student without the teacher.
+        n_seeds: train `train.seed` and the following ones; the table has their means and
+            deviations.
+        source: where dataset and teacher were read, kept in `run.json` so that `evaluate_run` finds
+            the dataset again; None where it has to be given one.
+        overwrite: replace a run that is in the folder.
+    """
+
+    baseline: bool = True
+    n_seeds: int = 1
+    source: Source | None = None
+    overwrite: bool = False
+
+
 def train_run(
     config: Config,
     dataset: SequenceDataset,
@@ -58,10 +80,7 @@ def train_run(
     folder: Path,
     *,
     students: Sequence[str],
-    baseline: bool = True,
-    source: Source | None = None,
-    overwrite: bool = False,
-    n_seeds: int = 1,
+    options: RunOptions | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
     """Train each student without and with the teacher and write the run's folder.
@@ -72,11 +91,7 @@ def train_run(
         teacher: None trains the students alone.
         folder: new or empty; no other process may write to it meanwhile.
         students: names of `student.name`.
-        baseline: also train each student without the teacher.
-        source: where dataset and teacher came from, kept in `run.json` so that `evaluate_run` finds
-            the dataset again; None where it has to be told.
-        overwrite: whether a run that is in the folder may be replaced.
-        n_seeds: train.seed and the following ones; the table has their means and deviations.
+        options: what else is asked for; by default nothing.
         progress: is told how it goes; by default nobody is.
 
     Returns:
@@ -91,27 +106,38 @@ def train_run(
         ResourceError: the disk is full.
         KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, once it is saved where the run stands.
     """
+    options = options or RunOptions()
+    progress = progress or Silent()
     device = choose_device(config.train.device)
     check_fit(config, dataset)
-    progress_ = progress or Silent()
-    check_agreed(lambda: inputs(config, dataset, teacher), "dataset, teacher or settings")
+    manifest = new_manifest(
+        config,
+        dataset,
+        teacher,
+        device,
+        students=students,
+        baseline=options.baseline,
+        n_seeds=options.n_seeds,
+        source=options.source,
+    )
+    check_agreed(
+        lambda: f"{data_fingerprints(dataset, teacher)} {config_to_toml(config)}",
+        "dataset, teacher or settings",
+    )
     if is_first():
-        check_output(folder, overwrite=overwrite)
+        check_output(folder, overwrite=options.overwrite)
     with locked(folder) if is_first() else nullcontext():
-        facts = {"students": list(students), "baseline": baseline, "n_seeds": n_seeds}
         if is_first():
             clear_output(folder)
             replace_text(folder / "config.toml", config_to_toml(config))
             save_catalogue(folder, dataset.catalogue)
-            facts |= provenance(config, dataset, teacher, source, device)
-            write_json(folder / RUN_FILE, facts)
-            progress_.run(facts)
-        return train_what_is_left(facts, config, dataset, teacher, folder, device, progress_)
+            write_manifest(folder, manifest)
+            progress.run(manifest.as_json())
+        return train_students(manifest, dataset, teacher, folder, device, progress)
 
 
-def train_what_is_left(
-    facts: dict[str, Any],
-    config: Config,
+def train_students(
+    manifest: RunManifest,
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
     folder: Path,
@@ -121,40 +147,40 @@ def train_what_is_left(
     """Train the students of a run that have no result yet, and write its table.
 
     Args:
-        facts: what `run.json` says: `students`, `baseline`, `n_seeds` and `notes`.
-        config: the run's, as are `dataset`, `teacher` and `folder`.
+        manifest: the run's, as are `dataset`, `teacher` and `folder`.
         dataset: what to learn from.
         teacher: or None.
-        folder: held by this process.
+        folder: locked by this process.
         device: where to train.
         progress: is told how it goes.
     """
     began = time.perf_counter()
-    with deterministic(), interrupts() as signals, _beside() as (pool, stop):
-        known = pool.submit(baseline_rows, dataset, teacher, selection_ks(config), stop)
+    config = read_config(folder, manifest)
+    with deterministic(), interrupts() as signals, background_thread() as (pool, stop):
+        baselines = pool.submit(baseline_rows, dataset, teacher, selection_ks(config), stop)
         if device.type == "cpu":
-            known.result()  # beside a GPU's training, but not beside one that needs the same cores
+            baselines.result()  # beside a GPU's training, but not where it needs the same cores
         else:
             pool.submit(load_plots_ahead)  # where that fails, the report will say so
         splits = device_splits(config, dataset, device)
         contexts = {}
-        for with_teacher in teacher_choices(teacher, baseline=facts["baseline"]):
+        for with_teacher in teacher_choices(teacher, baseline=manifest.baseline):
             knowledge = teacher if with_teacher else None
             # All students read the same: only their names differ.
             any_student = student_config(config, config.student.name, with_teacher=with_teacher)
             data = training_data(any_student, splits, knowledge)
             contexts[with_teacher] = TrainingContext(dataset, knowledge, data, progress, signals)
-        results = [
+        trained = [
             train_student(
                 student_config(config, name, with_teacher=with_teacher),
                 context,
                 folder,
-                n_seeds=facts.get("n_seeds", 1),  # older runs had one
+                n_seeds=manifest.n_seeds,
             )
-            for name in facts["students"]
+            for name in manifest.students
             for with_teacher, context in contexts.items()
         ]
-        results = known.result() + results
+        rows = baselines.result() + trained
     result = RunResult(
         folder=str(folder),
         dataset=dataset.name,
@@ -165,24 +191,20 @@ def train_what_is_left(
         exclude_seen=config.evaluation.exclude_seen,
         device=device_name(device),
         seconds=time.perf_counter() - began,
-        rows=results,
-        notes=[
-            *dataset.notes,
-            *([] if teacher is None else teacher.notes),
-            *facts.get("notes", []),
-        ],
+        rows=rows,
+        notes=[*dataset.notes, *([] if teacher is None else teacher.notes), *manifest.notes],
     )
     if is_first():
-        write_json(folder / RESULTS_FILE, asdict(result))
+        write_result(folder, result)
         write_report(folder)
-        progress.results(test_table(result))
+        progress.results(result.table("test"))
     wait_for_all("the run: written")
     return result
 
 
 @contextmanager
-def _beside() -> Iterator[tuple[ThreadPoolExecutor, Event]]:
-    """A thread for what is done beside the training, and what to stop it by if that ends early."""
+def background_thread() -> Iterator[tuple[ThreadPoolExecutor, Event]]:
+    """A thread beside the training, and an event that stops its work if the block fails."""
     stop = Event()
     with ThreadPoolExecutor(1) as pool:
         try:
@@ -245,8 +267,3 @@ def baseline_rows(
     if "test" in quality:
         results.append(ResultRow("teacher", quality.get("validation", {}), quality["test"]))
     return results
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a file of a run's folder, whole or not at all."""
-    replace_text(path, json.dumps(value, indent=1) + "\n")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from dllm2rec.errors import ArtifactError
 from dllm2rec.evaluate.evaluate_split import split_counts
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.runs.checkpoint import load_checkpoint
+from dllm2rec.runs.run_result import RESULT_FILE, read_row, write_row
 from dllm2rec.runs.training_state import TrainingState, load_state
 from dllm2rec.runtime.distributed import (
     OthersEndedError,
@@ -33,8 +33,6 @@ from dllm2rec.tracking.progress import Progress, TrainingName
 from dllm2rec.train.checkpointer import Checkpointer
 from dllm2rec.train.context import TrainingContext
 from dllm2rec.train.loop import SELECTION, Record, Training, selection_ks, walk
-
-RESULT_FILE = "result.json"
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class SeedRun:
 
     def result(self) -> ResultRow:
         """Its line of the table."""
-        return ResultRow(**json.loads((self.folder / RESULT_FILE).read_text(encoding="utf-8")))
+        return read_row(self.folder)
 
 
 def train_seed(seed_run: SeedRun, context: TrainingContext) -> Generator[None, None, None]:
@@ -83,9 +81,10 @@ def train_seed(seed_run: SeedRun, context: TrainingContext) -> Generator[None, N
         reached = max(record[SELECTION] for record in training.records)
         progress.finish(f"validation {SELECTION} {reached:.4f}")
     wait_for_all(f"{seed_run.name}: saved")
-    result = _test_best(context.data.test, folder, seed_run.name, checkpointer.records)
+    test_rows = context.data.events.rows(context.dataset.test)
+    result = _test_best(test_rows, folder, seed_run.name, checkpointer.records)
     if is_first():
-        replace_text(folder / RESULT_FILE, json.dumps(asdict(result), indent=1) + "\n")
+        write_row(folder, result)
         (folder / "prev").unlink(missing_ok=True)
         delete_unnamed(folder)
     wait_for_all(f"{seed_run.name}: done")

@@ -14,18 +14,18 @@ from dllm2rec.cli.options import (
     ThreadsOption,
     check_device,
     print_json,
-    use_threads,
 )
 from dllm2rec.cli.train_options import (
     BaselineOption,
     ConfigOption,
+    PlanRequest,
     RecipeOption,
     SeedOption,
     SeedsOption,
     SetOption,
+    SettingsOptions,
     StudentsOption,
     TeacherOption,
-    read_train_request,
 )
 from dllm2rec.tracking.progress import Record, Silent, TrainingName
 
@@ -58,40 +58,53 @@ def plan(
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Tell what train with the same options would take: parameters, memory, disk and time.
+    """Estimate what train with the same options needs: parameters, memory, disk and time.
 
-    Each student is trained for two seconds, saved, and thrown away.
+    Each student is trained for two seconds, saved, and deleted.
     """
-    began = time.perf_counter()
-    request = read_train_request(
-        dataset=dataset,
-        teacher=teacher,
-        recipe=recipe,
-        config=config,
-        overrides=set_ or [],
-        students=student or [],
-        device=device,
-        seed=seed,
+    _plan(
+        PlanRequest(
+            settings=SettingsOptions(
+                dataset=dataset,
+                teacher=teacher,
+                recipe=recipe,
+                config=config,
+                overrides=set_ or [],
+                students=student or [],
+                device=device,
+                seed=seed,
+            ),
+            baseline=baseline,
+            seeds=seeds,
+            threads=threads,
+            json=json,
+        )
     )
-    check_device(request.settings.train.device)
-    use_threads(1 if dataset is None and threads is None else threads)
+
+
+def _plan(request: PlanRequest) -> None:
+    began = time.perf_counter()
+    options = request.settings
+    settings, students = options.read()
+    check_device(settings.train.device)
+    options.use_threads(request.threads)
 
     from dllm2rec.cli.output.plan_tables import print_plan
     from dllm2rec.plan.run import plan_run
     from dllm2rec.runs.source import Source
 
-    data, knowledge = Source.of(dataset, teacher).open()
+    data, knowledge = Source.of(options.dataset, options.teacher).open()
+    opening_s = time.perf_counter() - began
     planned = plan_run(
-        request.settings,
+        settings,
         data,
         knowledge,
-        students=request.students,
-        baseline=baseline,
-        opening_s=time.perf_counter() - began,
-        n_seeds=seeds,
+        students=students,
+        baseline=request.baseline,
+        n_seeds=request.seeds,
         progress=_Measured(),
-    )
-    if json:
+    ).with_opening(opening_s)
+    if request.json:
         print_json(asdict(planned))
     else:
         print_plan(planned)

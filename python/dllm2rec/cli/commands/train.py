@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,6 @@ import typer
 
 from dllm2rec.cli.options import (
     DatasetOption,
-    Device,
     DeviceOption,
     JsonOption,
     LogOption,
@@ -29,15 +29,15 @@ from dllm2rec.cli.train_options import (
     SeedOption,
     SeedsOption,
     SetOption,
+    SettingsOptions,
     StudentsOption,
     TeacherOption,
     TrainRequest,
-    read_train_request,
 )
-from dllm2rec.errors import ConfigError
 
 if TYPE_CHECKING:  # torch: `--help` must not wait for it
     from dllm2rec.runs.run_result import RunResult
+    from dllm2rec.tracking.progress import Progress
 
 EXAMPLES = """\b
 Examples:
@@ -65,7 +65,7 @@ def train(
     resume: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of a run that was interrupted: go on with its own settings.",
+            help="Folder of a run that was interrupted: resume it with its own settings.",
             metavar="DIR",
         ),
     ] = None,
@@ -73,7 +73,7 @@ def train(
         bool,
         typer.Option(
             "--allow-data-change",
-            help="With --resume: go on though rows or teacher are others; the items must be the "
+            help="With --resume: resume though rows or teacher are others; the items must be the "
             "same. The epoch under way begins again.",
         ),
     ] = False,
@@ -81,7 +81,7 @@ def train(
         bool,
         typer.Option(
             "--weights-only-resume",
-            help="With --resume: go on with the weights alone where a state lacks something.",
+            help="With --resume: resume from the weights alone where a state lacks something.",
         ),
     ] = False,
     baseline: BaselineOption = True,
@@ -94,162 +94,137 @@ def train(
 ) -> None:
     """Train students and compare them on the test rows.
 
-    Without --dataset: all students on an embedded world, in about a minute.
+    Without --dataset: all students on a generated demo world, in about a minute.
     """
-    if resume is not None:
-        _refuse_settings(
-            recipe=recipe,
-            config=config,
-            set=set_,
-            student=student,
+    _run(
+        context,
+        TrainRequest(
+            settings=SettingsOptions(
+                dataset=dataset,
+                teacher=teacher,
+                recipe=recipe,
+                config=config,
+                overrides=set_ or [],
+                students=student or [],
+                device=device,
+                seed=seed,
+            ),
             out=out,
-            overwrite=overwrite or None,
-            no_baseline=None if baseline else True,
-            seed=seed,
-            seeds=None if seeds == 1 else seeds,
-        )
-        result = _resume(
-            context,
-            resume,
-            dataset,
-            teacher,
-            device,
-            threads,
-            log or [],
+            overwrite=overwrite,
+            resume=resume,
             allow_data_change=allow_data_change,
-            weights_only=weights_only_resume,
-        )
+            weights_only_resume=weights_only_resume,
+            baseline=baseline,
+            seeds=seeds,
+            threads=threads,
+            log=log or [],
+            json=json,
+        ),
+    )
+
+
+def _run(context: typer.Context, request: TrainRequest) -> None:
+    request.check_resume()
+    if request.resume is None:
+        result = _start(context, request)
     else:
-        _refuse_without_resume(
-            allow_data_change=allow_data_change, weights_only_resume=weights_only_resume
-        )
-        request = read_train_request(
-            dataset=dataset,
-            teacher=teacher,
-            recipe=recipe,
-            config=config,
-            overrides=set_ or [],
-            students=student or [],
-            device=device,
-            seed=seed,
-        )
-        inputs = [path for path in (dataset, teacher, config) if path is not None]
-        result = _start(
-            context,
-            request,
-            dataset,
-            teacher,
-            out,
-            overwrite,
-            baseline,
-            seeds,
-            threads,
-            log or [],
-            inputs,
-        )
-    if json:
+        result = _resume(context, request, request.resume)
+    if request.json:
         print_json(asdict(result))
         return
     from dllm2rec.cli.output.tables import metric_table, print_table
-    from dllm2rec.runs.run_result import test_table
 
     for note in result.notes:
         print(f"note: {note}")
-    print_table(metric_table(test_table(result)))
+    print_table(metric_table(result.table("test")))
     print(f"{result.seconds:.0f} s on {result.device}; written to {result.folder}")
 
 
-def _start(
-    context: typer.Context,
-    request: TrainRequest,
-    dataset: Path | None,
-    teacher: Path | None,
-    out: Path | None,
-    overwrite: bool,
-    baseline: bool,
-    seeds: int,
-    threads: int | None,
-    log: Sequence[str],
-    inputs: list[Path],
-) -> RunResult:
-    from dllm2rec.cli.output.progress_table import watching
+def _start(context: typer.Context, request: TrainRequest) -> RunResult:
+    """Begin a new run."""
     from dllm2rec.storage.output_folder import check_output, next_run
-    from dllm2rec.tracking.loggers import check_logger, logging_to
-    from dllm2rec.tracking.progress import ProgressGroup
+    from dllm2rec.tracking.loggers import check_logger
+
+    options = request.settings
+    settings, students = options.read()
+    inputs = [path for path in (options.dataset, options.teacher, options.config) if path]
 
     def choose() -> Path:
-        chosen = out or next_run("demo" if dataset is None else dataset.resolve().name)
-        check_output(chosen, overwrite=overwrite, inputs=inputs)
+        dataset = options.dataset
+        chosen = request.out or next_run("demo" if dataset is None else dataset.resolve().name)
+        check_output(chosen, overwrite=request.overwrite, inputs=inputs)
         return chosen
 
-    folder = join_and_choose(context, request.settings.train.device, choose)
-    check_device(request.settings.train.device)
-    for name in log:
+    folder = join_and_choose(context, settings.train.device, choose)
+    check_device(settings.train.device)
+    for name in request.log:
         check_logger(name)
-    # The embedded world is so small that a second thread would mostly wait for the first.
-    use_threads(1 if dataset is None and threads is None else threads)
+    options.use_threads(request.threads)
 
     from dllm2rec.runs.source import Source
 
-    _load_compiler_ahead(request.settings.train.device)
-    from dllm2rec.train.train_run import train_run
+    _load_compiler_ahead(settings.train.device)
+    from dllm2rec.train.train_run import RunOptions, train_run
 
-    source = Source.of(dataset, teacher)
+    source = Source.of(options.dataset, options.teacher)
     data, knowledge = source.open()
-    with logging_to([] if process_name() else log, folder) as kept, watching() as shown:
+    with _progress(request.log, folder) as progress:
         return train_run(
-            request.settings,
+            settings,
             data,
             knowledge,
             folder,
-            students=request.students,
-            baseline=baseline,
-            source=source,
-            overwrite=overwrite,
-            n_seeds=seeds,
-            progress=ProgressGroup([shown, kept]),
+            students=students,
+            options=RunOptions(
+                baseline=request.baseline,
+                n_seeds=request.seeds,
+                source=source,
+                overwrite=request.overwrite,
+            ),
+            progress=progress,
         )
 
 
-def _resume(
-    context: typer.Context,
-    run: Path,
-    dataset: Path | None,
-    teacher: Path | None,
-    device: Device | None,
-    threads: int | None,
-    log: Sequence[str],
-    *,
-    allow_data_change: bool,
-    weights_only: bool,
-) -> RunResult:
-    from dllm2rec.cli.output.progress_table import watching
-    from dllm2rec.runs.run_folder import open_source, read_run
-    from dllm2rec.tracking.loggers import check_logger, logging_to
-    from dllm2rec.tracking.progress import ProgressGroup
+def _resume(context: typer.Context, request: TrainRequest, run: Path) -> RunResult:
+    """Resume a run that was interrupted."""
+    from dllm2rec.runs.run_folder import open_source
+    from dllm2rec.runs.run_manifest import read_config, read_run
+    from dllm2rec.tracking.loggers import check_logger
 
-    for name in log:
+    for name in request.log:
         check_logger(name)
-    facts = read_run(run)
-    chosen = facts["config"]["train"]["device"] if device is None else device.value
+    options, manifest = request.settings, read_run(run)
+    device = None if options.device is None else options.device.value
+    chosen = device or read_config(run, manifest).train.device
     join_and_choose(context, chosen, lambda: run)
     check_device(chosen)
-    use_threads(facts["threads"] if threads is None else threads)
+    use_threads(manifest.threads if request.threads is None else request.threads)
 
     _load_compiler_ahead(chosen)
     from dllm2rec.train.resume_run import resume_run
 
-    data, knowledge = open_source(run, dataset, teacher)
-    with logging_to([] if process_name() else log, run) as kept, watching() as shown:
+    data, knowledge = open_source(run, options.dataset, options.teacher)
+    with _progress(request.log, run) as progress:
         return resume_run(
             run,
             data,
             knowledge,
-            device=None if device is None else device.value,
-            allow_data_change=allow_data_change,
-            weights_only=weights_only,
-            progress=ProgressGroup([shown, kept]),
+            device=device,
+            allow_data_change=request.allow_data_change,
+            weights_only=request.weights_only_resume,
+            progress=progress,
         )
+
+
+@contextmanager
+def _progress(log: Sequence[str], folder: Path) -> Iterator[Progress]:
+    """What is told how the run goes: the terminal and, in the first process, trackers."""
+    from dllm2rec.cli.output.progress_table import watching
+    from dllm2rec.tracking.loggers import logging_to
+    from dllm2rec.tracking.progress import ProgressGroup
+
+    with logging_to([] if process_name() else log, folder) as trackers, watching() as terminal:
+        yield ProgressGroup([terminal, trackers])
 
 
 def _load_compiler_ahead(device: str) -> None:
@@ -259,24 +234,3 @@ def _load_compiler_ahead(device: str) -> None:
 
     if n_processes() == 1:  # another thread would start the first GPU, which may be another's
         load_compiler_ahead(choose_device(device))
-
-
-def _refuse_settings(**given: object) -> None:
-    """Refuse the options that a run cannot change while it is under way."""
-    for name, value in given.items():
-        if value is not None:
-            raise ConfigError(
-                f"--{name.replace('_', '-')} beside --resume: a run goes on with its own settings; "
-                "expected only --dataset and --teacher, where they have moved, --device, "
-                "--threads, --log, --allow-data-change, --weights-only-resume and --json"
-            )
-
-
-def _refuse_without_resume(**given: bool) -> None:
-    """Refuse the options that say how to go on where there is nothing to go on with."""
-    for name, value in given.items():
-        if value:
-            raise ConfigError(
-                f"--{name.replace('_', '-')} without --resume, expected the folder of the run to "
-                "go on with; give --resume DIR"
-            )
