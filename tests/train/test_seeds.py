@@ -117,7 +117,7 @@ def test_seeds_go_on_where_they_were(three: tuple[Path, RunResult], tmp_path: Pa
 
 def test_holds_of_trainings_side_by_side_may_end_in_any_order() -> None:
     own = Interrupts()
-    first, second = own.locked(), own.locked()
+    first, second = own.deferred(), own.deferred()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)

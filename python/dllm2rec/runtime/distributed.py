@@ -92,10 +92,10 @@ def is_first() -> bool:
 
 
 def seed_step(seed: int, epoch: int, step: int) -> None:
-    """Let what torch draws in a step be this process's own: another for each rank, none the same.
+    """Seed torch for a step, differently in each process.
 
     It is a function of (seed, epoch, step, rank), so that a state saved by the first process is
-    enough for all to go on. Alone, torch's generator runs on as it is.
+    enough for all to resume. A single process leaves torch's generator alone.
     """
     if size() > 1:
         words = np.random.SeedSequence([seed, epoch, step, rank()]).generate_state(1, np.uint64)
@@ -106,9 +106,9 @@ def seed_step(seed: int, epoch: int, step: int) -> None:
 
 
 def process_noise_offset() -> int:
-    """How far this process's noise number is from the first one's, on CUDA.
+    """What this process adds to the number that dropout is drawn from on CUDA.
 
-    Far from the steps of any training, and from those of the next seed, 2**32 further.
+    More than the steps of any training, and less than the 2**32 between two seeds.
     """
     return rank() << 24
 
@@ -126,16 +126,17 @@ def process_blocks(n_blocks: int) -> range:
 def average_gradients(
     parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], terms: Tensor
 ) -> tuple[Sequence[Tensor | None], Tensor]:
-    """Turn gradients of own rows into those of the whole batch, in one all-reduce.
+    """Turn the gradients of this process's rows into the whole batch's, in one all-reduce.
 
     The terms travel along, so that whatever is not finite in one process is so in all, and every
     process takes or refuses the same step.
 
     Args:
         parameters: the weights, for the shapes of absent gradients.
-        gradients: of the own rows' losses over the size of the whole batch: their sum is the
-            gradient of the mean, however uneven the shares. None where the loss does not reach.
-        terms: the own rows' terms, (n_terms, rows of its own).
+        gradients: of the losses of this process's rows, over the size of the whole batch: their
+            sum is the gradient of the mean, however uneven the shares. None where the loss does not
+            reach.
+        terms: those of this process's rows, (n_terms, its rows).
 
     Returns:
         Gradients, and the terms summed over all rows, (n_terms, 1). Alone: what was given.
@@ -200,7 +201,7 @@ def wait_for_all(when: str) -> None:
 
 
 def broadcast_from_first(work: Callable[[], str]) -> str:
-    """Do something in the first process alone, and tell the others the text that it gives.
+    """Run `work` in the first process alone, and send the text that it returns to the others.
 
     Raises:
         ResourceError: in the others, if it went wrong in the first, whose own error says how.
@@ -215,7 +216,7 @@ def broadcast_from_first(work: Callable[[], str]) -> str:
             encoded = text.encode()
             message[: len(encoded)] = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
     finally:
-        # Told whatever happened: nobody waits for a process that has given up.
+        # Sent whatever happened: nobody waits for a process that has given up.
         with _others_answer("starting"):
             dist.broadcast(message, 0)
     if not is_first():
@@ -226,7 +227,7 @@ def broadcast_from_first(work: Callable[[], str]) -> str:
 
 
 def check_agreed(value: Callable[[], str], what: str) -> None:
-    """Refuse to work on something else than the first process does.
+    """Refuse to start where the processes do not agree on what to work on.
 
     Raises:
         ConfigError: in a process whose `value()` is not that of the first.

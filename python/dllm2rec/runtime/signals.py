@@ -19,7 +19,7 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        self._n_holds = 0  # trainings walked side by side begin and end theirs in any order
+        self._n_holds = 0  # trainings that take turns begin and end theirs in any order
         self._came: BaseException | None = None
 
     def check(self) -> None:
@@ -34,8 +34,8 @@ class Interrupts:
             raise came
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold signals back; whoever runs the block calls `check` where it can stop."""
+    def deferred(self) -> Iterator[None]:
+        """Hold signals back within the block, which calls `check` where it can stop."""
         self._n_holds += 1
         try:
             yield

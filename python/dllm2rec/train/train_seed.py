@@ -76,7 +76,7 @@ def train_seed(seed_run: SeedRun, context: TrainingContext) -> Generator[None, N
         training = new_training(one, context)
         if state is not None and state.ranking_weight == weight:
             _go_on(training, state, folder)
-        with context.interrupts.locked():
+        with context.interrupts.deferred():
             yield from _kept(training, progress, checkpointer)
         reached = max(record[SELECTION] for record in training.records)
         progress.finish(f"validation {SELECTION} {reached:.4f}")
