@@ -37,6 +37,7 @@ PUBLIC = {
     "Source",
     "Student",
     "TeacherKnowledge",
+    "TeacherOptions",
     "TrainingName",
     "__version__",
     "build_student",

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from dllm2rec.serve.recommend import recommend as recommend
     from dllm2rec.students import Student as Student
     from dllm2rec.students import build_student as build_student
+    from dllm2rec.teacher.authors_files import TeacherOptions as TeacherOptions
     from dllm2rec.teacher.folder import load_teacher as load_teacher
     from dllm2rec.teacher.folder import save_teacher as save_teacher
     from dllm2rec.teacher.knowledge import TeacherKnowledge as TeacherKnowledge
@@ -92,6 +93,7 @@ _HOMES = {
     "Source": "runs.source",
     "Student": "students",
     "TeacherKnowledge": "teacher.knowledge",
+    "TeacherOptions": "teacher.authors_files",
     "__version__": "_core",
     "build_student": "students",
     "changed": "config.load",

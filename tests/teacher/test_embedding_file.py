@@ -115,7 +115,7 @@ def test_pad_row_is_dropped_only_when_told(tmp_path: Path) -> None:  # E34
         data = torch_bytes(torch.ones(N + extra, E))
         text = refusal(tmp_path, "a.pt", data, InputError)
         assert f"E-SHAPE {tmp_path}/a.pt: {N + extra} rows, expected {N}" in text
-        assert ("--emb-has-pad" in text) == (extra == 1)
+        assert ("--embeddings-have-pad-row" in text) == (extra == 1)
     padded = torch_bytes(torch.cat([tensor(), torch.zeros(1, E)]))
     matrix, warnings = load(tmp_path, "a.pt", padded, has_pad_row=True)
     assert np.array_equal(matrix, MATRIX)

@@ -14,7 +14,7 @@ from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
 from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.storage.atomic_folder import write_folder
-from dllm2rec.teacher.authors_files import TextOptions
+from dllm2rec.teacher.authors_files import TeacherOptions
 from dllm2rec.teacher.folder import load_teacher, save_teacher
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 
@@ -295,7 +295,7 @@ def test_authors_files_are_loaded(dataset, tmp_path):
 
 def test_similarities_become_distances(dataset, tmp_path):
     folder = write_authors(tmp_path, confidence_train="0.75 0.5 -0.25\n" * 6)
-    teacher = load_teacher(folder, dataset, options=TextOptions(confidence_kind="similarity"))
+    teacher = load_teacher(folder, dataset, options=TeacherOptions(confidence_kind="similarity"))
     assert teacher.distance is not None
     assert teacher.distance.tolist() == [[0.0, 0.25, 1.0]] * 6
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from dllm2rec import _core
 from dllm2rec.errors import ConfigError, InputError
-from dllm2rec.teacher.authors_files import TextOptions, ranking_facts, read_authors_teacher
+from dllm2rec.teacher.authors_files import TeacherOptions, ranking_facts, read_authors_teacher
 from tests.reference import teacher as reference
 from tests.support.corpus_teacher import DISTANCES, GOOD, N_ITEMS, RANKING, ROWS, Case, write
 
@@ -422,21 +422,23 @@ def test_folder_needs_train_lists_and_no_doubt_about_them(tmp_path: Path) -> Non
 
 def test_folder_options_reach_the_parsers(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, myrank_train=b"a b c\n1 10 1\n", confidence_train=b"-1 2 3")
-    options = TextOptions(id_base=1, skip_rows=1, on_duplicate="keep", confidence_kind="similarity")
+    options = TeacherOptions(
+        id_base=1, skip_rows=1, on_duplicate="keep", confidence_kind="similarity"
+    )
     teacher = read_authors_teacher(folder, n_items=10, n_rows=(1, 1, 1), options=options)
     assert teacher.ranking.tolist() == [[0, 9, 0]]
     codes = [warning.split()[0] for warning in teacher.warnings]
     assert codes == ["W-RANK-DUP", "W-NO-EOL"]
     for refused, code in (
         (
-            TextOptions(skip_rows=1, on_duplicate="keep", confidence_kind="similarity"),
+            TeacherOptions(skip_rows=1, on_duplicate="keep", confidence_kind="similarity"),
             "E-RANK-RANGE",
         ),
-        (TextOptions(id_base=1, on_duplicate="keep"), "E-TOKEN"),
-        (TextOptions(id_base=1, skip_rows=1), "E-RANK-DUP"),
-        (TextOptions(id_base=1, skip_rows=1, on_duplicate="keep"), "E-CONF-NEGATIVE"),
-        (TextOptions(1, 1, 1, "keep", "similarity", strict=True), "E-NO-EOL"),
-        (TextOptions(4, 1, 1, "keep", "similarity"), "E-RANK-COLS"),
+        (TeacherOptions(id_base=1, on_duplicate="keep"), "E-TOKEN"),
+        (TeacherOptions(id_base=1, skip_rows=1), "E-RANK-DUP"),
+        (TeacherOptions(id_base=1, skip_rows=1, on_duplicate="keep"), "E-CONF-NEGATIVE"),
+        (TeacherOptions(1, 1, 1, "keep", "similarity", strict=True), "E-NO-EOL"),
+        (TeacherOptions(4, 1, 1, "keep", "similarity"), "E-RANK-COLS"),
     ):
         with pytest.raises(InputError) as caught:
             read_authors_teacher(folder, n_items=10, n_rows=(1, 1, 1), options=refused)

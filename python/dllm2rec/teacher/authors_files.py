@@ -51,8 +51,8 @@ class AuthorsTeacher:
 
 
 @dataclass(frozen=True)
-class TextOptions:
-    """How the text files are to be read; the defaults refuse whatever is in doubt.
+class TeacherOptions:
+    """How the authors' files are to be read; the defaults refuse whatever is in doubt.
 
     Attributes:
         min_columns: the shortest list that is of use, in items.
@@ -60,7 +60,9 @@ class TextOptions:
         skip_rows: header lines of the ranking files.
         on_duplicate: "error", "keep" or "keep-first": an item twice in one list.
         confidence_kind: "distance" (small is sure) or "similarity" (large is sure).
-        strict: refuse a file whose last line has no newline.
+        strict: refuse a text file whose last line has no newline.
+        tensor_key: which tensor holds the embeddings, where their file has several by name.
+        embeddings_have_pad_row: the embeddings may end with one row for the padding item.
     """
 
     min_columns: int = 1
@@ -69,6 +71,20 @@ class TextOptions:
     on_duplicate: str = "error"
     confidence_kind: str = "distance"
     strict: bool = False
+    tensor_key: str | None = None
+    embeddings_have_pad_row: bool = False
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("on_duplicate", ("error", "keep", "keep-first")),
+            ("confidence_kind", ("distance", "similarity")),
+        ):
+            if getattr(self, name) not in allowed:
+                got = f"{name} = {getattr(self, name)!r}"
+                raise ConfigError(f"{got}, expected one of {', '.join(allowed)}")
+        for name, least in (("min_columns", 1), ("id_base", 0), ("skip_rows", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} = {getattr(self, name)}, expected at least {least}")
 
 
 def read_authors_teacher(
@@ -76,8 +92,7 @@ def read_authors_teacher(
     *,
     n_items: int,
     n_rows: tuple[int, int, int],
-    options: TextOptions = TextOptions(),
-    embeddings_have_pad_row: bool = False,
+    options: TeacherOptions = TeacherOptions(),
 ) -> AuthorsTeacher:
     """Read the files of a teacher folder in the authors' layout.
 
@@ -89,8 +104,7 @@ def read_authors_teacher(
         folder: where the files are.
         n_items: the size N of the catalogue.
         n_rows: how many train, validation and test rows the data has; files must agree.
-        options: how the text is to be read.
-        embeddings_have_pad_row: the embeddings may end with one row for the padding item.
+        options: how the files are to be read.
 
     Raises:
         InputError: a file is missing or breaks a rule; the error says where and why.
@@ -113,7 +127,10 @@ def read_authors_teacher(
     if vectors.exists():
         reader.check_digest(vectors)
         embeddings, notes = load_embeddings(
-            vectors, n_items=n_items, has_pad_row=embeddings_have_pad_row
+            vectors,
+            n_items=n_items,
+            tensor_key=options.tensor_key,
+            has_pad_row=options.embeddings_have_pad_row,
         )
         reader.warn(vectors, notes)
     return AuthorsTeacher(
@@ -188,7 +205,7 @@ def ranking_facts(
 class _Reader:
     """Finds files of a folder and collects the warnings about them."""
 
-    def __init__(self, folder: Path, n_items: int, options: TextOptions) -> None:
+    def __init__(self, folder: Path, n_items: int, options: TeacherOptions) -> None:
         self.folder = folder
         self.n_items = n_items
         self.options = options

@@ -123,7 +123,7 @@ def _without_pad_row(
         return matrix[:n_items]
     hint = "row i must be the vector of item i of the same catalogue"
     if n_rows == n_items + 1:
-        hint = "if the last row is the padding item's, pass has_pad_row=True (--emb-has-pad)"
+        hint = "if the last row is the padding item's, give --embeddings-have-pad-row"
     message = f"{n_rows} rows, expected {n_items}, one for each item"
     raise InputError(message, code="E-SHAPE", path=path, hint=hint)
 

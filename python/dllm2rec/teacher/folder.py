@@ -18,7 +18,7 @@ from dllm2rec.storage.atomic_folder import Manifest, read_manifest, write_folder
 from dllm2rec.teacher.authors_files import (
     DISTANCE_TRAIN,
     RANKING_TRAIN,
-    TextOptions,
+    TeacherOptions,
     read_authors_teacher,
 )
 from dllm2rec.teacher.knowledge import SHAPES, TeacherKnowledge, check_teacher, observations
@@ -40,8 +40,7 @@ def load_teacher(
     path: str | Path,
     dataset: SequenceDataset,
     *,
-    options: TextOptions | None = None,
-    embeddings_have_pad_row: bool = False,
+    options: TeacherOptions | None = None,
 ) -> TeacherKnowledge:
     """Load what a teacher knows about a dataset, with its notes.
 
@@ -49,14 +48,13 @@ def load_teacher(
         path: a teacher folder of ours (every file verified against its manifest, and the manifest
             against the dataset) or one in the authors' layout (`myrank_train.txt`, ...).
         dataset: the dataset it must belong to.
-        options: how the text files of the authors' layout are to be read; similarities become
-            distances from the greatest one, which changes no weight.
-        embeddings_have_pad_row: their embeddings may end with one row for the padding item.
+        options: how files in the authors' layout are to be read; similarities become distances
+            from the greatest one, which changes no weight.
 
     Raises:
         InputError: no such folder, or files that break a rule or do not fit the dataset.
         ArtifactError: a teacher folder of ours that changed, or belongs to another dataset.
-        ConfigError: one content given for ranking and distance.
+        ConfigError: one content given for ranking and distance, or options for a folder of ours.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -66,11 +64,11 @@ def load_teacher(
             path=folder,
         )
     if (folder / "manifest.json").exists():
+        if options not in (None, TeacherOptions()):
+            raise ConfigError(f"{folder}: imported already, expected no options for its files")
         knowledge = _read_ours(folder, dataset)
     else:
-        knowledge = _read_authors(
-            folder, dataset, options or TextOptions(), embeddings_have_pad_row
-        )
+        knowledge = _read_authors(folder, dataset, options or TeacherOptions())
     check_teacher(knowledge, dataset)
     return dataclasses.replace(
         knowledge, notes=[*knowledge.notes, *observations(knowledge, dataset)]
@@ -105,7 +103,7 @@ def save_teacher(
 
 
 def _read_authors(
-    folder: Path, dataset: SequenceDataset, options: TextOptions, has_pad_row: bool
+    folder: Path, dataset: SequenceDataset, options: TeacherOptions
 ) -> TeacherKnowledge:
     _check_two_files(folder)
     n_train, n_validation, n_test = (len(rows) for rows in dataset.splits().values())
@@ -114,7 +112,6 @@ def _read_authors(
         n_items=dataset.n_items,
         n_rows=(n_train, n_validation, n_test),
         options=options,
-        embeddings_have_pad_row=has_pad_row,
     )
     return TeacherKnowledge(
         ranking=read.ranking,
@@ -128,7 +125,7 @@ def _read_authors(
 
 
 def _as_distance(
-    numbers: npt.NDArray[np.float32] | None, options: TextOptions
+    numbers: npt.NDArray[np.float32] | None, options: TeacherOptions
 ) -> npt.NDArray[np.float32] | None:
     if numbers is None or options.confidence_kind == "distance" or not numbers.size:
         return numbers

@@ -77,7 +77,7 @@ def _one_name(shapes: dict[str, tuple[int, ...]], path: Path, key: str | None) -
         return key
     listed = ", ".join(f"{name} {shape}" for name, shape in list(shapes.items())[:20])
     what = "no tensor named" if key is None else f"no tensor {key!r}"
-    hint = "name one with tensor_key (--tensor-key)"
+    hint = "name one with --tensor-key"
     message = f"{what}, expected one of: {listed or 'none, there are no tensors'}"
     raise InputError(message, code="E-TENSOR", path=path, hint=hint)
 

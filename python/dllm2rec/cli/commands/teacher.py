@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,9 +17,37 @@ if TYPE_CHECKING:  # numpy and pyarrow are imported when the command runs
     from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 EXAMPLES = """\b
-Example:
+Examples:
   dllm2rec teacher import data/games/teacher --dataset data/games --out teachers/games
+  dllm2rec teacher import my-lists --dataset datasets/shop --out teachers/shop --teacher-id-base 1
 """
+
+
+class Duplicates(StrEnum):
+    """What becomes of an item that a list holds twice."""
+
+    error = "error"
+    keep = "keep"
+    keep_first = "keep-first"
+
+
+class ConfidenceKind(StrEnum):
+    """What the numbers of the confidence files are."""
+
+    distance = "distance"
+    similarity = "similarity"
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """What `dllm2rec teacher import` was asked for."""
+
+    source: Path
+    dataset: Path
+    out: Path
+    options: dict[str, Any]
+    overwrite: bool
+    json: bool
 
 
 def import_(
@@ -28,35 +58,96 @@ def import_(
         Path, typer.Option(metavar="DIR", help="The dataset whose rows the teacher ranked.")
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")],
+    id_base: Annotated[
+        int,
+        typer.Option(
+            "--teacher-id-base",
+            min=0,
+            max=1,
+            metavar="0|1",
+            help="Number of the first item in the ranking files.",
+        ),
+    ] = 0,
+    skip_rows: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Header lines of the ranking files.")
+    ] = 0,
+    min_columns: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Refuse lists of fewer items.")
+    ] = 1,
+    on_duplicate: Annotated[
+        Duplicates,
+        typer.Option(
+            help="An item twice in a list: refuse it, keep both, or empty the later places."
+        ),
+    ] = Duplicates.error,
+    confidence_kind: Annotated[
+        ConfidenceKind,
+        typer.Option(help="Numbers of the confidence files: small is sure, or large is sure."),
+    ] = ConfidenceKind.distance,
+    tensor_key: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which tensor of all_embeddings.pt, if it has several."),
+    ] = None,
+    embeddings_have_pad_row: Annotated[
+        bool,
+        typer.Option(
+            "--embeddings-have-pad-row",
+            help="all_embeddings.pt may end with a row for the padding item, which is dropped.",
+        ),
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse text whose last line has no line end.")
+    ] = False,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
     """Check the authors' teacher files against a dataset and write them as one folder."""
-    from dllm2rec.cli.output.tables import fact_table, metric_table, print_table
+    options = {
+        "id_base": id_base,
+        "skip_rows": skip_rows,
+        "min_columns": min_columns,
+        "on_duplicate": on_duplicate.value,
+        "confidence_kind": confidence_kind.value,
+        "tensor_key": tensor_key,
+        "embeddings_have_pad_row": embeddings_have_pad_row,
+        "strict": strict,
+    }
+    _import(ImportRequest(source, dataset, out, options, overwrite, json))
+
+
+def _import(request: ImportRequest) -> None:
     from dllm2rec.storage.output_folder import check_output, clear_output
 
-    check_output(out, overwrite=overwrite, inputs=[source, dataset])
+    out, inputs = request.out, [request.source, request.dataset]
+    check_output(out, overwrite=request.overwrite, inputs=inputs)
 
     from dllm2rec.data.formats.load_dataset import load_dataset
+    from dllm2rec.teacher.authors_files import TeacherOptions
     from dllm2rec.teacher.folder import load_teacher, save_teacher
 
-    data = load_dataset(dataset)
-    knowledge = load_teacher(source, data)
-    if overwrite:
+    data = load_dataset(request.dataset)
+    knowledge = load_teacher(request.source, data, options=TeacherOptions(**request.options))
+    if request.overwrite:
         clear_output(out)
     save_teacher(out, knowledge, data)
+    _print(request, knowledge, data)
+
+
+def _print(request: ImportRequest, knowledge: TeacherKnowledge, data: SequenceDataset) -> None:
+    from dllm2rec.cli.output.tables import fact_table, metric_table, print_table
+
     facts, tables = teacher_facts(knowledge), teacher_tables(knowledge, data)
     notes = [*data.notes, *knowledge.notes]
-    if json:
+    if request.json:
         rows = [table.as_json() for table in tables]
-        print_json({"out": str(out), "facts": facts, "notes": notes, "tables": rows})
+        print_json({"out": str(request.out), "facts": facts, "notes": notes, "tables": rows})
         return
     for note in notes:
         print(f"note: {note}")
     print_table(fact_table(facts.items()))
     for table in tables:
         print_table(metric_table(table))
-    print(f"written to {out}")
+    print(f"written to {request.out}")
 
 
 def teacher_facts(knowledge: TeacherKnowledge) -> dict[str, int | str]:
