@@ -218,8 +218,8 @@ def dros_of_each(
     is_largest = positives == largest
     # 0 where the other branch is taken, so that what is left is at least the largest term, 1, and
     # the gradient of the branch not taken is finite
-    own = terms.gather(1, positives).masked_fill(is_largest, 0)
-    rest = shift + (terms.sum(1, keepdim=True) - own).log()
+    replaced_terms = terms.gather(1, positives).masked_fill(is_largest, 0)
+    rest = shift + (terms.sum(1, keepdim=True) - replaced_terms).log()
     others = torch.where(is_largest, without_largest, rest)
     replaced = (scores.gather(1, positives) - 1).square() * weight[positives]
     return torch.logaddexp(others, replaced)

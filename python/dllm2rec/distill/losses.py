@@ -45,7 +45,7 @@ def dros(scores: Tensor, targets: Tensor, propensity: Tensor, temperature: float
 
 
 class _Dros(torch.autograd.Function):
-    """Saves the scores and one number a row; exponents are made again on the way back."""
+    """Saves the scores and one number a row; exponents are made again in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, targets: Tensor, weight: Tensor) -> Tensor:  # noqa: ANN401

@@ -251,9 +251,10 @@ def _consistency_on_device(scores: Tensor, ranking: Tensor, k: int) -> Tensor:
     ties = scores == lowest  # (B, N)
     n_better = (scores > lowest).sum(1, keepdim=True, dtype=torch.int32)  # (B, 1), below k
     tie_number = ties.cumsum(1, dtype=torch.int32).gather(1, ranking)  # (B, K), from 1
-    own = scores.gather(1, ranking)  # (B, K)
-    wins_tie = (own == lowest) & (n_better + tie_number <= k)
-    return (((own > lowest) | wins_tie) & (own > -torch.inf)).float()
+    listed_scores = scores.gather(1, ranking)  # (B, K)
+    wins_tie = (listed_scores == lowest) & (n_better + tie_number <= k)
+    is_among_best = (listed_scores > lowest) | wins_tie
+    return (is_among_best & (listed_scores > -torch.inf)).float()
 
 
 def _count(value: int, name: str) -> int:

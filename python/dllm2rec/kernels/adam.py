@@ -16,6 +16,13 @@ BLOCK = 4096
 BETA_1, BETA_2, EPSILON = tl.constexpr(0.9), tl.constexpr(0.999), tl.constexpr(1e-8)
 LOG_BETA_1, LOG_BETA_2 = tl.constexpr(math.log(0.9)), tl.constexpr(math.log(0.999))
 PI = tl.constexpr(math.pi)
+# Where each number of a step stands among those that `_numbers` leaves to `_adam`.
+FLAG = tl.constexpr(0)  # 1 once something was not finite
+CLIP = tl.constexpr(1)  # what the gradient is multiplied by
+RATE = tl.constexpr(2)  # the learning rate over the first moment's bias
+SPREAD = tl.constexpr(3)  # 1 over the square root of the second moment's bias
+KEEP = tl.constexpr(4)  # how much of the average stays
+N_NUMBERS = 5
 
 
 class Schedule(Protocol):
@@ -63,7 +70,7 @@ def update(optimizer: FlatAdam, terms: Tensor, guard: FirstNonFinite, sums: Tens
     n = optimizer.weights.numel()
     n_blocks = triton.cdiv(n, BLOCK)
     squares = optimizer.weights.new_empty(n_blocks)
-    numbers = optimizer.weights.new_empty(5)
+    numbers = optimizer.weights.new_empty(N_NUMBERS)
     config, schedule = optimizer.config, optimizer.schedule
     launch(_squares, (n_blocks,), optimizer.gradients, squares, n, BLOCK=BLOCK, num_warps=8)
     launch(
@@ -171,11 +178,11 @@ def _numbers(
     clip = 1.0
     if max_norm > 0:
         clip = tl.minimum(1.0, max_norm / (norm + 1e-6))
-    tl.store(numbers, flagged)
-    tl.store(numbers + 1, clip)
-    tl.store(numbers + 2, (rate / first_bias).to(tl.float32))
-    tl.store(numbers + 3, (1 / tl.sqrt(second_bias)).to(tl.float32))
-    tl.store(numbers + 4, tl.minimum(decay, (1 + t) / (10 + t)).to(tl.float32))
+    tl.store(numbers + FLAG, flagged)
+    tl.store(numbers + CLIP, clip)
+    tl.store(numbers + RATE, (rate / first_bias).to(tl.float32))
+    tl.store(numbers + SPREAD, (1 / tl.sqrt(second_bias)).to(tl.float32))
+    tl.store(numbers + KEEP, tl.minimum(decay, (1 + t) / (10 + t)).to(tl.float32))
 
 
 @triton.jit
@@ -192,19 +199,20 @@ def _adam(
     BLOCK: tl.constexpr,
 ):
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
-    goes = at < tl.where(tl.load(numbers) == 0.0, n, 0)  # nowhere, once something was not finite
+    # Nowhere, once something was not finite.
+    goes = at < tl.where(tl.load(numbers + FLAG) == 0.0, n, 0)
     weight = tl.load(weights + at, mask=goes, other=0.0)
-    gradient = tl.load(gradients + at, mask=goes, other=0.0) * tl.load(numbers + 1)
+    gradient = tl.load(gradients + at, mask=goes, other=0.0) * tl.load(numbers + CLIP)
     gradient += weight_decay * weight
     moment = BETA_1 * tl.load(first + at, mask=goes, other=0.0) + (1 - BETA_1) * gradient
     square = tl.load(second + at, mask=goes, other=0.0)
     square = BETA_2 * square + (1 - BETA_2) * gradient * gradient
-    spread = tl.sqrt(square) * tl.load(numbers + 3) + EPSILON
-    weight -= tl.load(numbers + 2) * moment / spread
+    spread = tl.sqrt(square) * tl.load(numbers + SPREAD) + EPSILON
+    weight -= tl.load(numbers + RATE) * moment / spread
     tl.store(first + at, moment, mask=goes)
     tl.store(second + at, square, mask=goes)
     tl.store(weights + at, weight, mask=goes)
     if AVERAGES:
-        keep = tl.load(numbers + 4)
+        keep = tl.load(numbers + KEEP)
         mean = tl.load(average + at, mask=goes, other=0.0)
         tl.store(average + at, keep * mean + (1 - keep) * weight, mask=goes)

@@ -38,7 +38,7 @@ def load_compiler_ahead(device: torch.device) -> None:
 def _load_compiler() -> None:
     """Do what Triton keeps from its first kernel on, and its threads would each do for themselves.
 
-    Its key is a hash of its own 400 MB: loading 15 kernels took 16 threads 2.3 s, now .2 s.
+    Its key is a hash of its own 400 MB: loading 15 kernels took 16 threads 2.3 s, now 0.2 s.
     """
     with suppress(Exception):  # it has many: no Triton, no C compiler, no GPU, an older driver
         from triton.compiler.compiler import make_backend
@@ -126,7 +126,7 @@ def compiled_together() -> Iterator[None]:
         wanted = _collected
     finally:
         _collected = None
-    # The last of a step are those of its way back, which take longest.
+    # The last of a step are those of its backward pass, which take longest.
     once = {
         (id(kernel), str(constants), *map(_kind, arguments)): (kernel, grid, arguments, constants)
         for kernel, grid, arguments, constants in reversed(wanted)

@@ -1,6 +1,8 @@
-"""The kernels of `fused_sasrec` on the way back, in two halves: each compiles in half the time."""
+"""The backward pass of `fused_sasrec`, in two kernels: each compiles in half the time."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import triton
@@ -21,32 +23,48 @@ from dllm2rec.kernels.sasrec_forward import (
     transposed_times,
     window_tile,
 )
+from dllm2rec.kernels.sasrec_inputs import EncoderShape, EncoderWeights, Windows
 
 PIECE_ROWS = 256  # products that sum over more rows than this leave most of the GPU idle
 
 
+class TableGradient(NamedTuple):
+    """Where the gradient of the item rows is added up.
+
+    Attributes:
+        sums: what flows to the rows already, (N + 1, D); added to in place.
+        scatter_buffer: (N + 1) D or more zeros, int64; zero again afterwards.
+        side_stream: where `sums` was made and the weights' gradients are, or None. `join` it before
+            they are read.
+    """
+
+    sums: Tensor
+    scatter_buffer: Tensor
+    side_stream: torch.cuda.Stream | None
+
+
 def encode_backward(
-    table: Tensor,
-    sequences: Tensor,
-    lengths: Tensor,
-    noise: Tensor,
-    weights: tuple[Tensor, ...],
-    shape: tuple[int, int, float],
+    windows: Windows,
+    weights: EncoderWeights,
+    shape: EncoderShape,
     saved: Saved,
     grad: Tensor,
-    to_table: Tensor,
-    scatter_buffer: Tensor,
-    side_stream: torch.cuda.Stream | None,
-) -> list[Tensor]:
-    """Return the weights' gradients, in their order; add the rows' to `to_table` in place.
+    to_table: TableGradient,
+) -> EncoderWeights:
+    """Return the weights' gradients; add the rows' to `to_table`.
 
-    The former are `side_stream`'s, if there is one: `join` it before they are read.
+    Args:
+        windows: as in the forward pass.
+        weights: as in the forward pass.
+        shape: as in the forward pass.
+        saved: what the forward pass left.
+        grad: what flows to the users, (B, D).
+        to_table: where the gradient of the item rows goes.
     """
+    table, sequences = windows.table, windows.sequences
     (n_rows, length), size = sequences.shape, table.shape[1]
     n_items, n_heads, dropout = shape
     width = size // n_heads
-    positions, norm1, shift1, w_query, _, w_key_value, b_key_value, w_output = weights[:8]
-    norm2, shift2, w_in, _, w_out, _, norm3, _ = weights[9:]
     items = torch.empty_like(sequences)
     # Gradients of biases and norms, row by row, and behind them those of the window's places.
     left = table.new_empty(12 + length, n_rows, size)
@@ -65,8 +83,13 @@ def encode_backward(
     launch(
         _feed_forward_backward,
         (n_rows,),
-        noise,
-        *(w_output, norm2, shift2, w_in, w_out, norm3),
+        windows.noise,
+        weights.output,
+        weights.feed_norm,
+        weights.feed_shift,
+        weights.feed_in,
+        weights.feed_out,
+        weights.norm,
         saved.inner,
         grad.contiguous(),
         left,
@@ -77,11 +100,13 @@ def encode_backward(
     launch(
         _attention_backward,
         (n_rows,),
-        table,
-        sequences,
-        lengths,
-        noise,
-        *(positions, norm1, shift1, w_query, w_key_value, b_key_value),
+        *windows,
+        weights.positions,
+        weights.attention_norm,
+        weights.attention_shift,
+        weights.query,
+        weights.key_value,
+        weights.key_value_bias,
         saved.inner,
         passed,
         left,
@@ -94,30 +119,34 @@ def encode_backward(
         *drops,
         **constants,
     )
-    join(side_stream)  # what it did until here is in `to_table`
-    with beside(side_stream, left, saved.right, head_left, saved.contexts):
+    join(to_table.side_stream)  # what it did until here is in the sums
+    with beside(to_table.side_stream, left, saved.right, head_left, saved.contexts):
         to_matrices = _outer_sums(left[:4], saved.right)
         to_heads = _outer_sums(head_left, saved.contexts)
         to_vectors = row_sums(left)
-    add_rows(left[12:], items, largest.amax(), scatter_buffer, to_table, n_items)
+    add_rows(left[12:], items, largest.amax(), to_table.scatter_buffer, to_table.sums, n_items)
     query, output, feed_in, feed_out = to_matrices
     by_query, by_output, by_in, by_out = to_vectors[:4]
-    return [
-        to_vectors[12:],
-        *to_vectors[6:8],
-        query,
-        by_query,
-        to_heads.reshape(2 * size, size),
-        to_vectors[4:6].reshape(2 * size),
-        output,
-        by_output,
-        *to_vectors[8:10],
-        feed_in,
-        by_in,
-        feed_out,
-        by_out,
-        *to_vectors[10:12],
-    ]
+    attention_norm, attention_shift, feed_norm, feed_shift, norm, shift = to_vectors[6:12]
+    return EncoderWeights(
+        positions=to_vectors[12:],
+        attention_norm=attention_norm,
+        attention_shift=attention_shift,
+        query=query,
+        query_bias=by_query,
+        key_value=to_heads.reshape(2 * size, size),
+        key_value_bias=to_vectors[4:6].reshape(2 * size),
+        output=output,
+        output_bias=by_output,
+        feed_norm=feed_norm,
+        feed_shift=feed_shift,
+        feed_in=feed_in,
+        feed_in_bias=by_in,
+        feed_out=feed_out,
+        feed_out_bias=by_out,
+        norm=norm,
+        shift=shift,
+    )
 
 
 def _outer_sums(left: Tensor, right: Tensor) -> Tensor:

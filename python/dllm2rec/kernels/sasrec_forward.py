@@ -1,12 +1,12 @@
 """The kernels of `fused_sasrec`: one program encodes one row.
 
-The way back keeps a few vectors of each row and makes the window's places again: dropout is a
+The backward pass keeps a few vectors of each row and makes the window's places again: dropout is a
 function of the step's number, the row and the place. Weight gradients are products of vectors that
 each row leaves behind, so no program adds to another's numbers.
 
-Diary: one kernel for the way back took 7 to 12 s to compile (two heads), over half of it in a pass
-of Triton's (TritonGPUCoalesce), whose time grows much faster than a kernel does. Two kernels, and
-loops over heads that are not unrolled, take 2.6 s one after the other.
+Diary: one kernel for the backward pass took 7 to 12 s to compile (two heads), over half of it in a
+pass of Triton's (TritonGPUCoalesce), whose time grows much faster than a kernel does. Two kernels,
+and loops over heads that are not unrolled, take 2.6 s one after the other.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ import triton.language as tl
 from torch import Tensor
 
 from dllm2rec.kernels.launch import launch
+from dllm2rec.kernels.sasrec_inputs import EncoderShape, EncoderWeights, Windows
 
-N_WARPS = 2  # with 4, products of 64 x 64 wait on barriers: .4 instead of .3 ms at 2,048 rows
+N_WARPS = 2  # with 4, products of 64 x 64 wait on barriers: 0.4 instead of 0.3 ms at 2,048 rows
 EPSILON = tl.constexpr(1e-5)  # of torch's LayerNorm
 
 
 @dataclass(frozen=True, eq=False)
 class Saved:
-    """What the way forward leaves for the way back, row by row.
+    """What the forward pass leaves for the backward pass, row by row.
 
     Attributes:
         right: inputs of query, output, feed_in and feed_out, (4, B, D).
-        contexts: the second half: what each head attended to; the first half is written on the way
-            back, (2 H, B, D).
+        contexts: the second half: what each head attended to; the first half is written by the
+            backward pass, (2 H, B, D).
         inner: query, the sum behind the attention, feed_in's output, the sum behind the block,
             (4, B, D).
     """
@@ -40,16 +41,10 @@ class Saved:
     inner: Tensor
 
 
-def encode(
-    table: Tensor,
-    sequences: Tensor,
-    lengths: Tensor,
-    noise: Tensor,
-    weights: tuple[Tensor, ...],
-    shape: tuple[int, int, float],
-) -> tuple[Tensor, Saved]:
-    """Encode windows: users (B, D). The weights come in the order of `encode_fused`."""
-    (n_rows, length), size = sequences.shape, table.shape[1]
+def encode(windows: Windows, weights: EncoderWeights, shape: EncoderShape) -> tuple[Tensor, Saved]:
+    """Encode windows: users (B, D)."""
+    table = windows.table
+    (n_rows, length), size = windows.sequences.shape, table.shape[1]
     n_items, n_heads, dropout = shape
     users = table.new_empty(n_rows, size)
     saved = Saved(
@@ -60,10 +55,7 @@ def encode(
     launch(
         _encode,
         (n_rows,),
-        table,
-        sequences,
-        lengths,
-        noise,
+        *windows,
         *weights,
         users,
         saved.right,

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from dllm2rec.kernels.launch import SIZES
+from dllm2rec.kernels.sasrec_inputs import EncoderShape, EncoderWeights, Windows
 from dllm2rec.students.sasrec import SASRec
 from dllm2rec.students.student import Student
 
@@ -79,23 +80,35 @@ def encode_fused(
     return result
 
 
-def _weights(student: Student) -> tuple[Tensor, ...]:
-    """The encoder's weights in the kernels' order."""
-    encoder = student.encoder
-    assert isinstance(encoder, SASRec)  # noqa: S101 - for mypy
-    block: Any = encoder.blocks[0]  # a container does not say what it holds
-    weights: list[Tensor] = [encoder.positions.weight]
-    for part in (block.attention_norm, block.query, block.key_value, block.output):
-        weights += [part.weight, part.bias]
-    for part in (block.feed_norm, block.feed_in, block.feed_out, encoder.norm):
-        weights += [part.weight, part.bias]
-    return tuple(weights)
+def _weights(student: Student) -> EncoderWeights:
+    """The encoder's weights by the kernels' names."""
+    encoder: Any = student.encoder  # SASRec, `can_fuse` says
+    block = encoder.blocks[0]
+    return EncoderWeights(
+        positions=encoder.positions.weight,
+        attention_norm=block.attention_norm.weight,
+        attention_shift=block.attention_norm.bias,
+        query=block.query.weight,
+        query_bias=block.query.bias,
+        key_value=block.key_value.weight,
+        key_value_bias=block.key_value.bias,
+        output=block.output.weight,
+        output_bias=block.output.bias,
+        feed_norm=block.feed_norm.weight,
+        feed_shift=block.feed_norm.bias,
+        feed_in=block.feed_in.weight,
+        feed_in_bias=block.feed_in.bias,
+        feed_out=block.feed_out.weight,
+        feed_out_bias=block.feed_out.bias,
+        norm=encoder.norm.weight,
+        shift=encoder.norm.bias,
+    )
 
 
-def _shape(student: Student) -> tuple[int, int, float]:
+def _shape(student: Student) -> EncoderShape:
     """Number of items, heads, and the share that is dropped."""
     dropout = student.config.dropout if student.training else 0.0
-    return student.n_items, student.config.n_heads, dropout
+    return EncoderShape(student.n_items, student.config.n_heads, dropout)
 
 
 class _Encode(torch.autograd.Function):
@@ -107,13 +120,14 @@ class _Encode(torch.autograd.Function):
         lengths: Tensor,
         noise: Tensor,
         scatter_buffer: Tensor,
-        shape: tuple[int, int, float],
+        shape: EncoderShape,
         side_stream: torch.cuda.Stream | None,
         *weights: Tensor,
     ) -> tuple[Tensor, Tensor]:
         from dllm2rec.kernels import sasrec_forward  # its compiler is there only beside CUDA
 
-        users, saved = sasrec_forward.encode(table, sequences, lengths, noise, weights, shape)
+        windows = Windows(table, sequences, lengths, noise)
+        users, saved = sasrec_forward.encode(windows, EncoderWeights(*weights), shape)
         ctx.save_for_backward(table, sequences, lengths, noise, scatter_buffer, *weights)
         ctx.saved = saved  # none of the arguments or results: no cycle
         ctx.shape, ctx.side_stream = shape, side_stream
@@ -129,16 +143,11 @@ class _Encode(torch.autograd.Function):
         if to_table is None:
             to_table = torch.zeros_like(table)
         to_weights = sasrec_backward.encode_backward(
-            table,
-            sequences,
-            lengths,
-            noise,
-            tuple(weights),
+            Windows(table, sequences, lengths, noise),
+            EncoderWeights(*weights),
             ctx.shape,
             ctx.saved,
             grad,
-            to_table,
-            scatter_buffer,
-            ctx.side_stream,
+            sasrec_backward.TableGradient(to_table, scatter_buffer, ctx.side_stream),
         )
         return to_table, None, None, None, None, None, None, *to_weights

@@ -4,8 +4,8 @@ The factors are rounded, and what rounding left is multiplied too; one side of t
 (D), so that writing the scores is most of what is left.
 
 Diary (H200, D 64): 2,048 x 17,408 scores 154 us in cuBLAS's float32, 78 here (33 is the memory's
-share); 256 x 17,408 22 and 13. The products of the way back, which sum over rows or items, were no
-faster this way (140 and 134 in cuBLAS, 149 and 130 here) and stay there.
+share); 256 x 17,408 22 and 13. The products of the backward pass, which sum over rows or items,
+were no faster this way (140 and 134 in cuBLAS, 149 and 130 here) and stay there.
 """
 
 from __future__ import annotations
