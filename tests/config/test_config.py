@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dllm2rec.config.load import RECIPES, changed, config_to_toml, load_config
+from dllm2rec.config.messages import AUTHORS_FLAGS
 from dllm2rec.config.model import Config
-from dllm2rec.config.unknown_names import AUTHORS_FLAGS
 from dllm2rec.errors import ConfigError
 
 

@@ -16,9 +16,8 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
-from dllm2rec.config.messages import first_error, shown, spelled
+from dllm2rec.config.messages import first_error, shown, spelled, unknown_key, unknown_name
 from dllm2rec.config.model import Config, Section
-from dllm2rec.config.unknown_names import unknown_key, unknown_name
 from dllm2rec.errors import ConfigError
 
 Recipe = Literal["strong", "paper", "authors", "demo"]
@@ -219,7 +218,7 @@ def _validated(table: Table, origins: Origins) -> Config:
 
 def _note_if_reordered(name: str, table: Table, config: Config) -> None:
     section, field = name.split(".")
-    given = table[section][field]
+    given = table.get(section, {}).get(field)
     kept = getattr(getattr(config, section), field)
     if isinstance(given, (list, tuple)) and list(given) != list(kept):
         _log.info("%s: %s is read as %s, sorted and without repeats", name, given, list(kept))

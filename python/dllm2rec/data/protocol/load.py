@@ -10,8 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dllm2rec.config.load import override_value, read_toml
-from dllm2rec.config.messages import first_error, spelled
-from dllm2rec.config.unknown_names import unknown_name
+from dllm2rec.config.messages import first_error, spelled, unknown_name
 from dllm2rec.data.protocol.model import Protocol, named_protocol
 from dllm2rec.errors import ConfigError
 

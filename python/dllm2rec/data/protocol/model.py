@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, Strict, model_validator
 
+from dllm2rec.config.messages import unknown_name
 from dllm2rec.config.model import PositiveInt, Section
-from dllm2rec.config.unknown_names import unknown_name
 from dllm2rec.errors import ConfigError
 
 MICROSECONDS = 1_000_000
