@@ -104,7 +104,7 @@ def test_a_nan_in_the_weights_stops_before_the_update_and_names_the_rows() -> No
         student.embedding.ids.weight[11, 0] = torch.nan
     before = bits(student)
     task = make_training_data(QUICK, dataset, oracle_teacher(dataset), CPU)
-    with pytest.raises(NonFiniteError, match=r"epoch 1 step 1: base of \d+ of 64 rows") as caught:
+    with pytest.raises(NonFiniteError, match=r"epoch 1 step 1: base not finite in \d+ of 64 rows") as caught:
         list(fit(Training(student, task, QUICK), Silent()))
     assert "cycle train row" in str(caught.value)
     assert bits(student) == before
@@ -126,7 +126,7 @@ def test_only_the_rows_at_fault_are_named() -> None:
     with pytest.raises(NonFiniteError) as caught:
         list(fit(Training(student, task, config), Silent()))
     message = str(caught.value)
-    n_bad = int(message.split("base of ")[1].split(" of ")[0])
+    n_bad = int(message.split("base not finite in ")[1].split(" of ")[0])
     assert 0 < n_bad < len(dataset.train)
 
 

@@ -14,8 +14,8 @@ from typing import NoReturn, TextIO
 
 from dllm2rec.cli.exit_codes import describe
 from dllm2rec.cli.torchrun import process_name, silence_other_processes
+from dllm2rec.runtime.signals import SIGTERM_EXIT
 
-SIGTERM_EXIT = 143
 SPINS = 10_000  # up to 100,000 is as good; with 0 each of torch's short loops wakes its threads
 
 

@@ -18,6 +18,7 @@ from dllm2rec.data.dataset import Catalogue
 from dllm2rec.data.formats.catalogue_file import save_catalogue
 from dllm2rec.report.curves import can_draw, draw_curves
 from dllm2rec.report.facts import Epochs
+from dllm2rec.tracking.metric_names import EPOCH_METRICS
 from dllm2rec.tracking.progress import Silent
 from dllm2rec.train.loop import Training, fit
 
@@ -117,7 +118,7 @@ def measure(training: Training, seconds: float) -> StepTimes:
 
 def _drawn_keys(training: Training) -> tuple[str, ...]:
     """What the report draws of an epoch's record."""
-    return (*(f"loss_{name}" for name in training.stepper.names), "loss", "hr@20", "ndcg@20")
+    return (*(f"loss_{name}" for name in training.stepper.names), "loss", *EPOCH_METRICS)
 
 
 @contextmanager

@@ -16,8 +16,9 @@ from dllm2rec.runs.checkpoint import load_checkpoint
 from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.students import Student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
+from dllm2rec.tracking.metric_names import SELECTION
 from dllm2rec.train.checkpointer import Checkpointer
-from dllm2rec.train.loop import SELECTION, Training
+from dllm2rec.train.loop import Training
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dllm2rec.report.facts import Epochs
+from dllm2rec.tracking.metric_names import EPOCH_METRICS
 
 # One hue a student, so that its two arms and its ranking weights stay together; from Okabe and Ito,
 # whose colours differ to the colour-blind too.
@@ -36,7 +37,7 @@ def draw_curves(trainings: Sequence[Epochs]) -> list[Curves]:
     """
     keys = dict.fromkeys(key for one in trainings for r in one.records for key in r)
     losses = [key for key in keys if key.startswith("loss_")]
-    wanted = ["ndcg@20", "hr@20", "loss", *(losses if len(losses) > 1 else [])]
+    wanted = [*reversed(EPOCH_METRICS), "loss", *(losses if len(losses) > 1 else [])]
     shown = [key for key in wanted if key in keys]
     return [Curves(_title(key), _image(key, trainings)) for key in shown]
 

@@ -12,6 +12,7 @@ from dllm2rec.report.curves import can_draw, draw_curves
 from dllm2rec.report.facts import Epochs, RunFacts, read_facts
 from dllm2rec.runs.run_manifest import RunManifest
 from dllm2rec.storage.atomic_folder import replace_text
+from dllm2rec.tracking.metric_names import EPOCH_METRICS
 from dllm2rec.tracking.metric_table import (
     MetricRow,
     MetricTable,
@@ -147,7 +148,7 @@ def _figure(key: str, detail: dict[str, float]) -> str:
 def _epoch_table(training: Epochs) -> tuple[list[str], list[list[str]]]:
     keys = list(dict.fromkeys(key for record in training.records for key in record))
     parts = [key for key in keys if key.startswith("loss_")]
-    shown = ("loss", "hr@20", "ndcg@20", "train_s", "validation_s", "rows_per_s")
+    shown = ("loss", *EPOCH_METRICS, "train_s", "validation_s", "rows_per_s")
     # One part is the loss itself.
     wanted = ["epoch", *(parts if len(parts) > 1 else []), *(key for key in shown if key in keys)]
     heads = [LABELS.get(key, key.replace("loss_", "loss: ")) for key in wanted]

@@ -17,8 +17,8 @@ from dllm2rec.runs.checkpoint import Checkpoint, load_checkpoint
 from dllm2rec.runs.run_folder import student_folders
 from dllm2rec.runtime.device import choose_device
 from dllm2rec.runtime.distributed import gathered, process_blocks
+from dllm2rec.tracking.metric_names import SELECTION
 from dllm2rec.tracking.metric_table import Recommendation
-from dllm2rec.train.loop import SELECTION
 
 BLOCK_ROWS = 4096
 

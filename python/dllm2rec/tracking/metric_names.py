@@ -1,4 +1,4 @@
-"""What an epoch's figures are called in trackers, grouped by the word before the slash."""
+"""The metric that selects, and what an epoch's figures are called in trackers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dllm2rec.tracking.metric_table import MetricTable
 from dllm2rec.tracking.progress import TrainingName
 
+# Early stopping and the best checkpoint go by this metric of the validation rows.
+SELECTION_K = 20
+SELECTION = f"ndcg@{SELECTION_K}"
+# What is shown of an epoch; a record holds more.
+EPOCH_METRICS = (f"hr@{SELECTION_K}", SELECTION)
 TIMES = ("train_s", "validation_s", "rows_per_s")
 
 
 def named(record: Mapping[str, float]) -> Iterator[tuple[str, float]]:
     """`loss/total`, `loss/ranking`, `validation/ndcg@20`, `speed/rows_per_s`; the epoch is a step.
 
-    No name is the beginning of another up to its slash: where names are paths, one would be a file
-    and a folder.
+    The word before the slash groups them. No name is the beginning of another up to its slash:
+    where names are paths, one would be a file and a folder.
     """
     for key, value in record.items():
         if key == "epoch":

@@ -15,7 +15,8 @@ from dllm2rec.runs.training_state import TrainingState, save_state
 from dllm2rec.runtime.distributed import is_first
 from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.storage.atomic_folder import replace_text
-from dllm2rec.train.loop import SELECTION, Record, Training, TrainingCallback
+from dllm2rec.tracking.metric_names import SELECTION
+from dllm2rec.train.loop import Record, Training, TrainingCallback
 
 _log = logging.getLogger(__name__)
 

@@ -13,38 +13,38 @@ from dllm2rec.batches.epoch_sampler import EpochSampler
 from dllm2rec.batches.training_data import TrainingData
 from dllm2rec.config.model import Config
 from dllm2rec.distill.losses import dros_propensity
-from dllm2rec.errors import ArtifactError, NonFiniteError
+from dllm2rec.errors import ArtifactError
 from dllm2rec.evaluate.evaluate_split import SplitLists, split_counts
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.runs.training_state import TrainingState
 from dllm2rec.runtime.distributed import check_same, process_noise_offset, seed_step
 from dllm2rec.students import Student
+from dllm2rec.tracking.metric_names import SELECTION, SELECTION_K
 from dllm2rec.tracking.progress import Progress
 from dllm2rec.train.loss_readout import loss_readout
+from dllm2rec.train.nonfinite_report import raise_if_not_finite
 from dllm2rec.train.step import Stepper
 
 Record = dict[str, float]
-SELECTION = "ndcg@20"
-N_NAMED_ROWS = 5
 
 
 class TrainingCallback:
-    """Looks on while a student is trained; this one does nothing."""
+    """What is called while a student is trained; this one does nothing."""
 
     def after_step(self, training: Training) -> None:
-        """Called between two steps: a state saved here goes on exactly where it was."""
+        """Called between two steps: a state saved here resumes exactly there."""
 
     def released(self) -> AbstractContextManager[None]:
-        """Around the validation pass, which may be left at any moment."""
+        """Entered around the validation pass, which may be interrupted at any moment."""
         return nullcontext()
 
 
 def fit(
     training: Training, progress: Progress, callback: TrainingCallback | None = None
 ) -> Iterator[Record]:
-    """Train epoch by epoch; after each, yield its record with the student as it then stands.
+    """Train epoch by epoch; after each, yield its record with the student as it then is.
 
-    Stops by itself once `patience` epochs brought no better validation ndcg@20.
+    Stops once `patience` epochs brought no better validation ndcg@20.
 
     Raises:
         NonFiniteError: a loss term or the gradient is not finite; the update was not made.
@@ -57,7 +57,7 @@ def fit(
 def walk(
     training: Training, progress: Progress, callback: TrainingCallback
 ) -> Iterator[Record | None]:
-    """What `fit` does, yielding None after each step too: several can be walked side by side."""
+    """What `fit` does, yielding None after each step too: several can be trained side by side."""
     while not training.is_over:
         for _ in training.steps(progress):
             callback.after_step(training)
@@ -78,10 +78,10 @@ def walk(
 
 
 class Training:
-    """One student being trained: where it stands, and everything it takes to go on from there.
+    """One student being trained: how far it is, and everything that a resumed training needs.
 
     Attributes:
-        student: on the device of the task.
+        student: on the device of the data.
         config: one ranking weight.
         stepper: what updates the student.
         records: one of every epoch done.
@@ -156,7 +156,7 @@ class Training:
         return dict(zip(names, means, strict=True))
 
     def validated(self, losses: dict[str, float]) -> Record:
-        """Score the student as it stands on the validation rows; return the epoch's record."""
+        """Score the student as it is now on the validation rows; return the epoch's record."""
         began = time.perf_counter()
         counts = split_counts(
             self.student,
@@ -174,17 +174,17 @@ class Training:
         }
 
     def close_epoch(self, record: Record) -> None:
-        """Keep an epoch's record and stand before the next."""
+        """Keep an epoch's record and go to the beginning of the next."""
         self.records.append(record)
         self.step, self.seconds = 0, 0.0
 
     def tensors(self) -> dict[str, Tensor]:
-        """What `load` takes over: weights, moments, averages, sums and generators; not copied.
+        """What `load` needs: weights, moments, averages, sums and generators; not copied.
 
         Those of the first process are for all: the others' differ in what `seed_step` sets anew.
 
         Raises:
-            NonFiniteError: the device saw a step that must not be gone on from.
+            NonFiniteError: the device met a step that must not be resumed from.
         """
         self.check_finite()
         stepper = self.stepper
@@ -198,9 +198,9 @@ class Training:
         return result
 
     def load(self, state: TrainingState) -> None:
-        """Stand where another training of this configuration stood, on whichever device.
+        """Resume from the state of a training of this configuration, on whichever device.
 
-        Of one on another kind of device, or of the weights alone, generators begin anew.
+        From another kind of device, or from the weights alone, generators start afresh.
 
         Raises:
             ArtifactError: a tensor is missing, or has another shape.
@@ -225,8 +225,8 @@ class Training:
                         torch.cuda.set_rng_state(tensors["generator_cuda"], self.device)
         except (KeyError, RuntimeError) as err:
             raise ArtifactError(
-                f"{err} in the state of a training, expected that of this configuration; go on "
-                "with its weights alone by --weights-only-resume"
+                f"{err} in the state of a training, expected that of this configuration; "
+                "resume from its weights alone with --weights-only-resume"
             ) from err
         self.records = [
             {key: value for key, value in record.items() if key != "ranking_weight"}
@@ -237,12 +237,12 @@ class Training:
         stepper.guard.steps.fill_(state.step)
 
     def check_finite(self) -> None:
-        """Stop where the device saw something that is not finite.
+        """Stop if the device met a loss or a gradient that is not finite.
 
         Raises:
             NonFiniteError: with the epoch, the step, the terms and the rows.
         """
-        _stop_if_not_finite(self.stepper, self.data, self.config, self.epoch, self._order)
+        raise_if_not_finite(self.stepper, self.data, self.config, self.epoch, self._order)
 
     def _draw(self) -> None:
         order, negatives = self._epoch_sampler.of(self.epoch)
@@ -262,8 +262,8 @@ def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def selection_ks(config: Config) -> tuple[int, ...]:
-    """The reported cut-offs and the one that selects."""
-    return tuple(sorted({*config.evaluation.ks, 20}))
+    """The reported cut-offs and the one of the selection metric."""
+    return tuple(sorted({*config.evaluation.ks, SELECTION_K}))
 
 
 def _stepper(student: Student, data: TrainingData, config: Config) -> Stepper:
@@ -282,36 +282,3 @@ def _stepper(student: Student, data: TrainingData, config: Config) -> Stepper:
     if device.type == "cuda":
         stepper.prepare(batch_size, config.train.seed)
     return stepper
-
-
-def _stop_if_not_finite(
-    stepper: Stepper, data: TrainingData, config: Config, epoch: int, order: Tensor
-) -> None:
-    """Raise with the step, the terms and the rows, if the device saw something not finite.
-
-    The weights are those before the bad step, so its terms can be computed once more.
-    """
-    step = int(stepper.guard.first)
-    if step < 0:
-        return
-    rows = torch.split(order, config.train.batch_size)[step]
-    with torch.no_grad():
-        terms = stepper.terms(rows)
-    bad = {name: ~torch.isfinite(term) for name, term in terms.items()}
-    names = [name for name, where in bad.items() if bool(where.any())]
-    if names:
-        where = torch.stack(list(bad.values())).any(dim=0)
-        culprits = rows[where].tolist()
-        listed = ", ".join(map(str, culprits[:N_NAMED_ROWS]))
-        what = (
-            f"{' and '.join(names)} of {len(culprits)} of {len(rows)} rows not finite "
-            f"({data.row_names} {listed}{', ...' if len(culprits) > N_NAMED_ROWS else ''})"
-        )
-    else:
-        listed = ", ".join(map(str, rows.tolist()[:N_NAMED_ROWS]))
-        what = f"the gradient is not finite though every loss is ({data.row_names} {listed}, ...)"
-    raise NonFiniteError(
-        f"E-NONFINITE epoch {epoch + 1} step {step + 1}: {what}; learning rate "
-        f"{config.train.learning_rate:g}; the update was not made. hint: lower "
-        "train.learning_rate, or raise the temperatures"
-    )

@@ -28,11 +28,12 @@ from dllm2rec.runtime.distributed import (
 )
 from dllm2rec.storage.atomic_folder import replace_text
 from dllm2rec.storage.pointers import delete_unnamed
+from dllm2rec.tracking.metric_names import SELECTION
 from dllm2rec.tracking.metric_table import ResultRow
 from dllm2rec.tracking.progress import Progress, TrainingName
 from dllm2rec.train.checkpointer import Checkpointer
 from dllm2rec.train.context import TrainingContext
-from dllm2rec.train.loop import SELECTION, Record, Training, selection_ks, walk
+from dllm2rec.train.loop import Record, Training, selection_ks, walk
 
 
 @dataclass(frozen=True)

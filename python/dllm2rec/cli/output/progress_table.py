@@ -14,9 +14,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dllm2rec.cli.output.training_status import SELECTION, TrainingStatus, gpu_text
+from dllm2rec.cli.output.training_status import TrainingStatus, gpu_text
 from dllm2rec.cli.output.units import time_text
 from dllm2rec.cli.torchrun import process_name
+from dllm2rec.tracking.metric_names import EPOCH_METRICS, SELECTION
 from dllm2rec.tracking.progress import Progress, Record, Silent, TrainingName
 
 # Drawing takes a millisecond or two; four times a second is as often as anyone reads.
@@ -45,7 +46,7 @@ def watching(stream: IO[str] | None = None) -> Iterator[Progress]:
 def record_text(record: Mapping[str, float]) -> str:
     """One epoch in one line: its number, losses, what selects, speed; the file has the rest."""
     terms = [key for key in record if key.startswith("loss_")]
-    shown = ["loss", *(terms if len(terms) > 1 else []), "hr@20", SELECTION]
+    shown = ["loss", *(terms if len(terms) > 1 else []), *EPOCH_METRICS]
     parts = [f"epoch {record['epoch']:.0f}"]
     parts += [f"{key.removeprefix('loss_')} {record[key]:.4f}" for key in shown if key in record]
     if "rows_per_s" in record:

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from dllm2rec.cli.output.units import size_text
+from dllm2rec.tracking.metric_names import SELECTION
 from dllm2rec.tracking.progress import Record, TrainingName
 
-SELECTION = "ndcg@20"
 # So many epochs, the newest, make the pace.
 PACE_EPOCHS = 5
 
