@@ -104,7 +104,9 @@ def test_a_nan_in_the_weights_stops_before_the_update_and_names_the_rows() -> No
         student.embedding.ids.weight[11, 0] = torch.nan
     before = bits(student)
     task = make_training_data(QUICK, dataset, oracle_teacher(dataset), CPU)
-    with pytest.raises(NonFiniteError, match=r"epoch 1 step 1: base not finite in \d+ of 64 rows") as caught:
+    with pytest.raises(
+        NonFiniteError, match=r"epoch 1 step 1: base not finite in \d+ of 64 rows"
+    ) as caught:
         list(fit(Training(student, task, QUICK), Silent()))
     assert "cycle train row" in str(caught.value)
     assert bits(student) == before

@@ -1,1 +1,1 @@
-"""What a run will take, told before it: parameters, memory, disk and time."""
+"""What a run needs, estimated before it: parameters, memory, disk and time."""

@@ -35,7 +35,7 @@ PARTS = {
 }
 # `best`, and a second one for a moment, while it replaces the first.
 N_CHECKPOINTS = 2
-# Where a training stands: `last` and, until the student is done, `prev`; a third for a moment.
+# States of a training: `last` and, until the student is done, `prev`; a third for a moment.
 N_STATES = 3
 
 
@@ -52,7 +52,7 @@ class StudentPlan:
             measured; where it does not fit, it is what could be counted.
         fits: whether the device has as much free; where it has not, nothing was timed.
         checkpoint_bytes: the weights of one checkpoint.
-        state_bytes: what it takes to go on with a training, 0 where it does not fit.
+        state_bytes: what it takes to resume a training, 0 where it does not fit.
         steps_per_epoch: batches.
         train_s: seconds for the steps of an epoch, of the slowest ranking weight.
         validation_s: seconds of its validation pass.
@@ -99,11 +99,11 @@ class Plan:
         n_seeds: how often each of them is trained.
         host_bytes: memory of the process at its peak.
         disk_bytes: checkpoints of the whole run, at most.
-        opening_s: seconds to read the data; 0 until `with_opening` is told them.
+        opening_s: seconds to read the data; 0 until `with_opening` sets them.
         baselines_s: seconds of the rows that are not trained.
         report_s: seconds to write the catalogue and to draw the report.
-        seconds: all of it, if every training goes to its last epoch; None where an arm does not
-            fit.
+        seconds: all of it, if every training goes to its last epoch; None where a student does
+            not fit.
     """
 
     dataset: str
@@ -140,10 +140,10 @@ def plan_run(
     n_seeds: int = 1,
     progress: Progress | None = None,
 ) -> Plan:
-    """Tell what `train_run` of the same arguments takes; nothing is kept, no test row is read.
+    """Estimate what `train_run` with the same arguments needs; no test row is read.
 
     Parameters are counted. Memory and time are those of the run's own loop, watched for `watch_s`
-    seconds for each arm, of a checkpoint written and removed, and of a page drawn.
+    seconds for each student, of a checkpoint written and removed, and of a page drawn.
 
     Args:
         config: as for `train_run`.
@@ -151,10 +151,10 @@ def plan_run(
         teacher: as for `train_run`.
         students: names of `student.name`.
         baseline: whether each student is also trained without the teacher.
-        watch_s: seconds of training to watch for each arm.
+        watch_s: seconds of training to watch for each student.
         n_seeds: as for `train_run`. Each is taken to last as long as one alone, which is an upper
             bound where a GPU trains them side by side.
-        progress: is told which arm is measured; by default nobody is.
+        progress: receives which student is measured; by default nothing does.
 
     Raises:
         ConfigError: the device asked for is not there, or a K exceeds the catalogue.

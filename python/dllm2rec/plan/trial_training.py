@@ -33,9 +33,9 @@ class TrialResult:
         first_s: seconds before the first step, of the first training of this kind.
         again_s: the same of the others: kernels are compiled by then.
         save_s: seconds of one checkpoint.
-        state_s: seconds to save where a training stands.
+        state_s: seconds to save the state of a training.
         load_s: seconds to read the checkpoint, as before the test rows.
-        state_bytes: of the tensors that tell where a training stands.
+        state_bytes: of the tensors of that state.
     """
 
     student: Student
@@ -145,7 +145,7 @@ def _too_large(
 
 
 def _saving(training: Training, max_length: int) -> tuple[float, float, float]:
-    """Seconds to write a checkpoint, to write where a training stands, and to read the first."""
+    """Seconds to write a checkpoint, to write its state, and to read the first."""
     with scratch_folder() as folder:
         checkpointer = Checkpointer(folder, Interrupts(), max_length, [])
         for epoch in (1.0, 2.0):  # the second one replaces, as nearly all of a run do

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from dllm2rec.report.facts import Epochs
 from dllm2rec.tracking.metric_names import EPOCH_METRICS
 
-# One hue a student, so that its two arms and its ranking weights stay together; from Okabe and Ito,
-# whose colours differ to the colour-blind too.
+# One hue a student, so that its trainings with and without the teacher stay together; from Okabe
+# and Ito, whose colours differ to the colour-blind too.
 HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("-", "--", ":", "-.")
 

@@ -1,8 +1,8 @@
 """A trained student on disk: weights in safetensors, everything else in JSON, whole or not there.
 
 A student's folder grows while it is trained. Each checkpoint is a folder of its own, which a
-pointer names: `best` for what is served. `last` and `prev` name what a training goes on from
-(train/state.py).
+pointer names: `best` for what is served. `last` and `prev` name what a training resumes from
+(training_state.py).
 """
 
 from __future__ import annotations

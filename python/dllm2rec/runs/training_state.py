@@ -1,8 +1,8 @@
-"""Where a training stands, on disk: all that it takes to go on with the same bits.
+"""The state of a training on disk: all that it takes to resume it with the same bits.
 
 `last` names the newest state, `prev` the one before. Tensors are in safetensors, the rest in JSON;
-order and negatives of an epoch are functions of (seed, epoch), so two numbers say where the rows
-stand.
+order and negatives of an epoch are functions of (seed, epoch), so two numbers give the place
+among the rows.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Logger(Progress, Protocol):
     """A `Progress` that holds something open."""
 
     def close(self) -> None:
-        """End what is open, as failed unless the run's results were told."""
+        """End what is open, as failed unless the run's results came."""
 
 
 @contextmanager
@@ -44,13 +44,13 @@ def logging_to(names: Sequence[str], folder: Path) -> Iterator[Progress]:
     for name in names:
         check_logger(name)
     try:
-        kept = [_Kept(name, _open(name, folder)) for name in dict.fromkeys(names)]
+        loggers = [_GuardedLogger(name, _open(name, folder)) for name in dict.fromkeys(names)]
     except ImportError as err:
         raise ConfigError(f"--log: {_reason(err)}, expected packages that can be imported") from err
     try:
-        yield ProgressGroup(kept)
+        yield ProgressGroup(loggers)
     finally:
-        for one in kept:
+        for one in loggers:
             one.close()
 
 
@@ -83,7 +83,7 @@ def _open(name: str, folder: Path) -> Logger:
     return MLflow(folder.name)
 
 
-class _Kept:
+class _GuardedLogger:
     """A logger whose failure ends the run at its beginning, and only itself later."""
 
     def __init__(self, name: str, logger: Logger) -> None:

@@ -53,8 +53,8 @@ class MLflow:
             tags={"mlflow.parentRunId": self._parent},
         )
         self._child = run.info.run_id
-        told = {"ranking_weight": training.ranking_weight, "seed": training.seed}
-        parameters = [Param(key, str(value)) for key, value in told.items() if value is not None]
+        details = {"ranking_weight": training.ranking_weight, "seed": training.seed}
+        parameters = [Param(key, str(value)) for key, value in details.items() if value is not None]
         parameters.append(Param("student", training.student))
         self._client.log_batch(self._child, params=parameters)
 

@@ -27,10 +27,10 @@ class TrainingName:
     seed: int | None = None
 
     def __str__(self) -> str:
-        """`sasrec + dllm2rec (ranking weight 0.3, seed 1)`, without what need not be told."""
-        told = [] if self.ranking_weight is None else [f"ranking weight {self.ranking_weight:g}"]
-        told += [] if self.seed is None else [f"seed {self.seed}"]
-        return f"{self.student} ({', '.join(told)})" if told else self.student
+        """`sasrec + dllm2rec (ranking weight 0.3, seed 1)`, without what is None."""
+        parts = [] if self.ranking_weight is None else [f"ranking weight {self.ranking_weight:g}"]
+        parts += [] if self.seed is None else [f"seed {self.seed}"]
+        return f"{self.student} ({', '.join(parts)})" if parts else self.student
 
 
 class Progress(Protocol):
@@ -78,7 +78,7 @@ class Silent:
 
 
 class BufferedProgress(Silent):
-    """A `Progress` that keeps what it is told of trainings, for another to be told afterwards."""
+    """A `Progress` that buffers the calls of trainings, to make them to another afterwards."""
 
     def __init__(self) -> None:
         self._calls: list[Callable[[Progress], None]] = []
@@ -97,9 +97,9 @@ class BufferedProgress(Silent):
 
     def tell(self, progress: Progress) -> None:
         """Tell another all that was kept, and forget it."""
-        told, self._calls = self._calls, []
-        for one in told:
-            one(progress)
+        calls, self._calls = self._calls, []
+        for call in calls:
+            call(progress)
 
 
 class ProgressGroup:

@@ -1,4 +1,4 @@
-"""What a training leaves in its student's folder: a line an epoch, its best, where it stands."""
+"""What a training writes into its student's folder: a line an epoch, its best student, a state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 class Checkpointer(TrainingCallback):
     """Saves a student's trainings, one ranking weight after the other, in one folder.
 
-    Of several processes the first alone writes; all keep the records.
+    Of several processes only the first writes; all hold the records.
 
     Attributes:
         folder: the student's.
@@ -39,12 +39,12 @@ class Checkpointer(TrainingCallback):
         self._interrupts = interrupts
         self._max_length = max_length
         self._saved = time.monotonic()
-        # What a killed process left of a line goes, and what came after its state is done again.
+        # Drops what a killed process left of a line, and epochs after its state: they are redone.
         if is_first():
             replace_text(folder / METRICS_FILE, "".join(map(_line, records)))
 
     def after_step(self, training: Training) -> None:
-        """Save the state every `train.save_every_s`, then let a signal that came have its way."""
+        """Save the state every `train.save_every_s`, then act on a signal that came."""
         if time.monotonic() - self._saved >= training.config.train.save_every_s:
             self.save_state(training)
         self._interrupts.check()
@@ -74,7 +74,7 @@ class Checkpointer(TrainingCallback):
             log.write(_line(self.records[-1]))
 
     def save_state(self, training: Training) -> None:
-        """Save where the training stands."""
+        """Save the state of the training."""
         if not is_first():
             return
         state = TrainingState(
@@ -91,7 +91,7 @@ class Checkpointer(TrainingCallback):
         self._saved = time.monotonic()
 
     def save_interrupted(self, training: Training) -> None:
-        """Save where the training stands, since it is stopped here, and say how to go on."""
+        """Save the state of a training that is stopped here, and say how to resume it."""
         self.save_state(training)
         if not is_first():
             return

@@ -21,7 +21,7 @@ class TrainingContext:
         dataset: what to learn from.
         teacher: None trains the students alone.
         data: both, as trainings read them, on the device.
-        progress: is told how each training goes.
+        progress: receives how each training goes.
         interrupts: holds Ctrl-C and SIGTERM back until a state is saved.
     """
 

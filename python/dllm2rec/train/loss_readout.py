@@ -1,4 +1,4 @@
-"""How far the device is, without making it wait."""
+"""Read the loss now and then without making the device wait."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AHEAD = 32
 
 
 class LossReadout(Protocol):
-    """Told of every step; says now and then what the loss is."""
+    """Called after every step; returns the loss now and then."""
 
     def step(self, losses: Tensor) -> float | None:
         """Note a step; return the newest known sum of losses, where it is time for one.
@@ -27,7 +27,7 @@ class LossReadout(Protocol):
 
 
 def loss_readout(device: torch.device) -> LossReadout:
-    """The pace of a training on a device."""
+    """The readout for a kind of device."""
     return DeviceLossReadout() if device.type == "cuda" else HostLossReadout()
 
 

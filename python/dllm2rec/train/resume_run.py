@@ -58,7 +58,7 @@ def resume_run(
             of the table says.
         weights_only: resume from the saved weights alone, for a state that lacks something: the
             epoch under way begins again, with new moments, averages, schedule and generators.
-        progress: is told how it goes; by default nobody is.
+        progress: receives how it goes; by default nothing does.
 
     Raises:
         ArtifactError: it is no run, a file of it is corrupt, dataset or teacher are not the run's,

@@ -2,7 +2,7 @@
 
 A run's folder holds `config.toml`, `run.json` (what it was made from), `items.parquet` (what an
 index stands for), `results.json` (the table), `report.html` (all of it as a page) and a folder for
-each student with its metrics epoch by epoch, its best checkpoint and where its training stands.
+each student with its metrics epoch by epoch, its best checkpoint and the state of its training.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def train_run(
         folder: new or empty; no other process may write to it meanwhile.
         students: names of `student.name`.
         options: what else is asked for; by default nothing.
-        progress: is told how it goes; by default nobody is.
+        progress: receives how it goes; by default nothing does.
 
     Returns:
         The table: settings chosen on validation, the test rows scored once.
@@ -104,7 +104,7 @@ def train_run(
         ArtifactError: another process writes to the folder.
         NonFiniteError: a loss stopped being finite.
         ResourceError: the disk is full.
-        KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, once it is saved where the run stands.
+        KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, once the state of the run is saved.
     """
     options = options or RunOptions()
     progress = progress or Silent()
@@ -152,7 +152,7 @@ def train_students(
         teacher: or None.
         folder: locked by this process.
         device: where to train.
-        progress: is told how it goes.
+        progress: receives how it goes.
     """
     began = time.perf_counter()
     config = read_config(folder, manifest)

@@ -1,4 +1,4 @@
-"""One seed of a student: trained for each ranking weight, from the start or from where it stood."""
+"""One seed of a student: trained for each ranking weight, from the start or a saved state."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def train_seed(seed_run: SeedRun, context: TrainingContext) -> Generator[None, N
         )
         training = new_training(one, context)
         if state is not None and state.ranking_weight == weight:
-            _go_on(training, state, folder)
+            _resume(training, state, folder)
         with context.interrupts.deferred():
-            yield from _kept(training, progress, checkpointer)
+            yield from _train_to_end(training, progress, checkpointer)
         reached = max(record[SELECTION] for record in training.records)
         progress.finish(f"validation {SELECTION} {reached:.4f}")
     wait_for_all(f"{seed_run.name}: saved")
@@ -92,14 +92,14 @@ def train_seed(seed_run: SeedRun, context: TrainingContext) -> Generator[None, N
 
 
 def _clean(folder: Path) -> None:
-    """Leave in a student's folder what an interrupted training can go on from, and nothing else.
+    """Remove from a student's folder all that an interrupted training cannot be resumed from.
 
     Raises:
         ArtifactError: its state is corrupt, or its best student so far is.
     """
     state = load_state(folder)
     if state is None and folder.is_dir():
-        shutil.rmtree(folder)  # it died before it saved where it stood
+        shutil.rmtree(folder)  # it died before it saved a state
     folder.mkdir(parents=True, exist_ok=True)
     delete_unnamed(folder)
     if state is not None and state.records:
@@ -114,7 +114,9 @@ def _weights_left(config: Config, state: TrainingState | None) -> tuple[float, .
     return weights[weights.index(state.ranking_weight) :]
 
 
-def _kept(training: Training, progress: Progress, checkpointer: Checkpointer) -> Iterator[None]:
+def _train_to_end(
+    training: Training, progress: Progress, checkpointer: Checkpointer
+) -> Iterator[None]:
     """Train to the end, or until a signal comes; either way the state is saved."""
     try:
         for record in walk(training, progress, checkpointer):
@@ -141,12 +143,12 @@ def new_training(config: Config, context: TrainingContext) -> Training:
     return Training(student, context.data.for_ranking_weight(weight), config)
 
 
-def _go_on(training: Training, state: TrainingState, folder: Path) -> None:
-    """Let a fresh training stand where a state was saved."""
+def _resume(training: Training, state: TrainingState, folder: Path) -> None:
+    """Resume a new training from a saved state."""
     ours = training.config.model_dump(mode="json")
     theirs = {"n_items": state.n_items, **_flat(state.config)}
     for key, value in {"n_items": training.student.n_items, **_flat(ours)}.items():
-        # Whichever device it began on, it goes on on another.
+        # A training may be resumed on another device than it began on.
         if key != "train.device" and theirs.get(key) != value:
             raise ArtifactError(
                 f"{folder}: its training has {key} = {theirs.get(key)}, expected {value}; "

@@ -38,11 +38,11 @@ def student_label(config: Config, *, with_teacher: bool) -> str:
 def train_student(
     config: Config, context: TrainingContext, run_folder: Path, *, n_seeds: int = 1
 ) -> ResultRow:
-    """Train one student for each ranking weight, keep what validation likes best, test it once.
+    """Train one student for each ranking weight, keep the best on validation, test it once.
 
     Its folder is `run_folder/<name>` with blanks left out: `sasrec`, `sasrec+dllm2rec`, ...; with
     several seeds each has its own, `sasrec-seed-3`. A student that is done there is not trained
-    again; one that was interrupted goes on. Each seed's result is what it would be alone.
+    again; one that was interrupted is resumed. Each seed's result is what it would be alone.
 
     Args:
         config: with a list of ranking weights each is tried, by every seed for itself.
@@ -55,7 +55,7 @@ def train_student(
         ArtifactError: what is in the folder is corrupt, or of another configuration.
         NonFiniteError: a loss stopped being finite.
         ResourceError: the disk is full.
-        KeyboardInterrupt, SystemExit: a signal came; where the training stands is saved.
+        KeyboardInterrupt, SystemExit: a signal came; the state of the training is saved.
     """
     name = student_label(config, with_teacher=context.teacher is not None)
     place = run_folder / name.replace(" ", "")
@@ -86,7 +86,7 @@ def _train_seeds(seed_runs: Sequence[SeedRun], context: TrainingContext) -> None
     side_by_side = (
         device.type == "cuda" and size() == 1 and draws_from_own_seed(seed_runs[0].config)
     )
-    # One training at a time can be watched: what comes of the others is told when all have ended.
+    # One training at a time can be watched: the others are reported when all have ended.
     buffered = [BufferedProgress() for _ in seed_runs[1:]] if side_by_side else []
     listeners = [progress, *buffered] if side_by_side else [progress] * len(seed_runs)
     trainings = [

@@ -218,7 +218,7 @@ def _resume(context: typer.Context, request: TrainRequest, run: Path) -> RunResu
 
 @contextmanager
 def _progress(log: Sequence[str], folder: Path) -> Iterator[Progress]:
-    """What is told how the run goes: the terminal and, in the first process, trackers."""
+    """Who receives how the run goes: the terminal and, in the first process, trackers."""
     from dllm2rec.cli.output.progress_table import watching
     from dllm2rec.tracking.loggers import logging_to
     from dllm2rec.tracking.progress import ProgressGroup

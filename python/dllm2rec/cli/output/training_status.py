@@ -1,4 +1,4 @@
-"""How one training stands: where it is, its best epoch, and how long it may still take."""
+"""The status of one training: how far it is, its best epoch, and how long it may still take."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACE_EPOCHS = 5
 
 
 class TrainingStatus:
-    """One training, told what its `Progress` is told.
+    """One training, from what its `Progress` receives.
 
     Attributes:
         training: which one.
