@@ -151,7 +151,7 @@ def test_consistency_from_scores_takes_half_precision_and_stops_the_gradient() -
     assert not got.requires_grad
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.gpu
 def test_consistency_from_scores_runs_inside_a_cuda_graph() -> None:
     generator = torch.Generator("cuda").manual_seed(0)
     scores = torch.randn((256, 17_408), generator=generator, device="cuda").mul(4).round().div(4)

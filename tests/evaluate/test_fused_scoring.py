@@ -452,7 +452,7 @@ def test_the_callers_settings_for_float32_products_are_kept():
         torch.set_float32_matmul_precision("highest")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.gpu
 @settings(deadline=None, max_examples=20)
 @given(problems(), st.data())
 def test_cuda_vectors_give_the_same(case, data):
@@ -471,7 +471,7 @@ def test_cuda_vectors_give_the_same(case, data):
         np.testing.assert_array_equal(here, away)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.gpu
 @pytest.mark.parametrize("width", [1, 16, 64, 100, 256])
 @pytest.mark.parametrize("n_users", [1, 50, 3000])
 def test_copies_of_items_tie_exactly_on_cuda(n_users, width):

@@ -255,7 +255,7 @@ assert os.waitpid(child, 0)[1] == 0
     subprocess.run(run, check=True, timeout=120)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.gpu
 @settings(deadline=None, max_examples=20)
 @given(matrices(dtypes=(np.float32,)))
 def test_a_cuda_matrix_gives_the_same(case):

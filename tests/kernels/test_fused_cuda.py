@@ -13,7 +13,7 @@ from dllm2rec.train.nonfinite_guard import NonFiniteGuard
 from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer
 from dllm2rec.train.schedule import Schedule
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+pytestmark = pytest.mark.gpu
 B, N, L, D = 300, 60, 10, 64
 
 

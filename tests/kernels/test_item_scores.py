@@ -9,7 +9,7 @@ from torch import Tensor
 from dllm2rec.students import score_items
 from dllm2rec.students.item_scores import scatter_buffer_size
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+pytestmark = pytest.mark.gpu
 B, N = 300, 500
 
 

@@ -10,7 +10,7 @@ from dllm2rec.distill import authors_objective, losses
 from dllm2rec.students import build_student, score_items
 from dllm2rec.students.window_offset import keep_real
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+pytestmark = pytest.mark.gpu
 N, L, B, K = 3000, 10, 512, 20
 
 

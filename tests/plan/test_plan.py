@@ -114,7 +114,7 @@ def test_memory_of_the_process_is_predicted_within_a_quarter() -> None:
     assert bytes_of("plan", setting) == pytest.approx(bytes_of("train", setting), rel=0.25)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize(
     "overrides",
     [

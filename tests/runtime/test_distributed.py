@@ -305,6 +305,7 @@ def test_commands_in_several_processes_print_and_write_once_what_one_does(traine
     assert lists[0].count(b"\n") == 21
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 @pytest.mark.parametrize("student", ["sasrec", "gru4rec"])
 def test_two_gpus_give_what_one_gives(tmp_path: Path, student: str) -> None:

@@ -154,7 +154,7 @@ def test_a_last_batch_of_one_row_is_trained() -> None:
     assert np.isfinite(records[0]["loss"])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", ["gru4rec", "caser", "sasrec"])
 def test_a_cuda_graph_trains_as_the_cpu_does(name: str) -> None:
     config = changed(

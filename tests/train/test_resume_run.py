@@ -139,7 +139,7 @@ def test_the_state_is_that_of_the_step_where_the_signal_came(
     assert what_it_made(tmp_path / "run") == whole
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", ["sasrec", "gru4rec"])
 def test_a_run_on_a_gpu_goes_on_to_the_same_bits(tmp_path: Path, name: str) -> None:
     config = changed(SELDOM, student={"name": name}, train={"device": "cuda"})
@@ -460,7 +460,7 @@ def test_a_run_goes_on_on_another_kind_of_device(
     assert what_it_made(copied) != whole
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", ["sasrec", "gru4rec"])
 @pytest.mark.parametrize("devices", [("cpu", "cuda"), ("cuda", "cpu")])
 def test_a_run_moves_between_cpu_and_gpu(tmp_path: Path, name: str, devices: Any) -> None:

@@ -8,7 +8,6 @@ import statistics
 from pathlib import Path
 
 import pytest
-import torch
 
 from dllm2rec.cli import main
 from dllm2rec.cli.output.tables import metric_table, print_table
@@ -153,7 +152,7 @@ def test_what_is_told_later_is_told_in_order() -> None:
     assert told == [("sasrec (seed 8)", 3), {"epoch": 1.0}, "done"]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", ["sasrec", "gru4rec"])
 def test_seeds_side_by_side_on_a_gpu_are_what_they_are_alone(tmp_path: Path, name: str) -> None:
     config = changed(CONFIG, student={"name": name}, train={"device": "cuda", "seed": 3})
