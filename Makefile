@@ -1,9 +1,12 @@
 # Every target works in a fresh clone once the virtual environment of the README is active.
 .DEFAULT_GOAL := help
-.PHONY: help build test lint docs bench demo clean
+.PHONY: help build test test-fast lint docs bench demo clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+STARTED := $(shell date +%s)
+tell = @echo "make $@: $$(( $$(date +%s) - $(STARTED) )) s"
 
 build:  ## build the extension and install the package with its test and lint tools
 	python -m pip install '.[test,lint]'
@@ -11,7 +14,13 @@ build:  ## build the extension and install the package with its test and lint to
 # The Python tests test the installed package: after a change, `make build` first.
 test:  ## run the Rust and the Python tests
 	cargo test --locked --workspace --all-targets
-	python -m pytest
+	python -m pytest --durations=15
+	$(tell)
+
+test-fast:  ## those for the inner loop: the core's unit tests, Python tests of under 5 s
+	cargo test --locked --package dllm2rec-core --lib
+	python -m pytest -m 'not slow and not real and not gpu'
+	$(tell)
 
 lint:  ## formatting, lints, types and the stub
 	ruff format --check .

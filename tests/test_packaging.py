@@ -175,9 +175,19 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_readme_and_ci_agree_on_how_to_test():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "pip install '.[test,lint]' && make test" in README
-    assert "pip install --quiet '.[test,lint]'" in script
-    assert "\nmake test\n" in script
-    assert "\nmake lint\n" in script
+    assert "pip install --quiet '.[test,lint,docs]'" in script
+    for target in ("lint", "docs", "test"):
+        assert f"\nmake {target}\n" in script
+
+
+def test_hosted_ci_calls_the_same_targets():
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    hosted = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    called = set(re.findall(r"^\s*-? ?(?:run: )?make ([a-z-]+)$", hosted, re.MULTILINE))
+    assert called == set(re.findall(r"^make ([a-z-]+)$", script, re.MULTILINE))
+    assert "{{ secrets." not in hosted
+    lowest = PROJECT["project"]["requires-python"].removeprefix(">=")
+    assert f'python: ["{lowest}", ' in hosted
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
@@ -190,6 +200,7 @@ def test_ci_script_parses_and_stops_at_the_first_failure():
 
 def test_make_targets_are_listed_by_help():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", text, re.MULTILINE))
-    assert targets == {"help", "build", "test", "lint", "docs", "bench", "demo", "clean"}
-    assert targets == set(re.findall(r"^([a-z]+):.*## ", text, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):(?!=)", text, re.MULTILINE))
+    expected = {"help", "build", "test", "test-fast", "lint", "docs", "bench", "demo", "clean"}
+    assert targets == expected
+    assert targets == set(re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE))
