@@ -132,7 +132,10 @@ def chi_square_p(counts: Any, expected: float) -> float:
 
 
 @pytest.mark.parametrize("n_negatives", [1, 50])
-@pytest.mark.parametrize(("n_items", "n_excluded"), [(50, 11), (50, 45), (3000, 11), (3000, 2000)])
+@pytest.mark.parametrize(
+    ("n_items", "n_excluded"),
+    [(50, 11), (50, 45), (3000, 11), pytest.param(3000, 2000, marks=pytest.mark.slow)],
+)
 def test_sample_negatives_is_uniform(n_items: int, n_excluded: int, n_negatives: int) -> None:
     rng = np.random.default_rng(n_items + n_excluded)
     excluded = rng.choice(n_items, n_excluded, replace=False).astype(np.uint32)

@@ -44,6 +44,7 @@ def test_the_table_names_the_nearest_peer_first(tmp_path, capsys):
     assert "20 us" in lines[1]
 
 
+@pytest.mark.slow
 def test_the_plot_is_a_picture(tmp_path):
     pytest.importorskip("matplotlib")
     path = plot(summary(read_times(written(tmp_path / "b.json", TIMES))), tmp_path / "b.png")

@@ -120,6 +120,7 @@ sys.exit(f"{late} loaded late" if late else 0)
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no triton beside torch")
 def test_the_kernels_of_a_step_compile_for_a_gpu_that_is_not_there(tmp_path: Path):
     # In a fresh folder nothing is compiled before.

@@ -130,6 +130,7 @@ def test_memory_of_the_gpu_is_predicted_within_a_quarter(overrides: list[str]) -
     assert planned == pytest.approx(taken, rel=0.25)
 
 
+@pytest.mark.slow
 def test_time_is_that_of_the_run(tmp_path: Path) -> None:
     # Bounds for a machine that does other work too; alone it is within a quarter.
     dataset, teacher = demo_world()

@@ -96,6 +96,7 @@ def trials(what: str, n: int, folder: Path) -> dict[str, Any]:
 # --- killed, asked to stop -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     seen = trials("kill", 60, tmp_path)
@@ -104,6 +105,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     assert all(trial["from_state"] for trial in seen["trials"])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_run_that_is_asked_to_stop_saves_and_says_so(tmp_path: Path) -> None:
     seen = trials("term", 40, tmp_path)
@@ -113,6 +115,7 @@ def test_a_run_that_is_asked_to_stop_saves_and_says_so(tmp_path: Path) -> None:
     assert {(trial["again"], trial["made"]) for trial in stopped} == {(0, seen["whole"])}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_kill_while_saving_leaves_a_whole_state(tmp_path: Path) -> None:
     seen = trials("save", 60, tmp_path)["trials"]

@@ -28,6 +28,7 @@ PLAIN_ROW = st.tuples(
 ROW = st.one_of(PLAIN_ROW, PLAIN_ROW, PLAIN_ROW, st.lists(CELL, min_size=4, max_size=6))
 
 
+@pytest.mark.slow
 @given(
     st.lists(ROW, min_size=1, max_size=12), st.sampled_from(["\n", "\r\n"]), st.sampled_from([0, 1])
 )
@@ -59,6 +60,7 @@ def texts(data, offsets):
     return [data[a:b] for a, b in itertools.pairwise(offsets)]
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(max_size=20), max_size=60))
 @settings(deadline=None)
 def test_texts_are_numbered_by_first_appearance(ids):

@@ -462,6 +462,7 @@ print(prepare(log, Protocol(min_user_events=3, split="global_time")).dataset.fin
 """
 
 
+@pytest.mark.slow
 def test_the_same_log_gives_the_same_dataset_everywhere() -> None:
     fingerprints = set()
     for seed in ("0", "1", "77"):
