@@ -242,21 +242,21 @@ def test_a_huge_file_is_refused_fast(tmp_path, block):
     path = written(tmp_path, b"")
     with path.open("wb") as file:
         file.truncate(100_000_000)
-    begin = time.perf_counter()
+    begin = time.process_time()
     tracemalloc.start()
     try:
         assert "over 100,000 bytes" in refusal(path=path)
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 1
     path.write_bytes(block * (99_000 // len(block)))
-    begin = time.perf_counter()
+    begin = time.process_time()
     if block == b"a":
         refusal(path=path)
     else:
         load_config(path=path)
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 1
 
 
 def test_ks_are_sorted_with_a_note(caplog):

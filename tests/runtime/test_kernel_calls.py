@@ -145,10 +145,15 @@ def seconds_to_answer_ctrl_c(call: Call, delay_s: float) -> float:
         sender.join()
 
 
+def answers_within_200_ms(call: Call, *delays_s: float) -> bool:
+    """In some of a few tries: other work on the machine may delay any of them."""
+    return any(seconds_to_answer_ctrl_c(call, delay_s) < 0.2 for delay_s in delays_s * 3)
+
+
 @pytest.mark.parametrize("name", LONG)
 def test_ctrl_c_is_answered_within_200_ms(name: str) -> None:
     call = long_calls(name)
-    assert min(seconds_to_answer_ctrl_c(call, delay_s) for delay_s in (0.1, 0.17)) < 0.2
+    assert answers_within_200_ms(call, 0.1, 0.17)
 
 
 @pytest.mark.slow
@@ -156,7 +161,7 @@ def test_ctrl_c_is_answered_within_200_ms(name: str) -> None:
 def test_ctrl_c_is_answered_within_200_ms_where_only_size_makes_it_long(name: str) -> None:
     call = long_calls(name)
     _core.set_threads(1)
-    assert min(seconds_to_answer_ctrl_c(call, delay_s) for delay_s in (0.01, 0.02)) < 0.2
+    assert answers_within_200_ms(call, 0.01, 0.02)
 
 
 def in_child(n_rows: int) -> None:
@@ -171,11 +176,11 @@ def test_kernels_work_in_a_forked_child_after_parallel_use(n_rows: int) -> None:
             warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of any fork
             child = multiprocessing.get_context("fork").Process(target=in_child, args=(n_rows,))
             child.start()
-        child.join(2)
+        child.join(30)  # a child that waits for threads of its parent never ends
         alive = child.is_alive()
         child.kill()
         child.join()
-        assert not alive, "the child did not end within 2 s"
+        assert not alive, "the child did not end within 30 s"
         assert child.exitcode == 0
 
 
@@ -184,7 +189,8 @@ def test_no_threads_at_all_is_refused() -> None:
         _core.set_threads(0)
 
 
-def test_another_thread_runs_while_a_kernel_does() -> None:
+def longest_pause_beside_a_kernel() -> tuple[float, float]:
+    """How long another thread had to wait at a time, and how long the kernel took; in seconds."""
     done = threading.Event()
 
     def work() -> None:
@@ -200,8 +206,14 @@ def test_another_thread_runs_while_a_kernel_does() -> None:
         now = time.perf_counter()
         longest, last = max(longest, now - last), now
     worker.join()
-    assert last - start > 0.05
-    assert longest < (last - start) / 2
+    return longest, last - start
+
+
+def test_another_thread_runs_while_a_kernel_does() -> None:
+    tries = [longest_pause_beside_a_kernel() for _ in range(4)]
+    assert min(whole for _, whole in tries) > 0.05
+    # Holding the GIL would make the one as long as the other in every try.
+    assert any(longest < whole / 2 for longest, whole in tries)
 
 
 def test_kernels_may_be_called_from_many_threads_at_once() -> None:

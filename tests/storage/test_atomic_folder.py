@@ -243,7 +243,10 @@ def test_folder_that_is_seen_is_whole_after_sigkill(tmp_path):
         child = run_python(WRITE_FOR_EVER, home)
         assert child.stdout is not None
         child.stdout.readline()
-        time.sleep(0.02 + rng.random() * 0.05)
+        while not any(folder.name[0] != "." for folder in home.iterdir()):
+            assert child.poll() is None
+            time.sleep(0.001)
+        time.sleep(rng.random() * 0.05)
         child.send_signal(signal.SIGKILL)
         child.communicate()
         for folder in home.iterdir():

@@ -250,7 +250,10 @@ def test_silent_pipe_can_be_interrupted(tmp_path: Path) -> None:
         process.stdout.readline()
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        try:
+            _, err = process.communicate(timeout=20)
+        finally:
+            process.kill()  # else leaving the block would wait for it
     assert b"KeyboardInterrupt" in err
 
 
@@ -342,11 +345,11 @@ def test_long_token_is_refused_in_10_ms(tmp_path: Path) -> None:
     path = written(tmp_path / "t", b"1 2\n" + b"7" * 100_000 + b" 2\n", compress=False)
 
     def refuse() -> float:
-        begin = time.perf_counter()
+        begin = time.process_time()
         with pytest.raises(InputError, match="E-TOKEN-LONG") as caught:
             _core.parse_items(path, n_items=100)
         assert len(str(caught.value)) - len(str(path)) <= 200
-        return time.perf_counter() - begin
+        return time.process_time() - begin
 
     assert min(refuse() for _ in range(5)) < 0.01
 
