@@ -28,13 +28,10 @@ def parse(folder: Path, k: int, form: str) -> Work:
 
 
 def weights(_: Path) -> Work:
-    start = RNG.integers(0, N_ITEMS, (N_ROWS, 1))
-    ranking = ((start + np.arange(100) * 61) % N_ITEMS).astype(np.uint32)
     distance = RNG.random((N_ROWS, 100), np.float32)
-    student_top = ranking[::-1].copy()
-    gammas = (0.3, 0.5, 0.1)
-    return lambda: _core.ranking_weights_from_distance(
-        ranking, distance, student_top, 100, 1.0, gammas, normalise=True
+    position, gammas = _core.position_weight(100, 1.0), (0.3, 0.5, 0.0)
+    return lambda: _core.blend_weights(
+        position, _core.candidate_confidence(distance), None, gammas, normalise=False
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dllm2rec.config.model import StudentConfig
-from dllm2rec.distill import authors_objective
+from dllm2rec.distill import authors_objective, weights
 from dllm2rec.distill.losses import dros_propensity
 from dllm2rec.errors import ArtifactError, ConfigError
 from dllm2rec.students import build_student, load_authors_state
@@ -126,30 +126,36 @@ def objective():
 def compute(golden, alpha):
     scores = golden["logits"].clone().requires_grad_()
     ranking, distance = golden["cand"][:, :10], golden["conf"][:, :10]
-    weights = authors_objective.authors_weights(scores, ranking, distance, (0.3, 0.5, 0.1))
+    position, confidence = weights.position_weight(10), weights.candidate_confidence(distance)
+    static = weights.blend_weights(position, confidence, None, (0.3, 0.5, 0.0))
+    blended = authors_objective.authors_weights(scores, ranking, torch.from_numpy(static), 0.1)
+    agreed = weights.consistency_from_scores(scores, ranking, 10)
+    parts = {
+        "w_rank": torch.from_numpy(position).expand(8, 10),
+        "w_conf": torch.from_numpy(confidence),
+        "w_com": agreed + authors_objective.EPSILON,
+        "weight": blended,
+    }
     rows = authors_objective.authors_losses(
         scores,
         golden["target"],
         golden["neg"],
         ranking,
-        weights.blended,
+        blended,
         dros_propensity(golden["counts"], torch.float64),
         dro_weight=alpha,
         dro_temperature=1.0,
     )
-    return scores, weights, rows
+    return scores, parts, rows
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 def test_objective_equals_the_authors(objective, alpha):
-    scores, weights, rows = compute(objective, alpha)
+    scores, parts, rows = compute(objective, alpha)
     total = rows.total(alpha, 0.7)
     assert total.shape == (8,)
     ours = {
-        "w_rank": weights.position.expand(8, 10),
-        "w_conf": weights.confidence,
-        "w_com": weights.consistency,
-        "weight": weights.blended,
+        **parts,
         "bce": rows.base.mean(),
         "dros": rows.dros.mean(),
         "rd": rows.distillation.mean(),
@@ -157,7 +163,7 @@ def test_objective_equals_the_authors(objective, alpha):
     }
     for key, value in ours.items():
         expected = objective[f"{key}@alpha{alpha}"].double()
-        torch.testing.assert_close(value, expected, rtol=0, atol=1e-6, msg=key)
+        torch.testing.assert_close(value.double(), expected, rtol=0, atol=1e-6, msg=key)
     total.mean().backward()
     assert scores.grad is not None
     assert scores.grad.isfinite().all()
@@ -171,7 +177,7 @@ def test_propensity_equals_the_authors(objective):
 
 
 def test_objective_gradient_passes_gradcheck(objective):
-    _, weights, _ = compute(objective, 0.5)
+    _, parts, _ = compute(objective, 0.5)
     ps = dros_propensity(objective["counts"], torch.float64)
 
     def total(scores):
@@ -180,7 +186,7 @@ def test_objective_gradient_passes_gradcheck(objective):
             objective["target"],
             objective["neg"],
             objective["cand"][:, :10],
-            weights.blended,
+            parts["weight"],
             ps,
             dro_weight=0.5,
             dro_temperature=1.0,

@@ -93,8 +93,8 @@ def test_the_number_of_a_place_is_read_by_its_name_alone() -> None:
     lists = teacher_lists(dataset, oracle_teacher(dataset), SOFT, "probability")
     assert lists is not None
     assert lists.probability is lists.values
-    with pytest.raises(TypeError, match="a probability of each place, asked for its distance"):
-        _ = lists.distance
+    with pytest.raises(TypeError, match="a probability of each place, asked for a weight"):
+        _ = lists.weight
 
 
 def test_lists_need_a_teacher() -> None:
@@ -119,4 +119,16 @@ def test_the_authors_variant_refuses_a_list_with_an_empty_place() -> None:
     ranking = teacher.ranking.copy()
     ranking[3, 4:] = dataset.n_items
     with pytest.raises(InputError, match="train row 3"):
-        teacher_lists(dataset, replace(teacher, ranking=ranking), IMPORTANCE, "distance")
+        teacher_lists(dataset, replace(teacher, ranking=ranking), IMPORTANCE, "authors' weight")
+
+
+def test_the_authors_static_weight_is_that_of_each_item_s_distance() -> None:
+    dataset = cycle_dataset()
+    teacher = oracle_teacher(dataset)
+    lists = teacher_lists(dataset, teacher, IMPORTANCE, "authors' weight")
+    assert lists is not None
+    assert teacher.distance is not None
+    position = np.exp(-np.arange(1, 6))
+    close = np.exp(-teacher.distance[:, :5].astype(np.float64)) + 1e-8
+    expected = 0.3 * position / position.sum() + 0.5 * close / close.sum(1, keepdims=True)
+    np.testing.assert_allclose(lists.weight.numpy(), expected, rtol=1e-5)

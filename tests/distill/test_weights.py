@@ -83,42 +83,6 @@ def test_candidate_confidence_takes_lists_longer_than_its_buffer() -> None:
 
 
 @st.composite
-def list_pairs(data: st.DrawFn) -> tuple[Any, Any]:
-    n_rows = data(st.integers(0, 5))
-    n_items = data(st.sampled_from([3, 40, 300, 2**32]))
-    elements = st.integers(0, n_items - 1)
-    # The kernel has its own way with lists of 5 and of 10.
-    k, other = data(st.integers(1, 70)), data(st.integers(0, 70) | st.sampled_from([5, 10]))
-    return (
-        data(hnp.arrays(np.uint32, (n_rows, k), elements=elements)),
-        data(hnp.arrays(np.uint32, (n_rows, other), elements=elements)),
-    )
-
-
-@settings(max_examples=300, deadline=None)
-@given(list_pairs())
-def test_consistency_weight_equals_its_twin(lists: tuple[Any, Any]) -> None:
-    got = weights.consistency_weight(*lists)
-    assert got.dtype == np.float32
-    np.testing.assert_array_equal(got, reference.consistency_weight(*lists))
-
-
-@pytest.mark.parametrize(
-    ("k", "other"), [(10, 10), (16, 10), (3, 5), (100, 100), (33, 7), (7, 33), (300, 5000)]
-)
-def test_consistency_weight_equals_a_set_over_many_rows(k: int, other: int) -> None:
-    rng = np.random.default_rng(k)
-    n_items = 4 * max(k, other)
-    ranking = np.stack([rng.permutation(n_items)[:k] for _ in range(400)]).astype(np.uint32)
-    student = np.stack([rng.permutation(n_items)[:other] for _ in range(400)]).astype(np.uint32)
-    got = weights.consistency_weight(ranking, student)
-    np.testing.assert_array_equal(
-        got, [np.isin(*row) for row in zip(ranking, student, strict=True)]
-    )
-    assert 0 < got.mean() < 1
-
-
-@st.composite
 def scored_lists(data: st.DrawFn) -> tuple[Any, Any, int]:
     n_rows, n_items = data(st.integers(0, 4)), data(st.integers(1, 200))
     few = st.sampled_from([-math.inf, -1.0, -0.0, 0.0, 1.0, 2.0])
@@ -139,7 +103,7 @@ def test_consistency_from_scores_equals_its_twin(given: tuple[Any, Any, int]) ->
     got = weights.consistency_from_scores(*tensors, k)
     assert got.dtype == torch.float32
     np.testing.assert_array_equal(got.numpy(), want)
-    on_device = weights._consistency_on_device(*tensors, k)
+    on_device = weights.consistency_on_device(*tensors, k)
     assert on_device.dtype == torch.float32
     np.testing.assert_array_equal(on_device.numpy(), want)
 
@@ -190,60 +154,6 @@ def test_blend_weights_equals_its_twin(given: tuple[Any, ...]) -> None:
     close(got, reference.blend_weights(*given))
 
 
-@settings(max_examples=200, deadline=None)
-@given(list_pairs(), st.booleans(), st.booleans(), gamma_triples, temperatures, st.data())
-def test_ranking_weights_gives_the_bits_of_its_parts(
-    lists: tuple[Any, Any],
-    per_row: bool,
-    normalise: bool,
-    gammas: tuple[float, float, float],
-    temperature: float,
-    data: st.DataObject,
-) -> None:
-    ranking, student_top = lists
-    k = data.draw(st.integers(1, ranking.shape[1]))
-    rng = np.random.default_rng(k)
-    confidence = rng.random(len(ranking) if per_row else (len(ranking), k), np.float32)
-    got = weights.ranking_weights(
-        ranking, confidence, student_top, k, temperature, gammas, normalise=normalise
-    )
-    want = weights.blend_weights(
-        weights.position_weight(k, temperature),
-        confidence,
-        weights.consistency_weight(ranking[:, :k], student_top),
-        gammas,
-        normalise=normalise,
-    )
-    np.testing.assert_array_equal(got, want)
-
-
-@settings(max_examples=200, deadline=None)
-@given(list_pairs(), st.booleans(), gamma_triples, st.data())
-def test_ranking_weights_from_distance_gives_the_bits_of_two_steps(
-    lists: tuple[Any, Any], normalise: bool, gammas: tuple[float, float, float], data: st.DataObject
-) -> None:
-    ranking, student_top = lists
-    k = data.draw(st.integers(1, ranking.shape[1]))
-    distance = data.draw(hnp.arrays(np.float32, (len(ranking), k), elements=distances))
-    got = weights.ranking_weights_from_distance(
-        ranking, distance, student_top, k, 1.0, gammas, normalise=normalise
-    )
-    confidence = weights.candidate_confidence(distance)
-    want = weights.ranking_weights(
-        ranking, confidence, student_top, k, 1.0, gammas, normalise=normalise
-    )
-    np.testing.assert_array_equal(got, want)
-
-
-def test_ranking_weights_gives_the_authors_numbers_without_overlap() -> None:
-    ranking = np.arange(10, dtype=np.uint32)[None]
-    flat = np.full((1, 10), 0.1, np.float32)
-    got = weights.ranking_weights(ranking, flat, ranking + 10, 10, 1.0, GAMMAS, normalise=True)
-    want = [0.30, 0.15, 0.095, 0.074, 0.067, 0.064, 0.063, 0.063, 0.063, 0.063]
-    np.testing.assert_allclose(got[0], want, atol=6e-4)
-    assert got.sum() == pytest.approx(1, abs=1e-6)
-
-
 def test_a_normalised_row_of_zeros_becomes_uniform() -> None:
     got = weights.blend_weights([0.0] * 4, [0.0], None, GAMMAS, normalise=True)
     np.testing.assert_array_equal(got, [[0.25] * 4])
@@ -252,20 +162,14 @@ def test_a_normalised_row_of_zeros_becomes_uniform() -> None:
 def large_calls() -> dict[str, Callable[[], Any]]:
     rng = np.random.default_rng(0)
     ranking = rng.integers(0, 500, (20_000, 50), dtype=np.uint32)
-    student = rng.integers(0, 500, (20_000, 50), dtype=np.uint32)
     distance = rng.random((20_000, 50), np.float32)
     scores = rng.integers(0, 99, (500, 5_000)).astype(np.float32)
-    confidence = weights.candidate_confidence(distance)
     return {
         "sequence_confidence": lambda: _core.sequence_confidence(distance.ravel(), 0.2, 10),
         "candidate_confidence": lambda: _core.candidate_confidence(distance),
-        "consistency_weight": lambda: _core.consistency_weight(ranking, student),
         "consistency_from_scores": lambda: _core.consistency_from_scores(scores, ranking[:500], 20),
         "blend_weights": lambda: _core.blend_weights(
             distance[0], distance, None, GAMMAS, normalise=True
-        ),
-        "ranking_weights": lambda: _core.ranking_weights(
-            ranking, confidence, student, 50, 1.0, GAMMAS, normalise=True
         ),
     }
 
@@ -287,9 +191,6 @@ def test_distances_that_are_not_finite_are_named(value: float) -> None:
     distance[4321, 1] = value
     with pytest.raises(NonFiniteError, match="distance row 4321 column 1"):
         weights.candidate_confidence(distance)
-    lists = np.zeros((5000, 2), np.uint32)
-    with pytest.raises(NonFiniteError, match="distance row 4321 column 1"):
-        weights.ranking_weights_from_distance(lists, distance, lists, 2, 1.0, GAMMAS)
     with pytest.raises(NonFiniteError, match="target_distance row 4321"):
         weights.sequence_confidence(distance[:, 1], 0.2, 10)
     with pytest.raises(NonFiniteError, match="confidence row 4321 column 1"):
@@ -313,8 +214,6 @@ def test_temperatures_out_of_range_are_refused(temperature: float) -> None:
         weights.position_weight(3, temperature)
     with pytest.raises(InputError, match=r"^temperature = "):
         weights.sequence_confidence([1.0], temperature, 10)
-    with pytest.raises(InputError, match="position_temperature = "):
-        weights.ranking_weights([[1]], [1.0], [[1]], 1, temperature, GAMMAS)
 
 
 @pytest.mark.parametrize(
@@ -329,14 +228,10 @@ def test_temperatures_out_of_range_are_refused(temperature: float) -> None:
 def test_gammas_out_of_range_are_refused(gammas: tuple[float, float, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
         weights.blend_weights([1.0], [1.0], None, gammas)
-    with pytest.raises(InputError, match=message):
-        weights.ranking_weights([[1]], [1.0], [[1]], 1, 1.0, gammas)
 
 
 @pytest.mark.parametrize("k", [0, -1, 3])
 def test_a_k_outside_the_list_is_refused(k: int) -> None:
-    with pytest.raises(InputError, match=f"k = {k}, expected"):
-        weights.ranking_weights([[1, 2]], [1.0], [[1]], k, 1.0, GAMMAS)
     with pytest.raises(InputError, match=f"k = {k}, expected"):
         weights.consistency_from_scores(torch.zeros(1, 2), torch.zeros(1, 1, dtype=torch.long), k)
     if k < 1:
@@ -348,11 +243,6 @@ def test_a_k_outside_the_list_is_refused(k: int) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (
-            lambda: weights.consistency_weight([[1]], [[1], [2]]),
-            "student_top: 2 values, expected 1",
-        ),
-        (lambda: weights.consistency_weight([1], [1]), "ranking: shape"),
         (lambda: weights.blend_weights([1.0, 1.0], [[1.0]], None, GAMMAS), "confidence: 1 values"),
         (
             lambda: weights.blend_weights([1.0], [1.0], [[1.0, 1.0]], GAMMAS),
@@ -361,10 +251,6 @@ def test_a_k_outside_the_list_is_refused(k: int) -> None:
         (lambda: weights.blend_weights([], [1.0], None, GAMMAS), "k = 0, expected at least 1"),
         (lambda: weights.candidate_confidence(np.zeros((2, 0))), "k = 0, expected at least 1"),
         (lambda: weights.candidate_confidence([1.0]), "distance: shape"),
-        (
-            lambda: weights.ranking_weights([[1], [2]], [1.0], [[1], [2]], 1, 1.0, GAMMAS),
-            "confidence: 1 values, expected 2",
-        ),
         (
             lambda: weights.consistency_from_scores(torch.zeros(2, 3), torch.zeros(1, 1), 1),
             "expected \\(B, N\\), \\(B, K\\)",

@@ -54,9 +54,8 @@ def every_loss(student, batch):
     listed = scores.gather(1, batch["ranking"])
     keep = losses.window_keep(batch["ranking"], batch["sequences"])
     q = losses.soft_target_probabilities(batch["distance"], keep, 0.05)
-    weights = authors_objective.authors_weights(
-        scores, batch["ranking"], batch["distance"], (0.3, 0.5, 0.1)
-    ).blended
+    static = (-batch["distance"]).softmax(1)
+    weights = authors_objective.authors_weights(scores, batch["ranking"], static, 0.1)
     rows = authors_objective.authors_losses(
         scores,
         batch["targets"],
@@ -69,7 +68,6 @@ def every_loss(student, batch):
     ).total(0.5, 0.7)
     rows = rows + losses.bce(target, picked)
     rows = rows + losses.dros(scores, batch["targets"], batch["propensity"], 1.0)
-    rows = rows + losses.softmax_cross_entropy(scores, batch["targets"])
     rows = rows + losses.sampled_softmax(target, picked, torch.zeros_like(target), -3.0)
     rows = rows + losses.ranking_distillation(listed, weights)
     rows = rows + losses.soft_target_cross_entropy(scores.logsumexp(1), target, listed, q, 0.3)

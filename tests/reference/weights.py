@@ -31,13 +31,6 @@ def candidate_confidence(distance: npt.NDArray) -> Array:
     return out
 
 
-def consistency_weight(ranking: npt.NDArray, student_top: npt.NDArray) -> Array:
-    out = np.zeros(ranking.shape)
-    for b, row in enumerate(ranking):
-        out[b] = [float(item in set(student_top[b].tolist())) for item in row.tolist()]
-    return out
-
-
 def top_items(scores: npt.NDArray, k: int) -> list[int]:
     """The k best candidates of one row: score descending, then index ascending."""
     candidates = [item for item in range(len(scores)) if scores[item] > -math.inf]

@@ -27,7 +27,7 @@ from dllm2rec.distill.step_buffers import StepBuffers
 from dllm2rec.distill.weights import consistency_from_scores
 from dllm2rec.students import Student
 
-EPSILON = 1e-8  # added to confidence and consistency; with distances above 18 it is all there is
+EPSILON = 1e-8  # added to the consistency weight, as `candidate_confidence` adds it to the others
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,35 +77,8 @@ class AuthorsObjective:
         """The blend of the three weights, (B, K)."""
         if batch.lists is None:
             return scores.new_zeros(len(batch.targets), 0)
-        distillation = self.config.distillation
-        gammas = (
-            distillation.position_gamma,
-            distillation.confidence_gamma,
-            distillation.consistency_gamma,
-        )
-        return authors_weights(
-            scores.detach(),
-            batch.lists.items,
-            batch.lists.distance,
-            gammas,
-            distillation.position_temperature,
-        ).blended
-
-
-class AuthorsWeights(NamedTuple):
-    """The three weights of the teacher's items and their blend.
-
-    Attributes:
-        position: (K,), summing to 1.
-        confidence: (B, K), rows summing to 1.
-        consistency: (B, K), 1 + 1e-8 or 1e-8.
-        blended: (B, K), rows summing to 1.
-    """
-
-    position: Tensor
-    confidence: Tensor
-    consistency: Tensor
-    blended: Tensor
+        gamma = self.config.distillation.consistency_gamma
+        return authors_weights(scores, batch.lists.items, batch.lists.weight, gamma)
 
 
 class AuthorsLosses(NamedTuple):
@@ -124,31 +97,20 @@ class AuthorsLosses(NamedTuple):
 
 
 def authors_weights(
-    scores: Tensor,
-    ranking: Tensor,
-    distance: Tensor,
-    gammas: tuple[float, float, float],
-    position_temperature: float = 1.0,
-) -> AuthorsWeights:
-    """Weigh the teacher's K items as the authors' code does.
+    scores: Tensor, ranking: Tensor, static: Tensor, consistency_gamma: float
+) -> Tensor:
+    """Weigh the teacher's K items as the authors' code does: (B, K), rows summing to 1.
 
     Args:
         scores: the student's, over all items, (B, N); no gradient passes.
         ranking: the teacher's items, best first, (B, K) int64.
-        distance: their distances, (B, K), >= 0.
-        gammas: of position, confidence, consistency; not all 0.
-        position_temperature: theirs is 1.
+        static: position and confidence weights, each times its gamma, (B, K).
+        consistency_gamma: of whether the item is among the student's K best; not 0 if all of
+            `static` is.
     """
-    top_k = ranking.shape[1]
-    ranks = torch.arange(1, top_k + 1, device=scores.device, dtype=scores.dtype)
-    position = (-ranks / position_temperature).softmax(0)
-    closeness = (-distance.to(scores.dtype)).exp() + EPSILON
-    confidence = closeness / closeness.sum(1, keepdim=True)
-    agreed = consistency_from_scores(scores.detach(), ranking, top_k)
-    consistency = agreed.to(scores.dtype) + EPSILON
-    blended = gammas[0] * position + gammas[1] * confidence + gammas[2] * consistency
-    blended = blended / blended.sum(1, keepdim=True)
-    return AuthorsWeights(position, confidence, consistency, blended)
+    agreed = consistency_from_scores(scores, ranking, ranking.shape[1]).to(scores.dtype)
+    blended = static + consistency_gamma * (agreed + EPSILON)
+    return blended / blended.sum(1, keepdim=True)
 
 
 def authors_losses(
@@ -169,7 +131,7 @@ def authors_losses(
         targets: (B,) int64.
         negatives: one sampled item a row, (B,) int64.
         ranking: the teacher's K items, distinct in each row, (B, K) int64.
-        weights: `authors_weights(...).blended`, (B, K).
+        weights: `authors_weights`, (B, K).
         propensity: `dros_propensity`, (N,).
         dro_weight: alpha; at 0 the robust parts are not computed, and `dros` is 0.
         dro_temperature: beta.

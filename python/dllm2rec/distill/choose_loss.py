@@ -17,7 +17,7 @@ ITEMS_A_SAMPLE = 32
 def list_meaning(config: Config) -> Meaning:
     """What the loss reads of each place of the teacher's lists."""
     if config.variant == "authors":
-        return "distance"
+        return "authors' weight"
     return "weight" if config.distillation.ranking_form == "importance" else "probability"
 
 

@@ -86,16 +86,6 @@ def dros_propensity(target_counts: Tensor, dtype: torch.dtype = torch.float32) -
     return (share / share.sum()).pow(0.05).to(dtype)
 
 
-def softmax_cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
-    """-log of the target's softmax probability among all items.
-
-    Args:
-        scores: (B, N); -inf leaves an item other than the target out of the denominator.
-        targets: (B,) int64.
-    """
-    return F.cross_entropy(scores, targets, reduction="none")
-
-
 def sampled_softmax(
     target_scores: Tensor,
     negative_scores: Tensor,

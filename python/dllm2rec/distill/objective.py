@@ -64,7 +64,7 @@ def choose_objective(
         has_lists: whether batches have the teacher's lists.
     """
     seed, meaning = config.train.seed, list_meaning(config)
-    if meaning == "distance":
+    if meaning == "authors' weight":
         buffers = StepBuffers.of(student, batch_size, seed, keeps_scores=False, picks_items=False)
         return AuthorsObjective(config, propensity, has_lists, buffers)
     spec = term_spec(config, student.n_items, has_lists=has_lists, device=propensity.device)

@@ -16,6 +16,7 @@ from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.distill.losses import soft_target_probabilities, window_keep
 from dllm2rec.distill.weights import (
     blend_weights,
+    candidate_confidence,
     position_weight,
     sequence_confidence,
 )
@@ -26,10 +27,10 @@ from dllm2rec.teacher.knowledge import TeacherKnowledge
 BLOCK_ROWS = 65_536
 
 
-# What the number of each place of a list is: an importance weight, as far as it depends on the
-# teacher alone; its probability, every row summing to 1, or to 0 where no item is left; or the
-# distance of the teacher's generation to the item, for weights that depend on the batch.
-Meaning = Literal["weight", "probability", "distance"]
+# What the number of each place of a list is: the part of its importance weight that depends on the
+# teacher alone, by the paper's confidence or by that of the authors' code; or its probability,
+# every row summing to 1, or to 0 where no item is left.
+Meaning = Literal["weight", "authors' weight", "probability"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,22 +51,17 @@ class TeacherLists:
 
     @property
     def weight(self) -> Tensor:
-        """The importance weights that depend on the teacher alone, (R, K)."""
-        return self._values_as("weight")
+        """The part of the importance weights that depends on the teacher alone, (R, K)."""
+        return self._values_as("weight", "authors' weight")
 
     @property
     def probability(self) -> Tensor:
         """The probability of each place, (R, K), every row summing to 1 or to 0."""
         return self._values_as("probability")
 
-    @property
-    def distance(self) -> Tensor:
-        """The distance of the teacher's generation to each item, (R, K)."""
-        return self._values_as("distance")
-
-    def _values_as(self, meaning: Meaning) -> Tensor:
-        if self.meaning != meaning:
-            raise TypeError(f"lists with a {self.meaning} of each place, asked for its {meaning}")
+    def _values_as(self, *meanings: Meaning) -> Tensor:
+        if self.meaning not in meanings:
+            raise TypeError(f"lists with a {self.meaning} of each place, asked for a {meanings[0]}")
         return self.values
 
     def of_rows(self, rows: Tensor) -> TeacherLists:
@@ -104,7 +100,7 @@ def teacher_lists(
 ) -> TeacherLists | None:
     """Prepare the lists of every train row, or None where the ranking weight is zero.
 
-    `meaning` says what is prepared of each place. With distances every place has to hold an item.
+    `meaning` says what is prepared of each place. For the authors' every place must hold an item.
     Where only some items count in the softmax, `counted` (N,), the others leave the lists too: a
     soft target outside the sum would be pulled up without end.
 
@@ -150,7 +146,8 @@ def _values(
 ) -> Tensor:
     """The number of each place that is left, (R, K)."""
     if meaning == "weight":
-        return torch.from_numpy(_static_weight(teacher, columns, config) * kept)
+        confidence = _sequence_confidence(teacher, config)
+        return torch.from_numpy(_static_weight(confidence, columns, config) * kept)
     if meaning == "probability":
         return _probabilities(teacher, columns, kept, config.confidence_temperature)
     if not kept.all():
@@ -160,7 +157,8 @@ def _values(
             f'{config.top_k} items a row with variant = "authors"',
             hint="export longer lists, or lower distillation.top_k",
         )
-    return torch.from_numpy(np.take_along_axis(_distance(teacher), columns, axis=1))
+    distance = np.take_along_axis(_distance(teacher), columns, axis=1)
+    return torch.from_numpy(_static_weight(candidate_confidence(distance), columns, config))
 
 
 def _kept(
@@ -206,26 +204,29 @@ def _distance(teacher: TeacherKnowledge) -> npt.NDArray[np.float32]:
     return teacher.distance
 
 
-def _static_weight(
-    teacher: TeacherKnowledge,
-    columns: npt.NDArray[np.int64],
-    config: DistillationConfig,
+def _sequence_confidence(
+    teacher: TeacherKnowledge, config: DistillationConfig
 ) -> npt.NDArray[np.float32]:
-    """gamma_p w^p + gamma_c w^c, (R, K); the consistency weight follows in each step."""
-    position = position_weight(config.top_k, config.position_temperature)
+    """The paper's confidence, one number a row, (R,)."""
     if config.confidence_gamma == 0:
-        confidence = np.zeros(len(columns), dtype=np.float32)
-    elif teacher.target_distance is None:
+        return np.zeros(len(teacher.ranking), dtype=np.float32)
+    if teacher.target_distance is None:
         raise InputError(
             "the teacher has no distances to the true next items, expected them for the paper's "
             "confidence weight",
             hint="add target_distance_train.txt, or set distillation.confidence_gamma = 0",
         )
-    else:
-        confidence = sequence_confidence(
-            teacher.target_distance, config.confidence_temperature, config.top_k
-        )
+    return sequence_confidence(teacher.target_distance, config.confidence_temperature, config.top_k)
+
+
+def _static_weight(
+    confidence: npt.NDArray[np.float32],
+    columns: npt.NDArray[np.int64],
+    config: DistillationConfig,
+) -> npt.NDArray[np.float32]:
+    """gamma_p w^p + gamma_c w^c, (R, K); the consistency weight follows in each step."""
     gammas = (config.position_gamma, config.confidence_gamma, 0.0)
     if gammas == (0.0, 0.0, 0.0):
         return np.zeros(columns.shape, dtype=np.float32)
+    position = position_weight(config.top_k, config.position_temperature)
     return blend_weights(position, confidence, None, gammas, normalise=False)

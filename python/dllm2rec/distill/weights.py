@@ -77,24 +77,6 @@ def candidate_confidence(distance: npt.ArrayLike) -> Weights:
     return _core.candidate_confidence(_float32(distance, "distance", ndim=2))
 
 
-def consistency_weight(ranking: npt.ArrayLike, student_top: npt.ArrayLike) -> Weights:
-    """Mark the teacher's items that the student lists too.
-
-    Args:
-        ranking: the teacher's items, (B, K).
-        student_top: the student's items, (B, K'), in any order.
-
-    Returns:
-        1 where `student_top[b]` holds `ranking[b, k]`, else 0, (B, K).
-
-    Raises:
-        InputError: the numbers of rows differ, or a value is no item index.
-    """
-    return _core.consistency_weight(
-        _item_lists(ranking, "ranking"), _item_lists(student_top, "student_top")
-    )
-
-
 def blend_weights(
     position: npt.ArrayLike,
     confidence: npt.ArrayLike,
@@ -124,88 +106,6 @@ def blend_weights(
         _float32(position, "position", ndim=1),
         _confidence(confidence),
         None if consistency is None else _float32(consistency, "consistency", ndim=2),
-        gammas,
-        normalise,
-    )
-
-
-def ranking_weights(
-    ranking: npt.ArrayLike,
-    confidence: npt.ArrayLike,
-    student_top: npt.ArrayLike,
-    k: int,
-    position_temperature: float,
-    gammas: tuple[float, float, float],
-    *,
-    normalise: bool = False,
-) -> Weights:
-    """Compute all three weights and their blend in one pass.
-
-    The same bits as `blend_weights` of `position_weight` and `consistency_weight`.
-
-    Args:
-        ranking: the teacher's items, (R, C), C >= k; the first `k` columns are weighed.
-        confidence: (R,) or (R, k), as of `sequence_confidence` or `candidate_confidence`.
-        student_top: the student's items, (R, K'), in any order.
-        k: how many of the teacher's items are weighed, at least 1.
-        position_temperature: the paper's beta, at least 0.001.
-        gammas: of position, confidence and consistency; none negative, not all 0.
-        normalise: scale each row to sum to 1 (the authors).
-
-    Returns:
-        Weights, (R, k).
-
-    Raises:
-        InputError: shapes do not fit or a number is out of range.
-        NonFiniteError: a confidence is NaN or infinite; the message names row and column.
-    """
-    return _core.ranking_weights(
-        _item_lists(ranking, "ranking"),
-        _confidence(confidence),
-        _item_lists(student_top, "student_top"),
-        _count(k, "k"),
-        position_temperature,
-        gammas,
-        normalise,
-    )
-
-
-def ranking_weights_from_distance(
-    ranking: npt.ArrayLike,
-    distance: npt.ArrayLike,
-    student_top: npt.ArrayLike,
-    k: int,
-    position_temperature: float,
-    gammas: tuple[float, float, float],
-    *,
-    normalise: bool = False,
-) -> Weights:
-    """Compute the authors' three weights and their blend in one pass, from the distances.
-
-    The same bits as `ranking_weights` of `candidate_confidence(distance)`, without that array.
-
-    Args:
-        ranking: the teacher's items, (R, C), C >= k; the first `k` columns are weighed.
-        distance: distance of the generation to each of the `k` items, (R, k), finite, >= 0.
-        student_top: the student's items, (R, K'), in any order.
-        k: how many of the teacher's items are weighed, at least 1.
-        position_temperature: the paper's beta, at least 0.001.
-        gammas: of position, confidence and consistency; none negative, not all 0.
-        normalise: scale each row to sum to 1 (the authors).
-
-    Returns:
-        Weights, (R, k).
-
-    Raises:
-        InputError: shapes do not fit, a distance is negative or a number is out of range.
-        NonFiniteError: a distance is NaN or infinite; the message names row and column.
-    """
-    return _core.ranking_weights_from_distance(
-        _item_lists(ranking, "ranking"),
-        _float32(distance, "distance", ndim=2),
-        _item_lists(student_top, "student_top"),
-        _count(k, "k"),
-        position_temperature,
         gammas,
         normalise,
     )
@@ -243,10 +143,11 @@ def consistency_from_scores(scores: Tensor, ranking: Tensor, k: int) -> Tensor:
         items = item_indices(ranking.numpy(), "ranking", scores.shape[1])
         weights = _core.consistency_from_scores(scores.contiguous().numpy(), items, k)
         return torch.from_numpy(weights)
-    return _consistency_on_device(scores, ranking, k)
+    return consistency_on_device(scores, ranking, k)
 
 
-def _consistency_on_device(scores: Tensor, ranking: Tensor, k: int) -> Tensor:
+def consistency_on_device(scores: Tensor, ranking: Tensor, k: int) -> Tensor:
+    """As `consistency_from_scores`, in torch: for a GPU, and for scores that are not float32."""
     lowest = torch.topk(scores, k, dim=1).values[:, -1:]  # (B, 1), the k-th best score
     ties = scores == lowest  # (B, N)
     n_better = (scores > lowest).sum(1, keepdim=True, dtype=torch.int32)  # (B, 1), below k
@@ -271,10 +172,3 @@ def _float32(values: npt.ArrayLike, name: str, *, ndim: int) -> Weights:
 
 def _confidence(values: npt.ArrayLike) -> Weights:
     return _float32(values, "confidence", ndim=1 if np.ndim(values) == 1 else 2)
-
-
-def _item_lists(values: npt.ArrayLike, name: str) -> npt.NDArray[np.uint32]:
-    items = item_indices(values, name)
-    if items.ndim != 2:
-        raise InputError(f"{name}: shape {items.shape}, expected 2 axes")
-    return items
