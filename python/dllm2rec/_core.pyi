@@ -132,11 +132,6 @@ def candidate_confidence(distance: NDArray[np.float32]) -> NDArray[np.float32]:
     naming row and column.
     """
 
-def consistency_weight(
-    ranking: NDArray[np.uint32], student_top: NDArray[np.uint32]
-) -> NDArray[np.float32]:
-    """Return 1 where the student's list, (B, K'), holds the teacher's item, (B, K), else 0."""
-
 def consistency_from_scores(
     scores: NDArray[np.float32], ranking: NDArray[np.uint32], k: int
 ) -> NDArray[np.float32]:
@@ -158,31 +153,6 @@ def blend_weights(
     sums to 0 becomes 1/K each. Raises InputError for negative weights or gammas and gammas that
     are all 0; NonFiniteError for NaN and infinity.
     """
-
-def ranking_weights(
-    ranking: NDArray[np.uint32],
-    confidence: NDArray[np.float32],
-    student_top: NDArray[np.uint32],
-    k: int,
-    position_temperature: float,
-    gammas: tuple[float, float, float],
-    normalise: bool,
-) -> NDArray[np.float32]:
-    """Return all three weights of the first k columns of `ranking`, blended in one pass, (R, k).
-
-    `confidence` is (R,) or (R, k); `student_top` is (R, K'), lists of any one length.
-    """
-
-def ranking_weights_from_distance(
-    ranking: NDArray[np.uint32],
-    distance: NDArray[np.float32],
-    student_top: NDArray[np.uint32],
-    k: int,
-    position_temperature: float,
-    gammas: tuple[float, float, float],
-    normalise: bool,
-) -> NDArray[np.float32]:
-    """Return `ranking_weights` of `candidate_confidence(distance)`, without the array between."""
 
 # --- histories -----------------------------------------------------------------------------------
 

@@ -91,8 +91,8 @@ def long_calls(name: str) -> Call:
         return lambda: _core.candidate_confidence(distance)
     if name == "sequence_confidence":
         return lambda: _core.sequence_confidence(distance.ravel(), 0.2, 10)
-    lists = distance.view(np.uint32)
-    return lambda: _core.ranking_weights(lists, distance, lists, 100, 1.0, GAMMAS, normalise=True)
+    position = _core.position_weight(100, 1.0)
+    return lambda: _core.blend_weights(position, distance, distance, GAMMAS, normalise=True)
 
 
 LONG = [
@@ -107,7 +107,7 @@ LONG = [
 LARGE = [
     "candidate_confidence",
     "sequence_confidence",
-    "ranking_weights",
+    "blend_weights",
     "gather_windows",
     "top_n",
     "rank_counts",

@@ -1,6 +1,6 @@
 //! Weights.
 
-use dllm2rec_core::weights::{self, Blend, Confidence, Matrix, Position};
+use dllm2rec_core::weights::{self, Blend, Confidence, Matrix};
 use numpy::{
     PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn,
     PyUntypedArrayMethods,
@@ -72,23 +72,6 @@ fn candidate_confidence<'py>(
 }
 
 #[pyfunction]
-fn consistency_weight<'py>(
-    py: Python<'py>,
-    ranking: PyReadonlyArray2<'py, u32>,
-    student_top: PyReadonlyArray2<'py, u32>,
-) -> PyResult<Bound<'py, PyArray2<f32>>> {
-    let out = empty(py, ranking.dims())?;
-    let (ranking, student_top) =
-        (matrix(&ranking, "ranking")?, matrix(&student_top, "student_top")?);
-    let mut values = out.readwrite();
-    let slice = values.as_slice_mut()?;
-    let steps = weights::overlap_steps(ranking, student_top);
-    run(py, steps, |cancel| weights::consistency_weight(ranking, student_top, slice, cancel))?;
-    drop(values);
-    Ok(out)
-}
-
-#[pyfunction]
 fn consistency_from_scores<'py>(
     py: Python<'py>,
     scores: PyReadonlyArray2<'py, f32>,
@@ -133,70 +116,11 @@ fn blend_weights<'py>(
     Ok(out)
 }
 
-#[pyfunction]
-#[expect(clippy::too_many_arguments)]
-fn ranking_weights<'py>(
-    py: Python<'py>,
-    ranking: PyReadonlyArray2<'py, u32>,
-    confidence: PyReadonlyArrayDyn<'py, f32>,
-    student_top: PyReadonlyArray2<'py, u32>,
-    k: usize,
-    position_temperature: f64,
-    gammas: [f64; 3],
-    normalise: bool,
-) -> PyResult<Bound<'py, PyArray2<f32>>> {
-    let out = empty(py, [ranking.shape()[0], k])?;
-    let (ranking, student_top) =
-        (matrix(&ranking, "ranking")?, matrix(&student_top, "student_top")?);
-    let confidence = confidence_of(&confidence)?;
-    let position = Position { k, temperature: position_temperature };
-    let blend = Blend { gammas, normalise };
-    let mut values = out.readwrite();
-    let slice = values.as_slice_mut()?;
-    let steps = weights::overlap_steps(ranking, student_top);
-    run(py, steps, |cancel| {
-        weights::ranking_weights(ranking, confidence, student_top, position, blend, slice, cancel)
-    })?;
-    drop(values);
-    Ok(out)
-}
-
-#[pyfunction]
-#[expect(clippy::too_many_arguments)]
-fn ranking_weights_from_distance<'py>(
-    py: Python<'py>,
-    ranking: PyReadonlyArray2<'py, u32>,
-    distance: PyReadonlyArray2<'py, f32>,
-    student_top: PyReadonlyArray2<'py, u32>,
-    k: usize,
-    position_temperature: f64,
-    gammas: [f64; 3],
-    normalise: bool,
-) -> PyResult<Bound<'py, PyArray2<f32>>> {
-    let out = empty(py, [ranking.shape()[0], k])?;
-    let (ranking, student_top) =
-        (matrix(&ranking, "ranking")?, matrix(&student_top, "student_top")?);
-    let distance = Confidence::Distance(c_order(&distance, "distance")?);
-    let position = Position { k, temperature: position_temperature };
-    let blend = Blend { gammas, normalise };
-    let mut values = out.readwrite();
-    let slice = values.as_slice_mut()?;
-    let steps = weights::overlap_steps(ranking, student_top).saturating_mul(2);
-    run(py, steps, |cancel| {
-        weights::ranking_weights(ranking, distance, student_top, position, blend, slice, cancel)
-    })?;
-    drop(values);
-    Ok(out)
-}
-
 /// Adds this room's functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(position_weight, module)?)?;
     module.add_function(wrap_pyfunction!(sequence_confidence, module)?)?;
     module.add_function(wrap_pyfunction!(candidate_confidence, module)?)?;
-    module.add_function(wrap_pyfunction!(consistency_weight, module)?)?;
     module.add_function(wrap_pyfunction!(consistency_from_scores, module)?)?;
-    module.add_function(wrap_pyfunction!(blend_weights, module)?)?;
-    module.add_function(wrap_pyfunction!(ranking_weights, module)?)?;
-    module.add_function(wrap_pyfunction!(ranking_weights_from_distance, module)?)
+    module.add_function(wrap_pyfunction!(blend_weights, module)?)
 }

@@ -1,14 +1,15 @@
 //! The position weight, and the weighted sum of all three.
 
 use super::checks::{check_parameter, check_values};
-use super::confidence::confidence_of_rows;
-use super::overlap::{Marks, Matrix, Overlap, rows_per_chunk};
 use super::sum::sum;
 use crate::memory::zeros;
 use crate::shape::check_shape;
 use crate::{CancelToken, Result, multiversion, parallel};
 
 const RULE: &str = "a weight >= 0";
+
+/// Elements of the result per unit of work.
+const CHUNK: usize = 1 << 12;
 
 /// How much each weight counts, and how a row of their sums is scaled.
 #[derive(Debug, Clone, Copy)]
@@ -19,15 +20,6 @@ pub struct Blend {
     pub normalise: bool,
 }
 
-/// The position weight to compute.
-#[derive(Debug, Clone, Copy)]
-pub struct Position {
-    /// How many items of each list are weighed.
-    pub k: usize,
-    /// The paper's beta: how fast the weight falls with the rank.
-    pub temperature: f64,
-}
-
 /// The confidence of each row, or of each item of each row.
 #[derive(Debug, Clone, Copy)]
 pub enum Confidence<'a> {
@@ -35,8 +27,6 @@ pub enum Confidence<'a> {
     PerRow(&'a [f32]),
     /// `(rows, k)`
     PerItem(&'a [f32]),
-    /// `(rows, k)`: distances, from which [`super::candidate_confidence`] is computed on the way.
-    Distance(&'a [f32]),
 }
 
 /// The paper's position weight, `exp(-rank / temperature)` over its sum; ranks are 1 to `out.len()`.
@@ -83,7 +73,7 @@ pub fn blend_weights(
         check_shape("consistency", consistency.len(), out.len())?;
     }
     let mixer = Mixer::new(position, confidence, blend, out.len())?;
-    let rows_per_chunk = rows_per_chunk(k);
+    let rows_per_chunk = (CHUNK / k).max(1); // so that a short list does not make many tiny ones
     parallel::try_for_each_chunk(out, rows_per_chunk * k, cancel, |index, out| {
         let first = index * rows_per_chunk;
         match consistency.map(|values| &values[first * k..][..out.len()]) {
@@ -93,40 +83,6 @@ pub fn blend_weights(
             }
             None => out.fill(0.0),
         }
-        mixer.mix(first, out)
-    })
-}
-
-/// All three weights and their sum in one pass, `(rows, k)`.
-///
-/// The first `k` columns of `ranking` are weighed. See [`blend_weights`],
-/// [`super::consistency_weight`] and [`position_weight`].
-///
-/// # Errors
-///
-/// Those of the three, and [`crate::Error::Parameter`] where `ranking` has fewer than `k` columns.
-pub fn ranking_weights(
-    ranking: Matrix,
-    confidence: Confidence,
-    student_top: Matrix,
-    position: Position,
-    blend: Blend,
-    out: &mut [f32],
-    cancel: &CancelToken,
-) -> Result<()> {
-    let k = position.k;
-    let fits = (1..=ranking.columns).contains(&k);
-    check_parameter("k", k as f64, fits, "1 to the number of columns of ranking")?;
-    let mut weight = zeros(k)?;
-    position_weight(position.temperature, &mut weight)?;
-    let mixer = Mixer::new(&weight, confidence, blend, out.len())?;
-    ranking.check("ranking", out.len() / k)?;
-    student_top.check("student_top", out.len() / k)?;
-    let rows_per_chunk = rows_per_chunk(k);
-    parallel::try_for_each_chunk(out, rows_per_chunk * k, cancel, |index, out| {
-        let first = index * rows_per_chunk;
-        let mut overlap = Overlap::new(student_top.columns)?;
-        multiversion::run(Marks { overlap: &mut overlap, ranking, student_top, first, k, out });
         mixer.mix(first, out)
     })
 }
@@ -155,7 +111,7 @@ impl<'a> Mixer<'a> {
         check_values("position", position, position.len(), 0, RULE)?;
         let (given, expected) = match confidence {
             Confidence::PerRow(values) => (values, len / position.len()),
-            Confidence::PerItem(values) | Confidence::Distance(values) => (values, len),
+            Confidence::PerItem(values) => (values, len),
         };
         check_shape("confidence", given.len(), expected)?;
         check_shape("out", len, len / position.len() * position.len())?;
@@ -167,7 +123,6 @@ impl<'a> Mixer<'a> {
     fn mix(&self, first: usize, out: &mut [f32]) -> Result<()> {
         let k = self.position.len();
         let mut sums = zeros::<f64>(k)?;
-        let mut computed;
         let confidence = match self.confidence {
             Confidence::PerRow(values) => {
                 let values = &values[first..][..out.len() / k];
@@ -178,11 +133,6 @@ impl<'a> Mixer<'a> {
                 let values = &values[first * k..][..out.len()];
                 check_values("confidence", values, k, first, RULE)?;
                 values
-            }
-            Confidence::Distance(values) => {
-                computed = zeros(out.len())?;
-                confidence_of_rows(&values[first * k..][..out.len()], k, first, &mut computed)?;
-                &computed
             }
         };
         multiversion::run(Mix { mixer: self, confidence, sums: &mut sums, out });
@@ -233,7 +183,7 @@ impl multiversion::Work for Mix<'_> {
                     self.mixer.mix_row(|_| confidence, out, self.sums);
                 }
             }
-            Confidence::PerItem(_) | Confidence::Distance(_) => {
+            Confidence::PerItem(_) => {
                 for (confidence, out) in self.confidence.chunks_exact(k).zip(rows) {
                     let confidence = &confidence[..k];
                     self.mixer.mix_row(|item| confidence[item], out, self.sums);

@@ -93,7 +93,7 @@ pub fn candidate_confidence(
 }
 
 /// [`candidate_confidence`] of rows of which the first is row `first`.
-pub(super) fn confidence_of_rows(
+fn confidence_of_rows(
     distance: &[f32],
     k: usize,
     first: usize,

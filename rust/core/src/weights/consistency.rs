@@ -1,7 +1,7 @@
 //! The consistency weight from the student's scores, without sorting them.
 
 use super::checks::check_parameter;
-use super::overlap::Matrix;
+use super::matrix::Matrix;
 use crate::memory::zeros;
 use crate::shape::check_shape;
 use crate::{CancelToken, Error, Result, parallel};
