@@ -103,6 +103,36 @@ sys.exit(0 if "triton" in sys.modules else "not loaded")
     assert (done.returncode, done.stderr) == (0, "")  # without a GPU too it fails in silence
 
 
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no triton beside torch")
+def test_the_internals_of_triton_that_are_loaded_ahead_are_there():
+    code = """
+import inspect
+from triton.compiler.compiler import CompiledKernel, make_backend
+from triton.runtime import driver
+from triton.runtime.cache import triton_key
+from triton.runtime.jit import JITFunction
+inspect.signature(triton_key).bind()
+inspect.signature(make_backend).bind("target")
+assert hasattr(type(driver), "active") and hasattr(CompiledKernel, "run")
+inspect.signature(JITFunction.warmup).bind("kernel", 1, grid=(1,), N=2)
+"""
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no triton beside torch")
+def test_without_an_internal_of_triton_the_compiler_is_loaded_later_and_a_warning_says_so():
+    code = """
+import triton.runtime.cache
+del triton.runtime.cache.triton_key
+from dllm2rec.kernels.launch import _load_compiler
+_load_compiler()
+"""
+    done = python("-c", code)
+    assert done.returncode == 0
+    assert done.stderr.startswith("W-TRITON kernels take longer to load: cannot import")
+
+
 def test_plots_are_loaded_ahead_without_a_word():
     pytest.importorskip("matplotlib")
     code = """

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from dllm2rec.config.model import TrainConfig
+from dllm2rec.train import private_torch
 from dllm2rec.train.nonfinite_guard import NonFiniteGuard
 from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer
 from dllm2rec.train.schedule import Schedule
@@ -67,3 +69,39 @@ def test_flat_memory_between_weights_stays_zero() -> None:
     n_weights = sum(torch.Size(shape).numel() for shape in SHAPES)
     assert int((device.second != 0).sum()) == n_weights
     assert device.second.numel() > n_weights
+
+
+def test_the_private_functions_of_torch_take_what_they_are_given() -> None:
+    adam = {argument.name for argument in torch.ops.aten._fused_adam_.default._schema.arguments}
+    assert adam >= {"lr", "beta1", "beta2", "weight_decay", "eps", "amsgrad", "maximize"}
+    assert "found_inf" in adam
+    copies = torch.ops.aten._foreach_copy_.default._schema.arguments
+    assert [argument.name for argument in copies][:2] == ["self", "src"]
+    assert all(private_torch._private(name) for name in ("_fused_adam_", "_foreach_copy_"))
+
+
+def test_without_them_the_updates_are_the_same_and_a_warning_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = TrainConfig.model_validate({"weight_decay": 0.1})
+    weights, ends = [torch.randn(shape) for shape in SHAPES], []
+    for is_there in (True, False):
+        if not is_there:
+            monkeypatch.delattr(torch, "_fused_adam_")
+            monkeypatch.delattr(torch, "_foreach_copy_")
+            private_torch._private.cache_clear()
+        torch.manual_seed(1)
+        parameters = [torch.nn.Parameter(weight.clone()) for weight in weights]
+        host = moved(HostOptimizer(parameters, config, Schedule.of(config, 50)), 3)
+        bad = [torch.full(shape, torch.nan) for shape in SHAPES]
+        guard = NonFiniteGuard.none(torch.device("cpu"))
+        host.update(bad, torch.rand(1, 5), guard, torch.zeros(2))
+        assert [float(steps) for steps in host.steps] == [3.0] * len(SHAPES)
+        copied = [torch.zeros(3)]
+        private_torch.copy_each_(copied, [torch.ones(3)])
+        assert copied[0].tolist() == [1.0] * 3
+        ends.append([*parameters, *host.first, *host.second])
+    private_torch._private.cache_clear()
+    for one, other in zip(*ends, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+    assert [record.getMessage()[:7] for record in caplog.records] == ["W-TORCH"] * 2

@@ -6,11 +6,13 @@ training does, and their compiler works outside Python's lock most of the time.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from threading import Thread
 from typing import Any
 
@@ -20,6 +22,8 @@ from torch import Tensor
 SIZES = (16, 32, 64, 128)  # widths of vectors that the kernels know
 MOST_THREADS = 16
 ALIGNMENT = 16  # of addresses in bytes, and of whole numbers: compiled for if it is there
+
+_log = logging.getLogger(__name__)
 
 # While kernels are collected, not launched: each with what it is to be launched with. A module's
 # own, since autograd walks back in a thread of its own.
@@ -38,15 +42,22 @@ def load_compiler_ahead(device: torch.device) -> None:
 def _load_compiler() -> None:
     """Do what Triton keeps from its first kernel on, and its threads would each do for themselves.
 
-    Its key is a hash of its own 400 MB: loading 15 kernels took 16 threads 2.3 s, now 0.2 s.
+    Its key is a hash of its own 400 MB: loading 15 kernels took 16 threads 2.3 s, now 0.2 s. The
+    names are Triton's internals: a test says which, and without them each thread does it all.
     """
-    with suppress(Exception):  # it has many: no Triton, no C compiler, no GPU, an older driver
+    try:
         from triton.compiler.compiler import make_backend
         from triton.runtime import driver
         from triton.runtime.cache import triton_key
 
+        find_target = driver.active.get_current_target
         triton_key()
-        make_backend(driver.active.get_current_target()).hash()
+        make_backend(find_target()).hash()
+    except (ImportError, AttributeError) as err:
+        if find_spec("triton") is not None:
+            _log.warning("W-TRITON kernels take longer to load: %s", err)
+    except Exception:  # noqa: BLE001 - no C compiler, no GPU, an older driver: the next to need it says so
+        _log.debug("the compiler of kernels could not be loaded ahead", exc_info=True)
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from dllm2rec.config.model import TrainConfig
 from dllm2rec.train.nonfinite_guard import NonFiniteGuard
+from dllm2rec.train.private_torch import AdamSettings, AdamState, adam_, copy_each_
 from dllm2rec.train.schedule import Schedule, average_decay
 
 LARGE = 1 << 14  # above this a tensor is copied by a kernel of its own
@@ -70,7 +71,8 @@ class HostOptimizer:
         self.n_updates = 0
         self.first = [torch.zeros_like(p) for p in parameters]
         self.second = [torch.zeros_like(p) for p in parameters]
-        self.steps = [torch.zeros(()) for _ in parameters]
+        self._step_counts = torch.zeros(len(parameters))
+        self.steps = [*self._step_counts.unbind()]
         averages = config.ema_decay > 0
         self.average = [p.detach().clone() for p in parameters] if averages else []
 
@@ -89,31 +91,17 @@ class HostOptimizer:
         # A weight that the loss does not reach has gradient 0, and decays as any other.
         pairs = zip(self.parameters, gradients, strict=True)
         whole = [torch.zeros_like(p) if g is None else g for p, g in pairs]
-        torch._foreach_add_(self.steps, 1)
-        # What torch.optim.Adam(fused=True) calls; the class itself imports torch's compiler, which
-        # takes 3 to 4 s.
-        with torch.no_grad():
-            torch._fused_adam_(
-                [*self.parameters],
-                whole,
-                self.first,
-                self.second,
-                [],
-                self.steps,
-                lr=self.schedule.at(self.n_updates),
-                beta1=BETAS[0],
-                beta2=BETAS[1],
-                weight_decay=self.config.weight_decay,
-                eps=EPSILON,
-                amsgrad=False,
-                maximize=False,
-                found_inf=guard.flag,
-            )
-        torch._foreach_sub_(self.steps, [guard.flag] * len(self.steps))
+        self._step_counts.add_(1)
+        state = AdamState([*self.parameters], self.first, self.second, self.steps)
+        rate = self.schedule.at(self.n_updates)
+        settings = AdamSettings(rate, *BETAS, self.config.weight_decay, EPSILON)
+        adam_(state, whole, settings, guard.flag)
+        self._step_counts.sub_(guard.flag)
         if self.average and not bool(guard.flag):
             keep = average_decay(self.config.ema_decay, self.n_updates)
             with torch.no_grad():
-                torch._foreach_lerp_(self.average, [*self.parameters], 1 - keep)
+                for average, parameter in zip(self.average, self.parameters, strict=True):
+                    average.lerp_(parameter, 1 - keep)
         self.n_updates += 1
 
     def swap_average(self) -> None:
@@ -131,8 +119,7 @@ class HostOptimizer:
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
         self.n_updates = int(state["n_updates"])
-        for steps in self.steps:
-            steps.fill_(self.n_updates)
+        self._step_counts.fill_(self.n_updates)
 
     def begin_average(self) -> None:
         """As `Optimizer.begin_average`."""
@@ -178,7 +165,7 @@ class DeviceOptimizer:
             else:
                 small[0].append(slot)
                 small[1].append(gradient)
-        torch._foreach_copy_(*small)
+        copy_each_(*small)
         adam.update(self, terms.contiguous(), guard, sums)
 
     def swap_average(self) -> None:
