@@ -42,7 +42,7 @@ def load_config(
         overrides: `section.field=value`, the value in TOML or a bare word, later ones win.
 
     Raises:
-        ConfigError: an unreadable file, an unknown key or a value that cannot be meant; the
+        ConfigError: an unreadable file, an unknown key or a value that is refused; the
             message says which file, section or override holds it.
     """
     table: Table = {}
@@ -71,7 +71,7 @@ def changed(config: Config, **sections: Mapping[str, object]) -> Config:
         `changed(config, student={"name": "caser"}, distillation={"ranking_weight": 0.3})`
 
     Raises:
-        ConfigError: an unknown key or a value that cannot be meant.
+        ConfigError: an unknown key or a value that is refused.
     """
     table = config.model_dump()
     origins: Origins = {}
@@ -131,7 +131,7 @@ def read_toml(path: Path) -> Table:
 
 
 def _parsed(text: str, where: str) -> Table:
-    """Parse TOML; what the parser refuses, or cannot nest or count, is the user's to mend."""
+    """Parse TOML; what the parser refuses or nests too deeply is the user's error."""
     code = re.sub(r"^[ \t]*#.*$", "", text, flags=re.MULTILINE)
     if any(part.count(".") > MAX_DOTS for part in re.split(r"[,=\[\]{}\n]", code)):
         raise ConfigError(f"{where}: a key of over {MAX_DOTS} dots, expected section.field")

@@ -105,7 +105,7 @@ def _line(
 
 
 def _most_telling(findings: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Where a number or a list of them is right, keep what speaks of the kind that was given."""
+    """Where a number or a list of numbers is allowed, keep the findings for what was given."""
     value = findings[0]["input"]
     if isinstance(value, (list, tuple)):
         return [max(reversed(findings), key=lambda finding: len(finding["loc"]))]
@@ -132,7 +132,7 @@ def _context(finding: ErrorDetails) -> dict[str, Any]:
 
 
 def unknown_name(where: str, what: str, got: object, known: Iterable[str]) -> str:
-    """Say that `got` is none of the `known` names of a `what`, and which one is near."""
+    """Say that `got` is not one of the `known` names of a `what`, and which one is close."""
     known = sorted(known)
     text = f"{where}: unknown {what} {shown(got)}, expected one of {', '.join(known)}"
     near = get_close_matches(got, known, n=1) if isinstance(got, str) else []
@@ -140,7 +140,7 @@ def unknown_name(where: str, what: str, got: object, known: Iterable[str]) -> st
 
 
 def unknown_key(origin: str, section: str | None, key: str) -> str:
-    """Say that `section` (None: the top level) has no `key`, and which field may be meant."""
+    """Say that `section` (None: the top level) has no `key`, and which field was probably meant."""
     fields = _fields()
     known = fields[section] if section in fields else sorted([*Config.model_fields, "recipe"])
     where = f"{origin} [{section}]" if section and not origin.startswith("--set") else origin
@@ -161,7 +161,7 @@ def _fields() -> dict[str | None, list[str]]:
 def _meant(
     section: str | None, key: str, known: list[str], fields: dict[str | None, list[str]]
 ) -> str:
-    """The nearest meaning: this field elsewhere, an authors' flag, then what is spelled alike."""
+    """The likely meaning: this field elsewhere, an authors' flag, then a similar spelling."""
     name = key.lower().lstrip("-").replace("-", "_")
     elsewhere = [f"{other}.{name}" for other, names in fields.items() if name in names]
     if elsewhere:

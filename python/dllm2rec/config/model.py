@@ -26,7 +26,7 @@ Number = TypeVar("Number", int, float)
 
 
 def _increasing(values: tuple[Number, ...]) -> tuple[Number, ...]:
-    """Sort and drop what is twice: neither order nor number changes what the values mean."""
+    """Sort and drop repeats: neither changes what the values mean."""
     return tuple(sorted(set(values)))
 
 
@@ -41,7 +41,7 @@ Grid = Annotated[
 
 
 class Section(BaseModel):
-    """Frozen; an unknown key is an error; a bool is no number and a string no number either."""
+    """Frozen; an unknown key is an error, and neither a bool nor a string passes for a number."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -79,7 +79,7 @@ class LossConfig(Section):
     exclude: Literal["window", "history"] = "window"  # what is never drawn, besides the target
     # Train rows that exclude every item: an error, or they are passed over.
     neg_fallback: Literal["error", "skip"] = "error"
-    dro_weight: NonNegative = 0.0  # the authors' --alpha; .5 on SASRec is the paper's DROS
+    dro_weight: NonNegative = 0.0  # the authors' --alpha; 0.5 on SASRec is the paper's DROS
     dro_temperature: Temperature = 1.0  # the authors' --beta
     # Items that no train window or target holds: no id vector, no place in the softmax's sum. Acts
     # where the student has the teacher's vectors, which is all that is known of them.
@@ -127,7 +127,7 @@ class DistillationConfig(Section):
 
 
 class TrainConfig(Section):
-    """The loop."""
+    """The training loop."""
 
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3  # --lr
     batch_size: PositiveInt = 1024
@@ -140,7 +140,7 @@ class TrainConfig(Section):
     max_gradient_norm: NonNegative = 0.0  # longer gradients are cut to this length; 0: none is
     # Validation, checkpoints and test use an exponential average of the weights; 0: the last ones.
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    save_every_s: NonNegative = 30.0  # seconds between states that --resume goes on from
+    save_every_s: NonNegative = 30.0  # seconds between the states that --resume continues from
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
 

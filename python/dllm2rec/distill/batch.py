@@ -33,7 +33,7 @@ class Batch:
     listed: Tensor
 
     def zero_(self) -> Batch:
-        """Make it empty windows and item 0, in place: what no kernel has filled may be anything."""
+        """Set it to empty windows and item 0, in place: unfilled memory may hold anything."""
         for part in (self.sequences, self.lengths, self.targets, self.negatives, self.listed):
             if part is not None:
                 part.zero_()

@@ -44,7 +44,7 @@ def catalogue_terms(
 ) -> Tensor:
     """Compute the terms of each row, already weighted: (n_terms, B), in the order of `spec.names`.
 
-    Its backward pass runs once: it overwrites the scores.
+    The backward pass runs only once: it overwrites the scores.
 
     Args:
         users: (B, D).
@@ -76,7 +76,7 @@ def backend_of(device: torch.device) -> CatalogueBackend:
 
 
 class _Work(NamedTuple):
-    """What is not differentiated."""
+    """The arguments without a gradient."""
 
     backend: CatalogueBackend
     inputs: TermInputs

@@ -71,7 +71,7 @@ def _dros_exponents(scores: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
 
 
 def dros_propensity(target_counts: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Weigh each item by its popularity as a target: p_j = ((n_j + 1) / sum_k (n_k + 1))^.05.
+    """Weigh each item by its popularity as a target: p_j = ((n_j + 1) / sum_k (n_k + 1))^0.05.
 
     Computed in float64. Not normalised after the power, as the authors'.
 
@@ -162,7 +162,7 @@ def soft_target_cross_entropy(
 
 
 def window_keep(ranking: Tensor, sequences: Tensor) -> Tensor:
-    """Say which of the teacher's items the row's window does not hold already.
+    """Mark the teacher's items that are not in the row's window.
 
     Args:
         ranking: the teacher's lists, (B, K) int64.
@@ -175,5 +175,5 @@ def window_keep(ranking: Tensor, sequences: Tensor) -> Tensor:
 
 
 def softplus(values: Tensor) -> Tensor:
-    """log(1 + e^x), exact at both ends (torch's own cuts the tail off above 20)."""
+    """log(1 + e^x), exact at both ends (torch's softplus cuts the tail off above 20)."""
     return -F.logsigmoid(-values)

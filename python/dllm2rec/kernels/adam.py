@@ -1,4 +1,4 @@
-"""Adam in three kernels: the gradient's norm, all that is one number a step, the update."""
+"""Adam in three kernels: the gradient's norm, the scalars of a step, the update."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Schedule(Protocol):
 
 
 class FirstNonFinite(Protocol):
-    """What the device notes of the first step that is not finite."""
+    """The device's record of the first step that is not finite."""
 
     flag: Tensor
     steps: Tensor
@@ -66,7 +66,7 @@ class FlatAdam(Protocol):
 
 
 def update(optimizer: FlatAdam, terms: Tensor, guard: FirstNonFinite, sums: Tensor) -> None:
-    """Note what is not finite, add the terms (n_terms, B) to `sums`, and update the weights."""
+    """Record whether all is finite, add the terms (n_terms, B) to `sums`, update the weights."""
     n = optimizer.weights.numel()
     n_blocks = triton.cdiv(n, BLOCK)
     squares = optimizer.weights.new_empty(n_blocks)

@@ -25,25 +25,26 @@ ALIGNMENT = 16  # of addresses in bytes, and of whole numbers: compiled for if i
 
 _log = logging.getLogger(__name__)
 
-# While kernels are collected, not launched: each with what it is to be launched with. A module's
-# own, since autograd walks back in a thread of its own.
+# While kernels are collected, not launched: each with what it is to be launched with. A
+# global, since autograd runs the backward pass in another thread.
 _collected: list[tuple[Any, tuple[int, ...], tuple[Any, ...], dict[str, Any]]] | None = None
 
 
 def load_compiler_ahead(device: torch.device) -> None:
     """Load Triton and start the device in a thread, while a run still reads its data.
 
-    Where that fails, whoever needs them next says so.
+    Where that fails, the next to need them reports it.
     """
     if device.type == "cuda":
         Thread(target=_load_compiler, name="dllm2rec-compiler").start()
 
 
 def _load_compiler() -> None:
-    """Do what Triton keeps from its first kernel on, and its threads would each do for themselves.
+    """Fill the caches that Triton fills with its first kernel, so that no thread repeats the work.
 
-    Its key is a hash of its own 400 MB: loading 15 kernels took 16 threads 2.3 s, now 0.2 s. The
-    names are Triton's internals: a test says which, and without them each thread does it all.
+    Its key is a hash of 400 MB of Triton's files: loading 15 kernels took 16 threads 2.3 s, now
+    0.2 s. The names are Triton's internals: a test lists them, and without them each thread does
+    the work itself.
     """
     try:
         from triton.compiler.compiler import make_backend
@@ -56,7 +57,7 @@ def _load_compiler() -> None:
     except (ImportError, AttributeError) as err:
         if find_spec("triton") is not None:
             _log.warning("W-TRITON kernels take longer to load: %s", err)
-    except Exception:  # noqa: BLE001 - no C compiler, no GPU, an older driver: the next to need it says so
+    except Exception:  # noqa: BLE001 - no GPU, no C compiler, ...: the next to need it says so
         _log.debug("the compiler of kernels could not be loaded ahead", exc_info=True)
 
 
@@ -96,7 +97,7 @@ class TensorSpec:
 
 @contextmanager
 def beside(side_stream: torch.cuda.Stream | None, *read: Tensor) -> Iterator[None]:
-    """Do what is inside on another stream, after all before it; in line where there is none.
+    """Run the body on another stream, after all earlier work; on the current one if it is None.
 
     Args:
         side_stream: the other stream.
@@ -113,13 +114,13 @@ def beside(side_stream: torch.cuda.Stream | None, *read: Tensor) -> Iterator[Non
 
 
 def fork(side_stream: torch.cuda.Stream | None) -> None:
-    """Let the other stream wait for all before: a CUDA graph takes it in, used or not."""
+    """Let the other stream wait for all earlier work: this adds it to a CUDA graph, used or not."""
     if side_stream is not None:
         side_stream.wait_stream(torch.cuda.current_stream())
 
 
 def join(side_stream: torch.cuda.Stream | None) -> None:
-    """Let what comes wait for what was done beside."""
+    """Let later work wait for what was done on the other stream."""
     if side_stream is not None:
         torch.cuda.current_stream().wait_stream(side_stream)
 

@@ -162,7 +162,7 @@ def _outer_sums(left: Tensor, right: Tensor) -> Tensor:
 
 @triton.jit
 def _norm_backward(grad, normed, scale, SIZE: tl.constexpr):
-    """Back through `layer_normed`."""
+    """Backward through `layer_normed`."""
     mean = tl.sum(grad, axis=0) / SIZE
     along = tl.sum(grad * normed, axis=0) / SIZE
     return scale * (grad - mean - normed * along)
@@ -180,7 +180,7 @@ def _feed_forward_backward(
     dropout, drop_scale,
     DROPS: tl.constexpr, SIZE: tl.constexpr, HEADS: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Back from the user to what the heads attended to and to the newest place."""
+    """Backward from the user to what the heads attended to and to the newest place."""
     row = tl.program_id(0).to(tl.int64)
     noise = tl.load(noise_at)
     d = tl.arange(0, SIZE)
@@ -219,7 +219,7 @@ def _attention_backward(
     n_items, length, dropout, drop_scale,
     DROPS: tl.constexpr, SIZE: tl.constexpr, HEADS: tl.constexpr, PLACES: tl.constexpr,
 ):  # fmt: skip
-    """Back through the attention to the places of the window."""
+    """Backward through the attention to the places of the window."""
     row = tl.program_id(0).to(tl.int64)
     n_rows = tl.num_programs(0).to(tl.int64)
     noise = tl.load(noise_at)

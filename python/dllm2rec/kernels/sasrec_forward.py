@@ -76,7 +76,7 @@ def encode(windows: Windows, weights: EncoderWeights, shape: EncoderShape) -> tu
 
 @triton.jit
 def drop_factor(noise, at, dropout, scale, like, DROPS: tl.constexpr):
-    """What dropout multiplies by: 0 or 1 / (1 - p)."""
+    """The factor of dropout: 0 or 1 / (1 - p)."""
     if DROPS:  # noqa: SIM108 - a branch of the compiler's
         factor = tl.where(tl.rand(noise, at) >= dropout, scale, 0.0)
     else:

@@ -52,9 +52,10 @@ def build_student(
         InputError: tensors of another shape than N asks for.
         NonFiniteError: a NaN or infinity in the teacher's vectors.
     """
+    is_authors = variant == "authors"
     teacher = None
     if teacher_embeddings is not None and embedding_weight != 0:
-        teacher = _teacher_vectors(teacher_embeddings, n_items, normalise=variant == "default")
+        teacher = _teacher_vectors(teacher_embeddings, n_items, normalise=not is_authors)
     if known_items is not None and known_items.shape != (n_items,):
         raise InputError(f"known_items {tuple(known_items.shape)}, expected ({n_items},)")
     sides = embedding_sides if teacher is not None else "both"
@@ -63,12 +64,14 @@ def build_student(
             'distillation.embedding_sides = "both" with student.tied = false: an untied output has '
             'no item table for the vectors; set student.tied = true or embedding_sides = "input"'
         )
-    if variant == "authors":
+    if is_authors:
         _refuse_other_than_authors(config)
     embedding = ItemEmbedding(n_items, config.hidden_size, teacher, embedding_weight, known_items)
-    encoder = _build_encoder(config, max_length, variant)
+    build_encoder = _authors_encoder if is_authors else _default_encoder
+    encoder = build_encoder(config, max_length)
     student = Student(embedding, encoder, config, sides, max_length)
-    _initialise(student, config.init_std, variant)
+    # authors' code: torch's defaults for all but the item vectors
+    _initialise(student, config.init_std, [] if is_authors else _drawn_layers(student))
     return student
 
 
@@ -97,32 +100,45 @@ def _refuse_other_than_authors(config: StudentConfig) -> None:
         raise ConfigError(f'{found} with variant = "authors", expected {expected}'.lower())
 
 
-def _build_encoder(config: StudentConfig, max_length: int, variant: Variant) -> Encoder:
-    size, is_ours = config.hidden_size, variant == "default"
-    if config.name == "gru4rec":  # the authors' has no dropout
-        return GRU4Rec(size, config.n_blocks, config.dropout if is_ours else 0.0)
+def _default_encoder(config: StudentConfig, max_length: int) -> Encoder:
+    size = config.hidden_size
+    if config.name == "gru4rec":
+        return GRU4Rec(size, config.n_blocks, config.dropout)
     if config.name == "caser":
-        tallest = max(config.filter_heights, default=0)
-        if not 1 <= tallest <= max_length:
-            raise ConfigError(
-                f"student.filter_heights = {list(config.filter_heights)}, expected at least one, "
-                f"and none above the window's length {max_length}"
-            )
-        filters = (config.n_filters, config.filter_heights, config.dropout)
-        return Caser(size, max_length, *filters, newest_last=is_ours)
-    if not is_ours:
-        return AuthorsSASRec(size, max_length, config.dropout)
+        return _caser(config, max_length, newest_last=True)
     return SASRec(size, max_length, config.n_blocks, config.n_heads, config.dropout)
 
 
-def _initialise(student: Student, std: float, variant: Variant) -> None:
-    """Draw N(0, std) vectors and linear layers; GRU and convolution keep their own schemes."""
-    drawn: list[nn.Module] = [student.embedding.ids]
-    if variant == "default":  # authors' code: torch's defaults for all but the item vectors
-        parts = (student.embedding.projector, student.bridge, student.output)
-        drawn += [part for part in parts if part is not None]
-        drawn += student.encoder.modules() if isinstance(student.encoder, SASRec) else []
-    for module in drawn:
+def _authors_encoder(config: StudentConfig, max_length: int) -> Encoder:
+    size = config.hidden_size
+    if config.name == "gru4rec":
+        return GRU4Rec(size, config.n_blocks, dropout=0.0)
+    if config.name == "caser":
+        return _caser(config, max_length, newest_last=False)
+    return AuthorsSASRec(size, max_length, config.dropout)
+
+
+def _caser(config: StudentConfig, max_length: int, *, newest_last: bool) -> Caser:
+    tallest = max(config.filter_heights, default=0)
+    if not 1 <= tallest <= max_length:
+        raise ConfigError(
+            f"student.filter_heights = {list(config.filter_heights)}, expected at least one, "
+            f"and none above the window's length {max_length}"
+        )
+    filters = (config.n_filters, config.filter_heights, config.dropout)
+    return Caser(config.hidden_size, max_length, *filters, newest_last=newest_last)
+
+
+def _drawn_layers(student: Student) -> list[nn.Module]:
+    """The layers that are drawn like the item vectors: GRU and convolution keep torch's schemes."""
+    parts = (student.embedding.projector, student.bridge, student.output)
+    of_encoder = student.encoder.modules() if isinstance(student.encoder, SASRec) else ()
+    return [*(part for part in parts if part is not None), *of_encoder]
+
+
+def _initialise(student: Student, std: float, layers: list[nn.Module]) -> None:
+    """Draw N(0, std) item vectors and linear layers; biases are 0, and the padding's vector."""
+    for module in (student.embedding.ids, *layers):
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=std)
         if isinstance(module, nn.Linear):

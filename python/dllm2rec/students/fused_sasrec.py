@@ -28,7 +28,7 @@ MAX_HEADS = 8
 
 
 def can_fuse(student: Student) -> bool:
-    """Whether the kernels know this student's shape."""
+    """Whether the kernels support this student's shape."""
     encoder = student.encoder
     return (
         isinstance(encoder, SASRec)

@@ -1,4 +1,4 @@
-"""What is done with windows of items: placing them, marking their items.
+"""Operations on windows of items: aligning them, marking their items.
 
 Nothing here waits for the device or has a shape that depends on data, and every backward pass is
 deterministic on CUDA: all of it may run inside a CUDA graph.
@@ -54,7 +54,7 @@ def last_place(values: Tensor, lengths: Tensor) -> Tensor:
 
 
 def in_window(items: Tensor, sequences: Tensor) -> Tensor:
-    """Say which picked items are in their row's window.
+    """Mark the picked items that are in their row's window.
 
     Args:
         items: picked items, (B, k) int64.

@@ -1,4 +1,4 @@
-"""The device's own record of the first step that was not finite, read by the host when it likes."""
+"""The device's record of the first step that was not finite; the host reads it now and then."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Adam with clipping and averaged weights, which a `NonFiniteGuard` stops.
 
 Two forms of one update: torch's fused Adam on the CPU, three kernels over flat memory on CUDA,
-where a model of twenty small tensors and one large one leaves torch's own mostly idle.
+where torch's leaves a GPU mostly idle on a model of twenty small tensors and one large one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Optimizer(Protocol):
         """Take over what the `state` of either form gave."""
 
     def begin_average(self) -> None:
-        """Let the averages be the weights as they stand."""
+        """Set the averages to the present weights."""
 
 
 def make_optimizer(student: nn.Module, config: TrainConfig, n_rows: int) -> Optimizer:

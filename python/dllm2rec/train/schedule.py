@@ -34,5 +34,5 @@ class Schedule:
 
 
 def average_decay(decay: float, step: int) -> float:
-    """How much of the average stays at update `step`: less at first, when it knows little."""
+    """The decay of the average at update `step`: lower at first, when it has seen few updates."""
     return min(decay, (1 + step) / (10 + step))

@@ -116,7 +116,7 @@ class Stepper:
             self.buffers.noise.add_(1)
 
     def prepare(self, batch_size: int, seed: int) -> None:
-        """Compile the step for CUDA and, alone, record it in a CUDA graph.
+        """Compile the step for CUDA and, in a single process, record it in a CUDA graph.
 
         Weights and random numbers are left as they were: all runs with the flag raised, so that no
         update is applied.
@@ -126,7 +126,7 @@ class Stepper:
         self.guard.flag.fill_(1.0)
         if len(process_rows(rows)) > 0:
             self._compile(process_rows(rows), batch_size)
-        if size() == 1:  # that a graph may hold NCCL's sum is unproved
+        if size() == 1:  # not tested: a graph that holds NCCL's sum
             self._capture(rows)
         self.guard.clear()
         self.loss_sum.zero_()
@@ -158,7 +158,7 @@ class Stepper:
 
 
 class _Loss(torch.autograd.Function):
-    """What all terms are summed to, each with the same weight: its value is never asked for.
+    """The sum of all terms, each with the same weight; its value is never needed, so it is 0.
 
     `torch.autograd.grad` of the terms themselves would first import a computer algebra system.
     """

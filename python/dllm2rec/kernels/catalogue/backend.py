@@ -1,4 +1,4 @@
-"""What either arithmetic of the catalogue loss does: the one for CPUs and the one in CUDA kernels.
+"""The contract of the catalogue loss's two implementations: for CPUs and in CUDA kernels.
 
 Both are modules. Between scoring a chunk of items and writing its gradient, only the backend that
 made the scores reads them.
