@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from dllm2rec.data.formats.load_dataset import load_dataset as load_dataset
     from dllm2rec.data.logs.interactions import Columns as Columns
     from dllm2rec.data.logs.interactions import Interactions as Interactions
+    from dllm2rec.data.logs.read import from_frame as from_frame
+    from dllm2rec.data.logs.read import read_interactions as read_interactions
     from dllm2rec.data.protocol.model import Protocol as Protocol
     from dllm2rec.data.protocol.model import named_protocol as named_protocol
     from dllm2rec.data.protocol.prepare import Prepared as Prepared
@@ -99,6 +101,8 @@ _HOMES = {
     "changed": "config.load",
     "config_to_toml": "config.load",
     "demo_world": "demo.world",
+    "from_frame": "data.logs.read",
+    "read_interactions": "data.logs.read",
     "evaluate_run": "runs.evaluate_run",
     "list_metrics": "evaluate.metrics",
     "load_checkpoint": "runs.checkpoint",

@@ -9,13 +9,13 @@ import torch
 
 from dllm2rec.batches.training_data import make_training_data
 from dllm2rec.config.load import changed, load_config
-from dllm2rec.demo.teacher import random_teacher
 from dllm2rec.demo.world import demo_world
 from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.progress import Silent
 from dllm2rec.train.context import TrainingContext
 from dllm2rec.train.train_student import student_config, train_student
+from tests.demo.random_teacher import random_teacher
 
 CPU = torch.device("cpu")
 

@@ -10,13 +10,13 @@ import pytest
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.prefixes import prefix_rows
 from dllm2rec.demo.settings import DEFAULTS, DemoSettings
-from dllm2rec.demo.teacher import random_teacher
 from dllm2rec.demo.world import demo_world
 from dllm2rec.errors import InputError
-from dllm2rec.evaluate.baselines import popularity_counts, teacher_quality, window_counts
+from dllm2rec.evaluate.baselines import fit_window_counts, popularity_counts, teacher_quality
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.teacher.folder import load_teacher, save_teacher
 from dllm2rec.teacher.knowledge import TeacherKnowledge
+from tests.demo.random_teacher import random_teacher
 
 SMALL = dataclasses.replace(DEFAULTS, n_users=150, n_items=120)
 Demo = tuple[SequenceDataset, TeacherKnowledge]
@@ -124,7 +124,7 @@ def test_distances_are_those_of_the_listed_items(demo):
 def test_teacher_knows_more_than_counting_does(demo):
     dataset, teacher = demo
     quality = teacher_quality(teacher, dataset)["test"]
-    counted, _ = window_counts(dataset, dataset.test)
+    counted = fit_window_counts(dataset).rank_counts(dataset.test)
     for metric, of_counts in rank_metrics(counted, [20]).items():
         if metric in ("hr@20", "ndcg@20"):
             assert quality[metric] > 1.5 * of_counts

@@ -97,7 +97,7 @@ def test_missing_places_are_counted_and_are_no_repeat(dataset, tmp_path):
     assert "1 of 18 list places hold no item" in notes
 
 
-def test_teacher_of_other_rows_is_suspected(dataset, tmp_path):
+def test_teacher_of_other_rows_is_suspected(dataset, tmp_path):  # R68
     ranking = knowledge().ranking[[5, 5, 5, 5, 5, 5]]
     save_teacher(tmp_path / "teacher", knowledge(ranking=ranking), dataset)
     notes = load_teacher(tmp_path / "teacher", dataset).notes

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from dllm2rec import _core
 from dllm2rec.errors import ConfigError, InputError
-from dllm2rec.teacher.authors_files import TeacherOptions, ranking_facts, read_authors_teacher
+from dllm2rec.teacher.authors_files import TeacherOptions, read_authors_teacher
 from tests.reference import teacher as reference
 from tests.support.corpus_teacher import DISTANCES, GOOD, N_ITEMS, RANKING, ROWS, Case, write
 
@@ -464,27 +464,6 @@ def test_folder_files_must_agree_with_their_digests(tmp_path: Path) -> None:
     (folder / "all_embeddings.pt.sha256").write_text(digest)
     with pytest.raises(InputError, match="E-DIGEST"):
         read_authors_teacher(folder, n_items=10, n_rows=(3, 1, 1))
-
-
-def test_ranking_facts_count_targets_and_window_items() -> None:  # R64, R65
-    ranking = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 100]], dtype=np.uint32)
-    targets = np.array([3, 1, 7], dtype=np.uint32)
-    sequences = np.array([[2, 1, 100], [9, 9, 9], [8, 100, 100]], dtype=np.uint32)
-    facts = ranking_facts(ranking, targets, sequences, n_items=100)
-    assert (facts.target_hits, facts.hit_rate, facts.window_items) == (2, 2 / 3, 3)
-    assert facts.warnings == []
-    with pytest.raises(InputError, match="3 lists, 2 targets, 3 windows"):
-        ranking_facts(ranking, targets[:2], sequences, n_items=100)
-
-
-def test_ranking_facts_warn_of_rows_in_another_order() -> None:  # R68
-    rng = np.random.default_rng(3)
-    targets = rng.integers(0, 500, 10_000).astype(np.uint32)
-    ranking = (targets[:, None] + np.arange(5, dtype=np.uint32)) % 500
-    sequences = np.full((10_000, 2), 500, dtype=np.uint32)
-    assert ranking_facts(ranking, targets, sequences, n_items=500).warnings == []
-    permuted = ranking_facts(rng.permutation(ranking), targets, sequences, n_items=500)
-    assert [warning.split()[0] for warning in permuted.warnings] == ["W-TEACHER-RANDOM"]
 
 
 @pytest.mark.real

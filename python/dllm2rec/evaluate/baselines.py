@@ -54,12 +54,6 @@ def popularity_counts(dataset: SequenceDataset, rows: Rows) -> RankCounts:
     return RankCounts(greater=dataset.n_items - not_above, equal=equal)
 
 
-def window_counts(dataset: SequenceDataset, rows: Rows) -> tuple[RankCounts, WindowCounts]:
-    """Rank each row's target by window counts fitted on the train rows, and return the fit too."""
-    fitted = fit_window_counts(dataset)
-    return fitted.rank_counts(rows), fitted
-
-
 def teacher_quality(
     knowledge: TeacherKnowledge, dataset: SequenceDataset, ks: Sequence[int] = (1, 5, 10, 20)
 ) -> dict[str, dict[str, float]]:

@@ -144,64 +144,6 @@ def read_authors_teacher(
     )
 
 
-@dataclass(frozen=True)
-class RankingFacts:
-    """How a teacher's lists relate to the rows they belong to; nothing here is a fault.
-
-    Attributes:
-        target_hits: rows whose list holds the row's target.
-        hit_rate: their share, the teacher's HR@K.
-        window_items: listed items that the row's own window holds, over all rows.
-        warnings: W-TEACHER-RANDOM if the hit rate is below twice that of a random list.
-    """
-
-    target_hits: int
-    hit_rate: float
-    window_items: int
-    warnings: list[str]
-
-
-def ranking_facts(
-    ranking: NDArray[np.uint32],
-    targets: NDArray[np.uint32],
-    sequences: NDArray[np.uint32],
-    *,
-    n_items: int,
-) -> RankingFacts:
-    """Count how often the teacher lists a row's target, and items of the row's window.
-
-    A file of the right length whose rows are in another order cannot be told from a right one; but
-    its lists hit their targets no more often than chance, K / N.
-
-    Args:
-        ranking: the teacher's lists, (R, K).
-        targets: the true next items, (R,).
-        sequences: the windows, (R, L), padded with N on the right.
-        n_items: the size N of the catalogue.
-
-    Raises:
-        InputError: the arrays have different numbers of rows.
-    """
-    n_rows, width = ranking.shape
-    if len(targets) != n_rows or len(sequences) != n_rows:
-        got = f"{n_rows} lists, {len(targets)} targets, {len(sequences)} windows"
-        raise InputError(f"{got}, expected as many of each", code="E-ROWS")
-    hits = int((ranking == targets[:, None]).any(axis=1).sum())
-    in_window = 0
-    for begin in range(0, n_rows, 4096):  # bounds the memory of the comparison
-        rows = slice(begin, begin + 4096)
-        same = ranking[rows, :, None] == sequences[rows, None, :]
-        in_window += int((same.any(axis=2) & (ranking[rows] < n_items)).sum())
-    rate = hits / n_rows if n_rows else 0.0
-    warnings = []
-    if rate < 2 * width / n_items:
-        warnings.append(
-            f"W-TEACHER-RANDOM the lists hold {rate:.4%} of the targets, random ones "
-            f"{width / n_items:.4%}: are the rows in the order of the training rows?"
-        )
-    return RankingFacts(hits, rate, in_window, warnings)
-
-
 class _Reader:
     """Finds files of a folder and collects the warnings about them."""
 

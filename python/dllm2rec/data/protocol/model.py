@@ -11,8 +11,6 @@ from dllm2rec.config.messages import unknown_name
 from dllm2rec.config.model import PositiveInt, Section
 from dllm2rec.errors import ConfigError
 
-MICROSECONDS = 1_000_000
-
 
 def microseconds(date: str) -> int:
     """Return an ISO date or time as microseconds since 1970; without an offset it is UTC.
