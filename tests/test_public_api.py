@@ -45,6 +45,7 @@ PUBLIC = {
     "config_to_toml",
     "demo_world",
     "evaluate_run",
+    "evaluate_scores",
     "from_frame",
     "list_metrics",
     "load_checkpoint",

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from dllm2rec.evaluate.metrics import RankCounts as RankCounts
     from dllm2rec.evaluate.metrics import list_metrics as list_metrics
     from dllm2rec.evaluate.metrics import rank_metrics as rank_metrics
+    from dllm2rec.evaluate.score_file import evaluate_scores as evaluate_scores
     from dllm2rec.report.page import write_report as write_report
     from dllm2rec.runs.checkpoint import load_checkpoint as load_checkpoint
     from dllm2rec.runs.evaluate_run import evaluate_run as evaluate_run
@@ -104,6 +105,7 @@ _HOMES = {
     "from_frame": "data.logs.read",
     "read_interactions": "data.logs.read",
     "evaluate_run": "runs.evaluate_run",
+    "evaluate_scores": "evaluate.score_file",
     "list_metrics": "evaluate.metrics",
     "load_checkpoint": "runs.checkpoint",
     "load_config": "config.load",

@@ -8,13 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.data.device_rows import DeviceRows
+from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.evaluate.listed_items import CheckedWindow, checked_window
 from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.ranking import fused_rank_counts
 from dllm2rec.runtime.distributed import gathered, process_blocks
 from dllm2rec.students import Student
 
+SPLITS = ("validation", "test")
+KS = (1, 5, 10, 20)
 # Fixed, so that a score's last bit never depends on a user's setting.
 BLOCK_ROWS = 4096
 # Blocks that are ranked by one call, which waits for a GPU several times. They are as many whole
@@ -22,6 +26,27 @@ BLOCK_ROWS = 4096
 TOGETHER = 8
 # Listed items that are kept for the next pass: 24 bytes each on a GPU, 100 MB at most.
 MOST_KEPT = 1 << 22
+
+
+def rows_to_rank(
+    dataset: SequenceDataset, split: str, ks: tuple[int, ...] | None
+) -> tuple[Rows, tuple[int, ...]]:
+    """Return the rows of a split and the cut-offs of its metrics, by default `KS`.
+
+    Raises:
+        ConfigError: an unknown split, or a cut-off beyond the catalogue.
+        InputError: the split has no rows.
+    """
+    if split not in SPLITS:
+        raise ConfigError(f"split = {split!r}, expected one of {', '.join(SPLITS)}")
+    ks = KS if ks is None else ks
+    if not ks or not 1 <= min(ks) <= max(ks) <= dataset.n_items:
+        size = f"1..{dataset.n_items}, the size of the catalogue"
+        raise ConfigError(f"k = {list(ks)}, expected {size}")
+    rows = dataset.splits()[split]
+    if len(rows) == 0:
+        raise InputError(f"{dataset.name}: no {split} rows, expected at least one")
+    return rows, ks
 
 
 class SplitLists:

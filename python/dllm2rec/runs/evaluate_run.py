@@ -6,16 +6,13 @@ from pathlib import Path
 
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.device_rows import device_rows
-from dllm2rec.errors import ArtifactError, ConfigError, InputError
-from dllm2rec.evaluate.evaluate_split import split_counts
+from dllm2rec.errors import ArtifactError, ConfigError
+from dllm2rec.evaluate.evaluate_split import SPLITS, rows_to_rank, split_counts
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.runs.checkpoint import Checkpoint, load_checkpoint
 from dllm2rec.runs.run_folder import open_dataset, student_folders
 from dllm2rec.runtime.device import choose_device, deterministic
 from dllm2rec.tracking.metric_table import MetricRow, MetricTable
-
-SPLITS = ("validation", "test")
-KS = (1, 5, 10, 20)
 
 
 def evaluate_run(
@@ -42,15 +39,10 @@ def evaluate_run(
         ConfigError: an unknown split, a cut-off beyond the catalogue, a device that is not there.
         InputError: the split has no rows, or the dataset is not there any more.
     """
-    if split not in SPLITS:
+    if split not in SPLITS:  # before the dataset is looked for
         raise ConfigError(f"split = {split!r}, expected one of {', '.join(SPLITS)}")
     data = open_dataset(run, dataset)
-    ks = KS if ks is None else ks
-    if not ks or not 1 <= min(ks) <= max(ks) <= data.n_items:
-        raise ConfigError(f"k = {list(ks)}, expected 1..{data.n_items}, the size of the catalogue")
-    pointers = data.splits()[split]
-    if len(pointers) == 0:
-        raise InputError(f"{data.name}: no {split} rows, expected at least one")
+    pointers, ks = rows_to_rank(data, split, ks)
     place = choose_device(device)
     rows = device_rows(data, pointers, place)
     results = []

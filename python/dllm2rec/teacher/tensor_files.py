@@ -10,6 +10,7 @@ import json
 import math
 import warnings
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,25 +118,50 @@ def _check_storage(tensor: torch.Tensor, path: Path, notes: list[str]) -> None:
         notes.append(f"W-STORAGE the file holds {stored:,} bytes, of which {needed:,} are used")
 
 
-def read_npy(path: Path) -> NDArray[np.float32]:
-    """Read the float matrix of a `.npy` file."""
+@dataclass(frozen=True)
+class NpyHeader:
+    """What a `.npy` file says of its array, and where the numbers begin."""
+
+    shape: tuple[int, ...]
+    is_fortran: bool
+    dtype: np.dtype[Any]
+    offset: int
+
+
+def read_npy_header(path: Path) -> NpyHeader:
+    """Read the header of a `.npy` file of numbers, whose size it is compared with.
+
+    Raises:
+        InputError: it cannot be read.
+        ArtifactError: no `.npy` file, damaged, cut, or one of Python objects.
+    """
     try:
-        with path.open("rb") as file:
+        file = path.open("rb")
+    except OSError as err:
+        raise InputError(err.strerror or str(err), code="E-OPEN", path=path) from None
+    try:
+        with file:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0
             read = read if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(file)
-            found = path.stat().st_size - file.tell()
+            shape, is_fortran, dtype = read(file)
+            offset = file.tell()
     except (ValueError, OSError, EOFError):
         raise refuse(path, "E-NPY", "the header is damaged", "copy or download it again") from None
     if dtype.hasobject:
         raise refuse(path, "E-PICKLE", "Python objects, expected numbers", "save a float array")
     if min(shape, default=0) < 0:
         raise refuse(path, "E-NPY", f"shape {shape}, expected no negative size")
-    _check_size(path, math.prod(shape) * dtype.itemsize, found)
-    if dtype.kind != "f":
-        raise _wrong_dtype(path, str(dtype))
-    _check_shape(path, shape)
+    _check_size(path, math.prod(shape) * dtype.itemsize, path.stat().st_size - offset)
+    return NpyHeader(shape, is_fortran, dtype, offset)
+
+
+def read_npy(path: Path) -> NDArray[np.float32]:
+    """Read the float matrix of a `.npy` file."""
+    header = read_npy_header(path)
+    if header.dtype.kind != "f":
+        raise _wrong_dtype(path, str(header.dtype))
+    _check_shape(path, header.shape)
     with np.errstate(over="ignore"):  # infinities are refused later, with their place
         array = np.load(path, allow_pickle=False).astype(np.float32, copy=False)
     return np.ascontiguousarray(array)

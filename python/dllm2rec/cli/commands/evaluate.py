@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -17,11 +18,14 @@ from dllm2rec.cli.options import (
     print_json,
     use_threads,
 )
+from dllm2rec.errors import ConfigError
+from dllm2rec.tracking.metric_table import MetricTable
 
 EXAMPLES = """\b
 Examples:
   dllm2rec evaluate runs/games-1
   dllm2rec evaluate runs/games-1 --split validation --k 10 --k 50 --json
+  dllm2rec evaluate --scores bert4rec.npy --dataset datasets/games
 """
 
 
@@ -32,8 +36,29 @@ class Split(StrEnum):
     validation = "validation"
 
 
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """What `dllm2rec evaluate` was asked for; each field is the option of its name."""
+
+    run: Path | None
+    scores: Path | None
+    dataset: Path | None
+    split: str
+    ks: tuple[int, ...] | None
+    exclude_seen: bool
+    device: str | None
+    threads: int | None
+    json: bool
+
+
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that train wrote.")],
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="A folder that train wrote.")
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npy", help="Instead of RUN: what another model scored."),
+    ] = None,
     dataset: DatasetOption = None,
     split: Annotated[Split, typer.Option(help="Rows to score.")] = Split.test,
     k: Annotated[
@@ -46,26 +71,75 @@ def evaluate(
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Score the students of a run, by full ranking."""
+    """Score the students of a run, or another model's scores, by full ranking.
+
+    FILE.npy holds a matrix of float16, float32 or float64: a row for each row of the split, in the
+    dataset's order, and a column for each item.
+    """
+    request = EvaluateRequest(
+        run,
+        scores=scores,
+        dataset=dataset,
+        split=split.value,
+        ks=tuple(sorted(set(k))) if k else None,
+        exclude_seen=exclude_seen,
+        device=None if device is None else device.value,
+        threads=threads,
+        json=json,
+    )
+    _evaluate(request)
+
+
+def _evaluate(request: EvaluateRequest) -> None:
     from dllm2rec.cli.output.tables import metric_table, print_table
 
-    check_device("auto" if device is None else device.value)
-    use_threads(threads)
+    if (request.run is None) == (request.scores is None):
+        raise ConfigError("evaluate: expected one of RUN and --scores")
+    if request.scores is None:
+        table, source = _of_run(request), {"run": str(request.run)}
+    else:
+        table, source = _of_scores(request), {"scores": str(request.scores)}
+    if request.json:
+        print_json({**source, "split": request.split, **table.as_json()})
+    else:
+        print_table(metric_table(table))
+
+
+def _of_run(request: EvaluateRequest) -> MetricTable:
+    chosen = request.device or "auto"
+    check_device(chosen)
+    use_threads(request.threads)
 
     from dllm2rec.runs.evaluate_run import evaluate_run
     from dllm2rec.runtime.distributed import process_group
 
-    chosen = "auto" if device is None else device.value
+    assert request.run is not None  # noqa: S101 - for mypy
     with process_group(chosen):
-        table = evaluate_run(
-            run,
-            dataset=dataset,
-            split=split.value,
-            ks=tuple(sorted(set(k))) if k else None,
-            exclude_seen=exclude_seen,
+        return evaluate_run(
+            request.run,
+            dataset=request.dataset,
+            split=request.split,
+            ks=request.ks,
+            exclude_seen=request.exclude_seen,
             device=chosen,
         )
-    if json:
-        print_json({"run": str(run), "split": split.value, **table.as_json()})
-    else:
-        print_table(metric_table(table))
+
+
+def _of_scores(request: EvaluateRequest) -> MetricTable:
+    if request.dataset is None:
+        raise ConfigError("evaluate: --scores without --dataset, expected the dataset it is of")
+    if request.device is not None:
+        raise ConfigError("evaluate: --device beside --scores, which are ranked on the CPU")
+    use_threads(request.threads)
+
+    from dllm2rec.data.formats.load_dataset import load_dataset
+    from dllm2rec.evaluate.score_file import evaluate_scores
+
+    assert request.scores is not None  # noqa: S101 - for mypy
+    return evaluate_scores(
+        request.scores,
+        load_dataset(request.dataset),
+        split=request.split,
+        ks=request.ks,
+        exclude_seen=request.exclude_seen,
+    )
