@@ -19,7 +19,7 @@ test:  ## run the Rust and the Python tests
 
 test-fast:  ## those for the inner loop: the core's unit tests, Python tests of under 5 s
 	cargo test --locked --package dllm2rec-core --lib
-	python -m pytest -m 'not slow and not real and not gpu'
+	python -m pytest -n 2 --dist loadfile -m 'not slow and not real and not gpu'
 	$(tell)
 
 lint:  ## formatting, lints, types and the stub
