@@ -195,7 +195,7 @@ CASES = [
     bad("L09-other-date", times("31.05.2024"), "E-TS", 2, 7, "ISO 8601"),
     bad("L09-date-among-numbers", times(str(T), "2024-05-31"), "E-TS", 3, 7),
     bad("L09-number-among-dates", times("2024-05-31", str(T)), "E-TS", 3, 7),
-    bad("L10-time-missing", times(str(T), ""), "E-LOG-MISSING", 3, 7, "say --file-order"),
+    bad("L10-time-missing", times(str(T), ""), "E-LOG-MISSING", 3, 7, "give --file-order"),
     bad("L10-time-missing-first", times("", str(T)), "E-LOG-MISSING", 2, 7),
     bad("L10-time-NaN", times(str(T), "nan"), "E-TS", 3, 7),
     bad("L10-time-hex", times(str(T), "0x5F5E1000"), "E-TS", 3, 7),

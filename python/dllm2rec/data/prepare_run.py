@@ -1,4 +1,4 @@
-"""From the files that people have to a folder: read, prepare, write."""
+"""Prepare a dataset: read log files, apply a protocol, write a folder."""
 
 from __future__ import annotations
 

@@ -78,9 +78,9 @@ def teacher_quality(
 class WindowCounts:
     """How often item b was the target some places after item a, and scores made of it.
 
-    M[a, b] = sum over rows of .7^k, a being the window's item k (0 the newest) and b the target;
-    score(b) = sum over k of .7^k M[item_k, b] / (rowsum(item_k)^power + constant)
-    + .001 popularity(b), popularity the share of targets; the items of the window come last, in
+    M[a, b] = sum over rows of 0.7^k, a being the window's item k (0 the newest) and b the target;
+    score(b) = sum over k of 0.7^k M[item_k, b] / (rowsum(item_k)^power + constant)
+    + 0.001 popularity(b), popularity the share of targets; the items of the window come last, in
     the order of these scores.
 
     Attributes:
@@ -192,7 +192,7 @@ def fit_window_counts(dataset: SequenceDataset, stop: Event | None = None) -> Wi
 
 
 def _position_weights(windows: Windows) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
-    """Return which places hold an item, and .7^k with k 0 for the newest item, both (R, L)."""
+    """Return which places hold an item, and 0.7^k with k 0 for the newest item, both (R, L)."""
     places = np.arange(windows.sequences.shape[1])
     age = windows.lengths.astype(np.int64)[:, None] - 1 - places
     return age >= 0, DECAY ** np.maximum(age, 0)

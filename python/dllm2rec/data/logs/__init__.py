@@ -1,1 +1,1 @@
-"""From the files people have to interactions."""
+"""From log files to interactions."""

@@ -1,4 +1,4 @@
-"""Which columns of a log are meant, and their cells as ids, ratings and splits, or a fault."""
+"""The columns of a log: found by name, and their cells checked as ids, ratings and splits."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Chunk:
 def roles_of(
     header: Sequence[str], columns: Columns, path: str | Path, *, line: int | None
 ) -> dict[str, str]:
-    """Find the columns that are meant: role -> name.
+    """Find the column of each role: role -> name.
 
     Raises:
         InputError: a name is empty or there twice, or one that is needed or was asked for is

@@ -110,7 +110,7 @@ def _check_header(path: Path, header: list[str], columns: Columns, delimiter: st
             path=path,
             line=1,
             column=1,
-            hint=f"say --delimiter {other!r}",
+            hint=f"give --delimiter {other!r}",
         )
     if any(re.match(NUMBER, name) for name in header):
         raise InputError(

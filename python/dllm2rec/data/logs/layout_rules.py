@@ -31,7 +31,7 @@ class Layout:
     Attributes:
         name: "recbole", "movielens", "amazon", "bigrec", "authors", "dataset" (a prepared folder)
             or "table" (columns of any origin).
-        why: what it was recognised by, for people.
+        why: what it was recognised by, in words.
         logs: the files of the log; for layouts that are already split, their folder.
         file_format: "csv", "tsv", "jsonl" or "parquet"; "" for layouts that are already split.
         delimiter: what stands between columns, where it is not the format's own.
@@ -90,7 +90,7 @@ def _recbole(given: list[Path], files: list[Path]) -> Layout | None:
             f"{names}: expected one .inter file",
             code="E-FILE",
             path=logs[0].parent,
-            hint="name the one that is meant",
+            hint="name the file to read",
         )
     (log,) = logs
     header = first_lines(log, 1)

@@ -1,4 +1,4 @@
-"""Files and frames as people have them -> Interactions: nothing is guessed, dropped or rounded."""
+"""Log files and data frames to Interactions: nothing is guessed, dropped or rounded."""
 
 from __future__ import annotations
 

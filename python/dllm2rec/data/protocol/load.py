@@ -24,7 +24,7 @@ def load_protocol(name: str | None = None, overrides: Sequence[str] = ()) -> Pro
         overrides: `field=value`, the value in TOML or a bare word; later ones win.
 
     Raises:
-        ConfigError: an unknown name or field, an unreadable file, or a value that cannot be meant.
+        ConfigError: an unknown name or field, an unreadable file, or a value out of range.
     """
     from_file: dict[str, Any] = {}
     base: object = name

@@ -69,7 +69,7 @@ def _by_user(starts: Int64Vector, protocol: Protocol, split: npt.NDArray[np.uint
     sizes = np.diff(starts)
     if protocol.split == "user_ratio":
         _, validation, test = protocol.shares
-        # 1e-9: .1 * 10 may come out below 1.
+        # 1e-9: 0.1 * 10 may come out below 1.
         n_test = np.floor(sizes * test + 1e-9).astype(np.int64)
         n_validation = np.floor(sizes * validation + 1e-9).astype(np.int64)
         used = sizes >= 2

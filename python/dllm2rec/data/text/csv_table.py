@@ -94,7 +94,7 @@ def find_csv(folder: Path, stem: str) -> Path | None:
             f"{found[0].name} and {found[1].name}, expected one of them",
             code="E-FILE",
             path=folder,
-            hint="remove the one that is not meant",
+            hint="remove the one that is out of date",
         )
     return found[0] if found else None
 

@@ -74,7 +74,7 @@ def read_pieces(
                     f"inflates to more than {limit} bytes, expected at most that",
                     code="E-BOMB",
                     path=path,
-                    hint="if the file is meant, inflate it beforehand",
+                    hint="if you trust the file, decompress it yourself first",
                 )
             yield piece
 

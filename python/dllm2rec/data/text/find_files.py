@@ -29,7 +29,7 @@ def find_logs(paths: PathLike | Iterable[PathLike]) -> list[Path]:
     folder that begin with `.` or `_`, as markers of other programs do, are passed over.
 
     Raises:
-        InputError: nothing is there, a file is meant twice, or a folder holds a folder.
+        InputError: nothing is there, a file is named twice, or a folder holds a folder.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     files = [file for path in given for file in _expand(os.fspath(path))]
@@ -91,6 +91,6 @@ def format_of(path: Path) -> str:
             f"unknown kind of file, expected one of {', '.join(ENDINGS)} (or with .gz, .zst)",
             code="E-FILE",
             path=path,
-            hint="say which it is: --format csv, tsv, jsonl or parquet",
+            hint="give --format csv, tsv, jsonl or parquet",
         )
     return found
