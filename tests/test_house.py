@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "python" / "dllm2rec"
 
 N_FILES, N_LINES, N_PARAMETERS, N_STATEMENTS = 15, 300, 8, 4
+TABLE = "error_codes.py"  # one entry for each code, and nothing else
 SUFFIXES = {".py", ".pyi", ".rs"}
 # True ground: what every room stands on.
 IN_THE_ROOT = {
@@ -125,11 +126,11 @@ def n_lines(file: str, text: str) -> int:
 
 
 def long_files(texts: dict[str, str]) -> list[str]:
-    """Files over the limit; tests may be longer."""
+    """Files over the limit; tests and tables may be longer."""
     counts = {
         file: n_lines(file, text)
         for file, text in texts.items()
-        if Path(file).suffix in SUFFIXES and Path(file).name != "tests.rs"
+        if Path(file).suffix in SUFFIXES and Path(file).name not in {"tests.rs", TABLE}
     }
     return [f"{file}: {n} lines" for file, n in counts.items() if n > N_LINES]
 

@@ -37,6 +37,7 @@ PUBLIC = {
     "Source",
     "Student",
     "TeacherKnowledge",
+    "RunOptions",
     "TeacherOptions",
     "TrainingName",
     "__version__",

@@ -55,7 +55,7 @@ CODES: tuple[Code, ...] = (
         "both",
         (3, 4),
         means="A compressed file, or a tensor, is far larger inside than it is on disk.",
-        example="E-BOMB log.csv.gz: inflates to more than 33554432 bytes, expected at most that. hint: if the file is meant, inflate it beforehand",
+        example="E-BOMB log.csv.gz: inflates to more than 33554432 bytes, expected at most that. hint: if you trust the file, decompress it yourself first",
         cure="If the file is meant, decompress it first; save a tensor that was expanded with `tensor.clone()`.",
     ),
     Code(
@@ -167,7 +167,7 @@ CODES: tuple[Code, ...] = (
         "both",
         (3,),
         means="Columns are separated by another character, or by more than one.",
-        example="E-DELIM log.csv:1:1: one column 'user_id;item_id;timestamp;rating', expected columns separated by ','. hint: say --delimiter ';'",
+        example="E-DELIM log.csv:1:1: one column 'user_id;item_id;timestamp;rating', expected columns separated by ','. hint: give --delimiter ';'",
         cure="Pass `--delimiter`, or write the file with one separator throughout.",
     ),
     Code(
@@ -208,14 +208,6 @@ CODES: tuple[Code, ...] = (
         (3,),
         means="The text is not UTF-8.",
         example="E-ENC teacher/myrank_train.txt:1:1: UTF-16 text, expected UTF-8. hint: re-save as UTF-8",
-        cure="Save the file as UTF-8.",
-    ),
-    Code(
-        "E-ENCODING",
-        "logs",
-        (3,),
-        means="A line of a titles file is not UTF-8, or holds a zero byte.",
-        example="E-ENCODING titles.csv:2:7: byte 0xe9, expected text in UTF-8. hint: save the file again as UTF-8",
         cure="Save the file as UTF-8.",
     ),
     Code(
@@ -375,7 +367,7 @@ CODES: tuple[Code, ...] = (
         "runs",
         (3,),
         means="A train row has met every item, so no negative exists for it.",
-        example='E-NEG: data: train row 1 has met all 4 items (1 such train rows), expected one that can be a negative. hint: set loss.neg_fallback = "skip" to pass over such rows, or loss.exclude = "window"',
+        example='E-NEG: data: train row 1 has met all 4 items (1 such train rows), expected at least one item left as a negative. hint: set loss.neg_fallback = "skip" to leave such rows out, or loss.exclude = "window"',
         cure='Set `loss.neg_fallback = "skip"` or `loss.exclude = "window"`.',
     ),
     Code(
@@ -537,6 +529,22 @@ CODES: tuple[Code, ...] = (
         means="The ranking and the distances are the same file.",
         example="E-SAME-FILE teacher/confidence_train.txt: the same content as myrank_train.txt, expected the distances to its items",
         cure="Put the distances into `confidence_train.txt`, or remove it.",
+    ),
+    Code(
+        "E-SCORE-NONFINITE",
+        "runs",
+        (3,),
+        means="A score file holds NaN or positive infinity.",
+        example="E-SCORE-NONFINITE scores.npy: row 0, item 1: nan, expected a finite score. hint: -inf takes an item out of the candidates",
+        cure="Write finite scores; negative infinity takes an item out of the candidates.",
+    ),
+    Code(
+        "E-SCORE-TARGET",
+        "runs",
+        (3,),
+        means="A score file has negative infinity for the target of a row.",
+        example="E-SCORE-TARGET scores.npy: row 0, item 0: -inf for the target, expected a score",
+        cure="Give every target a score: a target is always a candidate.",
     ),
     Code(
         "E-SHAPE",
@@ -753,6 +761,22 @@ CODES: tuple[Code, ...] = (
         means="Events of one user have the same time; they stay in the order of the file.",
         example="W-TIES 1 events at the time of the one before: in the file's order",
         cure="Nothing, or write finer times.",
+    ),
+    Code(
+        "W-TORCH",
+        "runs",
+        (),
+        means="This torch lacks one of the private functions that the optimizer uses.",
+        example="W-TORCH this torch (2.20.0) has no torch._foreach_lerp_: the optimizer goes on without it, slower",
+        cure="Nothing is wrong with the result. Install a torch that this version names, for speed.",
+    ),
+    Code(
+        "W-TRITON",
+        "runs",
+        (),
+        means="Triton could not be loaded ahead of the first kernel.",
+        example="W-TRITON kernels take longer to load: no module named 'triton.runtime'",
+        cure="Nothing is wrong with the result; if training fails afterwards, install the triton that belongs to torch.",
     ),
     Code(
         "W-TS-CUT",

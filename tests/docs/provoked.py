@@ -86,6 +86,14 @@ def prepare(data: bytes, options: str = "", name: str = "log.csv", **others: byt
     return Provoked(files, f"prepare {name} --out datasets/x {options}".strip())
 
 
+def scores(row: list[float]) -> Provoked:
+    """A score file for the one test row of the dataset, whose target is item 0."""
+    matrix = np.zeros((1, N_ITEMS), np.float32)
+    matrix[0, : len(row)] = row
+    files = {**AUTHORS, "scores.npy": npy_bytes(matrix)}
+    return Provoked(files, "evaluate --scores scores.npy --dataset data")
+
+
 def parquet_bytes(**columns: list[object]) -> bytes:
     sink = io.BytesIO()
     parquet.write_table(pa.table(columns), sink)
@@ -197,9 +205,6 @@ PROVOKED: dict[str, Provoked] = {
     "E-CSV": prepare(log(*WALKS), "--titles titles.csv", titles_csv=b'item_id,title\ni1,"A\n'),
     "E-DELIM": prepare(log(*WALKS).replace(b",", b";")),
     "E-DTYPE": prepare(parquet_bytes(user_id=["u1", "u1"], item_id=[1.0, 2.0]), name="log.parquet"),
-    "E-ENCODING": prepare(
-        log(*WALKS), "--titles titles.csv", titles_csv=b"item_id,title\ni1,Caf\xe9\n"
-    ),
     "E-FILE": Provoked({}, "train --dataset data/gmaes"),
     "E-FORMAT": Provoked({"logs/log.xlsx": b"x"}, "prepare logs --out datasets/x"),
     "E-HEADER": prepare(log(*WALKS, head="user_id,itme_id,timestamp,rating\n")),
@@ -260,6 +265,9 @@ PROVOKED: dict[str, Provoked] = {
         "train --dataset data --recipe paper --student gru4rec --set evaluation.ks=[1]"
         " --set distillation.top_k=2",
     ),
+    # Score files of other models.
+    "E-SCORE-NONFINITE": scores([0.0, float("nan")]),
+    "E-SCORE-TARGET": scores([float("-inf")]),
 }
 
 # Not provoked here: code -> the test or the circumstances that show it.
@@ -272,6 +280,8 @@ ELSEWHERE = {
     "E-READ": "a disk that fails",
     "W-DATA-CHANGED": "tests of resuming",
     "W-NOT-BIT-IDENTICAL": "tests of resuming",
+    "W-TORCH": "tests of what torch keeps private: a torch that lacks it",
+    "W-TRITON": "tests of launching kernels: a GPU without a compiler",
     "W-WEIGHTS-ONLY": "tests of resuming",
 }
 

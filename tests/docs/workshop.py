@@ -25,6 +25,8 @@ def build(folder: Path) -> None:
     write_authors(folder / "data" / "games", dataset)
     write_teacher(folder / "data" / "games" / "teacher", dataset, teacher)
     write_logs(folder)
+    scores = np.random.default_rng(0).random((N_ROWS["test"], dataset.n_items), np.float32)
+    np.save(folder / "scores.npy", scores)
     users = [{"user_id": f"u{n}", "history": [str(n), str(n + 1)]} for n in range(5)]
     lines = "".join(f"{json.dumps(user)}\n" for user in users)
     (folder / "users.jsonl").write_text(lines, encoding="utf-8")

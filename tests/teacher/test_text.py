@@ -240,7 +240,9 @@ def test_pipe_is_accepted_as_a_stream(tmp_path: Path) -> None:
         assert np.array_equal(items, rows)
 
 
-def test_silent_pipe_can_be_interrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("after_s", [0.0, 0.03, 0.08, 0.15, 0.5])
+def test_silent_pipe_can_be_interrupted(tmp_path: Path, after_s: float) -> None:
+    """Also at once, while the first call still imports NumPy."""
     os.mkfifo(tmp_path / "pipe")
     program = "import sys; from dllm2rec import _core; print('on', flush=True); "
     program += "_core.parse_items(sys.argv[1], n_items=5)"
@@ -248,13 +250,14 @@ def test_silent_pipe_can_be_interrupted(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(0.3)
+        time.sleep(after_s)
         process.send_signal(signal.SIGINT)
         try:
-            _, err = process.communicate(timeout=20)
+            process.communicate(timeout=20)
         finally:
             process.kill()  # else leaving the block would wait for it
-    assert b"KeyboardInterrupt" in err
+    # An import that is interrupted may word it as an ImportError: what counts is that it ends.
+    assert process.returncode not in (0, -signal.SIGKILL)
 
 
 def outcome_of_a_cut(path: Path, after_s: float) -> str:

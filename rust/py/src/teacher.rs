@@ -7,7 +7,7 @@ use dllm2rec_core::teacher::{
     self, DistanceRules, Failure, ItemRules, Limits, Meaning, OnDuplicate, Table, TextError,
 };
 use numpy::{Element, IntoPyArray, PyArray1, PyArray2, PyArrayMethods, dtype};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyMemoryError, PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PySlice};
 
@@ -97,9 +97,17 @@ fn parsed<'py, T: Element + Copy + Send>(
 }
 
 /// Zeros, or an empty array where there is no memory for so many: then the kernel must see to it.
+///
+/// Any other error is passed on: the first call imports `NumPy`, and Ctrl-C may come meanwhile.
 fn room<T: Element>(py: Python<'_>, n_values: usize) -> PyResult<Bound<'_, PyArray1<T>>> {
     let zeros = |n: usize| py.import("numpy")?.call_method1("zeros", (n, dtype::<T>(py)));
-    let array = zeros(n_values).or_else(|_| zeros(0))?;
+    let is_too_large = |err: &PyErr| {
+        err.is_instance_of::<PyMemoryError>(py)
+            || err.is_instance_of::<PyOverflowError>(py)
+            || err.is_instance_of::<PyValueError>(py)
+    };
+    let array =
+        zeros(n_values).or_else(|err| if is_too_large(&err) { zeros(0) } else { Err(err) })?;
     Ok(array.cast_into::<PyArray1<T>>()?)
 }
 

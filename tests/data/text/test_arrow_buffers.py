@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from dllm2rec.data.formats.write_windows import authors_files
-from dllm2rec.data.prepare_run import prepare_run
+from dllm2rec.data.prepare_run import PrepareRequest, prepare_run
 from dllm2rec.data.text.arrow_buffers import array_of, numbers_of, text_array
 from dllm2rec.storage.atomic_folder import write_folder
 from tests.support.worlds import cycle_dataset
@@ -54,7 +54,7 @@ def test_neither_loading_nor_writing_a_catalogue_imports_pandas(tmp_path: Path) 
     log = tmp_path / "log.csv"
     rows = [f"u{user},i{(user * 7 + n) % 11},{n}" for user in range(9) for n in range(6)]
     log.write_text("\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
-    prepare_run([log], tmp_path / "prepared")
+    prepare_run(PrepareRequest([log], tmp_path / "prepared"))
     code = """
 import sys
 from pathlib import Path
