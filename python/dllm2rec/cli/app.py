@@ -18,13 +18,13 @@ app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command(epilog=recommend.EXAMPLES)(recommend.recommend)
 app.command(epilog=report.EXAMPLES)(report.report)
 app.command(epilog=bench.EXAMPLES)(bench.bench)
-teacher_app = typer.Typer(help="Bring in what a teacher said.", no_args_is_help=True)
+teacher_app = typer.Typer(help="Import a teacher's lists and vectors.", no_args_is_help=True)
 teacher_app.command("import", epilog=teacher.EXAMPLES)(teacher.import_)
 app.add_typer(teacher_app, name="teacher", epilog=teacher.EXAMPLES)
 
 EXAMPLES = """\b
 Examples:
-  dllm2rec train                          the main job on an embedded world
+  dllm2rec train                          the main job, on synthetic demo data
   dllm2rec train --dataset data/games --teacher data/games/teacher
   dllm2rec evaluate runs/games-1
   dllm2rec recommend runs/games-1 --history "12,7,401"

@@ -36,7 +36,9 @@ _VOLUMES = ("", " II", " III", " IV", " V", " VI", " VII", " VIII", " IX", " X",
 def demo_world(
     seed: int = 0, settings: DemoSettings = DEFAULTS
 ) -> tuple[SequenceDataset, TeacherKnowledge]:
-    """Generate the demo dataset, split by global time, and a teacher worth listening to.
+    """Generate the demo dataset, split by global time, and its teacher.
+
+    The teacher knows of the items what interactions alone do not show.
 
     Args:
         seed: another seed gives another dataset.

@@ -73,7 +73,7 @@ def train(
         bool,
         typer.Option(
             "--allow-data-change",
-            help="With --resume: resume though rows or teacher are others; the items must be the "
+            help="With --resume: resume though rows or teacher changed; the items must be the "
             "same. The epoch under way begins again.",
         ),
     ] = False,
