@@ -54,7 +54,7 @@ def main(what: str, device: str, overrides: list[str]) -> int:
     config, dataset = wide_config(device, overrides), wide_dataset()
     if what == "plan":
         plan = plan_run(config, dataset, None, students=[config.student.name], watch_s=0.01)
-        return plan.teacher_choices[0].memory_bytes if device == "cuda" else plan.host_bytes
+        return plan.students[0].memory_bytes if device == "cuda" else plan.host_bytes
     with tempfile.TemporaryDirectory() as folder:
         train_run(config, dataset, None, Path(folder) / "run", students=[config.student.name])
     return torch.cuda.max_memory_allocated() if device == "cuda" else peak_bytes()
