@@ -149,13 +149,13 @@ def main() -> None:
     if options.arm:
         sys.stdout.write(json.dumps(ARMS[options.arm](options.file, check=options.check)) + "\n")
         return
-    teacher_choices = {"dllm2rec": sys.executable, "polars": sys.executable}
+    interpreters = {"dllm2rec": sys.executable, "polars": sys.executable}
     if options.recbole:
-        teacher_choices["recbole"] = options.recbole
+        interpreters["recbole"] = options.recbole
     small = options.folder / f"log_{CHECKED_ROWS}.csv"
     write_log(small, CHECKED_ROWS)
     digests = {
-        run(python, arm, small, check=True)["digest"] for arm, python in teacher_choices.items()
+        run(python, arm, small, check=True)["digest"] for arm, python in interpreters.items()
     }
     assert len(digests) == 1, digests
     small.unlink()
@@ -163,7 +163,7 @@ def main() -> None:
     if not path.exists():
         write_log(path, options.rows)
     for _ in range(options.repeat):
-        for arm, python in teacher_choices.items():
+        for arm, python in interpreters.items():
             if options.only in (None, arm):
                 sys.stdout.write(json.dumps({"arm": arm} | run(python, arm, path)) + "\n")
                 sys.stdout.flush()
