@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,8 @@ def test_tensorboard_drops_the_epochs_that_a_resumed_training_repeats(tmp_path: 
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     for first in (1, 2):
+        # TensorBoard orders files by the second that is in their names, as two processes have it.
+        time.sleep(1.1 if first == 2 else 0.0)
         with logging_to(["tensorboard"], tmp_path) as kept:
             kept.start(TrainingName("sasrec"), 3)
             for epoch in range(first, 4):
