@@ -45,7 +45,7 @@ def check_output(out: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> 
             raise ConfigError(f"{out}: is or holds the input {source}, expected another place")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: a file, expected a folder or a new name")
-    if out.is_dir() and any(path.name != LOCK for path in out.iterdir()):
+    if out.is_dir() and any(not _is_left_by_a_kill(path) for path in out.iterdir()):
         if not overwrite:
             raise ConfigError(f"{out}: not empty, expected a new folder; or give --overwrite")
         if not any((out / mark).is_file() for mark in MARKS):
@@ -54,6 +54,11 @@ def check_output(out: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> 
                 "wrote; remove it yourself if it may go"
             )
     check_writable(out)
+
+
+def _is_left_by_a_kill(path: Path) -> bool:
+    """Whether a file is a lock, or one that a killed process had not yet renamed to its place."""
+    return path.name == LOCK or (path.name.startswith(".") and path.name.endswith(".tmp"))
 
 
 def clear_output(out: Path) -> None:
