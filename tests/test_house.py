@@ -142,7 +142,8 @@ def loose_files(names: Iterable[str]) -> list[str]:
 
 def missing_rooms(rooms: Iterable[str], tests: Iterable[str]) -> list[str]:
     """Rooms without a folder of tests, and folders of tests without a room."""
-    beside = {"docs", "golden", "reference", "support"}  # pages, files of others, twins, helpers
+    # Bad inputs, pages, files of others, twins, helpers.
+    beside = {"corpus", "docs", "golden", "reference", "support"}
     return sorted(set(rooms) ^ (set(tests) - beside))
 
 

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from dllm2rec import _core
 from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.teacher.authors_files import TeacherOptions, read_authors_teacher
+from tests.corpus.lists import DISTANCES, GOOD, N_ITEMS, RANKING, ROWS, Case, write
 from tests.reference import teacher as reference
-from tests.support.corpus_teacher import DISTANCES, GOOD, N_ITEMS, RANKING, ROWS, Case, write
 
 
 def parse(command: str, path: Path, options: dict[str, Any]) -> tuple[np.ndarray, list[str]]:

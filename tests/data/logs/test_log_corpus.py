@@ -18,8 +18,8 @@ from dllm2rec.data.logs.read import read_interactions
 from dllm2rec.data.protocol.prepare import prepare
 from dllm2rec.data.text import blocks as text_blocks
 from dllm2rec.errors import Dllm2RecError, InputError
-from tests.support import corpus_logs
-from tests.support.corpus_logs import CASES, HEAD, MICRO, ROW, Case, T
+from tests.corpus import logs as corpus_logs
+from tests.corpus.logs import CASES, HEAD, MICRO, ROW, Case, T
 
 ROWS_OF_THE_BRIEF = {f"L{n:02}" for n in range(1, 42)}
 # No property of one file: see the tests of a user and of a catalogue below.

@@ -1,6 +1,6 @@
 """The bad-input corpus of interaction logs: one entry a case, made with a fixed seed.
 
-`python -m tests.support.corpus_logs FOLDER` writes the files and an `expected.tsv` beside them.
+`python -m tests.corpus.logs FOLDER` writes the files and an `expected.tsv` beside them.
 """
 
 # ruff: noqa: E501 - a case on a line of its own reads as a table
