@@ -327,7 +327,7 @@ CODES: tuple[Code, ...] = (
         "logs",
         (3,),
         means="A line is longer than 16 MB.",
-        example="E-LINE log.csv:18: over 16,777,216 bytes, expected a line of text",
+        example="E-LINE log.csv:18:1: over 16,777,216 bytes, expected a line of text",
         cure="Check that this is a text file, and that every quote is closed.",
     ),
     Code(

@@ -189,8 +189,8 @@ RANKING = [
 ]  # fmt: skip
 
 DISTANCES = [
-    good("D01-distances", b"0.5 0.75 1\n1e-1 2E+1 3.\n", [[0.5, 0.75, 1], [0.1, 20, 3]]),
-    good("D02-gzip", gzip.compress(spelled("%.18e"), mtime=0), suffix=".gz"),
+    good("distances", b"0.5 0.75 1\n1e-1 2E+1 3.\n", [[0.5, 0.75, 1], [0.1, 20, 3]]),
+    good("distances-gzip", gzip.compress(spelled("%.18e"), mtime=0), suffix=".gz"),
     bad("C01-nan", in_row_2(b"nan"), "E-CONF-NONFINITE", 2, 3),
     bad("C02-inf", in_row_2(b"inf"), "E-CONF-NONFINITE", 2, 3),
     bad("C03-minus-inf", in_row_2(b"-Infinity"), "E-CONF-NONFINITE", 2, 3),
@@ -214,11 +214,11 @@ DISTANCES = [
     good("C13-1e-320", in_row_2(b"1e-320"), [[1, 2, 3], [4, 0, 6], [7, 8, 9]]),
     bad("C14-long-token", in_row_2(b"0." + b"1" * 100_000), "E-TOKEN-LONG", 2, 3),
     good("C16-items-as-distances", b"5 1001\n7 30\n", [[5, 1001], [7, 30]], "W-CONF-INTEGERS"),
-    bad("D03-NA", in_row_2(b"NA"), "E-TOKEN", 2, 3),
-    bad("D04-hex", in_row_2(b"0x1p3"), "E-TOKEN", 2, 3),
-    bad("D05-blank-line", b"1 2\n\n3 4\n", "E-BLANK", 2, 1),
-    bad("D06-short-row", b"1 2\n3\n", "E-RAGGED", 2, 2),
-    good("D07-no-newline", b"1 2.5", [[1, 2.5]], "W-NO-EOL"),
+    bad("distances-NA", in_row_2(b"NA"), "E-TOKEN", 2, 3),
+    bad("distances-hex", in_row_2(b"0x1p3"), "E-TOKEN", 2, 3),
+    bad("distances-blank-line", b"1 2\n\n3 4\n", "E-BLANK", 2, 1),
+    bad("distances-short-row", b"1 2\n3\n", "E-RAGGED", 2, 2),
+    good("distances-no-newline", b"1 2.5", [[1, 2.5]], "W-NO-EOL"),
 ]  # fmt: skip
 
 

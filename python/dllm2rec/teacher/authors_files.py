@@ -6,6 +6,7 @@ Only arrays come out of here; what they mean for a data set is the business of `
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def read_authors_teacher(
     test = reader.items(RANKING_TEST, n_test)
     embeddings = None
     vectors = folder / EMBEDDINGS
-    if vectors.exists():
+    if _is_there(vectors):
         reader.check_digest(vectors)
         embeddings, notes = load_embeddings(
             vectors,
@@ -162,7 +163,8 @@ class _Reader:
 
     def find(self, name: str) -> Path | None:
         """The file or its gzipped form; both at once would be a guess."""
-        found = [path for path in (self.folder / name, self.folder / f"{name}.gz") if path.exists()]
+        names = (self.folder / name, self.folder / f"{name}.gz")
+        found = [path for path in names if _is_there(path)]
         if len(found) > 1:
             raise InputError(
                 f"both {name} and {name}.gz exist, expected one of them",
@@ -175,10 +177,13 @@ class _Reader:
     def check_digest(self, path: Path) -> None:
         """Compare a file with the `NAME.sha256` beside it, if there is one."""
         beside = path.with_name(f"{path.name}.sha256")
-        if not beside.exists():
+        if not _is_there(beside):
             return
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as err:
+            raise _unopened(path, err) from err
         expected = " ".join(first_lines(beside, 1)).split()[:1]
         if [found] != expected:
             raise InputError(
@@ -231,6 +236,21 @@ class _Reader:
         for note in notes:
             code, _, text = note.partition(" ")
             self.warnings.append(f"{code} {path}: {text}")
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file is there. A link to nothing is no absent file: whoever made it meant one."""
+    if not os.path.lexists(path):
+        return False
+    try:
+        path.stat()
+    except OSError as err:
+        raise _unopened(path, err) from err
+    return True
+
+
+def _unopened(path: Path, err: OSError) -> InputError:
+    return InputError(err.strerror or str(err), code="E-OPEN", path=path)
 
 
 def _missing(folder: Path, name: str) -> InputError:

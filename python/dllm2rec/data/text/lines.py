@@ -27,7 +27,7 @@ def read_lines(path: Path, *, may_be_pipe: bool = False) -> Iterator[tuple[int, 
     for number, line in enumerate(_whole_lines(path, may_be_pipe), start=1):
         if len(line) > RECORD_CAP:
             message = f"over {RECORD_CAP:,} bytes, expected a line of text"
-            raise InputError(message, code="E-LINE", path=path, line=number)
+            raise InputError(message, code="E-LINE", path=path, line=number, column=1)
         yield number, (line.removeprefix(BOM) if number == 1 else line).rstrip(b"\r")
 
 
