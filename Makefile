@@ -17,7 +17,7 @@ test:  ## run the Rust and the Python tests
 	python -m pytest --durations=15
 	$(tell)
 
-test-fast:  ## those for the inner loop: the core's unit tests, Python tests of under 5 s
+test-fast:  ## those for the inner loop: the core's unit tests, Python tests without a marker
 	cargo test --locked --package dllm2rec-core --lib
 	python -m pytest -n 2 --dist loadfile -m 'not slow and not real and not gpu'
 	$(tell)

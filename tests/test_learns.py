@@ -55,6 +55,7 @@ def test_a_student_learns_the_cycle(name: str) -> None:
     assert hit_rate(config, cycle_dataset(), None) > 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gru4rec", "caser", "sasrec"])
 def test_a_student_of_shuffled_events_stays_at_chance(name: str) -> None:
     config = changed(

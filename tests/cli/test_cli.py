@@ -187,6 +187,7 @@ def test_too_many_threads_are_brought_down_with_a_note(monkeypatch, caplog):
 EVERY = [[], ["train"], ["evaluate"], ["recommend"], ["teacher"], ["teacher", "import"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", EVERY, ids=lambda words: " ".join(words) or "root")
 def test_help_has_an_example_and_is_the_same_on_every_terminal(words):
     plain = run(*words, "--help")

@@ -381,6 +381,7 @@ def test_which_scores_are_looked_at(users, items, bias, shift, is_safe):
     assert problem.is_safe is is_safe
 
 
+@pytest.mark.slow
 def test_all_work_on_a_gpu_is_on_that_gpu_and_the_host_reads_thrice_before_the_result(monkeypatch):
     reads = []
 

@@ -13,9 +13,10 @@ import pytest
 from tests.support.gpu_step import STEPS
 from tests.support.interpreter import InterpreterIsBrokenError, RunCheck, interpreter
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("triton") is None, reason="no triton beside torch"
-)
+pytestmark = [
+    pytest.mark.slow,  # the interpreter runs one lane at a time
+    pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no triton beside torch"),
+]
 
 # Without a cosine schedule: the interpreter knows no cosine of float64.
 UPDATES: dict[str, dict[str, object]] = {
@@ -41,7 +42,6 @@ def run_check() -> Iterator[RunCheck]:
         pytest.skip("the interpreter of this Triton does not run with this numpy")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("with_offset", [False, True], ids=["no offset", "offset"])
 @pytest.mark.parametrize("max_scores", [1 << 28, 700], ids=["at once", "in chunks"])
 def test_terms_over_the_catalogue_and_their_gradients(run_check, max_scores, with_offset):
@@ -78,7 +78,6 @@ def test_update_of_the_weights(run_check, change):
     run_check("check_update", change=change)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second"),
     [("gpu", "gpu"), ("cpu", "gpu"), ("gpu", "cpu")],

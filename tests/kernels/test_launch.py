@@ -70,6 +70,7 @@ def test_weights_in_flat_memory_begin_where_wide_loads_may():
     assert int((own.weights != 0).sum()) == sum(sizes)
 
 
+@pytest.mark.slow
 def test_training_on_the_cpu_loads_neither_a_compiler_nor_computer_algebra():
     code = """
 import sys
@@ -86,6 +87,7 @@ sys.exit(f"{heavy} imported" if heavy else 0)
     assert done.returncode == 0, done.stderr[-500:]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no triton beside torch")
 def test_the_compiler_is_loaded_ahead_for_a_gpu_alone():
     code = """
@@ -120,6 +122,7 @@ inspect.signature(JITFunction.warmup).bind("kernel", 1, grid=(1,), N=2)
     assert done.returncode == 0, done.stderr[-500:]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no triton beside torch")
 def test_without_an_internal_of_triton_the_compiler_is_loaded_later_and_a_warning_says_so():
     code = """
@@ -133,6 +136,7 @@ _load_compiler()
     assert done.stderr.startswith("W-TRITON kernels take longer to load: cannot import")
 
 
+@pytest.mark.slow
 def test_plots_are_loaded_ahead_without_a_word():
     pytest.importorskip("matplotlib")
     code = """

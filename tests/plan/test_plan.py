@@ -31,6 +31,9 @@ from dllm2rec.train.train_student import student_config
 from tests.support.plan_world import N_ITEMS, wide_dataset
 from tests.support.worlds import cycle_dataset, oracle_teacher
 
+# A plan times trial trainings.
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 CONFIG = changed(
     load_config(recipe="strong"),
@@ -108,7 +111,6 @@ def bytes_of(what: str, *overrides: str) -> int:
     return int(done.stdout)
 
 
-@pytest.mark.slow
 def test_memory_of_the_process_is_predicted_within_a_quarter() -> None:
     setting = "loss.dro_weight=0.5"
     assert bytes_of("plan", setting) == pytest.approx(bytes_of("train", setting), rel=0.25)
@@ -130,7 +132,6 @@ def test_memory_of_the_gpu_is_predicted_within_a_quarter(overrides: list[str]) -
     assert planned == pytest.approx(taken, rel=0.25)
 
 
-@pytest.mark.slow
 def test_time_is_that_of_the_run(tmp_path: Path) -> None:
     # Bounds for a machine that does other work too; alone it is within a quarter.
     dataset, teacher = demo_world()

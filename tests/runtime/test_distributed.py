@@ -21,6 +21,9 @@ from dllm2rec.runs.training_state import load_state
 from tests.support import joined_work
 from tests.support.processes import RunJoined, fork_server
 
+# Each group of processes imports torch several times.
+pytestmark = pytest.mark.slow
+
 SEVERAL = [2, 4]
 WORKS = (
     "gradients",

@@ -107,6 +107,7 @@ def test_an_unknown_tracker_is_refused() -> None:
         check_logger("neptune")
 
 
+@pytest.mark.slow
 def test_nothing_is_imported_before_it_is_asked_for(tmp_path: Path) -> None:
     code = (
         "import sys; from dllm2rec.tracking.loggers import logging_to; from pathlib import Path\n"

@@ -37,6 +37,9 @@ from dllm2rec.train.train_run import RunOptions, train_run
 from tests.support.kill_trials import CONFIG, what_it_made
 from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
+# Most of these train twice: stopped and resumed, and in one go.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 DATASET = cycle_dataset()
 TEACHER = oracle_teacher(DATASET)
@@ -96,7 +99,6 @@ def trials(what: str, n: int, folder: Path) -> dict[str, Any]:
 # --- killed, asked to stop -----------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     seen = trials("kill", 60, tmp_path)
@@ -105,7 +107,6 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     assert all(trial["from_state"] for trial in seen["trials"])
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_run_that_is_asked_to_stop_saves_and_says_so(tmp_path: Path) -> None:
     seen = trials("term", 40, tmp_path)
@@ -115,7 +116,6 @@ def test_a_run_that_is_asked_to_stop_saves_and_says_so(tmp_path: Path) -> None:
     assert {(trial["again"], trial["made"]) for trial in stopped} == {(0, seen["whole"])}
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_kill_while_saving_leaves_a_whole_state(tmp_path: Path) -> None:
     seen = trials("save", 60, tmp_path)["trials"]

@@ -26,6 +26,9 @@ from dllm2rec.train.train_student import draws_from_own_seed
 from tests.support.worlds import cycle_dataset
 from tests.train.test_resume_run import CONFIG, DATASET, SELDOM, TEACHER, signal_at
 
+# Several seeds are trained, together and alone.
+pytestmark = pytest.mark.slow
+
 QUICK = changed(SELDOM, train={"max_epochs": 2, "seed": 7})
 ARMS = ("sasrec", "sasrec+dllm2rec")
 
