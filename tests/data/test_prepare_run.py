@@ -14,8 +14,8 @@ import pytest
 from dllm2rec.cli import main
 from dllm2rec.data import prepare_run as room
 from dllm2rec.data.formats.load_dataset import load_dataset
-from dllm2rec.data.logs.detect_layout import recognise
-from dllm2rec.data.logs.read_layout import LogOptions, read_layout_titles, read_log
+from dllm2rec.data.logs.layouts.detect_layout import recognise
+from dllm2rec.data.logs.layouts.read_layout import LogOptions, read_layout_titles, read_log
 from dllm2rec.data.prepare_run import PrepareRequest, PrepareResult
 from dllm2rec.data.protocol.model import Protocol, named_protocol
 from dllm2rec.data.protocol.prepare import prepare

@@ -15,11 +15,11 @@ from dllm2rec.data.formats.dataset_folder import save_dataset
 from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.data.formats.write_log import csv_log_files, recbole_log_files
 from dllm2rec.data.formats.write_windows import Files, authors_files, recbole_window_files
-from dllm2rec.data.logs.detect_layout import SPLIT_LAYOUTS, recognise
 from dllm2rec.data.logs.interactions import Interactions
-from dllm2rec.data.logs.layout_rules import Layout
-from dllm2rec.data.logs.read_layout import LogOptions, read_layout_titles, read_log
-from dllm2rec.data.logs.titles import Titles
+from dllm2rec.data.logs.layouts.detect_layout import SPLIT_LAYOUTS, recognise
+from dllm2rec.data.logs.layouts.layout_rules import Layout
+from dllm2rec.data.logs.layouts.read_layout import LogOptions, read_layout_titles, read_log
+from dllm2rec.data.logs.titles.read_titles import Titles
 from dllm2rec.data.protocol.model import Protocol
 from dllm2rec.data.protocol.prepare import PrepareReport, prepare
 from dllm2rec.errors import ConfigError

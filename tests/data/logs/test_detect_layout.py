@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from dllm2rec.data.logs.detect_layout import recognise
+from dllm2rec.data.logs.layouts.detect_layout import recognise
 from dllm2rec.errors import ConfigError, InputError
 
 REVIEW = '{"reviewerID": "A1", "asin": "0000000001", "overall": 5.0, "unixReviewTime": 1}\n'

@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from dllm2rec.data.logs.titles import LITERAL_DEPTH, read_titles
+from dllm2rec.data.logs.titles.read_titles import read_titles
+from dllm2rec.data.logs.titles.records import LITERAL_DEPTH
 from dllm2rec.errors import InputError
 
 

@@ -129,7 +129,7 @@ def prepare(
     Known layouts are recognised: RecBole's .inter, MovieLens 100K to 32M, Amazon reviews 2014,
     2018 and 2023, BIGRec's and the authors' files, and tables with named columns.
     """
-    from dllm2rec.data.logs.read_layout import LogOptions
+    from dllm2rec.data.logs.layouts.read_layout import LogOptions
     from dllm2rec.data.prepare_run import PrepareRequest
     from dllm2rec.data.protocol.load import load_protocol
 

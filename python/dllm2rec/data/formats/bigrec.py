@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
-from dllm2rec.data.logs.titles import read_titles
+from dllm2rec.data.logs.titles.read_titles import read_titles
 from dllm2rec.data.text.csv_table import CsvTable, find_csv, read_csv
 from dllm2rec.data.text.parse_int_lists import parse_ragged_lists, parse_whole_numbers
 from dllm2rec.errors import InputError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from dllm2rec.data.logs.layout_rules import RULES, Layout, Rule, table_layout
+from dllm2rec.data.logs.layouts.layout_rules import RULES, Layout, Rule, table_layout
 from dllm2rec.errors import ConfigError, InputError
 
 FORMATS = (

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dllm2rec.data.logs.titles import has_titles, titles_layout_of
+from dllm2rec.data.logs.titles.read_titles import has_titles, titles_layout_of
 from dllm2rec.data.text.find_files import ENDINGS, plain_name
 from dllm2rec.data.text.lines import first_lines
 from dllm2rec.errors import InputError

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import html
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
+from dllm2rec.data.logs.titles.records import read_record
 from dllm2rec.data.text.find_files import plain_name
 from dllm2rec.data.text.lines import decoded, first_lines, read_lines
 from dllm2rec.errors import InputError
 
 Titled = Iterator[tuple[str, str]]
-
-# A literal of Amazon's 2014 metadata is a flat dict with lists in it; Python's own parser is asked
-# only below these bounds, where neither its stack nor its memory can run out.
-LITERAL_LIMIT = 2**20
-LITERAL_DEPTH = 16
-# A string that is not triple-quoted; and what may stand between strings: no name, call or operator.
-_STRING = re.compile(r"""'(?!'')(?:[^'\\]|\\.)*+'|"(?!"")(?:[^"\\]|\\.)*+\"""")
-_PLAIN = re.compile(r"(?:True|False|None|u?''|[-+]?[0-9.]++(?:e[-+]?[0-9]++)?|[\s,:{}\[\]()])*+")
 
 _ID_COLUMNS = ("item_id", "movieId", "parent_asin", "asin", "item")
 _TITLE_COLUMNS = ("title", "item_title", "movie_title", "name", "item_name", "product_name")
@@ -201,7 +191,7 @@ def _amazon(path: Path) -> Titled:
             raise InputError(
                 "a blank line, expected a record", code="E-BLANK", path=path, line=number
             )
-        record = _record(path, number, decoded(path, number, line))
+        record = read_record(path, number, decoded(path, number, line))
         item_id = record.get("parent_asin") or record.get("asin")
         title = record.get("title")
         if not isinstance(item_id, str) or not isinstance(title, str | None):
@@ -213,50 +203,6 @@ def _amazon(path: Path) -> Titled:
                 token=line[:40].decode("utf-8", "backslashreplace"),
             )
         yield item_id, title or ""
-
-
-def _record(path: Path, number: int, line: str) -> dict[str, Any]:
-    """Read one line of JSON, or of what Python prints for a dict, as the 2014 files have it."""
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        value = _literal(path, number, line)
-    if not isinstance(value, dict):
-        raise InputError(
-            "no object, expected {...} on each line", code="E-TOKEN", path=path, line=number
-        )
-    return value
-
-
-def _literal(path: Path, number: int, line: str) -> object:
-    bare = _STRING.sub("''", line)
-    depth = _depth(bare)
-    if len(line) > LITERAL_LIMIT or depth > LITERAL_DEPTH:
-        message = (
-            f"{len(line):,} characters with brackets {depth} deep, expected JSON, or a Python "
-            f"literal of at most {LITERAL_LIMIT:,} characters and {LITERAL_DEPTH} deep"
-        )
-        raise InputError(message, code="E-JSON", path=path, line=number)
-    try:
-        if not _PLAIN.fullmatch(bare):
-            raise ValueError("more than literals")
-        return ast.literal_eval(line.strip())
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as err:
-        raise InputError(
-            "neither JSON nor a plain Python literal, expected {...} on each line",
-            code="E-JSON",
-            path=path,
-            line=number,
-            token=line[:40],
-        ) from err
-
-
-def _depth(bare: str) -> int:
-    depth = deepest = 0
-    for bracket in re.findall(r"[{}\[\]()]", bare):
-        depth += 1 if bracket in "{[(" else -1
-        deepest = max(deepest, depth)
-    return deepest
 
 
 _READERS: dict[str, Callable[[Path], Titled]] = {

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal, cast
 
 from dllm2rec.data.logs.interactions import Columns, Interactions
-from dllm2rec.data.logs.layout_rules import Layout
+from dllm2rec.data.logs.layouts.layout_rules import Layout
 from dllm2rec.data.logs.read import FileFormat, read_interactions
-from dllm2rec.data.logs.titles import Titles, read_titles, titles_layout_of
+from dllm2rec.data.logs.titles.read_titles import Titles, read_titles, titles_layout_of
 from dllm2rec.errors import ConfigError
 
 

@@ -1,0 +1,1 @@
+"""Which layout files are in, and where its log and titles are."""

@@ -1,0 +1,63 @@
+"""Objects on lines of their own: JSON, or what Python prints for a dict."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from dllm2rec.errors import InputError
+
+# A literal of Amazon's 2014 metadata is a flat dict with lists in it; Python's own parser is asked
+# only below these bounds, where neither its stack nor its memory can run out.
+LITERAL_LIMIT = 2**20
+LITERAL_DEPTH = 16
+# A string that is not triple-quoted; and what may stand between strings: no name, call or operator.
+_STRING = re.compile(r"""'(?!'')(?:[^'\\]|\\.)*+'|"(?!"")(?:[^"\\]|\\.)*+\"""")
+_PLAIN = re.compile(r"(?:True|False|None|u?''|[-+]?[0-9.]++(?:e[-+]?[0-9]++)?|[\s,:{}\[\]()])*+")
+
+
+def read_record(path: Path, number: int, line: str) -> dict[str, Any]:
+    """Read one line of JSON, or of what Python prints for a dict, as the 2014 files have it."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        value = _literal(path, number, line)
+    if not isinstance(value, dict):
+        raise InputError(
+            "no object, expected {...} on each line", code="E-TOKEN", path=path, line=number
+        )
+    return value
+
+
+def _literal(path: Path, number: int, line: str) -> object:
+    bare = _STRING.sub("''", line)
+    depth = _depth(bare)
+    if len(line) > LITERAL_LIMIT or depth > LITERAL_DEPTH:
+        message = (
+            f"{len(line):,} characters with brackets {depth} deep, expected JSON, or a Python "
+            f"literal of at most {LITERAL_LIMIT:,} characters and {LITERAL_DEPTH} deep"
+        )
+        raise InputError(message, code="E-JSON", path=path, line=number)
+    try:
+        if not _PLAIN.fullmatch(bare):
+            raise ValueError("more than literals")
+        return ast.literal_eval(line.strip())
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as err:
+        raise InputError(
+            "neither JSON nor a plain Python literal, expected {...} on each line",
+            code="E-JSON",
+            path=path,
+            line=number,
+            token=line[:40],
+        ) from err
+
+
+def _depth(bare: str) -> int:
+    depth = deepest = 0
+    for bracket in re.findall(r"[{}\[\]()]", bare):
+        depth += 1 if bracket in "{[(" else -1
+        deepest = max(deepest, depth)
+    return deepest
