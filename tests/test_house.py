@@ -18,7 +18,7 @@ SUFFIXES = {".py", ".pyi", ".rs"}
 # True ground: what every room stands on.
 IN_THE_ROOT = {
     *("__init__.py", "__main__.py", "_core.pyi", "py.typed"),
-    *("arrays.py", "error_codes.py", "errors.py"),
+    *("arrays.py", "caller.py", "error_codes.py", "errors.py"),
 }
 
 

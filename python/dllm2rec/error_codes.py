@@ -251,6 +251,14 @@ CODES: tuple[Code, ...] = (
         cure="Rename the column or name it with `--user-column`, `--item-column` and so on.",
     ),
     Code(
+        "E-HISTORIES",
+        "runs",
+        (3,),
+        means="What was given as histories is no list of lists of item ids.",
+        example="E-HISTORIES: histories[0] is the str '168', expected a list of item ids: histories is a list of lists. hint: for one user write recommend(run, [ids]): the outer list has an entry a user",
+        cure="Give one list of item ids for each user; for one user, `recommend(run, [ids])`.",
+    ),
+    Code(
         "E-ITEM-RANGE",
         "logs",
         (3,),
@@ -683,6 +691,14 @@ CODES: tuple[Code, ...] = (
         cure="Check that the teacher knows these items.",
     ),
     Code(
+        "W-ITEMS-SKIPPED",
+        "runs",
+        (),
+        means="Items of histories are not in the catalogue and were left out, as was asked for.",
+        example="W-ITEMS-SKIPPED 3 unknown in 2 of 5 histories, left out: line 2 (user u2), line 4 (user u4)",
+        cure="If there are many, check that the ids are those of the dataset.",
+    ),
+    Code(
         "W-LEAK",
         "logs",
         (),
@@ -713,6 +729,14 @@ CODES: tuple[Code, ...] = (
         means="The file was not in the order of time; events were sorted.",
         example="W-ORDER 12 times the file goes back in time within a user: sorted",
         cure="Nothing.",
+    ),
+    Code(
+        "W-POPULAR",
+        "runs",
+        (),
+        means="Histories without a known item got the most popular items, as was asked for.",
+        example="W-POPULAR 1 of 5 histories have no known item and get the most popular: line 3 (user u3)",
+        cure="Nothing, if these users are new.",
     ),
     Code(
         "W-RANK-DUP",

@@ -26,6 +26,7 @@ from pyarrow import parquet
 
 from dllm2rec import Catalogue, Dllm2RecError, _core, error_codes
 from dllm2rec.cli import main
+from dllm2rec.serve.histories import histories_as_ids
 from dllm2rec.teacher.embedding_file import load_embeddings
 
 N_ITEMS = 20
@@ -253,6 +254,7 @@ PROVOKED: dict[str, Provoked] = {
         "prepare data --out datasets/x --write recbole",
     ),
     # Training and recommending.
+    "E-HISTORIES": Provoked({}, call=lambda: histories_as_ids(["168", "172"])),
     "E-ITEM-UNKNOWN": Provoked({}, call=lambda: Catalogue(["12", "7", "401"]).index_of("41")),
     "E-NEG": Provoked(
         {
@@ -279,7 +281,9 @@ ELSEWHERE = {
     "E-NONFINITE": "tests of training",
     "E-READ": "a disk that fails",
     "W-DATA-CHANGED": "tests of resuming",
+    "W-ITEMS-SKIPPED": "tests of histories: it is logged",
     "W-NOT-BIT-IDENTICAL": "tests of resuming",
+    "W-POPULAR": "tests of histories: it is logged",
     "W-TORCH": "tests of what torch keeps private: a torch that lacks it",
     "W-TRITON": "tests of launching kernels: a GPU without a compiler",
     "W-WEIGHTS-ONLY": "tests of resuming",

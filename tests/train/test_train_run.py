@@ -175,7 +175,7 @@ def test_a_history_of_everything_gives_an_empty_list(run: tuple[Path, RunResult]
     ("histories", "n", "error", "message"),
     [
         ([["item-1", "item-99"]], 5, InputError, "item-99"),
-        ([["item-1"], []], 5, InputError, "history 2: no items"),
+        ([["item-1"], []], 5, InputError, r"histories\[1\]: no items"),
         ([["item-1"]], 0, ConfigError, "expected 1..40"),
         ([["item-1"]], 41, ConfigError, "expected 1..40"),
     ],

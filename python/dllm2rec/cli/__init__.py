@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn, TextIO
 
+from dllm2rec.caller import command_line
 from dllm2rec.cli.exit_codes import describe
 from dllm2rec.cli.torchrun import process_name, silence_other_processes
 from dllm2rec.runtime.signals import SIGTERM_EXIT
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     _leave_cores_free()
     _give_streams()
-    with _notes(), _terminable():
+    with _notes(), _terminable(), command_line():
         try:
             silence_other_processes()
             code = _run(words)

@@ -8,14 +8,27 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dllm2rec.data.text.lines import decoded, read_lines
 from dllm2rec.errors import ConfigError, InputError, ResourceError
 from dllm2rec.tracking.metric_table import Recommendation
 
-User = tuple[str, list[str]]
 COLUMNS = ("user_id", "rank", "item_id", "title", "score")
+
+
+class User(NamedTuple):
+    """A history and whose it is.
+
+    Attributes:
+        name: as the file has it, or else the number of its line.
+        history: ids of items, oldest first.
+        line: where it stands in the file, from 1.
+    """
+
+    name: str
+    history: list[str]
+    line: int
 
 
 def read_histories(path: Path) -> list[User]:
@@ -44,7 +57,7 @@ def _user(path: Path, number: int, line: str) -> User:
             path=path,
             line=number,
         )
-    return str(record.get("user_id", number)), [str(item) for item in history]
+    return User(str(record.get("user_id", number)), [str(item) for item in history], number)
 
 
 def _is_id(value: object) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
+from dllm2rec.caller import one_or_more
 from dllm2rec.config.messages import first_error, shown, spelled, unknown_key, unknown_name
 from dllm2rec.config.model import Config, Section
 from dllm2rec.errors import ConfigError
@@ -32,14 +33,18 @@ _log = logging.getLogger(__name__)
 
 
 def load_config(
-    *, recipe: str | None = None, path: Path | None = None, overrides: Sequence[str] = ()
+    *,
+    recipe: str | None = None,
+    path: str | Path | None = None,
+    overrides: str | Sequence[str] = (),
 ) -> Config:
     """Read a configuration: recipe < the user's file < overrides.
 
     Args:
         recipe: one of `RECIPES`; without it the file's `recipe`, and without that "strong".
         path: a TOML file with the sections of `Config`; what it leaves out the recipe holds.
-        overrides: `section.field=value`, the value in TOML or a bare word, later ones win.
+        overrides: `section.field=value`, one or several, the value in TOML or a bare word; later
+            ones win.
 
     Raises:
         ConfigError: an unreadable file, an unknown key or a value that is refused; the
@@ -47,7 +52,7 @@ def load_config(
     """
     table: Table = {}
     origins: Origins = {}
-    from_file = {} if path is None else read_toml(path)
+    from_file = {} if path is None else read_toml(Path(path))
     named = from_file.pop("recipe", "strong")
     chosen = named if recipe is None else recipe
     if chosen not in RECIPES:
@@ -55,7 +60,7 @@ def load_config(
         raise ConfigError(unknown_name(where, "recipe", chosen, RECIPES))
     _lay_over(table, origins, _shipped(chosen), f"recipe {chosen}")
     _lay_over(table, origins, from_file, str(path))
-    for text in overrides:
+    for text in one_or_more(overrides, str):
         origin = f"--set {spelled(text)}"
         _lay_over(table, origins, _override(text, origin), origin)
     config = _validated(table, origins)

@@ -35,6 +35,9 @@ class Catalogue:
     titles: list[str] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("item_ids", "titles"):
+            if isinstance(getattr(self, name), str):  # would be read letter by letter
+                raise InputError(f"catalogue: {name} is one text, expected a list of texts")
         if not self.item_ids:
             raise InputError("catalogue: no items, expected at least one", code="E-EMPTY")
         if len(self._indices) != len(self.item_ids):
@@ -60,20 +63,26 @@ class Catalogue:
         Raises:
             InputError: no item has this id; the message names the nearest ones.
         """
-        index = self._indices.get(item_id)
+        index = self.find(item_id)
         if index is None:
-            near = ", ".join(repr(name) for name in self._near(item_id)) or "no similar id"
             raise InputError(
-                f"unknown item id {item_id!r}, expected one of {self.n_items} ids; nearest: {near}",
+                f"unknown item id {item_id!r}, expected one of {self.n_items} ids; nearest: "
+                f"{self.near_text(item_id)}",
                 code="E-ITEM-UNKNOWN",
             )
         return index
 
-    def _near(self, item_id: str) -> list[str]:
+    def find(self, item_id: str) -> int | None:
+        """Return the dense index of an external id, None where no item has it."""
+        return self._indices.get(item_id)
+
+    def near_text(self, item_id: str) -> str:
+        """The nearest ids, as a message names them."""
         names = self.item_ids
         if len(names) > _NEAR_NAMES_LIMIT:
             names = [name for name in names if name[:2] == item_id[:2]][:_NEAR_NAMES_LIMIT]
-        return difflib.get_close_matches(item_id, names, n=3)
+        near = difflib.get_close_matches(item_id, names, n=3)
+        return ", ".join(map(repr, near)) or "no similar id"
 
 
 @dataclass(frozen=True, eq=False)

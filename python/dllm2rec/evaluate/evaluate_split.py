@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dllm2rec.caller import one_or_more
 from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.errors import ConfigError, InputError
@@ -29,7 +31,7 @@ MOST_KEPT = 1 << 22
 
 
 def rows_to_rank(
-    dataset: SequenceDataset, split: str, ks: tuple[int, ...] | None
+    dataset: SequenceDataset, split: str, ks: int | Iterable[int] | None
 ) -> tuple[Rows, tuple[int, ...]]:
     """Return the rows of a split and the cut-offs of its metrics, by default `KS`.
 
@@ -39,7 +41,7 @@ def rows_to_rank(
     """
     if split not in SPLITS:
         raise ConfigError(f"split = {split!r}, expected one of {', '.join(SPLITS)}")
-    ks = KS if ks is None else ks
+    ks = KS if ks is None else one_or_more(ks, int)
     if not ks or not 1 <= min(ks) <= max(ks) <= dataset.n_items:
         size = f"1..{dataset.n_items}, the size of the catalogue"
         raise ConfigError(f"k = {list(ks)}, expected {size}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from dllm2rec.arrays import item_indices
+from dllm2rec.caller import one_or_more
 from dllm2rec.errors import InputError
 
 
@@ -25,7 +26,7 @@ class RankCounts:
     equal: npt.NDArray[np.int64]
 
 
-def rank_metrics(counts: RankCounts, ks: Sequence[int]) -> dict[str, float]:
+def rank_metrics(counts: RankCounts, ks: int | Iterable[int]) -> dict[str, float]:
     """Average the rank metrics over rows, one target a row.
 
     A target that ties with e others takes each of the ranks g+1 .. g+e+1 with the same probability:
@@ -35,7 +36,7 @@ def rank_metrics(counts: RankCounts, ks: Sequence[int]) -> dict[str, float]:
 
     Args:
         counts: of at least one row.
-        ks: list lengths, each >= 1.
+        ks: list length or lengths, each >= 1.
 
     Returns:
         `hr@k`, `ndcg@k`, `mrr@k`, `recall@k`, `precision@k` and `map@k` for each k; `tie_rate`, the
@@ -45,14 +46,14 @@ def rank_metrics(counts: RankCounts, ks: Sequence[int]) -> dict[str, float]:
     Raises:
         InputError: no rows, arrays that do not match, or a k below 1.
     """
-    metrics = _metrics_at(counts, ks)
+    metrics = _metrics_at(counts, one_or_more(ks, int))
     metrics["tie_rate"] = float(np.mean(counts.equal > 0))
     metrics["mean_tie_size"] = float(np.mean(counts.equal + 1))
     return metrics
 
 
 def list_metrics(
-    ranking: npt.ArrayLike, targets: npt.ArrayLike, ks: Sequence[int]
+    ranking: npt.ArrayLike, targets: npt.ArrayLike, ks: int | Iterable[int]
 ) -> dict[str, float]:
     """Average the rank metrics of explicit lists, such as a teacher's, over rows.
 
@@ -61,7 +62,7 @@ def list_metrics(
     Args:
         ranking: items, best first, (B, n); places without an item may hold `n_items`.
         targets: (B,).
-        ks: list lengths, each in 1..n.
+        ks: list length or lengths, each in 1..n.
 
     Returns:
         `hr@k`, `ndcg@k`, `mrr@k`, `recall@k`, `precision@k` and `map@k` for each k.
@@ -73,6 +74,7 @@ def list_metrics(
     if lists.ndim != 2 or wanted.shape != lists.shape[:1]:
         raise InputError(f"ranking {lists.shape}, targets {wanted.shape}: expected (B, n) and (B,)")
     length = lists.shape[1]
+    ks = one_or_more(ks, int)
     too_long = [k for k in ks if k > length]
     if too_long:
         raise InputError(f"k = {too_long[0]}, expected at most the {length} items of a list")

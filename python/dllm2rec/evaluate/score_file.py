@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def evaluate_scores(
     dataset: SequenceDataset,
     *,
     split: str = "test",
-    ks: tuple[int, ...] | None = None,
+    ks: int | Iterable[int] | None = None,
     exclude_seen: bool = False,
 ) -> MetricTable:
     """Rank the targets of a split by the scores that some model gave to all items.
@@ -42,7 +42,7 @@ def evaluate_scores(
             items for the split's row r, column i is item i. -inf takes an item out.
         dataset: whose rows they are.
         split: "test" or "validation".
-        ks: cut-offs of the metrics, by default 1, 5, 10 and 20.
+        ks: cut-off or cut-offs of the metrics, by default 1, 5, 10 and 20.
         exclude_seen: leave the items of each row's history out of the candidates, but for a target
             that repeats it.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
+from dllm2rec.caller import one_or_more
 from dllm2rec.config.load import changed
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
@@ -134,7 +135,7 @@ def plan_run(
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
     *,
-    students: Sequence[str],
+    students: str | Iterable[str],
     baseline: bool = True,
     watch_s: float = WATCH_S,
     n_seeds: int = 1,
@@ -161,6 +162,7 @@ def plan_run(
         InputError: a split has no rows, or the configuration needs what the teacher lacks.
         NonFiniteError: a loss stopped being finite within the watch.
     """
+    students = tuple(dict.fromkeys(one_or_more(students, str)))
     device = choose_device(config.train.device)
     check_fit(config, dataset)
     progress = progress or Silent()

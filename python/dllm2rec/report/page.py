@@ -37,7 +37,7 @@ LABELS = {
 }
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: str | Path) -> Path:
     """Write `report.html` into a run's folder, from the files of that folder alone.
 
     The page needs no network and no other file. A run that has not ended has a page too, without
@@ -53,6 +53,7 @@ def write_report(folder: Path) -> Path:
         ArtifactError: it is no run, or one of its files is not what a run writes.
         ResourceError: the page cannot be written.
     """
+    folder = Path(folder)
     page = folder / REPORT_FILE
     replace_text(page, render(read_facts(folder)))
     return page

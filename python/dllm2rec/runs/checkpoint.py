@@ -108,13 +108,13 @@ def _write_checkpoint(
     write_folder(path, {WEIGHTS: write_weights, STATE: write_state}, kind=KIND, version=VERSION)
 
 
-def load_checkpoint(folder: Path) -> Checkpoint:
+def load_checkpoint(folder: str | Path) -> Checkpoint:
     """Load the checkpoint that `best` of a student's folder names.
 
     Raises:
         ArtifactError: there is none, or it is corrupt, of another version or does not fit.
     """
-    path = read_pointer(folder, "best")
+    path = read_pointer(Path(folder), "best")
     read_manifest(path, KIND, newest_version=VERSION)
     try:
         state = json.loads((path / STATE).read_text(encoding="utf-8"))

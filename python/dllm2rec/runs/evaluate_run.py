@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from dllm2rec.data.dataset import SequenceDataset
@@ -16,11 +17,11 @@ from dllm2rec.tracking.metric_table import MetricRow, MetricTable
 
 
 def evaluate_run(
-    run: Path,
+    run: str | Path,
     *,
-    dataset: Path | None = None,
+    dataset: str | Path | None = None,
     split: str = "test",
-    ks: tuple[int, ...] | None = None,
+    ks: int | Iterable[int] | None = None,
     exclude_seen: bool = False,
     device: str = "auto",
 ) -> MetricTable:
@@ -30,7 +31,7 @@ def evaluate_run(
         run: the folder of a run or of one of its students.
         dataset: where the run's dataset is now; by default where it was.
         split: "test" or "validation".
-        ks: cut-offs of the metrics, by default 1, 5, 10 and 20.
+        ks: cut-off or cut-offs of the metrics, by default 1, 5, 10 and 20.
         exclude_seen: leave the items of each row's history out of the candidates.
         device: "auto", "cpu" or "cuda".
 
@@ -41,6 +42,7 @@ def evaluate_run(
     """
     if split not in SPLITS:  # before the dataset is looked for
         raise ConfigError(f"split = {split!r}, expected one of {', '.join(SPLITS)}")
+    run = Path(run)
     data = open_dataset(run, dataset)
     pointers, ks = rows_to_rank(data, split, ks)
     place = choose_device(device)

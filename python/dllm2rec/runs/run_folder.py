@@ -41,7 +41,9 @@ def open_source(
     return _source(run, read_run(run), dataset, teacher).open()
 
 
-def _source(run: Path, manifest: RunManifest, dataset: Path | None, teacher: Path | None) -> Source:
+def _source(
+    run: Path, manifest: RunManifest, dataset: str | Path | None, teacher: str | Path | None
+) -> Source:
     if dataset is None and manifest.source is None:
         raise ArtifactError(
             f"{run}: its dataset was not read from a folder, expected to be given one; "
@@ -52,7 +54,7 @@ def _source(run: Path, manifest: RunManifest, dataset: Path | None, teacher: Pat
     return Source(given.dataset or before.dataset, given.teacher or before.teacher)
 
 
-def open_dataset(run: Path, dataset: Path | None) -> SequenceDataset:
+def open_dataset(run: Path, dataset: str | Path | None) -> SequenceDataset:
     """Load the dataset that a run was trained on, from where it was or from another place.
 
     Raises:

@@ -30,9 +30,11 @@ class Source:
     teacher: str | None = None
 
     @classmethod
-    def of(cls, dataset: Path | None, teacher: Path | None) -> Source:
+    def of(cls, dataset: str | Path | None, teacher: str | Path | None = None) -> Source:
         """The source at some folders, by their absolute paths."""
-        return cls(*(None if path is None else str(path.resolve()) for path in (dataset, teacher)))
+        return cls(
+            *(None if path is None else str(Path(path).resolve()) for path in (dataset, teacher))
+        )
 
     def open_dataset(self) -> SequenceDataset:
         """Load the dataset.

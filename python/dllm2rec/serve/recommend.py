@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from dllm2rec.data.dataset import Catalogue
-from dllm2rec.data.formats.catalogue_file import load_catalogue
-from dllm2rec.errors import ArtifactError, ConfigError, InputError
+from dllm2rec.data.formats.catalogue_file import load_catalogue, load_train_counts
+from dllm2rec.errors import ArtifactError, ConfigError
 from dllm2rec.evaluate.ranking import fused_top_n
 from dllm2rec.runs.checkpoint import Checkpoint, load_checkpoint
 from dllm2rec.runs.run_folder import student_folders
 from dllm2rec.runtime.device import choose_device
 from dllm2rec.runtime.distributed import gathered, process_blocks
+from dllm2rec.serve.histories import (
+    Empty,
+    HistoryRules,
+    Unknown,
+    histories_as_ids,
+    known_items,
+)
 from dllm2rec.tracking.metric_names import SELECTION
 from dllm2rec.tracking.metric_table import Recommendation
 
@@ -24,23 +31,30 @@ BLOCK_ROWS = 4096
 
 
 def recommend(
-    run: Path,
-    histories: Sequence[Sequence[str]],
+    run: str | Path,
+    histories: Iterable[Iterable[str | int]],
     *,
     n: int = 10,
     exclude_seen: bool = True,
     student: str | None = None,
     device: str = "auto",
+    unknown: Unknown = "error",
+    empty: Empty = "error",
 ) -> list[list[Recommendation]]:
     """Recommend for each history with a trained student.
 
     Args:
         run: the folder of a run or of one of its students.
-        histories: item ids, oldest first; the last L count.
+        histories: one entry a user, each the item ids of that user, oldest first, as texts or whole
+            numbers; the last L count. Lists, arrays and Series of either are taken.
         n: how many items to recommend; fewer come back where fewer are left.
         exclude_seen: leave out every item of the history.
         student: a name of `student.name`; by default all, of which validation's best is taken.
         device: "auto", "cpu" or "cuda".
+        unknown: "error", or "skip" to leave items out that the catalogue lacks; a warning counts
+            them.
+        empty: "error", or "popular": who has no known item gets the items that are most often the
+            target of a train row, with that count as their score; a warning counts them.
 
     Returns:
         One list a history: score descending, then item index ascending.
@@ -48,12 +62,46 @@ def recommend(
     Raises:
         ArtifactError: it is no run, holds no such student, or is corrupt.
         ConfigError: `n` is not within 1..N, or the device is not there.
-        InputError: a history is empty or names an unknown item.
+        InputError: a history is empty or names an unknown item, or these are no lists of ids.
     """
-    checkpoint, catalogue = _load(run, student)
+    rules = HistoryRules(unknown=unknown, empty=empty)
+    ids = histories_as_ids(histories)
+    return recommend_by_rules(
+        Path(run), ids, rules, n=n, exclude_seen=exclude_seen, student=student, device=device
+    )
+
+
+def recommend_by_rules(
+    run: Path,
+    histories: Sequence[Sequence[str]],
+    rules: HistoryRules,
+    *,
+    n: int,
+    exclude_seen: bool,
+    student: str | None,
+    device: str,
+) -> list[list[Recommendation]]:
+    """`recommend` for ids that are texts, which messages call as the rules say."""
+    checkpoint, catalogue, folder = _load(run, student)
     if not 1 <= n <= checkpoint.n_items:
         raise ConfigError(f"n = {n}, expected 1..{checkpoint.n_items}, the size of the catalogue")
-    indexed = [_indices(catalogue, number, ids) for number, ids in enumerate(histories, start=1)]
+    indexed = known_items(catalogue, histories, rules)
+    popular = [] if all(indexed) else _popular(folder, catalogue, n)
+    answered = [row for row in indexed if row]
+    lists = iter(_lists(checkpoint, catalogue, answered, n, device, exclude_seen=exclude_seen))
+    return [next(lists) if row else popular for row in indexed]
+
+
+def _lists(
+    checkpoint: Checkpoint,
+    catalogue: Catalogue,
+    indexed: list[list[int]],
+    n: int,
+    device: str,
+    *,
+    exclude_seen: bool,
+) -> list[list[Recommendation]]:
+    """A list for each history of item indices, none of which is empty."""
     checkpoint.student.to(choose_device(device))
     # Items, and the bits of scores: integers, whose sum over processes is exact.
     table = torch.zeros(2, len(indexed), n, dtype=torch.int32)
@@ -66,7 +114,15 @@ def recommend(
     return [_named(catalogue, *row) for row in rows]
 
 
-def _load(run: Path, student: str | None) -> tuple[Checkpoint, Catalogue]:
+def _popular(folder: Path, catalogue: Catalogue, n: int) -> list[Recommendation]:
+    """The items that are most often a train target, equal ones by index."""
+    counts = load_train_counts(folder)
+    best = np.argsort(-counts, kind="stable")[:n]
+    return _named(catalogue, best.tolist(), counts[best].astype(float).tolist())
+
+
+def _load(run: Path, student: str | None) -> tuple[Checkpoint, Catalogue, Path]:
+    """The best student, the items it knows, and the run's folder."""
     loaded = {folder: load_checkpoint(folder) for folder in student_folders(run)}
     if student is not None:
         there = sorted({checkpoint.config.student.name for checkpoint in loaded.values()})
@@ -74,19 +130,14 @@ def _load(run: Path, student: str | None) -> tuple[Checkpoint, Catalogue]:
         if not loaded:
             raise ArtifactError(f"{run}: no student {student}, expected one of {', '.join(there)}")
     best = max(loaded, key=lambda folder: loaded[folder].record[SELECTION])
-    catalogue = load_catalogue(best.resolve().parent)
+    folder = best.resolve().parent
+    catalogue = load_catalogue(folder)
     if catalogue.n_items != loaded[best].n_items:
         raise ArtifactError(
             f"{best}: a student of {loaded[best].n_items} items beside a catalogue of "
             f"{catalogue.n_items}, expected as many"
         )
-    return loaded[best], catalogue
-
-
-def _indices(catalogue: Catalogue, number: int, history: Sequence[str]) -> list[int]:
-    if not history:
-        raise InputError(f"history {number}: no items, expected at least one", code="E-EMPTY")
-    return [catalogue.index_of(item_id) for item_id in history]
+    return loaded[best], catalogue, folder
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from dllm2rec.caller import one_or_more
 from dllm2rec.errors import ConfigError, ResourceError
 from dllm2rec.tracking.metric_table import MetricTable
 from dllm2rec.tracking.progress import Progress, ProgressGroup, Record, TrainingName
@@ -27,7 +28,7 @@ class Logger(Progress, Protocol):
 
 
 @contextmanager
-def logging_to(names: Sequence[str], folder: Path) -> Iterator[Progress]:
+def logging_to(names: str | Sequence[str], folder: str | Path) -> Iterator[Progress]:
     """Keep a run with trackers as long as the block runs.
 
     A tracker that fails when the run begins ends it before any work. One that fails later is named
@@ -35,12 +36,14 @@ def logging_to(names: Sequence[str], folder: Path) -> Iterator[Progress]:
     `metrics.jsonl` has every epoch.
 
     Args:
-        names: of `LOGGERS`; each counts once.
+        names: of `LOGGERS`, one or several; each counts once.
         folder: the run's; TensorBoard and W&B write below it.
 
     Raises:
         ConfigError: there is no such tracker, or its package is not installed.
     """
+    names = one_or_more(names, str)
+    folder = Path(folder)
     for name in names:
         check_logger(name)
     try:

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 def resume_run(
-    folder: Path,
+    folder: str | Path,
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
     *,
@@ -65,6 +65,7 @@ def resume_run(
             or another process writes to it.
         ConfigError, NonFiniteError, ResourceError: as for `train_run`.
     """
+    folder = Path(folder)
     manifest = read_run(folder)
     config = read_config(folder, manifest)
     if not manifest.students:

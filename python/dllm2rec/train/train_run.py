@@ -8,7 +8,7 @@ each student with its metrics epoch by epoch, its best checkpoint and the state 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ import torch
 
 from dllm2rec.batches.device_splits import device_splits
 from dllm2rec.batches.training_data import training_data
+from dllm2rec.caller import one_or_more
 from dllm2rec.config.load import config_to_toml
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
@@ -77,9 +78,9 @@ def train_run(
     config: Config,
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
-    folder: Path,
+    folder: str | Path,
     *,
-    students: Sequence[str],
+    students: str | Iterable[str],
     options: RunOptions | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
@@ -90,7 +91,7 @@ def train_run(
         dataset: what to learn from.
         teacher: None trains the students alone.
         folder: new or empty; no other process may write to it meanwhile.
-        students: names of `student.name`.
+        students: names of `student.name`, one or several.
         options: what else is asked for; by default nothing.
         progress: receives how it goes; by default nothing does.
 
@@ -106,7 +107,8 @@ def train_run(
         ResourceError: the disk is full.
         KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, once the state of the run is saved.
     """
-    options = options or RunOptions()
+    options, folder = options or RunOptions(), Path(folder)
+    students = tuple(dict.fromkeys(one_or_more(students, str)))
     progress = progress or Silent()
     device = choose_device(config.train.device)
     check_fit(config, dataset)
@@ -130,7 +132,7 @@ def train_run(
         if is_first():
             clear_output(folder)
             replace_text(folder / "config.toml", config_to_toml(config))
-            save_catalogue(folder, dataset.catalogue)
+            save_catalogue(folder, dataset.catalogue, dataset.target_counts())
             write_manifest(folder, manifest)
             progress.run(manifest.as_json())
         return train_students(manifest, dataset, teacher, folder, device, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,20 @@ A line of FILE.jsonl: {"user_id": "u1", "history": ["12", "7", "401"]}, oldest i
 """
 
 
+class Unknown(StrEnum):
+    """What becomes of items that the run's catalogue lacks."""
+
+    error = "error"
+    skip = "skip"
+
+
+class Empty(StrEnum):
+    """What becomes of histories without a known item."""
+
+    error = "error"
+    popular = "popular"
+
+
 @dataclass(frozen=True)
 class RecommendRequest:
     """What `dllm2rec recommend` was asked for; each field is the option of its name."""
@@ -39,6 +54,8 @@ class RecommendRequest:
     input: Path | None
     top: int
     include_seen: bool
+    unknown: Unknown
+    empty: Empty
     student: str | None
     out: Path | None
     overwrite: bool
@@ -59,6 +76,15 @@ def recommend(
     include_seen: Annotated[
         bool, typer.Option("--include-seen", help="Items of the history may be recommended.")
     ] = False,
+    unknown: Annotated[
+        Unknown, typer.Option(help="Items that the run does not know: refuse or skip them.")
+    ] = Unknown.error,
+    empty: Annotated[
+        Empty,
+        typer.Option(
+            help="Histories without a known item: refuse them, or list what is popular there."
+        ),
+    ] = Empty.error,
     student: Annotated[
         StudentName | None, typer.Option(help="Which student; by default the run's best.")
     ] = None,
@@ -80,6 +106,8 @@ def recommend(
         input=input_,
         top=top,
         include_seen=include_seen,
+        unknown=unknown,
+        empty=empty,
         student=None if student is None else student.value,
         out=out,
         overwrite=overwrite,
@@ -91,7 +119,7 @@ def recommend(
 
 
 def _recommend(request: RecommendRequest) -> None:
-    from dllm2rec.cli.recommend_files import check_file, read_histories, write_lists
+    from dllm2rec.cli.recommend_files import User, check_file, read_histories, write_lists
 
     run, source, out = request.run, request.input, request.out
     if (request.history is None) == (source is None):
@@ -101,21 +129,30 @@ def _recommend(request: RecommendRequest) -> None:
         check_file(out, overwrite=request.overwrite, inputs=inputs)
     check_device(request.device)
     use_threads(request.threads)
-    users = read_histories(source) if source else [("", split_ids(request.history or ""))]
+    users = read_histories(source) if source else [User("", split_ids(request.history or ""), 0)]
 
     from dllm2rec.runtime.distributed import process_group
-    from dllm2rec.serve.recommend import recommend as recommend_lists
+    from dllm2rec.serve.histories import HistoryRules
+    from dllm2rec.serve.recommend import recommend_by_rules
 
+    rules = HistoryRules(
+        unknown=request.unknown.value,
+        empty=request.empty.value,
+        path=source,
+        lines=[user.line for user in users] if source else None,
+        names=[f"user {user.name}" for user in users] if source else ["--history"],
+    )
     with process_group(request.device):
-        lists = recommend_lists(
+        lists = recommend_by_rules(
             run,
-            [ids for _, ids in users],
+            [user.history for user in users],
+            rules,
             n=request.top,
             exclude_seen=not request.include_seen,
             student=request.student,
             device=request.device,
         )
-    names = [name for name, _ in users]
+    names = [user.name for user in users]
     if out is not None and not process_name():
         write_lists(out, names, lists)
     if request.json:

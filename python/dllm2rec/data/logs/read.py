@@ -126,6 +126,21 @@ def from_frame(
     return _assemble(sources, name=name, id_type=id_type, strip=strip)
 
 
+def as_interactions(log: Any) -> Interactions:  # noqa: ANN401 - a log in any form
+    """Return a log that was read already, or read one from a table or from paths.
+
+    Raises:
+        TypeError: it is neither.
+        InputError: as in `read_interactions` and `from_frame`.
+    """
+    if isinstance(log, Interactions):
+        return log
+    paths = log if isinstance(log, list | tuple) else [log]
+    if paths and all(isinstance(path, str | os.PathLike) for path in paths):
+        return read_interactions(log)
+    return from_frame(log)
+
+
 def _ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
     """Yield the same chunks, the next one being read by another thread meanwhile."""
     with ThreadPoolExecutor(1) as thread:

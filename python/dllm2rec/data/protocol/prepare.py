@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +11,10 @@ import pyarrow as pa
 
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset, Users
 from dllm2rec.data.logs.interactions import SPLITS, Interactions
+from dllm2rec.data.logs.read import as_interactions
 from dllm2rec.data.protocol.filters import Step, first_filters, later_filters, missing, step_of
 from dllm2rec.data.protocol.leakage import Leaks, find_leaks, rows_leaked
-from dllm2rec.data.protocol.model import Protocol
+from dllm2rec.data.protocol.model import Protocol, named_protocol
 from dllm2rec.data.protocol.splits import in_time, rows_of, sampled, split_targets
 from dllm2rec.data.protocol.user_order import (
     OrderedLog,
@@ -78,8 +80,8 @@ class Prepared:
 
 
 def prepare(
-    log: Interactions,
-    protocol: Protocol | None = None,
+    log: Interactions | Any,  # noqa: ANN401 - or a table of any library, or paths
+    protocol: Protocol | str | None = None,
     titles: pa.Table | None = None,
     *,
     strict: bool = False,
@@ -91,16 +93,21 @@ def prepare(
     everywhere.
 
     Args:
-        log: as it was read. It is let go of as soon as it is ordered.
-        protocol: the rules; by default leave-one-out of everything.
+        log: what `read_interactions` or `from_frame` returned, or what they take, with the usual
+            names of columns: a table of pandas, polars or Arrow, or paths. It is let go of as soon
+            as it is ordered.
+        protocol: the rules, or the name of one that is built in; by default leave-one-out of
+            everything.
         titles: columns `item_id` and `title`, strings.
         strict: refuse rows that are in train and in another split, which else are counted.
 
     Raises:
+        TypeError: it is no log.
         InputError: nothing is left, a rule needs times, splits or titles that are not there, or,
             if strict, train holds rows of another split.
     """
-    protocol = protocol or Protocol()
+    log = as_interactions(log)
+    protocol = named_protocol(protocol) if isinstance(protocol, str) else protocol or Protocol()
     notes, name, user_ids, item_ids = list(log.notes), log.name, log.user_ids, log.item_ids
     titles_by_id = None if titles is None else _by_id(titles)
     title_of = None
