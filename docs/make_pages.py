@@ -32,11 +32,15 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "student.output_bias": ("a bias per item in the scores", ""),
     "student.window_offset": ("a learned number added to the scores of the window's items", ""),
     "student.init_std": ("standard deviation of the initial item table", ""),
-    "loss.base": ("`softmax`, `sampled_softmax` or `bce`", ""),
+    "loss.base": (
+        "`softmax`, `sampled_softmax` or `bce`, a sum over the target and its negatives",
+        "",
+    ),
     "loss.n_negatives": ("negatives per row of `bce` and `sampled_softmax`", "--num_negtive_items"),
     "loss.exclude": ("never drawn as negatives: the row's `window` or its `history`", ""),
+    "loss.exclude_listed": ("`bce`: nor an item of the row's teacher list", ""),
     "loss.neg_fallback": ("train rows that exclude every item: `error` or `skip`", ""),
-    "loss.dro_weight": ("weight of the DROS term; 0.5 on SASRec is the paper's DROS", "--alpha"),
+    "loss.dro_weight": ("weight of the DROS term; 1 on SASRec is the paper's DROS", "--alpha"),
     "loss.dro_temperature": ("temperature of the DROS term", "--beta"),
     "loss.unseen_by_text": (
         "score items that no train row has by the teacher's vector alone, outside the softmax",

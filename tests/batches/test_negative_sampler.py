@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dllm2rec import _core
-from dllm2rec.batches.negative_sampler import sample_negatives
+from dllm2rec.batches.negative_sampler import negative_sampler, sample_negatives
+from dllm2rec.config.model import LossConfig
 from dllm2rec.errors import InputError
 from tests.reference import negatives as reference
+from tests.support.worlds import N_ITEMS, cycle_dataset
 
 
 def draw(events: Any, bounds: Any, n_items: int, n_negatives: int, **given: Any) -> Any:
@@ -299,3 +301,56 @@ def test_no_excluded_item_in_a_hundred_million_draws() -> None:
             is_excluded[17, items[17, 5]] = True
             assert np.take_along_axis(is_excluded, items.astype(np.int64), axis=1).any()
             is_excluded[17, items[17, 5]] = False
+
+
+def test_listed_items_are_drawn_again_and_no_others() -> None:
+    dataset = cycle_dataset()
+    sampler = negative_sampler(
+        dataset, dataset.train, LossConfig(base="bce", n_negatives=7, exclude="history")
+    )
+    assert sampler is not None
+    rng = np.random.default_rng(0)
+    listed = np.stack([rng.permutation(N_ITEMS)[:12] for _ in range(len(dataset.train))])
+    listed = listed.astype(np.int32)
+    listed[::3] = -1  # rows without a list
+    freely, apart = (one.epoch(5, 2).numpy() for one in (sampler, sampler.without(listed)))
+    clashes = (freely[:, :, None] == listed[:, None, :]).any(2)
+    assert 0.1 < clashes.mean() < 0.4
+    assert (freely == apart)[~clashes].all()
+    assert not (apart[:, :, None] == listed[:, None, :]).any()
+    for row, items in enumerate(apart):
+        out = dataset.events[sampler.begin[row] : sampler.end[row]]
+        assert not set(items.tolist()) & set(out.tolist())
+    assert (apart == sampler.without(listed).epoch(5, 2).numpy()).all()
+
+
+def test_draws_outside_the_list_are_uniform() -> None:
+    dataset = cycle_dataset(2)
+    sampler = negative_sampler(
+        dataset, dataset.train, LossConfig(base="bce", n_negatives=50_000, exclude="window")
+    )
+    assert sampler is not None
+    listed = np.tile(np.arange(25, dtype=np.int32), (len(dataset.train), 1))
+    drawn = sampler.without(listed).epoch(1, 0).numpy()
+    for row, items in enumerate(drawn):
+        out = dataset.events[sampler.begin[row] : sampler.end[row]].tolist()
+        counts = np.bincount(items, minlength=N_ITEMS)
+        possible = sorted(set(range(25, N_ITEMS)) - set(out))
+        assert counts[possible].sum() == 50_000
+        assert chi_square_p(counts[possible], 50_000 / len(possible)) > 1e-6
+
+
+def test_a_row_whose_list_and_window_are_the_catalogue_is_named() -> None:
+    dataset = cycle_dataset()
+    sampler = negative_sampler(dataset, dataset.train, LossConfig(base="bce", exclude="window"))
+    assert sampler is not None
+    listed = np.tile(np.arange(N_ITEMS, dtype=np.int32), (len(dataset.train), 1))
+    listed[:, -1] = -1  # the last item is left, but to rows that have met it
+    first = next(
+        row
+        for row in range(len(dataset.train))
+        if N_ITEMS - 1 in dataset.events[sampler.begin[row] : sampler.end[row]]
+    )
+    with pytest.raises(InputError, match=f"train row {first + 1} excludes all 40 items") as caught:
+        sampler.without(listed)
+    assert caught.value.code == "E-NEG"

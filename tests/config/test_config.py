@@ -44,7 +44,7 @@ PAPER = {
     },
     "loss": {"base": "bce", "n_negatives": 1, "dro_weight": 0.0, "dro_temperature": 1.0},
     "distillation": {
-        "ranking_weight": (0.0, 0.1, 0.3, 0.7), "ranking_form": "importance", "top_k": 10,
+        "ranking_weight": (0.0, 0.2, 0.6, 1.0), "ranking_form": "importance", "top_k": 10,
         "drop_window_items": False, "position_gamma": 0.3, "confidence_gamma": 0.5,
         "consistency_gamma": 0.1, "position_temperature": 1.0, "confidence_temperature": 0.2,
         "embedding_weight": 0.3, "embedding_sides": "both",

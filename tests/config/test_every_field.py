@@ -57,6 +57,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "loss.base": (ALONE, "bce"),
     "loss.n_negatives": (IMPORTANCE, 3),
     "loss.exclude": (IMPORTANCE, "history"),
+    "loss.exclude_listed": (IMPORTANCE, False),
     "loss.dro_weight": (IMPORTANCE, 0.0),
     "loss.dro_temperature": (IMPORTANCE, 0.5),
     "distillation.ranking_weight": (SOFT, 0.1),
@@ -202,7 +203,7 @@ def test_rows_without_a_possible_negative_are_refused_or_passed_over() -> None:
         users=Users(pa.array(["few", "=all", "two"]), np.array([0, 4, 46, 50])),
     )
     config = changed(load_config(recipe="strong"), **IMPORTANCE, train=TRAIN)
-    config = changed(config, loss={"exclude": "history"})
+    config = changed(config, loss={"exclude": "history", "exclude_listed": False})
     with pytest.raises(
         InputError, match=r"E-NEG: cycle: user '=all' has met all 40 items \(2 such"
     ):

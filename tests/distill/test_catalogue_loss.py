@@ -10,7 +10,7 @@ from dllm2rec.distill import losses
 from dllm2rec.distill.catalogue_loss import catalogue_terms
 from dllm2rec.distill.weights import consistency_from_scores
 from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
-from dllm2rec.students.window_offset import add_window_offset_
+from dllm2rec.students.window_offset import add_window_offset_, window_items
 
 B, N, D, K, L = 9, 300, 16, 5, 4
 SPECS = {
@@ -122,6 +122,7 @@ def problem(
         sampled = sampled[:, torch.randint(12, (spec.n_sampled,), generator=rng)]  # with repeats
         if items[1, first + 1] not in windows[1]:
             sampled[1, 0] = items[1, first + 1]  # and an item of the list
+        sampled = torch.cat([sampled, window_items(windows, items[:, 0], N)], dim=1)
         log_expected = (torch.randn(B, generator=rng) - 3).to(device, dtype)
     leaves = [users, matrix, bias if extras else None, offset if extras else None]
     moved = [x if x is None else x.to(device, dtype).requires_grad_() for x in leaves]
@@ -180,9 +181,10 @@ def plain(leaves: list[Tensor | None], inputs: TermInputs, spec: TermSpec) -> Te
 def _log_z(counted: Tensor, target: Tensor, inputs: TermInputs) -> Tensor:
     if inputs.sampled is None or inputs.log_expected is None:
         return counted.logsumexp(1)
-    drawn = counted.gather(1, inputs.sampled)
-    expected = inputs.log_expected[:, None]
-    return losses.sampled_softmax(target, drawn, torch.zeros_like(target), expected) + target
+    scores = counted.gather(1, inputs.sampled.clamp(min=0))
+    log_q = inputs.log_expected[:, None].repeat(1, inputs.sampled.shape[1])
+    log_q[:, -L:] = torch.where(inputs.sampled[:, -L:] < 0, torch.inf, 0.0)
+    return losses.sampled_softmax(target, scores, torch.zeros_like(target), log_q) + target
 
 
 def results(terms: Tensor, leaves: list[Tensor | None]) -> list[Tensor]:

@@ -43,9 +43,19 @@ def test_bce_equals_its_twin(seed, spread, n_negatives):
     close(losses.bce(*tensors(target, negative)), reference.bce(target, negative))
 
 
-def test_bce_with_one_negative_is_the_mean_of_both_terms():
+def test_bce_with_one_negative_is_the_sum_of_both_terms():
     row = losses.bce(torch.tensor([0.0]), torch.tensor([[0.0]]))
-    assert row.item() == pytest.approx(np.log(2))
+    assert row.item() == pytest.approx(2 * np.log(2))
+
+
+def test_bce_weighs_the_target_alike_for_any_number_of_negatives():
+    """So that `loss.n_negatives` does not move the balance with the lists."""
+    slopes = []
+    for n_negatives in (1, 7):
+        target = torch.tensor([0.3], requires_grad=True)
+        losses.bce(target, torch.zeros(1, n_negatives)).sum().backward()
+        slopes.append(target.grad)
+    assert slopes[0] == slopes[1] == pytest.approx(-1 / (1 + np.exp(0.3)))
 
 
 @given(seeds, spreads, st.sampled_from([0.05, 0.5, 1.0, 3.0]))

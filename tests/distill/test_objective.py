@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -13,7 +15,7 @@ from dllm2rec.distill.batch import Batch
 from dllm2rec.distill.losses import dros_propensity
 from dllm2rec.distill.objective import choose_objective
 from dllm2rec.errors import ConfigError
-from dllm2rec.students import Student
+from dllm2rec.students import Student, in_window
 from tests.support.worlds import cycle_dataset, oracle_teacher
 
 CPU = torch.device("cpu")
@@ -68,6 +70,7 @@ def softplus(values: Tensor) -> Tensor:
 def test_bce_with_dros_and_importance_is_the_sum_of_the_papers_terms() -> None:
     config = changed(
         SMALL,
+        student={"window_offset": False},
         loss={"base": "bce", "n_negatives": 3, "dro_weight": 0.5, "dro_temperature": 2.0},
         distillation={**IMPORTANCE, "ranking_weight": 0.7},
     )
@@ -77,7 +80,7 @@ def test_bce_with_dros_and_importance_is_the_sum_of_the_papers_terms() -> None:
     assert batch.lists is not None
     target = scores.gather(1, batch.targets[:, None])
     negative = scores.gather(1, batch.negatives)
-    base = (softplus(-target).sum(1) + softplus(negative).sum(1)) / 4
+    base = softplus(-target).sum(1) + softplus(negative).sum(1)
     torch.testing.assert_close(terms["base"].double(), base, rtol=1e-5, atol=1e-6)
 
     p = dros_propensity(torch.from_numpy(DATASET.target_counts())).double()
@@ -120,11 +123,117 @@ def test_sampled_softmax_weighs_each_negative_by_how_often_it_is_expected() -> N
     _, batch, terms, scores = prepared(config)
     assert batch.negatives is not None
     assert batch.log_expected is not None
-    target = scores.gather(1, batch.targets[:, None])
-    negative = scores.gather(1, batch.negatives) - batch.log_expected[:, None]
-    expected = torch.logsumexp(torch.cat([target, negative], 1), 1) - target.squeeze(1)
-    torch.testing.assert_close(terms["base"].double(), expected, rtol=1e-5, atol=1e-6)
+    for row, base in enumerate(terms["base"].tolist()):
+        own = scores[row].exp()
+        drawn = own[batch.negatives[row]].sum() / batch.log_expected[row].exp().double()
+        met = own[others_in_window(batch, row)].sum()  # never drawn: each once
+        target = own[batch.targets[row]]
+        assert base == pytest.approx(float(((target + met + drawn) / target).log()), rel=1e-5)
     assert set(terms) == {"base", "ranking"}
+
+
+def others_in_window(batch: Batch, row: int) -> list[int]:
+    items = batch.sequences[row, : batch.lengths[row]].tolist()
+    return sorted(set(items) - {int(batch.targets[row])})
+
+
+def test_bce_weighs_a_window_item_as_often_as_another_item_is_drawn() -> None:
+    loss = {"base": "bce", "n_negatives": 9}
+    with_offset = changed(SMALL, loss=loss, distillation=IMPORTANCE)
+    _, batch, terms, scores = prepared(with_offset)
+    assert batch.negatives is not None
+    for row, base in enumerate(terms["base"].tolist()):
+        window = others_in_window(batch, row)
+        possible = DATASET.n_items - len(window) - 1
+        drawn, met = scores[row, batch.negatives[row]], scores[row, window]
+        target = scores[row, batch.targets[row]]
+        expected = softplus(-target) + softplus(drawn).sum() + softplus(met).sum() * 9 / possible
+        assert base == pytest.approx(float(expected), rel=1e-5)
+
+
+def with_every_other_item(config: Config) -> Batch:
+    """Rows whose negatives are all items outside window and target, each once."""
+    task = make_training_data(config, DATASET, TEACHER, CPU)
+    assert task.sampler is not None
+    whole = task.rows.batch(torch.arange(len(DATASET.train)), task.sampler.epoch(0, 0))
+    left = {}
+    for row in range(len(whole.targets)):
+        met = {*others_in_window(whole, row), int(whole.targets[row])}
+        others = [item for item in range(DATASET.n_items) if item not in met]
+        if len(others) == config.loss.n_negatives:
+            left[row] = others
+    rows = torch.tensor(list(left))
+    batch, negatives = task.rows.batch(rows, whole.negatives), torch.tensor(list(left.values()))
+    assert batch.lists is not None
+    return replace(
+        batch,
+        negatives=negatives,
+        log_expected=torch.zeros(len(rows)),
+        listed=torch.cat([batch.targets[:, None], negatives, batch.lists.items], dim=1),
+    )
+
+
+def gradients_of(
+    config: Config, student: Student, batch: Batch
+) -> tuple[Tensor, dict[str, Tensor]]:
+    propensity = dros_propensity(torch.from_numpy(DATASET.target_counts()))
+    objective = choose_objective(
+        student, config, propensity, None, len(batch.targets), has_lists=True
+    )
+    terms = objective.terms(student, batch)
+    student.zero_grad()
+    terms.sum().backward()
+    found = {name: p.grad.clone() for name, p in student.named_parameters() if p.grad is not None}
+    return terms.detach(), found
+
+
+# Of 40 items: windows of five others, and of four, such as those that hold the target.
+@pytest.mark.parametrize("n_drawn", [34, 35])
+@pytest.mark.parametrize("dro_weight", [0.0, 0.5], ids=["step by step", "in one pass"])
+def test_sampled_softmax_with_every_item_is_the_full_softmax(
+    dro_weight: float, n_drawn: int
+) -> None:
+    """In value and in every gradient, that of the window's offset among them."""
+    sampled = changed(
+        SMALL,
+        loss={"base": "sampled_softmax", "n_negatives": n_drawn, "dro_weight": dro_weight},
+        distillation={"drop_window_items": False},
+    )
+    full = changed(sampled, loss={"base": "softmax"})
+    batch = with_every_other_item(sampled)
+    holds_target = in_window(batch.targets[:, None], batch.sequences)
+    assert holds_target.any() == (n_drawn == 35)
+    student, *_ = prepared(sampled)
+    assert batch.lists is not None
+    plain = replace(
+        batch,
+        negatives=None,
+        log_expected=None,
+        listed=torch.cat([batch.targets[:, None], batch.lists.items], dim=1),
+    )
+    terms, gradients = gradients_of(sampled, student, batch)
+    expected_terms, expected = gradients_of(full, student, plain)
+    torch.testing.assert_close(terms, expected_terms, rtol=1e-5, atol=1e-6)
+    assert gradients.keys() == expected.keys()
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-4)
+    assert "window_offset" in gradients
+
+
+@pytest.mark.parametrize("base", ["sampled_softmax", "bce"])
+@pytest.mark.parametrize("exclude", ["window", "history"])
+def test_the_offset_of_the_window_falls_where_no_window_holds_the_target(
+    base: str, exclude: str
+) -> None:
+    """Were the window missing from the loss, the offset would have no gradient but upwards."""
+    loss = {"base": base, "n_negatives": 5, "exclude": exclude}
+    config = changed(SMALL, loss=loss, distillation={"ranking_weight": 0.0})
+    student, batch, terms, _ = prepared(config)
+    assert not in_window(batch.targets[:, None], batch.sequences).any()
+    torch.stack(tuple(terms.values())).sum().backward()
+    assert student.window_offset is not None
+    assert student.window_offset.grad is not None
+    assert student.window_offset.grad > 0.01  # a step goes against it: downwards
 
 
 @pytest.mark.parametrize(
@@ -137,7 +246,9 @@ def test_sampled_softmax_weighs_each_negative_by_how_often_it_is_expected() -> N
 def test_a_part_switched_off_leaves_the_others_as_they_are(
     change: dict[str, dict[str, float]], gone: str
 ) -> None:
-    config = changed(SMALL, loss={"base": "bce", "dro_weight": 0.5}, distillation=IMPORTANCE)
+    # With the lists out of the way, other items may be drawn as negatives.
+    loss = {"base": "bce", "dro_weight": 0.5, "exclude_listed": False}
+    config = changed(SMALL, loss=loss, distillation=IMPORTANCE)
     _, _, full, _ = prepared(config)
     _, _, part, _ = prepared(changed(config, **change))
     assert set(full) - set(part) == {gone}
@@ -164,7 +275,10 @@ def test_embedding_distillation_can_be_switched_off_alone() -> None:
 
 def test_the_gradient_is_that_of_the_full_score_matrix() -> None:
     config = changed(
-        SMALL, loss={"base": "bce", "n_negatives": 3, "dro_weight": 0.5}, distillation=IMPORTANCE
+        SMALL,
+        student={"window_offset": False},
+        loss={"base": "bce", "n_negatives": 3, "dro_weight": 0.5},
+        distillation=IMPORTANCE,
     )
     student, batch, terms, _ = prepared(config)
     torch.stack(tuple(terms.values())).sum(0).mean().backward()
@@ -174,7 +288,7 @@ def test_the_gradient_is_that_of_the_full_score_matrix() -> None:
     assert batch.lists is not None
     scores = student(batch.sequences, batch.lengths)
     target = scores.gather(1, batch.targets[:, None])
-    base = (softplus(-target).sum(1) + softplus(scores.gather(1, batch.negatives)).sum(1)) / 4
+    base = softplus(-target).sum(1) + softplus(scores.gather(1, batch.negatives)).sum(1)
     p = dros_propensity(torch.from_numpy(DATASET.target_counts()))
     z = (p * scores**2).scatter(
         1, batch.targets[:, None], p[batch.targets, None] * (target - 1) ** 2

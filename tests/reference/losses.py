@@ -22,7 +22,7 @@ def bce(target_scores, negative_scores):
     rows = []
     for target, negatives in zip(target_scores, negative_scores, strict=True):
         terms = [softplus(-target), *(softplus(score) for score in negatives)]
-        rows.append(math.fsum(terms) / len(terms))
+        rows.append(math.fsum(terms))
     return np.array(rows)
 
 

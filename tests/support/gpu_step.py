@@ -29,6 +29,7 @@ STEPS = (
     ("strong", ["loss.base=sampled_softmax", "loss.n_negatives=37"]),
     ("strong", ["loss.base=sampled_softmax", "loss.n_negatives=1"]),
     ("paper", ["distillation.consistency_gamma=0", "loss.n_negatives=3"]),
+    ("paper", ["student.window_offset=true", "loss.n_negatives=3"]),
 )
 
 

@@ -1,7 +1,7 @@
 """The rows of a dataset on a device: made once a run, and shared by all its trainings.
 
-They depend on the dataset and on the settings `loss` and `train.prefix_rows`: not on the student,
-the teacher, the ranking weight or the seed.
+They depend on the dataset and on the settings `loss`, `train.prefix_rows` and
+`student.window_offset`: not on the student's name, the teacher, the ranking weight or the seed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.device_rows import DeviceEvents, DeviceRows, device_events
 from dllm2rec.data.prefixes import prefix_rows
+from dllm2rec.distill.choose_loss import weighs_window
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ def device_splits(config: Config, dataset: SequenceDataset, device: torch.device
     rows = rows.take(is_trained)
     sampler = negative_sampler(dataset, rows, config.loss)
     log_expected = None
-    if sampler is not None and config.loss.base == "sampled_softmax":
+    if sampler is not None and weighs_window(config):
         log_expected = sampler.log_expected().to(device)
     return DeviceSplits(
         dataset=dataset,

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from dllm2rec.errors import InputError
 
 INT64_MAX = 2**63 - 1
 UINT64_MAX = 2**64 - 1
+BLOCK_COMPARISONS = 1 << 24  # of drawn and listed items at once: 16 MiB
 UINT32, INT64, UINT64 = np.dtype(np.uint32), np.dtype(np.int64), np.dtype(np.uint64)
 
 Whole = TypeVar("Whole", np.int64, np.uint32, np.uint64)
@@ -44,31 +46,93 @@ class NegativeSampler:
         begin: the first excluded event of each row, (R,), int64.
         end: one past the last, which is the target, (R,), int64.
         n_negatives: M.
+        listed: items that are no negatives of a row either, (R, K), int32, -1 at places without
+            one; or None.
     """
 
     dataset: SequenceDataset
     begin: npt.NDArray[np.int64]
     end: npt.NDArray[np.int64]
     n_negatives: int
+    listed: npt.NDArray[np.int32] | None = None
 
     def epoch(self, seed: int, epoch: int) -> Tensor:
         """Draw the negatives of one epoch, (R, M), int32, on the CPU."""
-        drawn = sample_negatives(
+        rows = np.arange(len(self.end))
+        drawn = self._drawn(rows, 0, seed, epoch)
+        if self.listed is not None:
+            # A listed item is drawn again until it is none: each round has streams of its own.
+            rows = _rows_with_listed(drawn, self.listed)
+            for attempt in count(1):
+                if not rows.size:
+                    break
+                listed, again = self.listed[rows], self._drawn(rows, attempt, seed, epoch)
+                clashes = (drawn[rows][:, :, None] == listed[:, None, :]).any(2)
+                drawn[rows] = np.where(clashes, again, drawn[rows])
+                rows = rows[_rows_with_listed(drawn[rows], listed)]
+        return torch.from_numpy(drawn)
+
+    def without(self, listed: npt.NDArray[np.int32]) -> NegativeSampler:
+        """The same, never drawing an item that is listed for its row.
+
+        Raises:
+            InputError: a row is left without any item; the message names its user.
+        """
+        _check_some_left(self, listed)
+        return replace(self, listed=listed)
+
+    def _drawn(
+        self, rows: npt.NDArray[np.int64], attempt: int, seed: int, epoch: int
+    ) -> npt.NDArray[np.int32]:
+        return sample_negatives(
             self.dataset.events,
-            self.begin,
-            self.end,
-            np.arange(len(self.end), dtype=np.uint64),
+            self.begin[rows],
+            self.end[rows],
+            (rows + attempt * len(self.end)).astype(np.uint64),
             n_items=self.dataset.n_items,
             n_negatives=self.n_negatives,
             seed=seed,
             epoch=epoch,
-        )
-        return torch.from_numpy(drawn.view(np.int32))
+        ).view(np.int32)
 
     def log_expected(self) -> Tensor:
         """log(M / (N - excluded items)) of each row, (R,), float32."""
         possible = self.dataset.n_items - distinct_counts(self.dataset.events, self.begin, self.end)
         return torch.from_numpy(np.log(self.n_negatives / possible).astype(np.float32))
+
+
+def _rows_with_listed(
+    drawn: npt.NDArray[np.int32], listed: npt.NDArray[np.int32]
+) -> npt.NDArray[np.int64]:
+    """Which rows have drawn an item of their list, by number."""
+    step = max(1, BLOCK_COMPARISONS // (drawn.shape[1] * listed.shape[1]))
+    found = np.zeros(len(drawn), dtype=np.bool_)
+    for begin in range(0, len(drawn), step):
+        block = slice(begin, begin + step)
+        found[block] = (drawn[block, :, None] == listed[block, None, :]).any((1, 2))
+    return np.flatnonzero(found)
+
+
+def _check_some_left(sampler: NegativeSampler, listed: npt.NDArray[np.int32]) -> None:
+    """Look at the rows that might exclude or list every item: there are few, or few items."""
+    dataset, n_items = sampler.dataset, sampler.dataset.n_items
+    width = sampler.end - sampler.begin + listed.shape[1]
+    for row in np.flatnonzero(width >= n_items):
+        out = dataset.events[sampler.begin[row] : sampler.end[row]]
+        if np.union1d(out, listed[row][listed[row] >= 0]).size == n_items:
+            raise InputError(
+                f"{dataset.name}: {_owner(dataset, sampler.end[row] - 1, int(row))} excludes all "
+                f"{n_items} items with its teacher list, expected at least one left as a negative",
+                code="E-NEG",
+                hint="set loss.exclude_listed = false, or a smaller distillation.top_k",
+            )
+
+
+def _owner(dataset: SequenceDataset, event: int, row: int) -> str:
+    """How a message calls a train row: by its user, where there are users."""
+    if dataset.users is None:
+        return f"train row {row + 1}"
+    return f"user {dataset.users.of_event(int(event))!r}"
 
 
 def negative_sampler(
@@ -115,9 +179,7 @@ def _without_negative(
 
 
 def _no_negative(dataset: SequenceDataset, rows: Rows, row: int, n_rows: int) -> InputError:
-    who = f"train row {row + 1}"
-    if dataset.users is not None:
-        who = f"user {dataset.users.of_event(int(rows.end[row]))!r}"
+    who = _owner(dataset, int(rows.end[row]), row)
     return InputError(
         f"{dataset.name}: {who} has met all {dataset.n_items} items ({n_rows:,} such train rows), "
         "expected at least one item left as a negative",

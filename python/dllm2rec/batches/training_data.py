@@ -48,7 +48,10 @@ class TrainingData:
 
         All else is shared.
         """
-        return self if weight > 0 else replace(self, rows=replace(self.rows, lists=None))
+        if weight > 0:
+            return self
+        sampler = None if self.sampler is None else replace(self.sampler, listed=None)
+        return replace(self, rows=replace(self.rows, lists=None), sampler=sampler)
 
 
 def make_student(
@@ -89,12 +92,17 @@ def training_data(
     Raises:
         InputError: the configuration needs what the teacher does not have.
     """
+    rows, sampler = training_rows(config, splits, teacher), splits.sampler
+    # In a softmax's sum every item stands for itself, the listed ones too.
+    if config.loss.base == "bce" and config.loss.exclude_listed and rows.lists is not None:
+        assert sampler is not None  # noqa: S101 - for mypy
+        sampler = sampler.without(rows.lists.items_or(-1).cpu().numpy())
     return TrainingData(
-        rows=training_rows(config, splits, teacher),
+        rows=rows,
         validation=splits.validation,
         events=splits.events,
         target_counts=splits.target_counts,
-        sampler=splits.sampler,
+        sampler=sampler,
         row_names=f"{splits.dataset.name} train rows",
     )
 

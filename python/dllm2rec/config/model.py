@@ -77,9 +77,11 @@ class LossConfig(Section):
     base: Literal["bce", "softmax", "sampled_softmax"] = "softmax"
     n_negatives: PositiveInt = 1  # bce and sampled_softmax; the authors' --num_negtive_items
     exclude: Literal["window", "history"] = "window"  # what is never drawn, besides the target
+    exclude_listed: bool = True  # bce: an item of the row's teacher list is no negative of it
     # Train rows that exclude every item: an error, or they are passed over.
     neg_fallback: Literal["error", "skip"] = "error"
-    dro_weight: NonNegative = 0.0  # the authors' --alpha; 0.5 on SASRec is the paper's DROS
+    # The authors' --alpha. The paper's DROS is SASRec with 1: their 0.5 stands beside a halved bce.
+    dro_weight: NonNegative = 0.0
     dro_temperature: Temperature = 1.0  # the authors' --beta
     # Items that no train window or target holds: no id vector, no place in the softmax's sum. Acts
     # where the student has the teacher's vectors, which is all that is known of them.

@@ -137,7 +137,8 @@ def authors_losses(
         dro_temperature: beta.
     """
     negative_scores = scores.gather(1, negatives.unsqueeze(1))
-    base = bce(scores.gather(1, targets.unsqueeze(1)).squeeze(1), negative_scores)
+    # authors' code: the mean over targets and negatives, half of the paper's sum
+    base = bce(scores.gather(1, targets.unsqueeze(1)).squeeze(1), negative_scores) / 2
     listed = scores.gather(1, ranking)
     # authors' code: 1 - score where 1 - sigmoid(score) is meant, once for every candidate
     pairs = softplus(-listed) + softplus(negative_scores - 1)

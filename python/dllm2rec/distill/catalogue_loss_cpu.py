@@ -66,8 +66,8 @@ def statistics(
     values = scores.values
     ahead = _ahead(values, chunk, inputs, listed_scores, spec) if spec.counts else None
     sampled = None
-    if drawn is not None and inputs.sampled is not None:
-        sampled = _sampled(values, chunk, inputs.sampled, drawn)
+    if drawn is not None:
+        sampled = _sampled(values, chunk, inputs, drawn, spec.n_sampled)
     if values.dtype == torch.float32:
         sums = torch.from_numpy(_core.log_sums(*_arguments(values, chunk, inputs, spec)))
         return ChunkStatistics(sums[:, 0] if sampled is None else sampled, sums[:, 1], ahead)
@@ -99,9 +99,9 @@ def terms(
         slopes[:, 0] = (target - log_z).exp()
         through = log_z + inputs.log_expected
     if spec.base == "bce":
-        base = (softplus(-target) + softplus(negative).sum(1)) / (1 + n_negatives)
-        slopes[:, 0] = -torch.sigmoid(-target) / (1 + n_negatives)
-        slopes[:, 1 : 1 + n_negatives] = torch.sigmoid(negative) / (1 + n_negatives)
+        base = softplus(-target) + softplus(negative).sum(1)
+        slopes[:, 0] = -torch.sigmoid(-target)
+        slopes[:, 1 : 1 + n_negatives] = torch.sigmoid(negative)
     elif spec.base == "softmax":
         base = log_z - target
         slopes[:, 0] -= 1
@@ -214,11 +214,16 @@ def _places(items: Tensor, chunk: slice) -> tuple[Tensor, Tensor]:
     return row, items[row, place] - chunk.start
 
 
-def _sampled(scores: Tensor, chunk: slice, sampled: Tensor, drawn: Tensor) -> Tensor:
+def _sampled(
+    scores: Tensor, chunk: slice, inputs: TermInputs, drawn: Tensor, n_drawn: int
+) -> Tensor:
     """Copy what the chunk has of the sampled items' scores; return the log of their sum, (B,)."""
-    inside = (sampled >= chunk.start) & (sampled < chunk.stop)
-    places = (sampled - chunk.start).clamp(0, scores.shape[1] - 1)
+    assert inputs.sampled is not None  # noqa: S101 - for mypy
+    assert inputs.log_expected is not None  # noqa: S101 - for mypy
+    inside = (inputs.sampled >= chunk.start) & (inputs.sampled < chunk.stop)
+    places = (inputs.sampled - chunk.start).clamp(0, scores.shape[1] - 1)
     found = scores.gather(1, places)
+    found[:, n_drawn:] += inputs.log_expected[:, None]
     drawn[inside] = found[inside]
     return _log_sum_exp(found.masked_fill_(~inside, -torch.inf))
 

@@ -28,7 +28,7 @@ def term_spec(
     loss, distillation = config.loss, config.distillation
     n_negatives = loss.n_negatives if loss.base == "bce" else 0
     n_listed = 1 + n_negatives + (distillation.top_k if has_lists else 0)
-    if n_listed > MAX_LISTED:
+    if n_listed > MAX_LISTED or (loss.base == "bce" and weighs_window(config)):
         return None
     importance = distillation.ranking_form == "importance"
     ranks = has_lists and importance and distillation.consistency_gamma > 0
@@ -48,6 +48,16 @@ def term_spec(
         top_k=distillation.top_k,
         n_sampled=loss.n_negatives if loss.base == "sampled_softmax" else 0,
     )
+
+
+def weighs_window(config: Config) -> bool:
+    """Whether the window's items, which are never drawn, stand among a row's negatives.
+
+    A learned offset of the window's items would only rise if they were pulled up where one of them
+    is the target, and never pushed down.
+    """
+    loss = config.loss
+    return loss.base == "sampled_softmax" or (loss.base == "bce" and config.student.window_offset)
 
 
 def needs_all_scores(config: Config) -> bool:

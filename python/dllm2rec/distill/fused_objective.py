@@ -14,6 +14,7 @@ from dllm2rec.distill.step_buffers import StepBuffers
 from dllm2rec.kernels.catalogue.backend import CatalogueBackend
 from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
 from dllm2rec.students import Student
+from dllm2rec.students.window_offset import window_items
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,8 @@ class FusedObjective:
         none = self.dro_slope.new_zeros(len(batch.targets), 0)
         listed, sampled = batch.listed, None
         if self.spec.n_sampled > 0 and batch.negatives is not None:
-            sampled = batch.negatives.contiguous()
+            window = window_items(batch.sequences, batch.targets, n_items)
+            sampled = torch.cat([batch.negatives, window], dim=1)
             listed = torch.cat([listed[:, :1], listed[:, 1 + self.spec.n_sampled :]], dim=1)
         return TermInputs(
             items=listed,

@@ -17,15 +17,21 @@ from torch.autograd.function import once_differentiable
 from dllm2rec.students.window_offset import in_window
 
 
-def bce(target_scores: Tensor, negative_scores: Tensor) -> Tensor:
-    """Binary cross entropy of the target and M negatives, averaged over the 1 + M terms.
+def bce(target_scores: Tensor, negative_scores: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Binary cross entropy of the target and M negatives: the sum of the 1 + M terms.
+
+    -log sigmoid(s_t) - sum_j w_j log(1 - sigmoid(s_j)), as the paper writes it (w = 1): the target
+    weighs 1 for any M, so M does not move the balance with the teacher's lists.
 
     Args:
         target_scores: (B,).
         negative_scores: (B, M).
+        weights: w, (B, M), or None for 1.
     """
-    terms = softplus(-target_scores) + softplus(negative_scores).sum(1)
-    return terms / (1 + negative_scores.shape[1])
+    terms = softplus(negative_scores)
+    if weights is not None:
+        terms = terms * weights
+    return softplus(-target_scores) + terms.sum(1)
 
 
 def dros(scores: Tensor, targets: Tensor, propensity: Tensor, temperature: float) -> Tensor:
@@ -97,8 +103,9 @@ def sampled_softmax(
     -log of e^(s_t - log q_t) / (e^(s_t - log q_t) + sum_j e^(s_j - log q_j)), q being how often an
     item is expected among the terms. Dividing by q makes the sum an unbiased estimate of the full
     denominator. The target is always there once: log q_t = 0. M negatives drawn uniformly from A
-    allowed items: log q_j = log(M / A). What is never drawn (the window) is missing from the
-    denominator. A negative is never the target, so there is no accidental hit to mask.
+    allowed items: log q_j = log(M / A). What is never drawn and still belongs into the sum, such as
+    the window's items, is given beside them with log q = 0; log q = inf leaves a place out. A
+    negative is never the target, so there is no accidental hit to mask.
 
     Args:
         target_scores: (B,).

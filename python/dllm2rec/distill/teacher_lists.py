@@ -59,6 +59,10 @@ class TeacherLists:
         """The probability of each place, (R, K), every row summing to 1 or to 0."""
         return self._values_as("probability")
 
+    def items_or(self, nothing: int) -> Tensor:
+        """The items, (R, K), int32, with another number at the places without one."""
+        return self.items.masked_fill(self.kept == 0, nothing)
+
     def _values_as(self, *meanings: Meaning) -> Tensor:
         if self.meaning not in meanings:
             raise TypeError(f"lists with a {self.meaning} of each place, asked for a {meanings[0]}")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dllm2rec.config.model import Config
 from dllm2rec.distill.batch import Batch
-from dllm2rec.distill.choose_loss import needs_all_scores, single_ranking_weight
+from dllm2rec.distill.choose_loss import needs_all_scores, single_ranking_weight, weighs_window
 from dllm2rec.distill.losses import (
     bce,
     dros,
@@ -27,6 +27,7 @@ from dllm2rec.distill.teacher_lists import TeacherLists
 from dllm2rec.distill.weights import consistency_from_scores
 from dllm2rec.errors import NonFiniteError
 from dllm2rec.students import Student
+from dllm2rec.students.window_offset import window_items
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +59,15 @@ class TorchObjective:
         scored = scorer_of(student, batch, self.buffers)
         if needs_all_scores(self.config):
             _ = scored.all_scores  # with its gradient, though the weights below ask without one
-        listed = scored.listed(batch.listed)
+        listed, window = batch.listed, self._window(batch)
+        if window is not None:
+            listed = torch.cat([listed, window.clamp(min=0)], dim=1)
         n_negatives = 0 if batch.negatives is None else batch.negatives.shape[1]
-        target, negative, candidate = listed.tensor_split((1, 1 + n_negatives), dim=1)
-        terms = [self._base(batch, scored, target.squeeze(1), negative, candidate)]
+        ends = (1, 1 + n_negatives, batch.listed.shape[1])
+        target, negative, candidate, met = scored.listed(listed).tensor_split(ends, dim=1)
+        if window is not None:
+            negative = torch.cat([negative, met], dim=1)
+        terms = [self._base(batch, scored, target.squeeze(1), negative, candidate, window)]
         loss = self.config.loss
         if loss.dro_weight > 0:
             robust = dros(scored.all_scores, batch.targets, self.propensity, loss.dro_temperature)
@@ -72,19 +78,34 @@ class TorchObjective:
             terms.append(single_ranking_weight(self.config) * ranking)
         return torch.stack(terms)
 
+    def _window(self, batch: Batch) -> Tensor | None:
+        """The window's items that stand among the negatives, (B, L), -1 at places without one."""
+        if not weighs_window(self.config):
+            return None
+        return window_items(batch.sequences, batch.targets, len(self.propensity))
+
     def _base(
-        self, batch: Batch, scored: Scorer, target: Tensor, negative: Tensor, candidate: Tensor
+        self,
+        batch: Batch,
+        scored: Scorer,
+        target: Tensor,
+        negative: Tensor,
+        candidate: Tensor,
+        window: Tensor | None,
     ) -> Tensor:
-        """The loss on interactions; a softmax takes the lists as soft targets if asked."""
+        """The loss on interactions; a softmax takes the lists as soft targets if asked.
+
+        `negative` holds the scores of the drawn items, then of `window` where there is one.
+        """
         if self.config.loss.base == "bce":
-            return bce(target, negative)
+            return bce(target, negative, _bce_weights(batch, window))
         if batch.log_expected is None:
             counted = scored.all_scores
             if self.in_softmax is not None:
                 counted = counted.masked_fill(~self.in_softmax, -torch.inf)
             log_normaliser = torch.logsumexp(counted, dim=1)
         else:
-            log_q = torch.zeros_like(target), batch.log_expected[:, None]
+            log_q = torch.zeros_like(target), _negative_log_q(batch, window)
             log_normaliser = sampled_softmax(target, negative, *log_q) + target
         if batch.lists is None or self.has_ranking:
             return log_normaliser - target
@@ -106,3 +127,20 @@ class TorchObjective:
         except NonFiniteError:  # for the step to report, which knows the rows and the epoch
             return torch.full_like(lists.weight, torch.nan)
         return lists.weight + gamma * agreed * lists.kept
+
+
+def _bce_weights(batch: Batch, window: Tensor | None) -> Tensor | None:
+    """1 for a drawn item; for one of the window as often as an item outside it is drawn."""
+    if window is None or batch.negatives is None or batch.log_expected is None:
+        return None
+    expected = batch.log_expected.exp()[:, None]
+    return torch.cat([torch.ones_like(batch.negatives) * 1.0, expected * (window >= 0)], dim=1)
+
+
+def _negative_log_q(batch: Batch, window: Tensor | None) -> Tensor:
+    """How often each place stands for an item of the catalogue, as a logarithm, (B, M + L)."""
+    assert batch.log_expected is not None  # noqa: S101 - for mypy
+    assert batch.negatives is not None  # noqa: S101 - for mypy
+    assert window is not None  # noqa: S101 - for mypy
+    drawn = batch.log_expected[:, None].expand(-1, batch.negatives.shape[1])
+    return torch.cat([drawn, torch.where(window >= 0, 0.0, torch.inf).to(drawn)], dim=1)

@@ -66,6 +66,19 @@ def in_window(items: Tensor, sequences: Tensor) -> Tensor:
     return (items.unsqueeze(2) == sequences.unsqueeze(1)).any(2)
 
 
+def window_items(sequences: Tensor, targets: Tensor, n_items: int) -> Tensor:
+    """List the items of each window once, without the row's target: (B, L), -1 at other places.
+
+    Args:
+        sequences: windows, (B, L) int64, the padding being n_items.
+        targets: (B,) int64.
+        n_items: N.
+    """
+    is_repeated = (sequences.unsqueeze(2) == sequences.unsqueeze(1)).tril(diagonal=-1).any(2)
+    is_other = is_repeated | (sequences == targets.unsqueeze(1)) | (sequences >= n_items)
+    return sequences.masked_fill(is_other, -1)
+
+
 def add_window_offset_(scores: Tensor, sequences: Tensor, offset: Tensor) -> Tensor:
     """Add `offset` to the scores of each row's window items, in place.
 

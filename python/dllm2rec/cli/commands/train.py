@@ -43,7 +43,7 @@ EXAMPLES = """\b
 Examples:
   dllm2rec train
   dllm2rec train --dataset data/games --teacher data/games/teacher --student sasrec
-  dllm2rec train --recipe paper --set train.max_epochs=20 --set loss.dro_weight=0.5 --seed 3
+  dllm2rec train --recipe paper --set train.max_epochs=20 --set loss.dro_weight=1 --seed 3
   dllm2rec train --log tensorboard                  then: tensorboard --logdir runs
   dllm2rec train --resume runs/games-1
 """

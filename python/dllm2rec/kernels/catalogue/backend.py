@@ -63,7 +63,8 @@ class GradientInputs(NamedTuple):
 
     Attributes:
         listed_scores: of target, negatives and list, (B, C).
-        drawn: scores of the sampled items, (B, M), or None.
+        drawn: scores of the sampled items, those of the window, which stand for themselves alone,
+            raised by `log_expected`, (B, M + L), or None.
         slopes: as in `RowTerms`.
         log_z: as in `RowTerms`.
         log_d: as in `RowTerms`.

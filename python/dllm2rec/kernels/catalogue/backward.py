@@ -74,9 +74,12 @@ def gradient_(
             drawn,
             log_z,
             grad,
+            values if to_offset is None else to_offset,
             chunk.start,
             width,
             drawn.shape[1],
+            spec.n_sampled,
+            HAS_OFFSET=has_offset,
             SAMPLED=at_once(drawn),
             num_warps=4,
         )
@@ -214,12 +217,24 @@ def _gradient(
 
 @triton.jit
 def _sampled_gradient(
-    scores, sampled, drawn, log_z, grad, first, width, n_sampled, SAMPLED: tl.constexpr
+    scores,
+    sampled,
+    drawn,
+    log_z,
+    grad,
+    to_offset,
+    first,
+    width,
+    n_sampled,
+    n_drawn,
+    HAS_OFFSET: tl.constexpr,
+    SAMPLED: tl.constexpr,
 ):
     row = tl.program_id(0).to(tl.int64)
     line = scores + row * width
     z = tl.load(log_z + row)
     by_base = tl.load(grad + row)
+    moved = tl.zeros([SAMPLED], dtype=tl.float32)
     for begin in range(0, n_sampled, SAMPLED):
         place = begin + tl.arange(0, SAMPLED)
         at = row * n_sampled + place
@@ -228,6 +243,10 @@ def _sampled_gradient(
         slope = by_base * tl.exp(tl.load(drawn + at, mask=inside, other=0.0) - z)
         # An item that is drawn twice adds the same number twice: in whatever order, the same sum.
         tl.atomic_add(line + column, slope, mask=inside, sem="relaxed")
+        if HAS_OFFSET:
+            moved += tl.where(inside & (place >= n_drawn), slope, 0.0)
+    if HAS_OFFSET:  # beside what the row's first piece has of it: this program runs after it
+        tl.store(to_offset + row, tl.load(to_offset + row) + tl.sum(moved, axis=0))
 
 
 @triton.jit(do_not_specialize=["n_rows"])

@@ -32,7 +32,7 @@ def statistics(
     n_candidates = listed_scores.shape[1] - 1 - spec.n_negatives if spec.counts else 0
     log_z, log_d = values.new_empty(pieces, n_rows), values.new_empty(pieces, n_rows)
     if drawn is not None:
-        _add_sampled(scores, chunk, inputs, drawn, log_z.fill_(-torch.inf))
+        _add_sampled(scores, chunk, inputs, drawn, log_z.fill_(-torch.inf), spec.n_sampled)
         if spec.dro_weight == 0 and not spec.counts:
             return ChunkStatistics(log_z, log_d, None)
     ahead = torch.empty(
@@ -74,6 +74,7 @@ def _add_sampled(
     inputs: TermInputs,
     drawn: Tensor,
     log_z: Tensor,
+    n_drawn: int,
 ) -> None:
     """Copy what the chunk has of the sampled items' scores; write the log of their sum, (B,)."""
     values, bias = scores
@@ -83,11 +84,13 @@ def _add_sampled(
         values,
         values if bias is None else bias,
         inputs.sampled,
+        inputs.log_expected,
         drawn,
         log_z,
         chunk.start,
         values.shape[1],
         drawn.shape[1],
+        n_drawn,
         HAS_BIAS=bias is not None,
         SAMPLED=at_once(drawn),
         num_warps=4,
@@ -191,16 +194,19 @@ def _sampled(
     scores,
     bias,
     sampled,
+    log_expected,
     drawn,
     log_z,
     first,
     width,
     n_sampled,
+    n_drawn,
     HAS_BIAS: tl.constexpr,
     SAMPLED: tl.constexpr,
 ):
     row = tl.program_id(0).to(tl.int64)
     line = scores + row * width
+    expected = tl.load(log_expected + row)
     highest = float("-inf")
     total = tl.zeros([SAMPLED], dtype=tl.float32)
     for begin in range(0, n_sampled, SAMPLED):
@@ -212,6 +218,8 @@ def _sampled(
         score = tl.load(line + column, mask=inside, other=float("-inf"))
         if HAS_BIAS:
             score += tl.load(bias + item, mask=inside, other=0.0)
+        # what is subtracted from the drawn items' sum later on: the window's stand for themselves
+        score += tl.where(place >= n_drawn, expected, 0.0)
         tl.store(drawn + at, score, mask=inside)
         top = tl.maximum(highest, tl.max(score, axis=0))
         safe = tl.where(top == float("-inf"), 0.0, top)

@@ -157,8 +157,8 @@ def _terms(
     else:
         signed = tl.where(is_target, -score, score)
         counted = is_target | is_negative
-        base = tl.sum(tl.where(counted, _softplus(signed), 0.0), axis=0) / (1 + n_negatives)
-        steep = _sigmoid(signed) / (1 + n_negatives)
+        base = tl.sum(tl.where(counted, _softplus(signed), 0.0), axis=0)
+        steep = _sigmoid(signed)
         slope = tl.where(is_target, -steep, tl.where(is_negative, steep, 0.0))
     tl.store(rows + row, base)
     line = 1

@@ -17,7 +17,7 @@ class TermSpec:
         base: "bce", "softmax", or "soft_targets": a softmax with the lists as a share of its
             targets.
         n_negatives: M, for "bce".
-        n_sampled: M of a sampled softmax; 0 where the softmax counts all items.
+        n_sampled: M, the drawn items of a sampled softmax; 0 where the softmax counts all items.
         dro_weight: 0 leaves DROS out.
         list_weight: the share of the soft targets, or the weight of the ranking term.
         has_ranking: whether there is a ranking term with importance weights.
@@ -63,9 +63,10 @@ class TermInputs:
         dro_slope: propensity over temperature, (N,); read where DROS is.
         in_softmax: which items the softmax counts, (N,) bool, or None for all.
         n_items: N; the matrix may have more rows, which get no gradient.
-        sampled: what stands for all items in a sampled softmax, (B, M) int64, or None. None of them
-            is the row's target, nor in its window if there is an offset.
-        log_expected: log of how often an item is expected in `sampled`, (B,), or None.
+        sampled: what stands for all items but the target in a sampled softmax, int64, or None: M
+            drawn items, none of them the row's target or in its window, then the window's items
+            once each and -1 at the places that are left, (B, M + L).
+        log_expected: log of how often an item is expected among the drawn ones, (B,), or None.
         buffer: memory for the scores, flat, at least B N long, or None: on a CPU fresh pages cost
             more than the product. What it holds is lost.
         side_stream: a stream for the gradients of matrix and bias in the backward pass, or None;
