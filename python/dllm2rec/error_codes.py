@@ -173,7 +173,7 @@ CODES: tuple[Code, ...] = (
     Code(
         "E-DIGEST",
         "teacher",
-        (3,),
+        (3, 4),
         means="The file does not have the sha256 that the file beside it says.",
         example="E-DIGEST teacher/myrank_train.txt: sha256 8535d85db893868410a6c55a7869034d320a8f328ad5f625f7aa3a37d086f07e, expected what myrank_train.txt.sha256 says. hint: the file or its digest is from another export; copy both again",
         cure="Copy both again from the same export.",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ class Case:
         says: what the error must say; of a command that ends well, what it must print.
         check: looks at the folder after a command that ended well.
         raises: the error of a call where it is no error of this package, such as TypeError.
+        unmade: a name that must not be in the folder afterwards, as the payload would make it.
+        during: what holds while it happens, such as a full disk.
         begun: a run had begun, so that its folder stays; else a refusal writes nothing.
+        instead: why this is not, to the letter, what the row asks for.
         slow: takes more than a few seconds.
     """
 
@@ -38,7 +42,10 @@ class Case:
     says: tuple[str, ...] = ()
     check: Callable[[Path], None] | None = None
     raises: type[Exception] | None = None
+    unmade: str = ""
+    during: Callable[[Path], AbstractContextManager[object]] = field(default=nullcontext)
     begun: bool = False
+    instead: str = ""
     slow: bool = False
 
     @property
@@ -48,10 +55,10 @@ class Case:
         return found[0] if found else ""
 
 
-def refused(name: str, words: Callable[[Path], list[str]], exit: int, *says: str, code: str = "",  # noqa: A002 - the column's name
+def refused(name: str, words: Callable[[Path], list[str]], status: int, *says: str, code: str = "",
             line: int | None = None, column: int | None = None, **more: Any) -> Case:  # fmt: skip
     """Input that a command must refuse."""
-    return Case(name=name, words=words, exit=exit, code=code, line=line, column=column, says=says,
+    return Case(name=name, words=words, exit=status, code=code, line=line, column=column, says=says,
                 **more)  # fmt: skip
 
 

@@ -16,7 +16,10 @@ import pytest
 from dllm2rec.cli import main
 from dllm2rec.errors import Dllm2RecError, InputError
 from tests.corpus.case import Case
+from tests.corpus.command_lines import X
+from tests.corpus.embeddings import E
 from tests.corpus.prepare_logs import L
+from tests.corpus.setting_files import G
 from tests.corpus.teacher_import import C, R
 
 SIZES = {"R": 72, "C": 16, "E": 44, "L": 41, "G": 19, "X": 12, "K": 19, "A": 26}
@@ -28,7 +31,17 @@ SHOWN_BY = {
     "R72": "teacher.test_text.test_memory_is_the_result_and_64_mb",
 }
 
-TABLES = {"R": R, "C": C, "L": L}
+# Rows that are not kept yet, and why; what stands here is printed with the summary of the tests.
+NOT_YET = {
+    "E33": "an .npz file is refused as a whole, also where --tensor-key names one of its arrays",
+    "E40": "no Parquet file of vectors is read",
+    "E41": "no Parquet file of vectors is read",
+    "E42": "no Parquet file of vectors is read",
+    "X12": "stands in the table of checkpoints, which is not here yet",
+    "E43": "stands in the table of checkpoints, which is not here yet",
+}
+
+TABLES = {"R": R, "C": C, "E": E, "L": L, "G": G, "X": X}
 CASES = [case for table in TABLES.values() for case in table]
 
 
@@ -49,8 +62,10 @@ def test_command_does_what_the_row_says(
     monkeypatch.chdir(tmp_path)
     words = case.words(tmp_path)
     capsys.readouterr()
-    status = main(words)
+    with case.during(tmp_path):
+        status = main(words)
     shown = capsys.readouterr()
+    assert not case.unmade or not (tmp_path / case.unmade).exists()
     assert status == case.exit, shown.err
     assert "Traceback" not in shown.err
     if case.exit == 0:
@@ -73,11 +88,13 @@ def test_call_does_what_the_row_says(
     assert case.call is not None
     monkeypatch.chdir(tmp_path)
     if case.exit == 0 and case.raises is None:
-        case.call(tmp_path)
+        with case.during(tmp_path):
+            case.call(tmp_path)
         return
-    with pytest.raises(case.raises or Dllm2RecError) as caught:
+    with case.during(tmp_path), pytest.raises(case.raises or Dllm2RecError) as caught:
         case.call(tmp_path)
     error = caught.value
+    assert not case.unmade or not (tmp_path / case.unmade).exists()
     if isinstance(error, Dllm2RecError):
         assert error.exit_code == case.exit
         check_error(case, str(error))
@@ -105,12 +122,18 @@ def test_every_row_has_a_case_and_every_case_one_row() -> None:
     for letter, table in TABLES.items():
         assert {case.row[:1] for case in table} <= {letter, ""}
     rows = {case.row for case in CASES} - {""}
-    assert rows & set(SHOWN_BY) == set()
-    assert [row for row in IDS if row[0] in TABLES and row not in rows | set(SHOWN_BY)] == []
-    assert rows | set(SHOWN_BY) <= set(IDS)
+    assert rows & (set(SHOWN_BY) | set(NOT_YET)) == set()
+    there = rows | set(SHOWN_BY) | set(NOT_YET)
+    assert [row for row in IDS if row[0] in TABLES and row not in there] == []
+    assert there <= set(IDS)
 
 
 @pytest.mark.parametrize("row", SHOWN_BY)
 def test_what_shows_a_row_is_a_test(row: str) -> None:
     module, _, name = SHOWN_BY[row].rpartition(".")
     assert callable(getattr(import_module(f"tests.{module}"), name))
+
+
+@pytest.mark.parametrize("row", NOT_YET)
+def test_row_that_is_not_kept_yet(row: str) -> None:
+    pytest.skip(f"{row}: {NOT_YET[row]}")

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dllm2rec import _core
-from dllm2rec.errors import ConfigError, InputError
+from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.teacher.authors_files import TeacherOptions, read_authors_teacher
 from tests.corpus.lists import DISTANCES, GOOD, N_ITEMS, RANKING, ROWS, Case, write
 from tests.reference import teacher as reference
@@ -457,7 +457,7 @@ def test_folder_files_must_agree_with_their_digests(tmp_path: Path) -> None:
     beside.unlink()
     (folder / "all_embeddings.pt").write_bytes(b"x")
     (folder / "all_embeddings.pt.sha256").write_text(digest)
-    with pytest.raises(InputError, match="E-DIGEST"):
+    with pytest.raises(ArtifactError, match="E-DIGEST"):
         read_authors_teacher(folder, n_items=10, n_rows=(3, 1, 1))
 
 

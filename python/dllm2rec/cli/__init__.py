@@ -15,6 +15,7 @@ from typing import NoReturn, TextIO
 from dllm2rec.caller import command_line
 from dllm2rec.cli.exit_codes import describe
 from dllm2rec.cli.torchrun import process_name, silence_other_processes
+from dllm2rec.errors import ConfigError
 from dllm2rec.runtime.signals import SIGTERM_EXIT
 
 SPINS = 10_000  # up to 100,000 is as good; with 0 each of torch's short loops wakes its threads
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
+    _check_text(words)
     import typer
 
     from dllm2rec.cli.app import command
@@ -60,6 +62,18 @@ def _run(words: list[str]) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     return 0
+
+
+def _check_text(words: list[str]) -> None:
+    """Refuse a word that is no UTF-8: such a path could be written to, but in no file of a run."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(word)[:40]
+            raise ConfigError(
+                f"{shown!r} is no UTF-8, expected names and values in UTF-8"
+            ) from None
 
 
 def _leave_cores_free() -> None:

@@ -27,14 +27,18 @@ def describe(err: BaseException, words: Sequence[str]) -> tuple[int, str]:
     """
     if isinstance(err, KeyboardInterrupt) or type(err).__name__ == "Abort":
         return CTRL_C_EXIT, "interrupted"
+    if isinstance(err, BrokenPipeError) or _is_closed_pipe(err):
+        return CLOSED_PIPE_EXIT, ""
     if isinstance(err, SystemExit):
         return _system_exit(err)
-    if isinstance(err, BrokenPipeError):
-        return CLOSED_PIPE_EXIT, ""
     if isinstance(err, Dllm2RecError) and not isinstance(err, InternalError):
         return err.exit_code, f"error: {_line(str(err))}"
     if usage := _usage(err):
         return 2, usage
+    if isinstance(err, OSError) and err.errno == errno.ENAMETOOLONG:
+        path = Path(str(err.filename))
+        long = f"a path of {len(str(path)):,} characters, expected a shorter one"
+        return 2, f"error: {path.name[:40]}...: {long}"
     if _lacks_resources(err):
         return ResourceError.exit_code, f"error: {_line(str(err)) or 'out of memory'}"
     return 1, _bug(err, words)
@@ -42,6 +46,11 @@ def describe(err: BaseException, words: Sequence[str]) -> tuple[int, str]:
 
 def _line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _is_closed_pipe(err: BaseException) -> bool:
+    """What rich's console makes of a closed pipe."""
+    return isinstance(err, SystemExit) and isinstance(err.__context__, BrokenPipeError)
 
 
 def _system_exit(err: SystemExit) -> tuple[int, str]:

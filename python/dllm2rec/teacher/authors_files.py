@@ -17,6 +17,7 @@ from dllm2rec import _core
 from dllm2rec.data.text.lines import first_lines
 from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.teacher.embedding_file import load_embeddings
+from dllm2rec.teacher.tensor_files import refuse
 
 # A file may also end in .gz.
 RANKING_TRAIN = "myrank_train.txt"
@@ -186,12 +187,11 @@ class _Reader:
             raise _unopened(path, err) from err
         expected = " ".join(first_lines(beside, 1)).split()[:1]
         if [found] != expected:
-            raise InputError(
-                f"sha256 {found}, expected what {beside.name} says",
-                code="E-DIGEST",
-                path=path,
-                hint="the file or its digest is from another export; copy both again",
-            )
+            message = f"sha256 {found}, expected what {beside.name} says"
+            hint = "the file or its digest is from another export; copy both again"
+            if path.name == EMBEDDINGS:
+                raise refuse(path, "E-DIGEST", message, hint)
+            raise InputError(message, code="E-DIGEST", path=path, hint=hint)
 
     def items(self, name: str, n_rows: int) -> NDArray[np.uint32] | None:
         path = self.open(name)
