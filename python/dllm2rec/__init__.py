@@ -59,8 +59,8 @@ if TYPE_CHECKING:
     from dllm2rec.tracking.progress import Progress as Progress
     from dllm2rec.tracking.progress import Silent as Silent
     from dllm2rec.tracking.progress import TrainingName as TrainingName
+    from dllm2rec.train.check_run import RunOptions as RunOptions
     from dllm2rec.train.resume_run import resume_run as resume_run
-    from dllm2rec.train.train_run import RunOptions as RunOptions
     from dllm2rec.train.train_run import train_run as train_run
 
 # name -> module; tests/test_public_api.py holds it to the imports above.
@@ -88,7 +88,7 @@ _HOMES = {
     "Recommendation": "tracking.metric_table",
     "ResourceError": "errors",
     "Rows": "data.dataset",
-    "RunOptions": "train.train_run",
+    "RunOptions": "train.check_run",
     "SequenceDataset": "data.dataset",
     "Silent": "tracking.progress",
     "TrainingName": "tracking.progress",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -80,3 +81,15 @@ class InternalError(Dllm2RecError, RuntimeError):
     """A bug of this package, such as a panic in a kernel."""
 
     exit_code = 1
+
+
+def all_at_once(faults: Sequence[Dllm2RecError]) -> Dllm2RecError:
+    """One error that says all of several; the first gives its class, so the exit code, and code."""
+    first = faults[0]
+    if len(faults) == 1:
+        return first
+    text = "".join(f"\n{number}. {fault}" for number, fault in enumerate(faults, start=1))
+    together = type(first)(f"{len(faults)} things stand in the way:{text}")
+    if isinstance(first, InputError) and isinstance(together, InputError):
+        together.code, together.path, together.hint = first.code, first.path, first.hint
+    return together

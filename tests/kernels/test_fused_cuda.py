@@ -10,8 +10,7 @@ from dllm2rec.students import Student, build_student
 from dllm2rec.students.fused_sasrec import can_fuse, encode_fused
 from dllm2rec.students.window_offset import keep_real
 from dllm2rec.train.nonfinite_guard import NonFiniteGuard
-from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer
-from dllm2rec.train.schedule import Schedule
+from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer, Schedule
 
 pytestmark = pytest.mark.gpu
 B, N, L, D = 300, 60, 10, 64

@@ -15,8 +15,7 @@ import torch
 from dllm2rec import _core
 from dllm2rec.config.model import TrainConfig
 from dllm2rec.kernels import launch
-from dllm2rec.train.optimizer import DeviceOptimizer
-from dllm2rec.train.schedule import Schedule
+from dllm2rec.train.optimizer import DeviceOptimizer, Schedule
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dllm2rec.errors import ConfigError
-from dllm2rec.storage.output_folder import check_output, clear_output
+from dllm2rec.errors import ArtifactError, ConfigError
+from dllm2rec.storage.output_folder import check_output, clear_output, locked, locked_anew
 
 
 def test_a_folder_of_a_run_killed_before_its_first_file_is_as_good_as_empty(tmp_path: Path) -> None:
@@ -25,3 +25,34 @@ def test_files_of_others_are_kept(tmp_path: Path, name: str) -> None:
         with pytest.raises(ConfigError):
             check_output(tmp_path, overwrite=overwrite)
     assert (tmp_path / name).is_file()
+
+
+def test_a_folder_that_another_holds_is_not_cleared_by_who_could_not_have_it(tmp_path):
+    folder = tmp_path / "runs" / "one"
+    with locked(folder):
+        (folder / "theirs").write_text("x")
+        with pytest.raises(ArtifactError, match="is writing to it"), locked_anew(folder):
+            pytest.fail("entered")
+        assert (folder / "theirs").read_text() == "x"
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_what_a_failed_block_wrote_stays_only_where_it_says_so(tmp_path, stays):
+    folder = tmp_path / "runs" / "one"
+    with pytest.raises(ZeroDivisionError), locked_anew(folder) as undo:  # noqa: PT012
+        (folder / "file").write_text("x")
+        (folder / "inner").mkdir()
+        if stays:
+            undo.pop_all()
+        raise ZeroDivisionError
+    assert (tmp_path / "runs").exists() == stays
+    with locked_anew(folder):
+        (folder / "file").write_text("y")
+    assert (folder / "file").read_text() == "y"
+
+
+def test_a_folder_beside_the_one_that_was_made_stays(tmp_path):
+    with pytest.raises(ZeroDivisionError), locked_anew(tmp_path / "runs" / "one"):  # noqa: PT012
+        (tmp_path / "runs" / "two").mkdir()
+        raise ZeroDivisionError
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["two"]

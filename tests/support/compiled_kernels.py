@@ -18,8 +18,7 @@ from triton.runtime import driver
 
 from dllm2rec.kernels import item_table, launch
 from dllm2rec.kernels.catalogue import grid
-from dllm2rec.train.optimizer import DeviceOptimizer
-from dllm2rec.train.schedule import Schedule
+from dllm2rec.train.optimizer import DeviceOptimizer, Schedule
 from tests.support.gpu_step import STEPS, Step, step_of
 
 HOPPER = GPUTarget("cuda", 90, 32)

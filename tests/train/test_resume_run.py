@@ -31,9 +31,10 @@ from dllm2rec.storage.atomic_folder import check_space, write_folder
 from dllm2rec.storage.output_folder import locked
 from dllm2rec.storage.pointers import read_pointer
 from dllm2rec.train import train_seed
+from dllm2rec.train.check_run import RunOptions
 from dllm2rec.train.resume_run import resume_run
 from dllm2rec.train.step import Stepper
-from dllm2rec.train.train_run import RunOptions, train_run
+from dllm2rec.train.train_run import train_run
 from tests.support.kill_trials import CONFIG, what_it_made
 from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 

@@ -20,8 +20,9 @@ from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.storage.pointers import read_pointer
 from dllm2rec.tracking.metric_table import ResultRow, mean_row
 from dllm2rec.tracking.progress import BufferedProgress, Silent, TrainingName
+from dllm2rec.train.check_run import RunOptions
 from dllm2rec.train.resume_run import resume_run
-from dllm2rec.train.train_run import RunOptions, train_run
+from dllm2rec.train.train_run import train_run
 from dllm2rec.train.train_student import draws_from_own_seed
 from tests.support.worlds import cycle_dataset
 from tests.train.test_resume_run import CONFIG, DATASET, SELDOM, TEACHER, signal_at

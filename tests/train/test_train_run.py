@@ -19,7 +19,8 @@ from dllm2rec.runs.run_result import RunResult
 from dllm2rec.runs.source import Source
 from dllm2rec.serve.recommend import recommend
 from dllm2rec.tracking.progress import Silent
-from dllm2rec.train.train_run import RunOptions, background_thread, train_run
+from dllm2rec.train.check_run import RunOptions
+from dllm2rec.train.train_run import background_thread, train_run
 from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
 CONFIG = changed(

@@ -66,11 +66,7 @@ def make_student(
     embeddings: Tensor | None = None
     if distillation.embedding_weight > 0:
         if teacher is None or teacher.item_embeddings is None:
-            raise InputError(
-                "embedding distillation without item embeddings, expected the teacher's",
-                hint="add all_embeddings.pt to the teacher's folder, or set "
-                "distillation.embedding_weight = 0",
-            )
+            raise no_vectors()
         embeddings = torch.from_numpy(teacher.item_embeddings)
     return build_student(
         config.student,
@@ -81,6 +77,15 @@ def make_student(
         embedding_sides=distillation.embedding_sides,
         variant=config.variant,
         known_items=torch.from_numpy(seen_items(dataset)) if leaves_out_unseen(config) else None,
+    )
+
+
+def no_vectors() -> InputError:
+    """The error of embedding distillation where the teacher has no item embeddings."""
+    return InputError(
+        "embedding distillation without item embeddings, expected the teacher's",
+        hint="add all_embeddings.pt to the teacher's folder, or set "
+        "distillation.embedding_weight = 0",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from dllm2rec.caller import words
 from dllm2rec.config.model import DistillationConfig
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.distill.losses import soft_target_probabilities, window_keep
@@ -115,18 +116,13 @@ def teacher_lists(
     if config.ranking_weight == 0:
         return None
     if teacher is None:
+        given = words(python="a teacher", option="--teacher")
         raise InputError(
             "ranking distillation without a teacher, expected its lists",
-            hint="give --teacher, or set distillation.ranking_weight = 0",
+            hint=f"give {given}, or set distillation.ranking_weight = 0",
         )
-    top_n = teacher.ranking.shape[1]
-    if top_n < config.top_k:
-        raise InputError(
-            f"the teacher lists {top_n} items a row, expected at least distillation.top_k = "
-            f"{config.top_k}",
-            code="E-RANK-COLS",
-            hint=f"set distillation.top_k = {top_n} or export longer lists",
-        )
+    for fault in list_faults(dataset.n_items, teacher, config, meaning):
+        raise fault
     kept = _kept(dataset, teacher, config)
     if counted is not None:
         kept &= np.append(counted, False)[np.minimum(teacher.ranking, dataset.n_items)]
@@ -139,6 +135,40 @@ def teacher_lists(
         kept=torch.from_numpy(kept).float(),
         meaning=meaning,
     )
+
+
+def list_faults(
+    n_items: int, teacher: TeacherKnowledge, config: DistillationConfig, meaning: Meaning
+) -> Iterator[InputError]:
+    """Say all that a teacher's lists lack for what is asked of them."""
+    top_n = teacher.top_n
+    if top_n < config.top_k:
+        yield InputError(
+            f"the teacher lists {top_n} items a row, expected at least distillation.top_k = "
+            f"{config.top_k}",
+            code="E-RANK-COLS",
+            hint=f"set distillation.top_k = {top_n} or export longer lists",
+        )
+    needs_distances = meaning != "weight"
+    if needs_distances and teacher.distance is None:
+        yield InputError(
+            "the teacher has no distances of its lists, expected them for the weights",
+            hint="add confidence_train.txt to the teacher's folder",
+        )
+    if meaning == "weight" and config.confidence_gamma > 0 and teacher.target_distance is None:
+        yield InputError(
+            "the teacher has no distances to the true next items, expected them for the paper's "
+            "confidence weight",
+            hint="add target_distance_train.txt, or set distillation.confidence_gamma = 0",
+        )
+    if meaning == "authors' weight" and top_n >= config.top_k:
+        short = (teacher.ranking < n_items).sum(axis=1) < config.top_k
+        if short.any():
+            yield InputError(
+                f"the teacher's list of train row {int(short.argmax())} has places without an "
+                f'item, expected {config.top_k} items a row with variant = "authors"',
+                hint="export longer lists, or lower distillation.top_k",
+            )
 
 
 def _values(
@@ -154,13 +184,6 @@ def _values(
         return torch.from_numpy(_static_weight(confidence, columns, config) * kept)
     if meaning == "probability":
         return _probabilities(teacher, columns, kept, config.confidence_temperature)
-    if not kept.all():
-        row = int(np.argmin(kept.all(axis=1)))
-        raise InputError(
-            f"the teacher's list of train row {row} has places without an item, expected "
-            f'{config.top_k} items a row with variant = "authors"',
-            hint="export longer lists, or lower distillation.top_k",
-        )
     distance = np.take_along_axis(_distance(teacher), columns, axis=1)
     return torch.from_numpy(_static_weight(candidate_confidence(distance), columns, config))
 
@@ -200,11 +223,7 @@ def _probabilities(
 
 
 def _distance(teacher: TeacherKnowledge) -> npt.NDArray[np.float32]:
-    if teacher.distance is None:
-        raise InputError(
-            "the teacher has no distances of its lists, expected them for the weights",
-            hint="add confidence_train.txt to the teacher's folder",
-        )
+    assert teacher.distance is not None  # noqa: S101 - for mypy: list_faults said so
     return teacher.distance
 
 
@@ -214,12 +233,7 @@ def _sequence_confidence(
     """The paper's confidence, one number a row, (R,)."""
     if config.confidence_gamma == 0:
         return np.zeros(len(teacher.ranking), dtype=np.float32)
-    if teacher.target_distance is None:
-        raise InputError(
-            "the teacher has no distances to the true next items, expected them for the paper's "
-            "confidence weight",
-            hint="add target_distance_train.txt, or set distillation.confidence_gamma = 0",
-        )
+    assert teacher.target_distance is not None  # noqa: S101 - for mypy: list_faults said so
     return sequence_confidence(teacher.target_distance, config.confidence_temperature, config.top_k)
 
 

@@ -20,7 +20,7 @@ from dllm2rec.runtime.device import choose_device, deterministic, device_name
 from dllm2rec.students import Student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.progress import Progress, Silent, TrainingName
-from dllm2rec.train.train_run import check_fit, teacher_choices
+from dllm2rec.train.check_run import RunOptions, check_run, teacher_choices
 from dllm2rec.train.train_student import student_config, student_label
 
 WATCH_S = 2.0
@@ -163,8 +163,9 @@ def plan_run(
         NonFiniteError: a loss stopped being finite within the watch.
     """
     students = tuple(dict.fromkeys(one_or_more(students, str)))
+    options = RunOptions(baseline=baseline, n_seeds=n_seeds)
+    check_run(config, dataset, teacher, students, options)
     device = choose_device(config.train.device)
-    check_fit(config, dataset)
     progress = progress or Silent()
     peaks = [peak_bytes()]
     writing_s = catalogue_s(dataset.catalogue)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from dllm2rec.caller import words
 from dllm2rec.errors import ConfigError
 
 
@@ -21,7 +22,8 @@ def choose_device(name: str) -> torch.device:
     """
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
-        raise ConfigError("train.device = cuda: torch sees no GPU, expected one; use cpu or auto")
+        cure = words(python='use "cpu" or "auto"', option="give --device cpu")
+        raise ConfigError(f"device cuda: none is present, expected one; {cure}")
     if name == "auto":
         name = "cuda" if available else "cpu"
     return torch.device(name)

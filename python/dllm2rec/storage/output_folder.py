@@ -8,8 +8,8 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from dllm2rec.errors import ArtifactError, ConfigError, ResourceError
@@ -102,6 +102,33 @@ def locked(folder: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
         yield
+
+
+@contextmanager
+def locked_anew(folder: Path) -> Iterator[ExitStack]:
+    """Keep a folder as `locked` does, and leave nothing behind if the block fails.
+
+    Neither the folders that were made nor what was written stay. Call `pop_all` of what it gives
+    when they are to stay, whatever comes. `check_output` comes first: what is in the folder by then
+    may go.
+
+    Raises:
+        ArtifactError, ResourceError: as for `locked`.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    with locked(folder), ExitStack() as undo:
+        undo.callback(_remove, folder, made)
+        yield undo
+        undo.pop_all()
+
+
+def _remove(folder: Path, made: Sequence[Path]) -> None:
+    """Empty a folder; remove it and the folders around it that were made, where nothing is left."""
+    with suppress(OSError):
+        clear_output(folder)
+        (folder / LOCK).unlink(missing_ok=True)
+        for path in made:
+            path.rmdir()
 
 
 def check_writable(out: Path) -> None:

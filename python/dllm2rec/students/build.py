@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -53,19 +54,17 @@ def build_student(
         NonFiniteError: a NaN or infinity in the teacher's vectors.
     """
     is_authors = variant == "authors"
+    has_vectors = teacher_embeddings is not None and embedding_weight != 0
+    sides = embedding_sides if has_vectors else "both"
+    for fault in student_faults(
+        config, max_length, sides, has_vectors=has_vectors, variant=variant
+    ):
+        raise fault
     teacher = None
     if teacher_embeddings is not None and embedding_weight != 0:
         teacher = _teacher_vectors(teacher_embeddings, n_items, normalise=not is_authors)
     if known_items is not None and known_items.shape != (n_items,):
         raise InputError(f"known_items {tuple(known_items.shape)}, expected ({n_items},)")
-    sides = embedding_sides if teacher is not None else "both"
-    if teacher is not None and sides == "both" and not config.tied:
-        raise ConfigError(
-            'distillation.embedding_sides = "both" with student.tied = false: an untied output has '
-            'no item table for the vectors; set student.tied = true or embedding_sides = "input"'
-        )
-    if is_authors:
-        _refuse_other_than_authors(config)
     embedding = ItemEmbedding(n_items, config.hidden_size, teacher, embedding_weight, known_items)
     build_encoder = _authors_encoder if is_authors else _default_encoder
     encoder = build_encoder(config, max_length)
@@ -73,6 +72,33 @@ def build_student(
     # authors' code: torch's defaults for all but the item vectors
     _initialise(student, config.init_std, [] if is_authors else _drawn_layers(student))
     return student
+
+
+def student_faults(
+    config: StudentConfig, max_length: int, sides: Sides, *, has_vectors: bool, variant: Variant
+) -> Iterator[ConfigError]:
+    """Say all that keeps a student from being built, before anything is.
+
+    Args:
+        config: the `student` section.
+        max_length: L, the width of the windows.
+        sides: which items carry the teacher's vectors.
+        has_vectors: whether there are any, and they count.
+        variant: as for `build_student`.
+    """
+    if has_vectors and sides == "both" and not config.tied:
+        yield ConfigError(
+            'distillation.embedding_sides = "both" with student.tied = false: an untied output has '
+            'no item table for the vectors; set student.tied = true or embedding_sides = "input"'
+        )
+    if variant == "authors":
+        yield from _other_than_authors(config)
+    tallest = max(config.filter_heights, default=0)
+    if config.name == "caser" and not 1 <= tallest <= max_length:
+        yield ConfigError(
+            f"student.filter_heights = {list(config.filter_heights)}, expected at least one, "
+            f"and none above the window's length {max_length}"
+        )
 
 
 def _teacher_vectors(vectors: Tensor, n_items: int, *, normalise: bool) -> Tensor:
@@ -89,7 +115,7 @@ def _teacher_vectors(vectors: Tensor, n_items: int, *, normalise: bool) -> Tenso
     return F.normalize(vectors, dim=1) if normalise else vectors
 
 
-def _refuse_other_than_authors(config: StudentConfig) -> None:
+def _other_than_authors(config: StudentConfig) -> Iterator[ConfigError]:
     needed: dict[str, bool | int] = {"tied": False, "window_offset": False, "n_blocks": 1}
     if config.name == "sasrec":
         needed["n_heads"] = 1
@@ -97,7 +123,7 @@ def _refuse_other_than_authors(config: StudentConfig) -> None:
     if wrong:
         found = ", ".join(f"student.{name} = {getattr(config, name)}" for name in wrong)
         expected = ", ".join(f"{name} = {needed[name]}" for name in wrong)
-        raise ConfigError(f'{found} with variant = "authors", expected {expected}'.lower())
+        yield ConfigError(f'{found} with variant = "authors", expected {expected}'.lower())
 
 
 def _default_encoder(config: StudentConfig, max_length: int) -> Encoder:
@@ -119,12 +145,6 @@ def _authors_encoder(config: StudentConfig, max_length: int) -> Encoder:
 
 
 def _caser(config: StudentConfig, max_length: int, *, newest_last: bool) -> Caser:
-    tallest = max(config.filter_heights, default=0)
-    if not 1 <= tallest <= max_length:
-        raise ConfigError(
-            f"student.filter_heights = {list(config.filter_heights)}, expected at least one, "
-            f"and none above the window's length {max_length}"
-        )
     filters = (config.n_filters, config.filter_heights, config.dropout)
     return Caser(config.hidden_size, max_length, *filters, newest_last=newest_last)
 

@@ -6,7 +6,9 @@ where torch's leaves a GPU mostly idle on a model of twenty small tensors and on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -15,7 +17,6 @@ from torch import Tensor, nn
 from dllm2rec.config.model import TrainConfig
 from dllm2rec.train.nonfinite_guard import NonFiniteGuard
 from dllm2rec.train.private_torch import AdamSettings, AdamState, adam_, copy_each_
-from dllm2rec.train.schedule import Schedule, average_decay
 
 LARGE = 1 << 14  # above this a tensor is copied by a kernel of its own
 # Numbers that a tensor in flat memory begins at a multiple of: 128 bytes. Behind one number alone,
@@ -23,6 +24,36 @@ LARGE = 1 << 14  # above this a tensor is copied by a kernel of its own
 ALIGNED = 32
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate of each update: a linear warm-up, then constant or half a cosine to 0."""
+
+    learning_rate: float
+    warmup_steps: int
+    cosine_steps: int  # all updates of the training; 0 for a constant rate
+
+    @classmethod
+    def of(cls, config: TrainConfig, n_rows: int) -> Schedule:
+        """The schedule of a training on `n_rows` rows."""
+        n_steps = config.max_epochs * -(-n_rows // config.batch_size)
+        steps = n_steps if config.schedule == "cosine" else 0
+        return cls(config.learning_rate, config.warmup_steps, steps)
+
+    def at(self, step: int) -> float:
+        """The rate of update `step`, counted from 0."""
+        rate = self.learning_rate
+        if self.warmup_steps:
+            rate *= min(1.0, (step + 1) / self.warmup_steps)
+        if self.cosine_steps:
+            rate *= 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.cosine_steps)))
+        return rate
+
+
+def average_decay(decay: float, step: int) -> float:
+    """The decay of the average at update `step`: lower at first, when it has seen few updates."""
+    return min(decay, (1 + step) / (10 + step))
 
 
 class Optimizer(Protocol):

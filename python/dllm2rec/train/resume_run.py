@@ -28,7 +28,8 @@ from dllm2rec.runtime.distributed import is_first, wait_for_all
 from dllm2rec.storage.output_folder import check_writable, locked
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.progress import Progress, Silent
-from dllm2rec.train.train_run import check_fit, train_students
+from dllm2rec.train.check_run import RunOptions, check_run
+from dllm2rec.train.train_run import run_data, train_students
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +78,8 @@ def resume_run(
     data_changed = with_this_data != manifest
     if data_changed and allow_data_change:
         _check_same_students(folder, manifest, dataset, teacher)
-        check_fit(config, dataset)
+        options = RunOptions(baseline=manifest.baseline, n_seeds=manifest.n_seeds)
+        check_run(config, dataset, teacher, manifest.students, options)
     else:
         check_same_data(folder, manifest, dataset, teacher)
     chosen = choose_device(device or config.train.device)
@@ -93,7 +95,8 @@ def resume_run(
         wait_for_all("the run: resumed")
         progress = progress or Silent()
         progress.run(manifest.as_json())
-        return train_students(manifest, dataset, teacher, folder, chosen, progress)
+        data = run_data(config, dataset, teacher, chosen, baseline=manifest.baseline)
+        return train_students(manifest, dataset, teacher, folder, data, progress)
 
 
 def _check_same_students(

@@ -8,23 +8,21 @@ each student with its metrics epoch by epoch, its best checkpoint and the state 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
 
 import torch
 
 from dllm2rec.batches.device_splits import device_splits
-from dllm2rec.batches.training_data import training_data
+from dllm2rec.batches.training_data import TrainingData, training_data
 from dllm2rec.caller import one_or_more
 from dllm2rec.config.load import config_to_toml
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.formats.catalogue_file import save_catalogue
-from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.evaluate.baselines import (
     fit_window_counts,
     popularity_counts,
@@ -41,37 +39,18 @@ from dllm2rec.runs.run_manifest import (
     write_manifest,
 )
 from dllm2rec.runs.run_result import RunResult, write_result
-from dllm2rec.runs.source import Source
 from dllm2rec.runtime.device import choose_device, deterministic, device_name
-from dllm2rec.runtime.distributed import check_agreed, is_first, size, wait_for_all
+from dllm2rec.runtime.distributed import check_agreed, is_first, wait_for_all
 from dllm2rec.runtime.signals import interrupts
 from dllm2rec.storage.atomic_folder import replace_text
-from dllm2rec.storage.output_folder import check_output, clear_output, locked
+from dllm2rec.storage.output_folder import clear_output, locked_anew
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.metric_table import ResultRow
 from dllm2rec.tracking.progress import Progress, Silent
+from dllm2rec.train.check_run import RunOptions, check_run, teacher_choices
 from dllm2rec.train.context import TrainingContext
 from dllm2rec.train.loop import selection_ks
 from dllm2rec.train.train_student import student_config, train_student
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What a run may be asked for besides its configuration.
-
-    Attributes:
-        baseline: also train each student without the teacher.
-        n_seeds: train `train.seed` and the following ones; the table has their means and
-            deviations.
-        source: where dataset and teacher were read, kept in `run.json` so that `evaluate_run` finds
-            the dataset again; None where it has to be given one.
-        overwrite: replace a run that is in the folder.
-    """
-
-    baseline: bool = True
-    n_seeds: int = 1
-    source: Source | None = None
-    overwrite: bool = False
 
 
 def train_run(
@@ -110,8 +89,8 @@ def train_run(
     options, folder = options or RunOptions(), Path(folder)
     students = tuple(dict.fromkeys(one_or_more(students, str)))
     progress = progress or Silent()
+    check_run(config, dataset, teacher, students, options, folder)
     device = choose_device(config.train.device)
-    check_fit(config, dataset)
     manifest = new_manifest(
         config,
         dataset,
@@ -126,16 +105,43 @@ def train_run(
         lambda: f"{data_fingerprints(dataset, teacher)} {config_to_toml(config)}",
         "dataset, teacher or settings",
     )
-    if is_first():
-        check_output(folder, overwrite=options.overwrite)
-    with locked(folder) if is_first() else nullcontext():
+    data = run_data(config, dataset, teacher, device, baseline=options.baseline)
+    with locked_anew(folder) if is_first() else ExitStack() as undo:
         if is_first():
             clear_output(folder)
             replace_text(folder / "config.toml", config_to_toml(config))
             save_catalogue(folder, dataset.catalogue, dataset.target_counts())
             write_manifest(folder, manifest)
             progress.run(manifest.as_json())
-        return train_students(manifest, dataset, teacher, folder, device, progress)
+        undo.pop_all()  # from here on there is something to resume
+        return train_students(manifest, dataset, teacher, folder, data, progress)
+
+
+def run_data(
+    config: Config,
+    dataset: SequenceDataset,
+    teacher: TeacherKnowledge | None,
+    device: torch.device,
+    *,
+    baseline: bool,
+) -> dict[bool, TrainingData]:
+    """What the students without and with the teacher read, on the device; nothing is written.
+
+    All students read the same: only their names differ.
+
+    Raises:
+        InputError: a train row leaves no item to draw as a negative.
+    """
+    with deterministic():
+        splits = device_splits(config, dataset, device)
+        return {
+            with_teacher: training_data(
+                student_config(config, config.student.name, with_teacher=with_teacher),
+                splits,
+                teacher if with_teacher else None,
+            )
+            for with_teacher in teacher_choices(teacher, baseline=baseline)
+        }
 
 
 def train_students(
@@ -143,7 +149,7 @@ def train_students(
     dataset: SequenceDataset,
     teacher: TeacherKnowledge | None,
     folder: Path,
-    device: torch.device,
+    data: Mapping[bool, TrainingData],
     progress: Progress,
 ) -> RunResult:
     """Train the students of a run that have no result yet, and write its table.
@@ -153,25 +159,24 @@ def train_students(
         dataset: what to learn from.
         teacher: or None.
         folder: locked by this process.
-        device: where to train.
+        data: what `run_data` returned.
         progress: receives how it goes.
     """
     began = time.perf_counter()
     config = read_config(folder, manifest)
+    device = next(iter(data.values())).target_counts.device
     with deterministic(), interrupts() as signals, background_thread() as (pool, stop):
         baselines = pool.submit(baseline_rows, dataset, teacher, selection_ks(config), stop)
         if device.type == "cpu":
             baselines.result()  # beside a GPU's training, but not where it needs the same cores
         else:
             pool.submit(load_plots_ahead)  # where that fails, the report will say so
-        splits = device_splits(config, dataset, device)
-        contexts = {}
-        for with_teacher in teacher_choices(teacher, baseline=manifest.baseline):
-            knowledge = teacher if with_teacher else None
-            # All students read the same: only their names differ.
-            any_student = student_config(config, config.student.name, with_teacher=with_teacher)
-            data = training_data(any_student, splits, knowledge)
-            contexts[with_teacher] = TrainingContext(dataset, knowledge, data, progress, signals)
+        contexts = {
+            with_teacher: TrainingContext(
+                dataset, teacher if with_teacher else None, read, progress, signals
+            )
+            for with_teacher, read in data.items()
+        }
         trained = [
             train_student(
                 student_config(config, name, with_teacher=with_teacher),
@@ -215,34 +220,6 @@ def background_thread() -> Iterator[tuple[ThreadPoolExecutor, Event]]:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def check_fit(config: Config, dataset: SequenceDataset) -> None:
-    """Refuse what only the dataset or the processes show to be impossible, before any work."""
-    if config.variant == "authors" and size() > 1:
-        raise ConfigError(
-            f"variant = authors in {size()} processes, expected one: its loss of a row depends on "
-            "the other rows of the batch; start it without torchrun"
-        )
-    for name, rows in dataset.splits().items():
-        if len(rows) == 0:
-            raise InputError(f"{dataset.name}: no {name} rows, expected at least one")
-    limits = {"evaluation.ks": max(config.evaluation.ks)}
-    if any(config.distillation.ranking_weights):
-        limits["distillation.top_k"] = config.distillation.top_k
-    for field, value in limits.items():
-        if value > dataset.n_items:
-            raise ConfigError(
-                f"{field}: {value}, expected at most {dataset.n_items}, the items of {dataset.name}"
-            )
-
-
-def teacher_choices(teacher: TeacherKnowledge | None, *, baseline: bool) -> Iterator[bool]:
-    """Whether each training of a student is with the teacher, in their order."""
-    if baseline or teacher is None:
-        yield False
-    if teacher is not None:
-        yield True
 
 
 def baseline_rows(

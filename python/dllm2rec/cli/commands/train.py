@@ -164,7 +164,8 @@ def _start(context: typer.Context, request: TrainRequest) -> RunResult:
     from dllm2rec.runs.source import Source
 
     _load_compiler_ahead(settings.train.device)
-    from dllm2rec.train.train_run import RunOptions, train_run
+    from dllm2rec.train.check_run import RunOptions
+    from dllm2rec.train.train_run import train_run
 
     source = Source.of(options.dataset, options.teacher)
     data, knowledge = source.open()
