@@ -10,13 +10,10 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-import torch
-
-from dllm2rec import _core
 from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.storage.output_folder import locked
 from dllm2rec.teacher.folder import load_teacher
@@ -28,6 +25,7 @@ from tests.corpus.worlds import (
     files_of_at_most,
     replaced,
     teacher,
+    threads_as_before,
     train_words,
     training,
 )
@@ -120,17 +118,7 @@ def same_bytes(folder: Path) -> None:
     assert json.loads(outputs[0].stdout)["facts"]["rows"] == 33
 
 
-@contextmanager
-def threads_as_before(_: Path) -> Iterator[None]:
-    n_threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
-        _core.set_threads(os.cpu_count() or 1)
-
-
-def stop_begun(folder: Path) -> Iterator[None]:
+def run_under_way(folder: Path) -> AbstractContextManager[None]:
     return locked(folder / "out")
 
 
@@ -161,7 +149,7 @@ X = [
         "evaluate": words("evaluate", "x", "--device", "cuda"),
         "recommend": words("recommend", "x", "--history", "1", "--device", "cuda"),
     }.items()],
-    refused("X10-two-runs", training("--overwrite"), 4, f"process {os.getpid()} on ", "is writing to it", during=stop_begun, begun=True),
+    refused("X10-two-runs", training("--overwrite"), 4, f"process {os.getpid()} on ", "is writing to it", during=run_under_way, begun=True),
     refused("X11-0", words("train", "--threads", "0"), 2, "'--threads'"),
     accepted("X11-a-million", training("--threads", "1000000"), f"--threads 1000000: {os.cpu_count()} are used", during=all_of(NO_REPORT, threads_as_before)),
 ]  # fmt: skip

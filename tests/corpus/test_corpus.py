@@ -16,6 +16,7 @@ import pytest
 from dllm2rec.cli import main
 from dllm2rec.errors import Dllm2RecError, InputError
 from tests.corpus.case import Case
+from tests.corpus.checkpoints import E43, X12, K
 from tests.corpus.command_lines import X
 from tests.corpus.embeddings import E
 from tests.corpus.prepare_logs import L
@@ -37,11 +38,9 @@ NOT_YET = {
     "E40": "no Parquet file of vectors is read",
     "E41": "no Parquet file of vectors is read",
     "E42": "no Parquet file of vectors is read",
-    "X12": "stands in the table of checkpoints, which is not here yet",
-    "E43": "stands in the table of checkpoints, which is not here yet",
 }
 
-TABLES = {"R": R, "C": C, "E": E, "L": L, "G": G, "X": X}
+TABLES = {"R": R, "C": C, "E": [*E, E43], "L": L, "G": G, "X": [*X, X12], "K": K}
 CASES = [case for table in TABLES.values() for case in table]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import resource
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dllm2rec import _core
 from tests.corpus.case import files, settings
 
 N_ITEMS, LENGTH, N_TRAIN, TOP = 12, 5, 33, 6
@@ -115,6 +117,16 @@ def files_of_at_most(n_bytes: int) -> Holding:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     return hold
+
+
+@contextmanager
+def threads_as_before(_: Path) -> Iterator[None]:
+    n_threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+        _core.set_threads(os.cpu_count() or 1)
 
 
 # The page of a run takes longer than such a training.
