@@ -10,17 +10,19 @@ import numpy.typing as npt
 from dllm2rec.errors import InputError
 
 UINT32_MAX = 2**32 - 1
+COPIED_BYTES = 64 * 2**20  # of a mapped file; a larger one is read where it is
 
 
 def plain_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
     """Return `values` as a numeric NumPy array in native byte order.
 
     Args:
-        values: array or nested sequence; a tensor must be on the CPU.
+        values: array or nested sequence; a tensor must be on the CPU. A mapped file of up to 64 MB
+            is copied, so that it may change or shrink afterwards.
         name: what to call it in an error.
 
     Raises:
-        TypeError: it is masked, sparse, an object array or not numeric.
+        TypeError: it is masked, sparse, nested, has missing values, holds objects or no numbers.
         InputError: it is ragged or lives on a device.
     """
     if isinstance(values, np.ma.MaskedArray):
@@ -28,20 +30,33 @@ def plain_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
     device = getattr(values, "device", None)
     if device is not None and str(device) != "cpu":
         raise InputError(f"{name}: a tensor on {device}, expected CPU memory; call .cpu() first")
+    _refuse_missing(values, name)
     if hasattr(values, "detach"):
         values = _numpy_of_tensor(values, name)
+    if isinstance(values, np.memmap) and values.nbytes <= COPIED_BYTES:
+        values = np.array(values)
     try:
         array = np.asarray(values)
     except ValueError as err:
+        if "inhomogeneous" not in str(err):
+            raise  # of the object's own __array__
         raise InputError(f"{name}: ragged rows, expected a rectangular array") from err
     if array.dtype.kind not in "iufb":
         raise TypeError(f"{name}: dtype {array.dtype}, expected numbers")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
+def _refuse_missing(values: Any, name: str) -> None:  # noqa: ANN401 - pandas is not imported here
+    """Refuse a column of pandas with <NA>: NumPy would make it NaN, or an object."""
+    dtype = getattr(values, "dtype", None)
+    if hasattr(dtype, "na_value") and values.isna().any():
+        raise TypeError(f"{name}: dtype {dtype} with missing values, expected none; fill them")
+
+
 def _numpy_of_tensor(tensor: Any, name: str) -> npt.NDArray[Any]:  # noqa: ANN401 - torch is not imported here
-    if str(tensor.layout) != "torch.strided":
-        raise TypeError(f"{name}: a tensor of layout {tensor.layout}, expected a dense one")
+    if str(tensor.layout) != "torch.strided" or tensor.is_nested or tensor.is_quantized:
+        kind = "nested" if tensor.is_nested else f"{tensor.layout}, {tensor.dtype}"
+        raise TypeError(f"{name}: a tensor of layout {kind}, expected a dense one")
     tensor = tensor.detach()
     if str(tensor.dtype) == "torch.bfloat16":  # NumPy has no bfloat16
         tensor = tensor.float()

@@ -262,9 +262,15 @@ def sample_negatives(
             f"n_items = {n_items}, n_negatives = {n_negatives}, seed = {seed}, epoch = {epoch}: "
             "expected n_items 1 to 2**32 - 1, n_negatives at least 1, seed and epoch 0 to 2**64 - 1"
         )
+    first = _vector(begin, "begin", INT64, INT64_MAX)
+    if first.size * n_negatives > INT64_MAX // UINT32.itemsize:
+        raise InputError(
+            f"n_negatives = {n_negatives} for {first.size} rows, expected fewer: no array holds so "
+            "many"
+        )
     return _core.sample_negatives(
         _vector(events, "events", UINT32, UINT32_MAX),
-        _vector(begin, "begin", INT64, INT64_MAX),
+        first,
         _vector(end, "end", INT64, INT64_MAX),
         _vector(keys, "keys", UINT64, UINT64_MAX),
         n_items=n_items,

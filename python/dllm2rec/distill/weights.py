@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dllm2rec import _core
-from dllm2rec.arrays import float_array, item_indices
+from dllm2rec.arrays import UINT32_MAX, float_array, item_indices
 from dllm2rec.errors import InputError
 
 Weights = npt.NDArray[np.float32]
@@ -161,6 +161,10 @@ def consistency_on_device(scores: Tensor, ranking: Tensor, k: int) -> Tensor:
 def _count(value: int, name: str) -> int:
     if value < 1:
         raise InputError(f"{name} = {value}, expected at least 1")
+    if value > UINT32_MAX:
+        raise InputError(
+            f"{name} = {value}, expected at most {UINT32_MAX}: there are no more items"
+        )
     return value
 
 
