@@ -45,6 +45,15 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    def __repr__(self) -> str:
+        """A line for each section, as notebooks show it."""
+        parts = [(name, getattr(self, name)) for name in type(self).model_fields]
+        plain = ", ".join(f"{k}={v!r}" for k, v in parts if not isinstance(v, Section))
+        inner = [f"  {k}={v!r}" for k, v in parts if isinstance(v, Section)]
+        if not inner:
+            return f"{type(self).__name__}({plain})"
+        return "\n".join([f"{type(self).__name__}({plain}", *inner]) + ")"
+
 
 class StudentConfig(Section):
     """The small sequential model."""

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,11 @@ class Catalogue:
 
     item_ids: list[str]
     titles: list[str] | None = None
+
+    def __repr__(self) -> str:
+        """Sizes and the first item."""
+        titles = "no titles" if self.titles is None else f"titled {self.titles[0]!r}"
+        return f"Catalogue: {self.n_items:,} items, the first {self.item_ids[0]!r}, {titles}"
 
     def __post_init__(self) -> None:
         for name in ("item_ids", "titles"):
@@ -96,6 +102,10 @@ class Rows:
 
     start: Int64Vector
     end: Int64Vector
+
+    def __repr__(self) -> str:
+        """How many there are."""
+        return f"Rows: {len(self):,}"
 
     def __post_init__(self) -> None:
         for name, pointers in (("start", self.start), ("end", self.end)):
@@ -182,6 +192,7 @@ class SequenceDataset:
             layout, where each row of a file is a pseudo-user and only the window is known.
         notes: what a reader of results should know about the data, one sentence each.
         users: who they are, for messages; None where that is not known.
+        folder: where it was read, so that a run can find it again; None if it was made in memory.
     """
 
     name: str
@@ -194,6 +205,16 @@ class SequenceDataset:
     has_users: bool
     notes: list[str] = field(default_factory=list)
     users: Users | None = None
+    folder: Path | None = None
+
+    def __repr__(self) -> str:
+        """A few lines: sizes, no arrays."""
+        rows = ", ".join(f"{len(rows):,} {name}" for name, rows in self.splits().items())
+        return (
+            f"SequenceDataset {self.name!r}: {self.n_items:,} items, {self.events.size:,} events\n"
+            f"  rows: {rows}; windows of up to {self.max_length} items\n"
+            f"  read from {self.folder}; {len(self.notes)} notes in .notes"
+        )
 
     def __post_init__(self) -> None:
         if self.events.dtype != np.uint32 or self.events.ndim != 1:

@@ -45,6 +45,15 @@ class Checkpoint:
     max_length: int
     record: dict[str, float]
 
+    def __repr__(self) -> str:
+        """Which student, and its size."""
+        name, parameters = self.config.student.name, self.student.parameters()
+        n_parameters = sum(parameter.numel() for parameter in parameters)
+        return (
+            f"Checkpoint: {name}, {self.n_items:,} items, windows of {self.max_length}, "
+            f"{n_parameters:,} parameters"
+        )
+
 
 def save_checkpoint(
     folder: Path,

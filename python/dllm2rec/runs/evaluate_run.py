@@ -19,7 +19,7 @@ from dllm2rec.tracking.metric_table import MetricRow, MetricTable
 def evaluate_run(
     run: str | Path,
     *,
-    dataset: str | Path | None = None,
+    dataset: SequenceDataset | str | Path | None = None,
     split: str = "test",
     ks: int | Iterable[int] | None = None,
     exclude_seen: bool = False,
@@ -29,7 +29,7 @@ def evaluate_run(
 
     Args:
         run: the folder of a run or of one of its students.
-        dataset: where the run's dataset is now; by default where it was.
+        dataset: the run's dataset, or the folder where it is now; by default where it was.
         split: "test" or "validation".
         ks: cut-off or cut-offs of the metrics, by default 1, 5, 10 and 20.
         exclude_seen: leave the items of each row's history out of the candidates.

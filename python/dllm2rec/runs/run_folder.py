@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dllm2rec.caller import words
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ArtifactError
 from dllm2rec.runs.run_manifest import RunManifest, read_run
@@ -47,27 +48,30 @@ def _source(
     if dataset is None and manifest.source is None:
         raise ArtifactError(
             f"{run}: its dataset was not read from a folder, expected to be given one; "
-            "give --dataset"
+            f"give {words(python='dataset=, it or its folder', option='--dataset')}"
         )
     given = Source.of(dataset, teacher)
     before = manifest.source or Source()
     return Source(given.dataset or before.dataset, given.teacher or before.teacher)
 
 
-def open_dataset(run: Path, dataset: str | Path | None) -> SequenceDataset:
-    """Load the dataset that a run was trained on, from where it was or from another place.
+def open_dataset(run: Path, dataset: SequenceDataset | str | Path | None) -> SequenceDataset:
+    """The dataset that a run was trained on: loaded from where it was or elsewhere, or as given.
 
     Raises:
         ArtifactError: it is no run, or the data is not what the run was trained on.
         InputError: the dataset is not there any more.
     """
     manifest = read_run(run)
-    source = _source(run, manifest, dataset, None)
-    loaded = source.open_dataset()
+    if isinstance(dataset, SequenceDataset):
+        loaded, place = dataset, dataset.name
+    else:
+        source = _source(run, manifest, dataset, None)
+        loaded, place = source.open_dataset(), source.dataset or "the demo world"
     if loaded.fingerprint() != manifest.fingerprint:
         raise ArtifactError(
-            f"{source.dataset or 'the demo world'}: fingerprint {loaded.fingerprint()[:12]}, "
-            f"expected {manifest.fingerprint[:12]}, the dataset that {run} was trained on; give "
-            "--dataset with its folder"
+            f"{place}: fingerprint {loaded.fingerprint()[:12]}, "
+            f"expected {manifest.fingerprint[:12]}, the dataset that {run} was trained on; "
+            f"give {words(python='dataset=', option='--dataset')} with its folder"
         )
     return loaded

@@ -14,6 +14,7 @@ import torch
 from pydantic import TypeAdapter
 
 from dllm2rec._core import __version__
+from dllm2rec.caller import words
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ArtifactError
@@ -173,10 +174,14 @@ def check_same_data(
         expected = getattr(manifest, key)
         if expected != value:
             what = "dataset" if key == "fingerprint" else "teacher"
+            cure = words(
+                python=f"give the {what} that it had, allow_data_change=True to go on with this",
+                option=f"give --{what} with the folder of that, --allow-data-change to go on with "
+                "this",
+            )
             raise ArtifactError(
                 f"{run}: {what} with fingerprint {_short(value)}, expected {_short(expected)}, the "
-                f"run's; give --{what} with the folder of that, --allow-data-change to go on with "
-                "this, or train again in another folder"
+                f"run's; {cure}, or train again in another folder"
             )
 
 

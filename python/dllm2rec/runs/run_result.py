@@ -49,6 +49,11 @@ class RunResult:
     rows: list[ResultRow]
     notes: list[str]
 
+    def __repr__(self) -> str:
+        """Where the run is, and its table of the test rows."""
+        place = f"RunResult: {self.folder}, {self.seconds:.0f} s on {self.device}"
+        return f"{place}\n{self.table('test')!r}"
+
     def table(self, split: str) -> MetricTable:
         """The metrics of "validation" or "test"; over seeds, those of test with their deviation."""
         rows = [

@@ -36,6 +36,16 @@ class Source:
             *(None if path is None else str(Path(path).resolve()) for path in (dataset, teacher))
         )
 
+    @classmethod
+    def known(cls, dataset: SequenceDataset, teacher: TeacherKnowledge | None) -> Source | None:
+        """The source that a dataset and a teacher know of themselves; None if made in memory."""
+        if dataset.folder is not None:
+            return cls.of(dataset.folder, None if teacher is None else teacher.folder)
+        name = f"demo-{DEMO_SEED}"
+        if dataset.name == name and dataset.fingerprint() == demo_world(DEMO_SEED)[0].fingerprint():
+            return cls()
+        return None
+
     def open_dataset(self) -> SequenceDataset:
         """Load the dataset.
 

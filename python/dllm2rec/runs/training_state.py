@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from dllm2rec.caller import words
 from dllm2rec.errors import ArtifactError
 from dllm2rec.storage.atomic_folder import check_space, read_manifest, write_folder
 from dllm2rec.storage.pointers import move_pointers, read_pointer
@@ -121,7 +122,8 @@ def _way_out(folder: Path, pointer: str) -> str:
     except ArtifactError:
         older = None
     if older is None:
-        return "there is no older state: train again with --overwrite"
+        overwrite = words(python="RunOptions(overwrite=True)", option="--overwrite")
+        return f"there is no older state: train again with {overwrite}"
     return f"to go on from the state before it, {older.name}, remove {folder / 'last'}"
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from dllm2rec.caller import words
 from dllm2rec.errors import ArtifactError, ConfigError, ResourceError
 
 # Every folder of this package holds one of these; --overwrite removes no other folder.
@@ -47,7 +48,8 @@ def check_output(out: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> 
         raise ConfigError(f"{out}: a file, expected a folder or a new name")
     if out.is_dir() and any(not _is_left_by_a_kill(path) for path in out.iterdir()):
         if not overwrite:
-            raise ConfigError(f"{out}: not empty, expected a new folder; or give --overwrite")
+            given = words(python="RunOptions(overwrite=True)", option="--overwrite")
+            raise ConfigError(f"{out}: not empty, expected a new folder; or give {given}")
         if not any((out / mark).is_file() for mark in MARKS):
             raise ConfigError(
                 f"{out}: holds neither {' nor '.join(MARKS)}, expected a folder that dllm2rec "

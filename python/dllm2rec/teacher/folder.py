@@ -71,7 +71,9 @@ def load_teacher(
         knowledge = _read_authors(folder, dataset, options or TeacherOptions())
     check_teacher(knowledge, dataset)
     return dataclasses.replace(
-        knowledge, notes=[*knowledge.notes, *observations(knowledge, dataset)]
+        knowledge,
+        notes=[*knowledge.notes, *observations(knowledge, dataset)],
+        folder=folder.resolve(),
     )
 
 

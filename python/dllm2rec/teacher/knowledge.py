@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ class TeacherKnowledge:
         ranking_validation: lists for the validation rows, uint32 (R_validation, n).
         ranking_test: lists for the test rows, uint32 (R_test, n).
         notes: what a reader of results should know about the teacher, one sentence each.
+        folder: where it was read, so that a run can find it again; None if it was made in memory.
     """
 
     ranking: npt.NDArray[np.uint32]
@@ -38,6 +40,26 @@ class TeacherKnowledge:
     ranking_validation: npt.NDArray[np.uint32] | None = None
     ranking_test: npt.NDArray[np.uint32] | None = None
     notes: list[str] = field(default_factory=list)
+    folder: Path | None = None
+
+    def __repr__(self) -> str:
+        """A few lines: what there is and its sizes, no arrays."""
+        vectors = self.item_embeddings
+        having = {
+            "distances": self.distance is not None,
+            "target distances": self.target_distance is not None,
+            "validation lists": self.ranking_validation is not None,
+            "test lists": self.ranking_test is not None,
+        }
+        there = [name for name, is_there in having.items() if is_there]
+        size = "no item vectors"
+        if vectors is not None:
+            size = f"{vectors.shape[0]:,} item vectors of width {vectors.shape[1]:,}"
+        return (
+            f"TeacherKnowledge: {len(self.ranking):,} lists of {self.top_n} items\n"
+            f"  {', '.join([*there, size])}\n"
+            f"  read from {self.folder}; {len(self.notes)} notes in .notes"
+        )
 
     def __post_init__(self) -> None:
         for name, (dtype, ndim) in SHAPES.items():

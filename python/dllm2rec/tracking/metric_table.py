@@ -88,6 +88,16 @@ class MetricTable:
         seen = "seen items masked" if self.exclude_seen else "seen items not masked"
         return f"{self.n_rows:,} rows, full ranking over {self.n_items:,} items, {seen}"
 
+    def __repr__(self) -> str:
+        """The table as plain text: HR and NDCG at the two largest K."""
+        keys = shown_metrics(self.rows)
+        width = max((len(row.name) for row in self.rows), default=0)
+        lines = [f"{self.title}: {self.protocol()}", " ".join([" " * width, *_heads(keys)])]
+        for row in self.rows:
+            cells = [f"{row.metrics[key]:.4f}" if key in row.metrics else "" for key in keys]
+            lines.append(" ".join([f"{row.name:{width}}", *(f"{cell:>8}" for cell in cells)]))
+        return "\n".join(lines)
+
     def as_json(self) -> dict[str, Any]:
         """What `--json` prints."""
         return {
@@ -97,6 +107,10 @@ class MetricTable:
             "exclude_seen": self.exclude_seen,
             "rows": [{"name": row.name, "metrics": dict(row.metrics)} for row in self.rows],
         }
+
+
+def _heads(keys: Iterable[str]) -> list[str]:
+    return [f"{key:>8}" for key in keys]
 
 
 def shown_metrics(rows: Iterable[MetricRow]) -> list[str]:

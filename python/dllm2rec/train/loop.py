@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dllm2rec.batches.epoch_sampler import EpochSampler
 from dllm2rec.batches.training_data import TrainingData
+from dllm2rec.caller import words
 from dllm2rec.config.model import Config
 from dllm2rec.distill.losses import dros_propensity
 from dllm2rec.errors import ArtifactError
@@ -225,8 +226,9 @@ class Training:
                         torch.cuda.set_rng_state(tensors["generator_cuda"], self.device)
         except (KeyError, RuntimeError) as err:
             raise ArtifactError(
-                f"{err} in the state of a training, expected that of this configuration; "
-                "resume from its weights alone with --weights-only-resume"
+                f"{err} in the state of a training, expected that of this configuration; resume "
+                "from its weights alone with "
+                + words(python="weights_only=True", option="--weights-only-resume")
             ) from err
         self.records = [
             {key: value for key, value in record.items() if key != "ranking_weight"}

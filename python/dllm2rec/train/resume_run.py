@@ -27,7 +27,8 @@ from dllm2rec.runtime.device import choose_device
 from dllm2rec.runtime.distributed import is_first, wait_for_all
 from dllm2rec.storage.output_folder import check_writable, locked
 from dllm2rec.teacher.knowledge import TeacherKnowledge
-from dllm2rec.tracking.progress import Progress, Silent
+from dllm2rec.tracking.printed import as_progress
+from dllm2rec.tracking.progress import Progress
 from dllm2rec.train.check_run import RunOptions, check_run
 from dllm2rec.train.train_run import run_data, train_students
 
@@ -42,7 +43,7 @@ def resume_run(
     device: str | None = None,
     allow_data_change: bool = False,
     weights_only: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool = True,
 ) -> RunResult:
     """Resume a run that was interrupted, however it was, with its own configuration.
 
@@ -59,7 +60,7 @@ def resume_run(
             of the table says.
         weights_only: resume from the saved weights alone, for a state that lacks something: the
             epoch under way begins again, with new moments, averages, schedule and generators.
-        progress: receives how it goes; by default nothing does.
+        progress: as for `train_run`.
 
     Raises:
         ArtifactError: it is no run, a file of it is corrupt, dataset or teacher are not the run's,
@@ -93,7 +94,7 @@ def resume_run(
         if data_changed:
             manifest = _with_data_note(folder, with_this_data)
         wait_for_all("the run: resumed")
-        progress = progress or Silent()
+        progress = as_progress(progress)
         progress.run(manifest.as_json())
         data = run_data(config, dataset, teacher, chosen, baseline=manifest.baseline)
         return train_students(manifest, dataset, teacher, folder, data, progress)

@@ -39,6 +39,7 @@ from dllm2rec.runs.run_manifest import (
     write_manifest,
 )
 from dllm2rec.runs.run_result import RunResult, write_result
+from dllm2rec.runs.source import Source
 from dllm2rec.runtime.device import choose_device, deterministic, device_name
 from dllm2rec.runtime.distributed import check_agreed, is_first, wait_for_all
 from dllm2rec.runtime.signals import interrupts
@@ -46,7 +47,8 @@ from dllm2rec.storage.atomic_folder import replace_text
 from dllm2rec.storage.output_folder import clear_output, locked_anew
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.metric_table import ResultRow
-from dllm2rec.tracking.progress import Progress, Silent
+from dllm2rec.tracking.printed import as_progress
+from dllm2rec.tracking.progress import Progress
 from dllm2rec.train.check_run import RunOptions, check_run, teacher_choices
 from dllm2rec.train.context import TrainingContext
 from dllm2rec.train.loop import selection_ks
@@ -61,7 +63,7 @@ def train_run(
     *,
     students: str | Iterable[str],
     options: RunOptions | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool = True,
 ) -> RunResult:
     """Train each student without and with the teacher and write the run's folder.
 
@@ -72,7 +74,7 @@ def train_run(
         folder: new or empty; no other process may write to it meanwhile.
         students: names of `student.name`, one or several.
         options: what else is asked for; by default nothing.
-        progress: receives how it goes; by default nothing does.
+        progress: receives how it goes; True prints a line an epoch on stderr, False nothing.
 
     Returns:
         The table: settings chosen on validation, the test rows scored once.
@@ -88,7 +90,7 @@ def train_run(
     """
     options, folder = options or RunOptions(), Path(folder)
     students = tuple(dict.fromkeys(one_or_more(students, str)))
-    progress = progress or Silent()
+    progress = as_progress(progress)
     check_run(config, dataset, teacher, students, options, folder)
     device = choose_device(config.train.device)
     manifest = new_manifest(
@@ -99,7 +101,7 @@ def train_run(
         students=students,
         baseline=options.baseline,
         n_seeds=options.n_seeds,
-        source=options.source,
+        source=options.source or Source.known(dataset, teacher),
     )
     check_agreed(
         lambda: f"{data_fingerprints(dataset, teacher)} {config_to_toml(config)}",

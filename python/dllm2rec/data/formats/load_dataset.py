@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from dllm2rec.data.dataset import SequenceDataset
@@ -35,5 +36,7 @@ def load_dataset(path: str | Path, *, strict: bool = False) -> SequenceDataset:
         )
     # What `--write authors` wrote has a manifest too.
     if (folder / MANIFEST).is_file() and find_csv(folder, "train_data") is None:
-        return load_dataset_folder(folder, strict=strict)
-    return load_authors_dataset(folder, strict=strict)
+        dataset = load_dataset_folder(folder, strict=strict)
+    else:
+        dataset = load_authors_dataset(folder, strict=strict)
+    return replace(dataset, folder=folder.resolve())

@@ -90,6 +90,16 @@ class Interactions:
                 row = int((numbers >= limit).argmax())
                 raise InputError(f"{name}[{row}]: {numbers[row]}, expected 0..{limit - 1}")
 
+    def __repr__(self) -> str:
+        """Sizes, no arrays."""
+        having = ("times", "ratings", "splits")
+        there = [name for name in having if getattr(self, name) is not None]
+        what = f"with {', '.join(there)}" if there else "without times or ratings"
+        return (
+            f"Interactions {self.name!r}: {len(self):,} events of {self.n_users:,} users and "
+            f"{self.n_items:,} items, {what}"
+        )
+
     def __len__(self) -> int:
         """The number of events."""
         return len(self.users)

@@ -78,6 +78,10 @@ class Prepared:
     protocol: Protocol
     report: PrepareReport
 
+    def __repr__(self) -> str:
+        """The dataset and how many users it has."""
+        return f"Prepared, {len(self.user_ids):,} users\n{self.dataset!r}"
+
 
 def prepare(
     log: Interactions | Any,  # noqa: ANN401 - or a table of any library, or paths
