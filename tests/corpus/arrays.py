@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from dllm2rec import _core
 from dllm2rec.arrays import item_indices, plain_array
 from dllm2rec.batches.negative_sampler import sample_negatives
 from dllm2rec.config.load import load_config
@@ -87,6 +88,13 @@ def read_only() -> np.ndarray:
     scores = SCORES.copy()
     scores.flags.writeable = False
     return scores
+
+
+def written_over(scores: np.ndarray, *, same: bool = False) -> None:
+    """The one kernel that writes into an array that it is given."""
+    scores.flags.writeable = same
+    stats = scores if same else np.ones((3, 4), np.float32)
+    _core.score_gradient_(scores, np.zeros(3, np.int64), None, None, stats, softmax=True)
 
 
 def broadcast(_: Path) -> None:
@@ -327,6 +335,8 @@ A = [
     Case(name="A05-stride-0", call=broadcast),
     good("A06-negative-strides", lambda: SCORES[::-1, ::-1].copy()[::-1, ::-1]),
     good("A07-read-only", read_only, np.array(TARGETS)),
+    bad("A07-read-only-output", lambda: written_over(read_only().astype(np.float32)), "scores: ", "expected an array that may be written to"),
+    bad("A07-output-is-an-input", lambda: written_over(np.ones((3, 4), np.float32), same=True), "scores: ", "expected an array that may be written to"),
     good("A08-big-endian", lambda: SCORES.astype(">f8"), np.array(TARGETS, ">i4")),
     good("A08-unaligned", unaligned),
     Case(name="A09-no-rows", call=no_rows),

@@ -1,10 +1,7 @@
 //! Sums over the catalogue, and their gradient.
 
 use dllm2rec_core::catalogue::{self, Problem};
-use numpy::{
-    PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2,
-    PyUntypedArrayMethods,
-};
+use numpy::{PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
 use crate::dense::{c_order, empty};
@@ -40,7 +37,7 @@ fn log_sums<'py>(
 #[pyo3(signature = (scores, targets, slope, in_softmax, stats, softmax))]
 fn score_gradient_<'py>(
     py: Python<'py>,
-    mut scores: PyReadwriteArray2<'py, f32>,
+    scores: Bound<'py, PyArray2<f32>>,
     targets: PyReadonlyArray1<'py, i64>,
     slope: Option<PyReadonlyArray1<'py, f32>>,
     in_softmax: Option<PyReadonlyArray1<'py, bool>>,
@@ -50,6 +47,10 @@ fn score_gradient_<'py>(
     let width = scores.shape()[1];
     let problem = problem(width, &targets, slope.as_ref(), in_softmax.as_ref(), softmax)?;
     let stats = c_order(&stats, "stats")?;
+    // As an argument of its own kind, an array that may not be written to would be a panic.
+    let mut scores = scores.try_readwrite().map_err(|err| {
+        InputError::new_err(format!("scores: {err}, expected an array that may be written to"))
+    })?;
     if !scores.is_c_contiguous() {
         return Err(InputError::new_err("scores: strided values, expected an array in C order"));
     }
