@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from dllm2rec.data.formats.load_dataset import load_dataset as load_dataset
     from dllm2rec.data.logs.interactions import Columns as Columns
     from dllm2rec.data.logs.interactions import Interactions as Interactions
+    from dllm2rec.data.logs.log_form import LogForm as LogForm
     from dllm2rec.data.logs.read import from_frame as from_frame
     from dllm2rec.data.logs.read import read_interactions as read_interactions
+    from dllm2rec.data.logs.titles.read_titles import Titles as Titles
+    from dllm2rec.data.logs.titles.read_titles import read_titles as read_titles
+    from dllm2rec.data.logs.titles.title_columns import TitlesForm as TitlesForm
     from dllm2rec.data.protocol.model import Protocol as Protocol
     from dllm2rec.data.protocol.model import named_protocol as named_protocol
     from dllm2rec.data.protocol.prepare import Prepared as Prepared
@@ -67,6 +71,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "Columns": "data.logs.interactions",
     "Interactions": "data.logs.interactions",
+    "LogForm": "data.logs.log_form",
+    "Titles": "data.logs.titles.read_titles",
+    "TitlesForm": "data.logs.titles.title_columns",
     "Prepared": "data.protocol.prepare",
     "PrepareReport": "data.protocol.prepare",
     "Protocol": "data.protocol.model",
@@ -104,6 +111,7 @@ _HOMES = {
     "demo_world": "demo.world",
     "from_frame": "data.logs.read",
     "read_interactions": "data.logs.read",
+    "read_titles": "data.logs.titles.read_titles",
     "evaluate_run": "runs.evaluate_run",
     "evaluate_scores": "evaluate.score_file",
     "list_metrics": "evaluate.metrics",

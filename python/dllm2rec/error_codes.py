@@ -159,7 +159,7 @@ CODES: tuple[Code, ...] = (
         "logs",
         (3,),
         means="A line is not valid CSV.",
-        example="E-CSV titles.csv:2: unexpected end of data, expected ',' between columns and quotes in pairs",
+        example="E-CSV titles.csv:2: unexpected end of data, expected ',' between columns and quotes in pairs. hint: if it is written so, give --titles-quotes none",
         cure="Write pairs of quotes, and the delimiter that the file's name stands for.",
     ),
     Code(
@@ -223,7 +223,7 @@ CODES: tuple[Code, ...] = (
         "logs",
         (3,),
         means="A file or folder is missing, there twice, of unknown kind, or cannot be read.",
-        example="E-FILE data/gmaes: no such folder, expected a folder that dllm2rec prepare made, or one with train_data.csv, val_data.csv and test_data.csv",
+        example="E-FILE data/gmaes: no such folder, expected a folder that dllm2rec prepare made, or one with train_data.csv",
         cure="Check the path and its permissions.",
     ),
     Code(
@@ -231,7 +231,7 @@ CODES: tuple[Code, ...] = (
         "logs",
         (3,),
         means="The layout of the source is not known.",
-        example="E-FORMAT logs: log.xlsx: expected a known layout. hint: name the log's file and its --format, or see 'Your own data' in the README",
+        example="E-FORMAT logs: log.xlsx: expected a known layout. hint: name the log's file and its --format, or see the page 'Your own data'",
         cure="Name the file itself and its `--format`; see [Your own data](own-data.md#what-it-reads).",
     ),
     Code(
@@ -463,7 +463,7 @@ CODES: tuple[Code, ...] = (
         "logs",
         (3,),
         means="A quote stands inside an unquoted field, or is never closed.",
-        example='E-QUOTE log.csv:3:6: a quote inside an unquoted field, expected one around the whole field. hint: write "" for a quote in a field',
+        example='E-QUOTE log.csv:3:6: a quote inside an unquoted field, expected one around the whole field. hint: write "" for a quote in a field; or give --quotes none where quotes mean nothing',
         cure='Quote the whole field, and write `""` for a quote inside it.',
     ),
     Code(
@@ -623,7 +623,7 @@ CODES: tuple[Code, ...] = (
         "logs",
         (3,),
         means="A time is neither a number nor ISO 8601, or of another kind than the rows before.",
-        example="E-TS log.csv:2:7: time '31.05.2024', expected seconds since 1970 or ISO 8601 such as 2024-05-31T08:00:00+02:00",
+        example="E-TS log.csv:2:7: time '31.05.2024', expected seconds since 1970 or ISO 8601 such as 2024-05-31T08:00:00+02:00. hint: if so meant, give --time-format '%d.%m.%Y'",
         cure="Write numbers, or ISO 8601 with or without an offset throughout.",
     ),
     Code(
@@ -763,6 +763,14 @@ CODES: tuple[Code, ...] = (
         cure="Nothing.",
     ),
     Code(
+        "W-SPLIT",
+        "logs",
+        (),
+        means="A split has no rows. Training needs rows of train and validation, and tests on those of test.",
+        example="W-SPLIT no validation rows, and dllm2rec train needs some: --set cut_validation=true takes each user's last train target",
+        cure="Split otherwise; where a given split has no validation, `--set cut_validation=true` takes each user's last train target.",
+    ),
+    Code(
         "W-STORAGE",
         "teacher",
         (),
@@ -785,6 +793,14 @@ CODES: tuple[Code, ...] = (
         means="Events of one user have the same time; they stay in the order of the file.",
         example="W-TIES 1 events at the time of the one before: in the file's order",
         cure="Nothing, or write finer times.",
+    ),
+    Code(
+        "W-TITLES",
+        "logs",
+        (),
+        means="No item of the log has a title in the file of titles, so the ids of the two are likely not the same.",
+        example="W-TITLES no item of the log has a title: are the ids of both files the same?",
+        cure="Name the column of ids with `--titles-id-column`; look whether ids have leading zeros in one file only.",
     ),
     Code(
         "W-TORCH",

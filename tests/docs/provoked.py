@@ -235,6 +235,14 @@ PROVOKED: dict[str, Provoked] = {
     "W-SEEN": prepare(log(*WALKS, f"u0,i1,{T + 9},5")),
     "W-SHORT": prepare(log(*WALKS, f"u9,i1,{T},5")),
     "W-TIES": prepare(log(*WALKS, f"u0,i5,{T + 3},5")),
+    "W-SPLIT": prepare(
+        log("u,a,train", "u,b,train", "u,c,test", head="user_id,item_id,split\n"),
+        "--set split=given",
+    ),
+    "W-TITLES": Provoked(
+        {"log.csv": log(*WALKS), "titles.csv": b"item_id,title\n1,A\n"},
+        "prepare log.csv --out datasets/x --titles titles.csv",
+    ),
     "W-TS-CUT": prepare(log(*(row.replace(",5", "123456789,5") for row in WALKS))),
     "W-TS-RANGE": prepare(log(*WALKS, "u0,i5,0,5")),
     "W-TS-ZONE": prepare(

@@ -6,6 +6,7 @@ import gzip
 
 import pytest
 
+from dllm2rec.data.logs.log_form import LogForm
 from dllm2rec.data.logs.read import read_interactions
 from dllm2rec.data.text import blocks as text_blocks
 from dllm2rec.errors import ConfigError, InputError
@@ -15,7 +16,9 @@ T = 978300019
 
 
 def read(path, delimiter, names=NAMES, **options):
-    return read_interactions(path, file_format="csv", delimiter=delimiter, names=names, **options)
+    return read_interactions(
+        path, file_format="csv", delimiter=delimiter, form=LogForm(names=names), **options
+    )
 
 
 @pytest.mark.parametrize("delimiter", ["\t", "::", ","])

@@ -28,15 +28,15 @@ CASES = [
     ("movielens-pipes", "1|Toy Story (1995)|01-Jan-1995||http\n", {"1": "Toy Story (1995)"}),
     ("movielens-pipes", b"2|Caf\xe9|x\n", {"2": "Café"}),
     ("movielens-colons", "1::Léon: The Pro::Drama\n", {"1": "Léon: The Pro"}),
-    ("amazon", '{"asin": "B1", "title": "Tom &amp; Jerry&#39;s "}\n', {"B1": "Tom & Jerry's"}),
-    ("amazon", '{"parent_asin": "B2", "title": null}\n', {"B2": ""}),
+    ("jsonl", '{"asin": "B1", "title": "Tom &amp; Jerry&#39;s "}\n', {"B1": "Tom & Jerry's"}),
+    ("jsonl", '{"parent_asin": "B2", "title": null}\n', {"B2": ""}),
     (
-        "amazon",
+        "jsonl",
         "{'asin': 'B3', 'price': -1e-05, 'title': \"It's (a [b\", 'x': None}\n",
         {"B3": "It's (a [b"},
     ),
-    ("amazon", r"{'asin': 'B4', 'title': u'a\'b \u2019'}" + "\n", {"B4": "a'b \u2019"}),
-    ("amazon", '{"asin": "B5"}\n', {"B5": ""}),
+    ("jsonl", r"{'asin': 'B4', 'title': u'a\'b \u2019'}" + "\n", {"B4": "a'b \u2019"}),
+    ("jsonl", '{"asin": "B5"}\n{"asin": "B6", "title": "A"}\n', {"B5": "", "B6": "A"}),
     ("bigrec", "A\tB\t0\nC\t1\n", {"0": "A\tB", "1": "C"}),
 ]
 
@@ -70,10 +70,11 @@ REFUSED = [
     ("csv", "", None, "E-HEADER"),
     ("movielens-colons", "1::A\n2\n", 2, "E-RAGGED"),
     ("bigrec", "A\t0\nB 1\n", 2, "E-RAGGED"),
-    ("amazon", '{"asin": "B1"}\n\n', 2, "E-BLANK"),
-    ("amazon", '["B1"]\n', 1, "E-TOKEN"),
-    ("amazon", '{"asin": 5}\n', 1, "E-TOKEN"),
-    ("amazon", '{"asin": "B1", "title": ["x"]}\n', 1, "E-TOKEN"),
+    ("jsonl", '{"asin": "B1"}\n\n', 2, "E-BLANK"),
+    ("jsonl", '["B1"]\n', 1, "E-TOKEN"),
+    ("jsonl", '{"asin": 5.5}\n', 1, "E-TOKEN"),
+    ("jsonl", '{"asin": "B1", "x": "A"}\n', 1, "E-HEADER"),
+    ("jsonl", '{"asin": "B1", "title": ["x"]}\n', 1, "E-TOKEN"),
 ]
 
 
@@ -106,7 +107,7 @@ def test_what_breaks_a_layout_is_refused_with_its_line(tmp_path, layout, data, l
 def test_a_literal_that_is_more_than_a_literal_is_refused_and_nothing_runs(tmp_path, literal):
     mark = tmp_path / "mark"
     with pytest.raises(InputError) as caught:
-        titles_of(tmp_path, "amazon", literal.format(mark=mark) + "\n")
+        titles_of(tmp_path, "jsonl", literal.format(mark=mark) + "\n")
     assert caught.value.code == "E-JSON"
     assert caught.value.line == 1
     assert not mark.exists()
@@ -115,16 +116,16 @@ def test_a_literal_that_is_more_than_a_literal_is_refused_and_nothing_runs(tmp_p
 def test_brackets_inside_strings_do_not_count_as_depth(tmp_path):
     text = "(" * (LITERAL_DEPTH + 1)
     record = repr({"asin": "B1", "title": text})
-    assert titles_of(tmp_path, "amazon", record + "\n")[0] == {"B1": text}
+    assert titles_of(tmp_path, "jsonl", record + "\n")[0] == {"B1": text}
 
 
 def test_nested_json_does_not_overflow(tmp_path):
     with pytest.raises(InputError, match="deep"):
-        titles_of(tmp_path, "amazon", '{"asin": "B1", "x": ' + "[" * 100_000 + "\n")
+        titles_of(tmp_path, "jsonl", '{"asin": "B1", "x": ' + "[" * 100_000 + "\n")
 
 
 def test_a_cut_gzip_file_is_refused(tmp_path):
     data = gzip.compress(json.dumps({"asin": "B1", "title": "x" * 5000}).encode())
     with pytest.raises(InputError) as caught:
-        titles_of(tmp_path, "amazon", data[:-12])
+        titles_of(tmp_path, "jsonl", data[:-12])
     assert caught.value.code == "E-TRUNC"

@@ -95,7 +95,7 @@ def test_a_line_above_the_cap_is_refused_before_all_of_it_is_read(tmp_path):
     with path.open("wb") as file:
         file.write(b"a\n")
         file.truncate(8 * RECORD_CAP)  # NULs, no line end
-    with pytest.raises(InputError, match=r"E-LINE .*:2: over 16,777,216 bytes"):
+    with pytest.raises(InputError, match=r"E-LINE .*:2:1: over 16,777,216 bytes"):
         list(read_lines(path))
 
 

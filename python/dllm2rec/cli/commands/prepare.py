@@ -25,6 +25,8 @@ Examples:
   dllm2rec prepare log.csv --out datasets/shop --user-column customer --item-column sku
   dllm2rec prepare log.csv --out datasets/shop --protocol five-core --set split=global_time
   dllm2rec prepare Video_Games.jsonl.gz --out datasets/games --protocol bigrec-games
+  dllm2rec prepare checkins.txt --out datasets/places --format tsv --no-header \\
+      --user-column 1 --item-column 5 --time-column 2
   dllm2rec prepare datasets/shop --out exported/shop --write recbole
 """
 
@@ -54,6 +56,15 @@ class Form(StrEnum):
     csv = "csv"
 
 
+class Quotes(StrEnum):
+    """What a quote means in delimited files."""
+
+    auto = "auto"
+    double = "double"
+    backslash = "backslash"
+    none = "none"
+
+
 class IdType(StrEnum):
     """What ids are."""
 
@@ -63,7 +74,8 @@ class IdType(StrEnum):
 
 def prepare(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="SRC...", help="A folder, or the files of one log.")
+        list[Path],
+        typer.Argument(metavar="SRC...", help="Folders, files or globs: all that one log is."),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")],
     format_: Annotated[
@@ -72,27 +84,69 @@ def prepare(
     titles: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Titles, where they are not beside SRC.")
     ] = None,
+    titles_id_column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Column of items there; by default that of the log."),
+    ] = None,
+    titles_title_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column of titles there.")
+    ] = None,
+    titles_delimiter: Annotated[
+        str | None, typer.Option(metavar="CHAR", help="What stands between columns there.")
+    ] = None,
+    titles_encoding: Annotated[
+        str, typer.Option(metavar="NAME", help="Encoding of the titles.")
+    ] = "utf-8",
+    titles_quotes: Annotated[
+        Quotes, typer.Option(help="What quotes mean there, as --quotes.")
+    ] = Quotes.auto,
+    titles_no_header: Annotated[
+        bool, typer.Option("--titles-no-header", help="Columns there are numbers, 1 the first.")
+    ] = False,
+    no_header: Annotated[
+        bool,
+        typer.Option(
+            "--no-header", help="The log names no columns: they are numbers, 1 the first."
+        ),
+    ] = False,
     user_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column of users; by default user_id.")
+        str | None, typer.Option(metavar="NAME|N", help="Column of users; by default user_id.")
     ] = None,
     item_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column of items; by default item_id.")
+        str | None, typer.Option(metavar="NAME|N", help="Column of items; by default item_id.")
     ] = None,
     time_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column of times; by default timestamp.")
+        str | None, typer.Option(metavar="NAME|N", help="Column of times; by default timestamp.")
     ] = None,
     rating_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column of ratings; by default rating.")
+        str | None, typer.Option(metavar="NAME|N", help="Column of ratings; by default rating.")
     ] = None,
     split_column: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Column of train, validation, test; by default split."),
+        typer.Option(metavar="NAME|N", help="Column of train, validation, test; by default split."),
     ] = None,
     file_order: Annotated[
         bool, typer.Option("--file-order", help="Order events as the file does, not by time.")
     ] = False,
     delimiter: Annotated[
         str | None, typer.Option(metavar="CHAR", help="What stands between columns.")
+    ] = None,
+    encoding: Annotated[
+        str, typer.Option(metavar="NAME", help="Encoding of the log: latin-1, cp1252, gbk, utf-16.")
+    ] = "utf-8",
+    quotes: Annotated[
+        Quotes,
+        typer.Option(
+            help='What is a quote in a field: double "", backslash \\"; none: no quoted fields.'
+        ),
+    ] = Quotes.auto,
+    time_format: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT", help="Format of times, as strptime's: '%d/%m/%Y %H:%M'."),
+    ] = None,
+    time_zone: Annotated[
+        str | None,
+        typer.Option(metavar="ZONE", help="Zone of times without an offset; by default UTC."),
     ] = None,
     id_type: Annotated[
         IdType, typer.Option(help="int: ids are whole numbers, 007 and 7 are one.")
@@ -130,6 +184,8 @@ def prepare(
     2018 and 2023, BIGRec's and the authors' files, and tables with named columns.
     """
     from dllm2rec.data.logs.layouts.read_layout import LogOptions
+    from dllm2rec.data.logs.log_form import LogForm
+    from dllm2rec.data.logs.titles.title_columns import TitlesForm
     from dllm2rec.data.prepare_run import PrepareRequest
     from dllm2rec.data.protocol.load import load_protocol
 
@@ -140,15 +196,31 @@ def prepare(
         "rating": rating_column,
         "split": split_column,
     }
+    titles_form = TitlesForm(
+        titles_id_column,
+        titles_title_column,
+        _typed(titles_delimiter),
+        titles_encoding,
+        titles_quotes.value,
+        header=not titles_no_header,
+    )
     request = PrepareRequest(
         sources,
         out,
         file_format=format_.value,
         titles=titles,
+        titles_form=None if titles_form == TitlesForm() else titles_form,
         options=LogOptions(
             columns={role: name for role, name in named.items() if name is not None},
             file_order=file_order,
-            delimiter=delimiter,
+            delimiter=_typed(delimiter),
+            form=LogForm(
+                header=not no_header,
+                encoding=encoding,
+                quotes=quotes.value,
+                time_format=time_format,
+                time_zone=time_zone,
+            ),
             id_type=id_type.value,
             strip=strip,
         ),
@@ -159,6 +231,11 @@ def prepare(
         overwrite=overwrite,
     )
     _run(request, json=json)
+
+
+def _typed(delimiter: str | None) -> str | None:
+    r"""Return a delimiter as it is meant: a tab is typed `\t`."""
+    return "\t" if delimiter == "\\t" else delimiter
 
 
 def _run(request: PrepareRequest, *, json: bool) -> None:

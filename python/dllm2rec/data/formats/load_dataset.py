@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.formats.authors import load_authors_dataset
 from dllm2rec.data.formats.dataset_folder import load_dataset_folder
-from dllm2rec.data.text.csv_table import find_csv
+from dllm2rec.data.logs.layouts.detect_layout import recognise
 from dllm2rec.errors import InputError
 from dllm2rec.storage.atomic_folder import MANIFEST
+
+# What the files of the authors' layout begin with.
+_STEMS = ("train_data.", "val_data.", "test_data.")
 
 
 def load_dataset(path: str | Path, *, strict: bool = False) -> SequenceDataset:
@@ -26,17 +31,31 @@ def load_dataset(path: str | Path, *, strict: bool = False) -> SequenceDataset:
         ArtifactError: a prepared folder changed since it was written.
     """
     folder = Path(path)
-    if not folder.is_dir():
-        found = "a file" if folder.exists() else "no such folder"
-        raise InputError(
-            f"{found}, expected a folder that dllm2rec prepare made, or one with train_data.csv, "
-            "val_data.csv and test_data.csv",
-            code="E-FILE",
-            path=folder,
-        )
     # What `--write authors` wrote has a manifest too.
-    if (folder / MANIFEST).is_file() and find_csv(folder, "train_data") is None:
+    if folder.is_dir() and any(path.name.startswith(_STEMS) for path in folder.iterdir()):
+        dataset = load_authors_dataset(folder, strict=strict)
+    elif (folder / MANIFEST).is_file():
         dataset = load_dataset_folder(folder, strict=strict)
     else:
-        dataset = load_authors_dataset(folder, strict=strict)
+        raise _no_dataset(folder)
     return replace(dataset, folder=folder.resolve())
+
+
+def _no_dataset(path: Path) -> InputError:
+    """Return the error for what is no dataset: most often a log, which is prepared first."""
+    expected = "expected a folder that dllm2rec prepare made, or one with train_data.csv"
+    if not path.exists():
+        return InputError(f"no such folder, {expected}", code="E-FILE", path=path)
+    found, out = "a file" if path.is_file() else "no dataset", "datasets/NAME"
+    with contextlib.suppress(InputError):
+        layout = recognise([path])
+        found = f"a log ({layout.name}, told by {layout.why}) and no dataset"
+        name = path.resolve().name.partition(".")[0]
+        out = shlex.quote(f"datasets/{name}")
+    source = shlex.quote(str(path))
+    return InputError(
+        f"{found}, {expected}",
+        code="E-FILE",
+        path=path,
+        hint=f"run: dllm2rec prepare {source} --out {out}; {out} is the dataset then",
+    )

@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from dllm2rec.data.logs.columns import Chunk, roles_of
+from dllm2rec.data.logs.columns import Chunk
 from dllm2rec.data.logs.interactions import Columns
+from dllm2rec.data.logs.roles import roles_of
 from dllm2rec.errors import ArtifactError, InputError
 
 _BATCH_ROWS = 1 << 20

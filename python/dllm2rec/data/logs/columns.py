@@ -1,12 +1,9 @@
-"""The columns of a log: found by name, and their cells checked as ids, ratings and splits."""
+"""The cells of a log, checked as ids, ratings and splits."""
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,14 +12,13 @@ import pyarrow as pa
 from pyarrow import compute
 
 from dllm2rec import _core
-from dllm2rec.data.logs.interactions import Columns
+from dllm2rec.data.logs.roles import REQUIRED
 from dllm2rec.errors import InputError
 
 IdType = Literal["string", "int"]
 # fault(row of the chunk, role, what was found and expected, code, hint) -> the error.
 Fault = Callable[[int, str, str, str, str], InputError]
 
-REQUIRED = ("user", "item")
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _SPLIT_NAMES = {
     "train": 0,
@@ -35,8 +31,8 @@ _SPLIT_NAMES = {
     "2": 2,
 }
 _SHOWN = 40
-# A scalar of its own: for a plain "" Arrow would import pandas, where it is installed.
-_EMPTY = pa.scalar("", pa.large_string())
+# Out of buffers: from a Python string, Arrow would import pandas, where it is installed.
+_EMPTY = pa.LargeStringArray.from_buffers(1, pa.py_buffer(bytes(16)), pa.py_buffer(b""))[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,50 +70,6 @@ class Chunk:
     def roles(self) -> set[str]:
         """The roles that the file has."""
         return {*REQUIRED, *self.columns}
-
-
-def roles_of(
-    header: Sequence[str], columns: Columns, path: str | Path, *, line: int | None
-) -> dict[str, str]:
-    """Find the column of each role: role -> name.
-
-    Raises:
-        InputError: a name is empty or there twice, or one that is needed or was asked for is
-            missing; the message names the nearest one.
-    """
-    for place, name in enumerate(header):
-        if not name.strip():
-            message = f"column {place + 1} has no name, expected names for all"
-            raise InputError(message, code="E-HEADER", path=path, line=line)
-        if name in header[:place]:
-            message = f"two columns {name!r}, expected distinct names"
-            raise InputError(message, code="E-HEADER", path=path, line=line)
-    default = Columns()
-    found = {}
-    for field in fields(columns):
-        role, name = field.name, getattr(columns, field.name)
-        if name is None:
-            continue
-        if name in header:
-            found[role] = name
-            continue
-        like = [other for other in header if _bare(other) == _bare(name)]
-        if role in REQUIRED or name != getattr(default, role) or like:
-            near = like or difflib.get_close_matches(name, header, n=1)
-            raise InputError(
-                f"no column {name!r} for the {role} among {', '.join(header)[:120]!r}",
-                code="E-HEADER",
-                path=path,
-                line=line,
-                hint=f"{near[0]!r} is near: rename it, or name it with --{role}-column"
-                if near
-                else f"name it with --{role}-column",
-            )
-    return found
-
-
-def _bare(name: str) -> str:
-    return re.sub(r"[\s_-]", "", name).lower()
 
 
 def checked_ids(chunk: Chunk, role: str, *, id_type: IdType, strip: bool) -> pa.DictionaryArray:

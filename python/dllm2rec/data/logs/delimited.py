@@ -15,15 +15,18 @@ from pathlib import Path
 import pyarrow as pa
 
 from dllm2rec import _core
-from dllm2rec.data.logs.columns import REQUIRED, Chunk, SplitIds, roles_of
+from dllm2rec.data.logs.columns import Chunk, SplitIds
 from dllm2rec.data.logs.delimited_arrow import is_plain, number_types, parse
-from dllm2rec.data.logs.delimited_header import DelimitedLog, opened
+from dllm2rec.data.logs.delimited_header import DelimitedLog, numbered, opened
 from dllm2rec.data.logs.id_encoding import texts_of
 from dllm2rec.data.logs.interactions import Columns
+from dllm2rec.data.logs.log_form import LogForm
+from dllm2rec.data.logs.roles import REQUIRED, check_numbers, roles_of
 from dllm2rec.data.text.blocks import TextBlock, check_text, unchecked_blocks
 from dllm2rec.errors import ConfigError, InputError
 
 _COLONS = "::"  # of MovieLens
+_PLAIN = LogForm()
 _KERNEL_KINDS = {pa.int64(): "int", pa.float32(): "float"}
 
 
@@ -32,21 +35,55 @@ def read_delimited(
     columns: Columns,
     delimiter: str,
     *,
-    names: tuple[str, ...] | None = None,
+    form: LogForm = _PLAIN,
     with_kernel: bool = True,
 ) -> Iterator[Chunk]:
     """Yield the chunks of a delimited file (RFC 4180, any one-byte delimiter, or `::`).
 
     Args:
         path: the file.
-        columns: how its columns are called.
-        delimiter: what stands between columns; with `::` a quote means nothing.
-        names: of all columns, where the file has no header; then a quote means nothing.
+        columns: how its columns are called, or their numbers, "1" the first, without a header.
+        delimiter: what stands between columns.
+        form: whether there is a header, what quotes mean, and the encoding.
         with_kernel: let the kernel take what it can, ids as strings.
 
     Raises:
         InputError: the file breaks a rule; the message names line and column.
-        ConfigError: the delimiter is none.
+        ConfigError: the delimiter is none, or columns without a header have names.
+    """
+    check_delimiter(delimiter)
+    quotes, log = form.has_quotes(delimiter), None
+    if form.names is not None:
+        roles = roles_of(form.names, columns, path, line=None)
+        log = DelimitedLog(path, delimiter, list(form.names), roles, form)
+    elif not form.header:
+        check_numbers(columns)
+    done = first_record = 0 if log or not form.header else 1
+    for block in unchecked_blocks(path, delimiter, quotes=quotes, form=form.text):
+        body = block
+        if log is None:
+            check_text(block, delimiter, quotes=quotes)
+            if form.header:
+                log, body = opened(block, columns, delimiter, form)
+            else:
+                log = numbered(block, columns, delimiter, form)
+            if not body.data:
+                continue
+        for chunk, n_rows in _chunks(log, body, done, with_kernel=with_kernel):
+            done += n_rows
+            yield chunk
+    if log is None or done == 0:
+        raise InputError("empty file, expected rows", code="E-EMPTY", path=path)
+    if done == first_record:
+        raise InputError("only a header, expected rows", code="E-EMPTY", path=path)
+
+
+def check_delimiter(delimiter: str) -> None:
+    """Refuse what cannot stand between columns.
+
+    Raises:
+        ConfigError: it is neither one ASCII character, other than a letter, digit, quote or line
+            end, nor `::`.
     """
     if delimiter != _COLONS and (
         len(delimiter) != 1
@@ -57,25 +94,6 @@ def read_delimited(
         raise ConfigError(
             f"delimiter {delimiter!r}, expected one ASCII character such as ',', or '::'"
         )
-    quotes, log = names is None and delimiter != _COLONS, None
-    if names is not None:
-        roles = roles_of(names, columns, path, line=None)
-        log = DelimitedLog(path, delimiter, list(names), roles, quotes)
-    done = first_record = 0 if log else 1
-    for block in unchecked_blocks(path, delimiter, quotes=quotes):
-        body = block
-        if log is None:
-            check_text(block, delimiter, quotes=quotes)
-            log, body = opened(block, columns, delimiter, quotes=quotes)
-            if not body.data:
-                continue
-        for chunk, n_rows in _chunks(log, body, done, with_kernel=with_kernel):
-            done += n_rows
-            yield chunk
-    if log is None or done == 0:
-        raise InputError("empty file, expected rows", code="E-EMPTY", path=path)
-    if done == first_record:
-        raise InputError("only a header, expected rows", code="E-EMPTY", path=path)
 
 
 def _chunks(

@@ -78,7 +78,9 @@ def number_types(log: DelimitedLog, block: TextBlock) -> dict[str, pa.DataType]:
     cells = dict(zip(log.header, cells_of_row, strict=False))
     found = {}
     time, rating = (cells.get(log.roles.get(role, ""), "") for role in ("time", "rating"))
-    if re.match(r"-?[0-9]{1,19}$", time):
+    if log.form.time_format is not None:
+        pass  # text, whatever it looks like
+    elif re.match(r"-?[0-9]{1,19}$", time):
         found["time"] = pa.int64()
     elif re.match(NUMBER, time):
         found["time"] = pa.float64()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dllm2rec.data.logs.columns import NUMBER, roles_of
+from dllm2rec.data.logs.columns import NUMBER
 from dllm2rec.data.logs.interactions import Columns
+from dllm2rec.data.logs.log_form import LogForm
+from dllm2rec.data.logs.roles import roles_of
 from dllm2rec.data.text.blocks import (
     Int64Vector,
     TextBlock,
@@ -20,6 +22,11 @@ from dllm2rec.data.text.files import RECORD_CAP, shown
 from dllm2rec.errors import InputError, InternalError
 
 _OTHER_DELIMITERS = ",\t;|"
+_DECIMAL = r"-?[0-9]*\.[0-9]*$"
+# A time that is none of an id: a date, or seconds and smaller units of this century.
+_TIME = (
+    r"[0-9]{4}[-/][0-9]{1,2}[-/]|[A-Z][a-z]{2} [A-Z][a-z]{2} [0-9]{2} |1[0-9]{9}([0-9]{3}){0,3}$"
+)
 
 
 @dataclass(frozen=True)
@@ -31,19 +38,26 @@ class DelimitedLog:
         delimiter: one character, or `::`.
         header: the names of all columns.
         roles: role -> name of its column.
-        quotes: whether a quote means anything.
+        form: how the file is written.
     """
 
     path: Path
     delimiter: str
     header: list[str]
     roles: dict[str, str]
-    quotes: bool
+    form: LogForm
+
+    @property
+    def quotes(self) -> bool:
+        """Whether a quote means anything."""
+        return self.form.has_quotes(self.delimiter)
 
     def fault(self, record: int, role: str, message: str, code: str, hint: str) -> InputError:
         """Return the error for a cell; `record` counts from 0, the header."""
         field, done = self.header.index(self.roles[role]), 0
-        for block in text_blocks(self.path, self.delimiter, quotes=self.quotes):
+        for block in text_blocks(
+            self.path, self.delimiter, quotes=self.quotes, form=self.form.text
+        ):
             starts = record_starts(block.data, quotes=self.quotes)
             if record < done + starts.size:
                 begin, end = _cell(self, block, starts, record - done, field)
@@ -56,28 +70,47 @@ class DelimitedLog:
                     code=code,
                     hint=hint,
                     token=shown(block.data[begin:end]),
+                    form=self.form.text,
                 )
             done += starts.size
         raise InternalError(f"{self.path}: record {record} of {done} is at fault")
 
 
 def opened(
-    block: TextBlock, columns: Columns, delimiter: str, *, quotes: bool
+    block: TextBlock, columns: Columns, delimiter: str, form: LogForm
 ) -> tuple[DelimitedLog, TextBlock]:
     """Read the header; return it and the rest of the block.
 
     Raises:
         InputError: it has no names, or not those of the columns that are needed.
     """
+    header, end = _first_record(block, delimiter, form)
+    _check_header(block.path, header, columns, delimiter)
+    roles = roles_of(header, columns, block.path, line=1)
+    rest = replace(block, data=block.data[end:], offset=block.offset + end)
+    return DelimitedLog(block.path, delimiter, header, roles, form), rest
+
+
+def numbered(block: TextBlock, columns: Columns, delimiter: str, form: LogForm) -> DelimitedLog:
+    """Name the columns of a file without a header "1", "2", ..., as many as its first row has.
+
+    Raises:
+        InputError: there are fewer than a column's number says.
+    """
+    cells, _ = _first_record(block, delimiter, form)
+    header = [str(place) for place in range(1, len(cells) + 1)]
+    roles = roles_of(header, columns, block.path, line=1)
+    return DelimitedLog(block.path, delimiter, header, roles, form)
+
+
+def _first_record(block: TextBlock, delimiter: str, form: LogForm) -> tuple[list[str], int]:
+    """Return the cells of the first record and where it ends."""
+    quotes = form.has_quotes(delimiter)
     starts = record_starts(block.data[:RECORD_CAP], quotes=quotes)
     end = int(starts[1]) if starts.size > 1 else len(block.data)
     if is_blank(block, starts, 0):
         raise block.blank(0)
-    header = fields(block.data[:end], delimiter, quotes=quotes)
-    _check_header(block.path, header, columns, delimiter)
-    roles = roles_of(header, columns, block.path, line=1)
-    rest = TextBlock(block.path, block.data[end:], block.offset + end)
-    return DelimitedLog(block.path, delimiter, header, roles, quotes), rest
+    return fields(block.data[:end], delimiter, quotes=quotes), end
 
 
 def fields(record: bytes, delimiter: str, *, quotes: bool) -> list[str]:
@@ -112,15 +145,31 @@ def _check_header(path: Path, header: list[str], columns: Columns, delimiter: st
             column=1,
             hint=f"give --delimiter {other!r}",
         )
-    if any(re.match(NUMBER, name) for name in header):
+    if is_data(header):
         raise InputError(
             f"first row looks like data ({', '.join(header)[:60]!r}), expected the columns' names",
             code="E-HEADER",
             path=path,
             line=1,
             column=1,
-            hint=f"add a first line such as {columns.user}{delimiter}{columns.item}",
+            hint=f"give the columns by number, for instance: {by_number(header)}",
         )
+
+
+def is_data(cells: list[str]) -> bool:
+    """Whether a first row looks like data: a number or time is in it, or all cells have digits."""
+    found = (re.match(NUMBER, cell) or re.match(_TIME, cell) for cell in cells)
+    return any(found) or all(re.search("[0-9]", cell) for cell in cells)
+
+
+def by_number(cells: list[str]) -> str:
+    """Return the options that may be right for a file without a header, by its first row."""
+    dates = [place for place, cell in enumerate(cells, start=1) if re.match(_TIME, cell)]
+    decimals = [place for place, cell in enumerate(cells, start=1) if re.match(_DECIMAL, cell)]
+    others = [place for place in range(1, len(cells) + 1) if place not in (*dates, *decimals)]
+    user, item = others[:2] if len(others) > 1 else (1, 2)
+    time = f" --time-column {dates[0]}" if dates else ""
+    return f"--no-header --user-column {user} --item-column {item}{time}"
 
 
 def is_blank(block: TextBlock, starts: Int64Vector, record: int) -> bool:

@@ -10,10 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from dllm2rec.data.logs.columns import Chunk, Fault, roles_of
+from dllm2rec.data.logs.columns import Chunk, Fault
 from dllm2rec.data.logs.interactions import Columns
+from dllm2rec.data.logs.roles import roles_of
 from dllm2rec.data.text.blocks import TextBlock, record_starts, text_blocks
 from dllm2rec.data.text.files import shown
+from dllm2rec.data.text.text_form import PLAIN, TextForm
 from dllm2rec.errors import InputError, InternalError
 
 _CHUNK_ROWS = 1 << 16
@@ -28,7 +30,7 @@ class _NotFiniteError(ValueError):
     """NaN or an infinity; the argument is its text."""
 
 
-def read_json_lines(path: Path, columns: Columns) -> Iterator[Chunk]:
+def read_json_lines(path: Path, columns: Columns, form: TextForm = PLAIN) -> Iterator[Chunk]:
     """Yield the chunks of a file of JSON lines.
 
     Ids are strings or whole numbers; keys that are not asked for are passed over.
@@ -39,7 +41,7 @@ def read_json_lines(path: Path, columns: Columns) -> Iterator[Chunk]:
     lines: list[dict[str, Any]] = []
     roles: dict[str, str] | None = None
     done = 0
-    for block in text_blocks(path, "\0", quotes=False):
+    for block in text_blocks(path, "\0", quotes=False, form=form):
         starts = record_starts(block.data, quotes=False).tolist()
         for start, end in zip(starts, [*starts[1:], len(block.data)], strict=True):
             entry = _parsed(block, start, end)
@@ -47,13 +49,13 @@ def read_json_lines(path: Path, columns: Columns) -> Iterator[Chunk]:
                 roles = roles_of(list(entry), columns, path, line=1)
             lines.append(entry)
             if len(lines) == _CHUNK_ROWS:
-                yield _chunk(path, roles, lines, done)
+                yield _chunk(path, roles, lines, done, form)
                 done += len(lines)
                 lines = []
     if roles is None:
         raise InputError("empty file, expected one object a line", code="E-EMPTY", path=path)
     if lines:
-        yield _chunk(path, roles, lines, done)
+        yield _chunk(path, roles, lines, done, form)
 
 
 def _parsed(block: TextBlock, start: int, end: int) -> dict[str, Any]:
@@ -120,9 +122,11 @@ def _check_depth(block: TextBlock, start: int, line: bytes) -> None:
             raise block.fault(start + match.start(), message, "E-JSON-DEPTH")
 
 
-def _chunk(path: Path, roles: dict[str, str], lines: list[dict[str, Any]], first: int) -> Chunk:
+def _chunk(
+    path: Path, roles: dict[str, str], lines: list[dict[str, Any]], first: int, form: TextForm
+) -> Chunk:
     def fault(row: int, role: str, message: str, code: str, hint: str) -> InputError:
-        return _value_fault(path, first + row, roles[role], message, code, hint)
+        return _value_fault(path, form, first + row, roles[role], message, code, hint)
 
     columns = {}
     for role, name in roles.items():
@@ -171,9 +175,11 @@ def _texts(values: list[Any], role: str, kinds: set[type], fault: Fault) -> pa.A
     return pa.array(texts, pa.large_string())
 
 
-def _value_fault(path: Path, row: int, key: str, message: str, code: str, hint: str) -> InputError:
+def _value_fault(
+    path: Path, form: TextForm, row: int, key: str, message: str, code: str, hint: str
+) -> InputError:
     """Return the error for a value, placed where it begins, or where its line does."""
-    for block in text_blocks(path, "\0", quotes=False):
+    for block in text_blocks(path, "\0", quotes=False, form=form):
         starts = record_starts(block.data, quotes=False)
         if row < starts.size:
             line = block.data[int(starts[row]) :].split(b"\n", 1)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -24,17 +25,11 @@ from dllm2rec.data.logs.columns import (
 )
 from dllm2rec.data.logs.delimited import read_delimited
 from dllm2rec.data.logs.id_encoding import GrowingArray, IdCodes
-from dllm2rec.data.logs.interactions import Columns, Interactions
+from dllm2rec.data.logs.interactions import SPLITS, Columns, Interactions
 from dllm2rec.data.logs.json_lines import read_json_lines
-from dllm2rec.data.logs.timestamps import (
-    CUT_NOTE,
-    Kind,
-    MixedUnitsError,
-    RawTimes,
-    count_implausible,
-    in_microseconds,
-    raw_times,
-)
+from dllm2rec.data.logs.log_form import LogForm
+from dllm2rec.data.logs.time_units import MixedUnitsError, count_implausible, in_microseconds
+from dllm2rec.data.logs.timestamps import CUT_NOTE, Kind, RawTimes, raw_times
 from dllm2rec.data.text.find_files import PathLike, find_logs, format_of
 from dllm2rec.errors import ConfigError, InputError
 
@@ -42,6 +37,7 @@ FileFormat = Literal["auto", "csv", "tsv", "jsonl", "parquet"]
 _FORMATS = ("auto", "csv", "tsv", "jsonl", "parquet")
 _ID_TYPES = ("string", "int")
 _DEFAULT_COLUMNS = Columns()
+_DEFAULT_FORM = LogForm()
 
 
 def read_interactions(
@@ -50,7 +46,7 @@ def read_interactions(
     columns: Columns = _DEFAULT_COLUMNS,
     file_format: FileFormat = "auto",
     delimiter: str | None = None,
-    names: tuple[str, ...] | None = None,
+    form: LogForm = _DEFAULT_FORM,
     id_type: IdType = "string",
     strip: bool = False,
     name: str | None = None,
@@ -65,7 +61,7 @@ def read_interactions(
         columns: how the columns are called.
         file_format: `auto` goes by each file's suffix.
         delimiter: of delimited files, one character or "::"; None: a comma, in .tsv files a tab.
-        names: of the columns of delimited files without a header, in which a quote means nothing.
+        form: header, encoding, quotes, times and splits of the files.
         id_type: `string` keeps ids as they are written; `int` takes integers only, so that `007`
             is `7`.
         strip: whether to take white space off the ends of ids, which is refused otherwise.
@@ -79,15 +75,20 @@ def read_interactions(
     if file_format not in _FORMATS:
         raise ConfigError(f"file format {file_format!r}, expected one of {', '.join(_FORMATS)}")
     files = find_logs(paths)
+    if form.splits and len(form.splits) != len(files):
+        raise ConfigError(
+            f"{len(form.splits)} splits for {len(files)} files, expected one for each"
+        )
     # Ids that are integers are brought into one form, which the kernel does not do.
-    delimited = partial(read_delimited, names=names, with_kernel=id_type == "string")
+    delimited = partial(read_delimited, form=form, with_kernel=id_type == "string")
+    columns = replace(columns, split=None) if form.splits else columns
     sources = []
     for file in files:
         kind = format_of(file) if file_format == "auto" else file_format
         if kind == "parquet":
             chunks = read_parquet(file, columns)
         elif kind == "jsonl":
-            chunks = read_json_lines(file, columns)
+            chunks = read_json_lines(file, columns, form.text)
         else:
             usual = "\t" if kind == "tsv" else ","
             chunks = delimited(file, columns, usual if delimiter is None else delimiter)
@@ -96,6 +97,7 @@ def read_interactions(
     return _assemble(
         sources,
         name=first.name.partition(".")[0] or "interactions" if name is None else name,
+        form=form,
         id_type=id_type,
         strip=strip,
     )
@@ -105,6 +107,7 @@ def from_frame(
     frame: Any,  # noqa: ANN401 - any library's
     *,
     columns: Columns = _DEFAULT_COLUMNS,
+    form: LogForm = _DEFAULT_FORM,
     id_type: IdType = "string",
     strip: bool = False,
     name: str = "frame",
@@ -114,6 +117,7 @@ def from_frame(
     Args:
         frame: the table; its rows are events, in order.
         columns: how the columns are called.
+        form: the format of times, and the zone of those without an offset.
         id_type: as in `read_interactions`.
         strip: as in `read_interactions`.
         name: how reports and errors call the log.
@@ -123,7 +127,7 @@ def from_frame(
         InputError: a column is missing or of another type, or a cell breaks a rule.
     """
     sources = [(name, read_frame(frame, name, columns))]
-    return _assemble(sources, name=name, id_type=id_type, strip=strip)
+    return _assemble(sources, name=name, form=form, id_type=id_type, strip=strip)
 
 
 def as_interactions(log: Any) -> Interactions:  # noqa: ANN401 - a log in any form
@@ -153,8 +157,8 @@ def _ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
 class _Log:
     """What has been read so far."""
 
-    def __init__(self, roles: Iterable[str]) -> None:
-        self.roles = set(roles)
+    def __init__(self, roles: Iterable[str], form: LogForm) -> None:
+        self.roles, self.form = set(roles), form
         self.users, self.items = IdCodes(), IdCodes()
         self.times: GrowingArray | None = None
         self.time_kind: Kind = "numbers"
@@ -163,7 +167,8 @@ class _Log:
         self.notes: dict[str, int] = {}
         self.n_rows = 0
 
-    def append(self, chunk: Chunk, *, id_type: IdType, strip: bool) -> None:
+    def append(self, chunk: Chunk, split: str | None, *, id_type: IdType, strip: bool) -> None:
+        n_before = self.n_rows
         if chunk.ids is None:
             for role, codes in (("user", self.users), ("item", self.items)):
                 codes.append(checked_ids(chunk, role, id_type=id_type, strip=strip))
@@ -174,10 +179,13 @@ class _Log:
             self.items.append_numbers(items)
         self.n_rows = len(self.users)
         if "time" in self.roles:
-            self._append_times(chunk, raw_times(chunk))
+            self._append_times(chunk, raw_times(chunk, self.form))
         if "rating" in self.roles:
             self.ratings.append(checked_ratings(chunk))
-        if "split" in self.roles:
+        if split is not None:
+            numbers = np.full(self.n_rows - n_before, SPLITS.index(split), np.uint8)
+            self.splits.append(numbers)
+        elif "split" in self.roles:
             self.splits.append(checked_splits(chunk))
 
     def _append_times(self, chunk: Chunk, times: RawTimes) -> None:
@@ -197,23 +205,29 @@ class _Log:
 
 
 def _assemble(
-    sources: Sequence[tuple[PathLike, Iterator[Chunk]]], *, name: str, id_type: IdType, strip: bool
+    sources: Sequence[tuple[PathLike, Iterator[Chunk]]],
+    *,
+    name: str,
+    form: LogForm,
+    id_type: IdType,
+    strip: bool,
 ) -> Interactions:
     if id_type not in _ID_TYPES:
         raise ConfigError(f"id type {id_type!r}, expected one of {', '.join(_ID_TYPES)}")
     log: _Log | None = None
     faults: list[tuple[int, Fault]] = []
-    for path, chunks in sources:
+    splits: Sequence[str | None] = form.splits or [None] * len(sources)
+    for (path, chunks), split in zip(sources, splits, strict=True):
         for chunk in _ahead(chunks):
             if log is None:
-                log = _Log(chunk.roles)
+                log = _Log(chunk.roles, form)
             elif log.roles != chunk.roles:
                 missing = ", ".join(sorted(log.roles ^ chunk.roles))
                 message = f"the columns for {missing} are not in all files, expected the same ones"
                 raise InputError(message, code="E-HEADER", path=path)
             # The functions alone are kept, never the rows.
             faults.append((log.n_rows, chunk.fault))
-            log.append(chunk, id_type=id_type, strip=strip)
+            log.append(chunk, split, id_type=id_type, strip=strip)
     if log is None:
         raise InputError(f"{name}: no rows, expected some", code="E-EMPTY")
     return _finished(log, name, faults)
@@ -230,7 +244,7 @@ def _finished(log: _Log, name: str, faults: list[tuple[int, Fault]]) -> Interact
         items,
         times,
         log.ratings.finish() if "rating" in log.roles else None,
-        log.splits.finish() if "split" in log.roles else None,
+        log.splits.finish() if len(log.splits) else None,
         name,
         notes,
     )

@@ -1,35 +1,31 @@
-"""Times as they are written, in microseconds since 1970 UTC: numbers in one unit, or ISO 8601."""
+"""Times as they are written: numbers in one unit, or dates in microseconds since 1970 UTC."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import compute
 
 from dllm2rec.data.logs.columns import NUMBER, Chunk, is_text, without_view
+from dllm2rec.data.logs.date_forms import (
+    NotInFormatError,
+    as_iso,
+    proposed_formats,
+    read_by_format,
+)
+from dllm2rec.data.logs.log_form import LogForm
+from dllm2rec.data.logs.time_units import Int64Vector, Raw
 
-Int64Vector = npt.NDArray[np.int64]
-Raw = npt.NDArray[np.int64] | npt.NDArray[np.float64]
-
-# Each unit's numbers of the years 1973 to 5138; nearer to zero, a number tells no unit.
-UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
-_LEAST = (1e8, 1e11, 1e14, 1e17, np.inf)
-_TO_MICROSECONDS = (1_000_000, 1_000, 1)
-# Neighbouring units differ by 1000; one file's years hardly by more than 200.
-_MIXED_RATIO = 500
-_SLICE = 1 << 20
-
-_PLAUSIBLE = (315_532_800_000_000, 4_102_444_800_000_000)  # 1980 to 2100
-_HIGHEST = 253_402_300_800_000_000  # the year 10000
 CUT_NOTE = "W-TS-CUT: {:,} times lost their nanoseconds below one microsecond"
 ZONE_NOTE = "W-TS-ZONE: {:,} times without an offset from UTC were read as UTC"
+CLOCK_NOTE = "{:,} times are in an hour that the clocks there show twice or never: taken as earlier"
 _INTEGER = r"^-?[0-9]{1,19}$"
 
+
+_PLAIN = LogForm()
 
 Kind = Literal["numbers", "times with an offset", "times without one"]
 
@@ -49,8 +45,12 @@ class RawTimes:
     notes: dict[str, int] = field(default_factory=dict)
 
 
-def raw_times(chunk: Chunk) -> RawTimes:
+def raw_times(chunk: Chunk, form: LogForm = _PLAIN) -> RawTimes:
     """Read a chunk's times.
+
+    Args:
+        chunk: some rows.
+        form: the format of times, and the zone of those without an offset.
 
     Raises:
         InputError: a cell is missing, is no time, or a column is of no type for times.
@@ -60,6 +60,17 @@ def raw_times(chunk: Chunk) -> RawTimes:
         _missing(chunk, int(array.is_null().index(True).as_py()))
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
+    if form.time_format is not None:
+        if not (is_text(array.type) or pa.types.is_integer(array.type)):
+            message = f"time column of type {array.type}, expected text, as a time format is given"
+            raise chunk.fault(0, "time", message, "E-DTYPE", "leave --time-format away")
+        times = _by_format(chunk, without_view(array).cast(pa.large_string()), form.time_format)
+    else:
+        times = _by_type(chunk, array)
+    return times if form.time_zone is None else _in_zone(chunk, times, form.time_zone)
+
+
+def _by_type(chunk: Chunk, array: pa.Array) -> RawTimes:
     kind = array.type
     if is_text(kind):
         return _of_text(chunk, without_view(array).cast(pa.large_string()))
@@ -70,7 +81,7 @@ def raw_times(chunk: Chunk) -> RawTimes:
     elif pa.types.is_floating(kind):
         array = array.cast(pa.float64())
     elif not pa.types.is_integer(kind):
-        message = f"time column of type {kind}, expected numbers, timestamps or ISO 8601 text"
+        message = f"time column of type {kind}, expected numbers, timestamps or text"
         raise chunk.fault(0, "time", message, "E-DTYPE", "")
     try:
         values = array.to_numpy() if pa.types.is_floating(array.type) else _int64(array)
@@ -140,7 +151,39 @@ def _of_text(chunk: Chunk, cells: pa.Array) -> RawTimes:
                 raise chunk.fault(row, "time", message, "E-TS", "") from None
         plain = compute.replace_substring_regex(cells, r"^\+", "")
         return _finite(chunk, plain.cast(pa.float64()).to_numpy())
-    return _of_iso(chunk, cells)
+    if (iso := as_iso(cells)) is None:
+        return _of_iso(chunk, cells, cells)
+    _refuse(chunk, cells, iso.is_valid(), f"a date such as {cells[0].as_py()!r}")
+    return _of_iso(chunk, cells, iso)
+
+
+def _by_format(chunk: Chunk, cells: pa.Array, form: str) -> RawTimes:
+    try:
+        values, has_zone = read_by_format(cells, form)
+    except NotInFormatError as err:
+        text = cells[err.row].as_py()
+        if not text:
+            _missing(chunk, err.row)
+        raise _no_time(chunk, err.row, text, f"the format {form!r}") from None
+    return RawTimes(values, _kind(has_zone=has_zone), {} if has_zone else {ZONE_NOTE: len(cells)})
+
+
+def _in_zone(chunk: Chunk, times: RawTimes, zone: str) -> RawTimes:
+    """Take times without an offset for those that clocks in `zone` showed."""
+    if times.kind != "times without one":
+        found = "numbers" if times.kind == "numbers" else "dates with an offset from UTC"
+        message = f"times are {found}, expected dates without an offset, as a time zone is given"
+        raise chunk.fault(0, "time", message, "E-TS", "leave --time-zone away")
+    shown = pa.array(times.values, pa.timestamp("us"))
+    # An hour that clocks show twice, or skip, has two readings.
+    readings = [
+        compute.assume_timezone(shown, zone, ambiguous=end, nonexistent=end).cast(pa.int64())
+        for end in ("earliest", "latest")
+    ]
+    values = readings[0].to_numpy()
+    n_unsure = int((values != readings[1].to_numpy()).sum())
+    notes = {note: n for note, n in times.notes.items() if note != ZONE_NOTE}
+    return RawTimes(values, times.kind, notes | ({CLOCK_NOTE: n_unsure} if n_unsure else {}))
 
 
 _DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -149,14 +192,16 @@ _ISO = rf"{_DAY}({_CLOCK}(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)?)?$"
 _ZONED = r"[T ].*(Z|[+-][0-9:]+)$"
 
 
-def _of_iso(chunk: Chunk, cells: pa.Array) -> RawTimes:
+def _of_iso(chunk: Chunk, shown: pa.Array, cells: pa.Array) -> RawTimes:
+    """Read ISO 8601; `shown` are the cells as they are in the file."""
     good = compute.match_substring_regex(cells, _ISO)
-    _refuse(chunk, cells, good, "seconds since 1970 or ISO 8601 such as 2024-05-31T08:00:00+02:00")
+    expected = "seconds since 1970 or ISO 8601 such as 2024-05-31T08:00:00+02:00"
+    _refuse(chunk, shown, good, expected)
     zoned = compute.match_substring_regex(cells, _ZONED)
     has_zone = zoned[0].as_py()
     _refuse(
         chunk,
-        cells,
+        shown,
         zoned if has_zone else compute.invert(zoned),
         f"{'an' if has_zone else 'no'} offset from UTC as in the rows before",
     )
@@ -173,7 +218,7 @@ def _of_iso(chunk: Chunk, cells: pa.Array) -> RawTimes:
         stamps = cells.cast(kind)
     except pa.ArrowInvalid:
         row = next(row for row in range(len(cells)) if not _is_time(cells[row : row + 1], kind))
-        raise _no_time(chunk, row, cells[row].as_py(), "a day and an hour that exist") from None
+        raise _no_time(chunk, row, shown[row].as_py(), "a day and an hour that exist") from None
     return RawTimes(_int64(stamps), _kind(has_zone=has_zone), notes)
 
 
@@ -196,86 +241,7 @@ def _refuse(chunk: Chunk, cells: pa.Array, good: pa.BooleanArray, expected: str)
 
 
 def _no_time(chunk: Chunk, row: int, text: str, expected: str) -> Exception:
-    return chunk.fault(row, "time", f"time {ascii(text)[:40]}, expected {expected}", "E-TS", "")
-
-
-class MixedUnitsError(ValueError):
-    """Two units in one column; `row` is the first row of the rarer one."""
-
-    def __init__(self, row: int, message: str) -> None:
-        self.row = row
-        super().__init__(message)
-
-
-def in_microseconds(values: Raw) -> tuple[Int64Vector, str, int]:
-    """Turn numbers into microseconds, in place, by the unit that most of them tell.
-
-    Returns:
-        int64 (n,), the name of the unit, and how many lost nanoseconds below a microsecond.
-
-    Raises:
-        MixedUnitsError: the numbers are of two units: the medians differ by more than 500.
-        OverflowError: a time behind the year 9999 or before -9999; the argument is its row.
-    """
-    unit = _unit(values)
-    out, n_cut = values.view(np.int64), 0
-    for part in _slices(values.size):
-        numbers = values[part]
-        if unit == len(_TO_MICROSECONDS):
-            micro = np.floor_divide(numbers, 1000)
-            n_cut += int((numbers != micro * 1000).sum())
-        else:
-            factor = _TO_MICROSECONDS[unit]
-            far = np.abs(numbers.astype(np.float64)) * factor >= _HIGHEST
-            if far.any():
-                raise OverflowError(part.start + int(far.argmax()))
-            micro = np.rint(numbers * factor) if numbers.dtype == np.float64 else numbers * factor
-        out[part] = micro.astype(np.int64)
-    return out, UNITS[unit], n_cut
-
-
-def count_implausible(times: Int64Vector) -> int:
-    """Count the times before 1980 or after 2100."""
-    low, high = _PLAUSIBLE
-    return sum(int(((times[p] < low) | (times[p] >= high)).sum()) for p in _slices(times.size))
-
-
-def _slices(size: int) -> Iterator[slice]:
-    return (slice(start, min(start + _SLICE, size)) for start in range(0, size, _SLICE))
-
-
-def _unit(values: Raw) -> int:
-    counts = np.zeros(len(UNITS), dtype=np.int64)
-    for part in _slices(values.size):
-        counts += _count_units(values[part])
-    unit = int(counts.argmax())
-    middle = None
-    for other in np.flatnonzero(counts):
-        if other == unit:
-            continue
-        middle = np.median(_of_unit(values, unit)) if middle is None else middle
-        found = np.median(_of_unit(values, int(other)))
-        if not 1 / _MIXED_RATIO < found / middle < _MIXED_RATIO:
-            row = int(((values >= _LEAST[other]) & (values < _LEAST[other + 1])).argmax())
-            raise MixedUnitsError(
-                row,
-                f"time {values[row]:.17g} as in {UNITS[other]} ({counts[other]} rows), expected "
-                f"{UNITS[unit]} as in {counts[unit]} other rows",
-            )
-    return unit
-
-
-def _count_units(values: Raw) -> Int64Vector:
-    low, high = values.min(), values.max()
-    for unit in range(len(UNITS)):  # nearly always all of one unit
-        if _LEAST[unit] <= low and high < _LEAST[unit + 1]:
-            return np.bincount([unit], [values.size], len(UNITS)).astype(np.int64)
-    return np.array([_in_unit(values, unit).sum() for unit in range(len(UNITS))], dtype=np.int64)
-
-
-def _in_unit(values: Raw, unit: int) -> npt.NDArray[np.bool_]:
-    return np.asarray((values >= _LEAST[unit]) & (values < _LEAST[unit + 1]))
-
-
-def _of_unit(values: Raw, unit: int) -> Raw:
-    return values[_in_unit(values, unit)]
+    message = f"time {ascii(text)[:40]}, expected {expected}"
+    formats = proposed_formats(text)
+    hint = " or ".join(f"--time-format '{form}'" for form in formats[:2])
+    return chunk.fault(row, "time", message, "E-TS", f"if so meant, give {hint}" if hint else "")

@@ -58,6 +58,7 @@ class Protocol(Section):
     split: Literal["leave_one_out", "leave_k_out", "global_time", "user_ratio", "given"] = (
         "leave_one_out"
     )
+    cut_validation: bool = False  # given: each user's last train target validates instead
     leave: PositiveInt = 1  # leave_k_out: targets a user in test, and as many in validation
     shares: Shares = (0.8, 0.1, 0.1)  # global_time (of all rows), user_ratio (of a user's events)
     # By time, rows at the same time are in the order in which their users first appear, as BIGRec's
@@ -73,6 +74,8 @@ class Protocol(Section):
             raise ValueError(f"shares = {self.shares}, expected three that sum to 1")
         if self.leave > 1 and self.split != "leave_k_out":
             raise ValueError(f"leave = {self.leave} is read by split = 'leave_k_out' alone")
+        if self.cut_validation and self.split != "given":
+            raise ValueError("cut_validation = true is read by split = 'given' alone")
         return self
 
 

@@ -102,7 +102,7 @@ def prepare(
             as it is ordered.
         protocol: the rules, or the name of one that is built in; by default leave-one-out of
             everything.
-        titles: columns `item_id` and `title`, strings.
+        titles: columns `item_id` and `title`, strings, such as the `table` of `read_titles`.
         strict: refuse rows that are in train and in another split, which else are counted.
 
     Raises:
@@ -176,6 +176,7 @@ def prepare(
     if rank is not None and times is not None:
         train, validation, test = (in_time(rows[part], starts, times, rank) for part in SPLITS)
         dataset = replace(dataset, train=train, validation=validation, test=test)
+    notes.extend(_empty_splits(rows, protocol))
     notes.extend(leaks.notes())
     if any(cold.values()):
         told = ", ".join(f"{number:,} {split_name}" for split_name, number in cold.items())
@@ -194,6 +195,19 @@ def prepare(
         notes=notes,
     )
     return Prepared(dataset, users.ids, starts, times, protocol, report)
+
+
+def _empty_splits(rows: dict[str, Rows], protocol: Protocol) -> list[str]:
+    """Say what cannot be done with the dataset, as a split has no row."""
+    notes = []
+    if not len(rows["train"]) or not len(rows["validation"]):
+        empty = "train" if not len(rows["train"]) else "validation"
+        cut = protocol.split == "given" and empty == "validation" and not protocol.cut_validation
+        how = ": --set cut_validation=true takes each user's last train target" if cut else ""
+        notes.append(f"W-SPLIT no {empty} rows, and dllm2rec train needs some{how}")
+    if not len(rows["test"]):
+        notes.append("W-SPLIT no test rows, and dllm2rec train tests its students on some")
+    return notes
 
 
 def _check_left(name: str, step: Step) -> None:

@@ -39,6 +39,8 @@ def split_targets(log: OrderedLog, protocol: Protocol) -> npt.NDArray[np.uint8]:
             )
         split[:] = log.splits
         split[_first(starts)] = NONE
+        if protocol.cut_validation:
+            _cut_validation(starts, split)
     elif protocol.split == "global_time":
         _by_time(log, starts, protocol, split)
     else:
@@ -51,6 +53,17 @@ def split_targets(log: OrderedLog, protocol: Protocol) -> npt.NDArray[np.uint8]:
 def _first(starts: Int64Vector) -> Int64Vector:
     """The first event of each user who has one."""
     return starts[:-1][np.diff(starts) > 0]
+
+
+def _cut_validation(starts: Int64Vector, split: npt.NDArray[np.uint8]) -> None:
+    """Give the last train target of each user who has two or more to validation, in place."""
+    if (split == SPLITS.index("validation")).any():
+        message = "cut_validation = true, but the log has validation events of its own"
+        raise InputError(f"{message}, expected none", code="E-SPLIT", hint="leave it away")
+    places = np.flatnonzero(split == SPLITS.index("train"))
+    ends = np.searchsorted(places, starts[1:])
+    several = np.diff(ends, prepend=0) > 1
+    split[places[ends[several] - 1]] = SPLITS.index("validation")
 
 
 def _short(starts: Int64Vector, max_length: int) -> npt.NDArray[np.bool_]:

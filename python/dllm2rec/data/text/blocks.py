@@ -16,9 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dllm2rec.data.text.files import BLOCK_BYTES, BOM, RECORD_CAP, read_pieces
+from dllm2rec.data.text.text_form import PLAIN, TextForm, other_encoding
 from dllm2rec.errors import InputError
 
 Int64Vector = npt.NDArray[np.int64]
+
+_NO_QUOTES = "close it, or give --quotes none where quotes mean nothing"
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,14 @@ class TextBlock:
     Attributes:
         path: the file.
         data: the bytes of the records; the last one may lack its line end.
-        offset: where they begin in the inflated file, byte order mark included.
+        offset: where they begin in the inflated file, as UTF-8, byte order mark included.
+        form: how the bytes of the file are meant.
     """
 
     path: Path
     data: bytes
     offset: int
+    form: TextForm = PLAIN
 
     @property
     def quoted(self) -> bool:
@@ -46,10 +51,13 @@ class TextBlock:
 
     def fault(self, place: int, message: str, code: str, hint: str = "") -> InputError:
         """Return the error for the byte `place` of the block."""
-        return fault_at(self.path, self.offset + place, message, code=code, hint=hint)
+        offset = self.offset + place
+        return fault_at(self.path, offset, message, code=code, hint=hint, form=self.form)
 
 
-def text_blocks(path: Path, delimiter: str, *, quotes: bool = True) -> Iterator[TextBlock]:
+def text_blocks(
+    path: Path, delimiter: str, *, quotes: bool = True, form: TextForm = PLAIN
+) -> Iterator[TextBlock]:
     """Yield a file in blocks of whole records: UTF-8, LF or CRLF, quotes as RFC 4180 has them.
 
     Empty lines at the end of the file are left out, a byte order mark too. An empty line before
@@ -59,20 +67,23 @@ def text_blocks(path: Path, delimiter: str, *, quotes: bool = True) -> Iterator[
         path: plain, gzip or zstd.
         delimiter: one character; more where quotes mean nothing.
         quotes: whether a quote means anything; if not, each line is a record.
+        form: how the bytes are meant; the blocks are UTF-8.
 
     Raises:
         InputError: a byte that is no text, a quote out of place, a record above
             16 MiB; the message names line and column.
     """
-    for block in unchecked_blocks(path, delimiter, quotes=quotes):
+    for block in unchecked_blocks(path, delimiter, quotes=quotes, form=form):
         check_text(block, delimiter, quotes=quotes)
         yield block
 
 
-def unchecked_blocks(path: Path, delimiter: str, *, quotes: bool = True) -> Iterator[TextBlock]:
+def unchecked_blocks(
+    path: Path, delimiter: str, *, quotes: bool = True, form: TextForm = PLAIN
+) -> Iterator[TextBlock]:
     """Yield the blocks of `text_blocks`, whose bytes nobody has looked at; see `check_text`."""
     carry, offset, first = b"", 0, True
-    for piece in read_pieces(path, BLOCK_BYTES):
+    for piece in read_pieces(path, BLOCK_BYTES, form=form):
         head = carry
         if first and len(carry) + len(piece) >= len(BOM):
             first = False
@@ -85,14 +96,14 @@ def unchecked_blocks(path: Path, delimiter: str, *, quotes: bool = True) -> Iter
         whole = data.find(b"\n", kept) + 1 if kept else 0
         if whole:
             block = data if whole == len(data) else data[:whole]
-            yield TextBlock(path, block, offset)
+            yield TextBlock(path, block, offset, form)
         carry = data[whole:] + (piece[end:] if end else head + piece)
         offset += whole
         if len(carry) > RECORD_CAP + 2:
-            _check_record(TextBlock(path, carry, offset), delimiter, quotes=quotes)
+            _check_record(TextBlock(path, carry, offset, form), delimiter, quotes=quotes)
     rest = carry.rstrip(b"\r\n")
     if rest:
-        yield TextBlock(path, rest, offset)
+        yield TextBlock(path, rest, offset, form)
 
 
 def record_starts(data: bytes, *, quotes: bool = True) -> Int64Vector:
@@ -116,11 +127,18 @@ def separators(data: bytes, delimiter: str, *, quotes: bool = True) -> Int64Vect
 
 
 def fault_at(
-    path: Path, offset: int, message: str, *, code: str, hint: str = "", token: str | None = None
+    path: Path,
+    offset: int,
+    message: str,
+    *,
+    code: str,
+    hint: str = "",
+    token: str | None = None,
+    form: TextForm = PLAIN,
 ) -> InputError:
     """Return the error for one byte of the inflated file, by reading up to it once more."""
     line, line_start, done = 1, 0, 0
-    for piece in read_pieces(path, BLOCK_BYTES):
+    for piece in read_pieces(path, BLOCK_BYTES, form=form):
         before = piece[: max(0, offset - done)]
         line += before.count(b"\n")
         last = before.rfind(b"\n")
@@ -165,8 +183,12 @@ def _outside(text: npt.NDArray[np.uint8], places: Int64Vector) -> npt.NDArray[np
     return np.asarray(inside == 0)
 
 
-def check_text(block: TextBlock, delimiter: str, *, quotes: bool = True) -> None:
+def check_text(
+    block: TextBlock, delimiter: str, *, quotes: bool = True, is_log: bool = True
+) -> None:
     """Refuse what is no text, quotes out of place and rows that are too long.
+
+    `is_log`: whether `prepare` can be told what encoding the file is in.
 
     Raises:
         InputError: as `text_blocks`.
@@ -177,7 +199,8 @@ def check_text(block: TextBlock, delimiter: str, *, quotes: bool = True) -> None
             data.decode("utf-8")
         except UnicodeDecodeError as err:
             message = f"byte 0x{data[err.start]:02x} is no UTF-8, expected UTF-8 text"
-            raise block.fault(err.start, message, "E-ENC", "save the file as UTF-8") from err
+            hint = other_encoding(data[err.start], "--encoding") if is_log else "save it as UTF-8"
+            raise block.fault(err.start, message, "E-ENC", hint) from err
     nul = data.find(b"\0")
     if nul >= 0:
         raise block.fault(nul, "a NUL byte, expected text", "E-NUL", "write it again")
@@ -223,17 +246,24 @@ def _check_quotes(block: TextBlock, delimiter: str) -> None:
     bad_close = int(closing[(~closes_well).argmax()]) if not closes_well.all() else text.size
     if bad_open < bad_close:
         message = "a quote inside an unquoted field, expected one around the whole field"
-        raise block.fault(bad_open - 1, message, "E-QUOTE", 'write "" for a quote in a field')
+        raise block.fault(bad_open - 1, message, "E-QUOTE", _about_quote(text, bad_open))
     if bad_close < text.size:
         opened = int(opening[np.searchsorted(closing, bad_close)])
         _check_closed(block, text, opened, bad_close)
         message = "text behind a closing quote, expected a delimiter or the line's end"
-        raise block.fault(bad_close, message, "E-QUOTE", 'write "" for a quote in a field')
+        raise block.fault(bad_close, message, "E-QUOTE", _about_quote(text, bad_close))
     if places.size % 2:
         _check_closed(block, text, int(places[-1]), text.size)
+
+
+def _about_quote(text: npt.NDArray[np.uint8], place: int) -> str:
+    """Return what to do about a quote that is out of place."""
+    if text[place - 1] == ord("\\"):
+        return 'give --quotes backslash, as a backslash is before it; or write ""'
+    return 'write "" for a quote in a field; or give --quotes none where quotes mean nothing'
 
 
 def _check_closed(block: TextBlock, text: npt.NDArray[np.uint8], opened: int, until: int) -> None:
     if (text[opened:until] == ord("\n")).any():
         message = "a quote that is never closed, expected pairs"
-        raise block.fault(opened - 1, message, "E-QUOTE", 'close it, or write it as data: """"')
+        raise block.fault(opened - 1, message, "E-QUOTE", _NO_QUOTES)

@@ -69,7 +69,7 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> CsvTable:
     data = read_bytes(path)
     start = len(BOM) if data.startswith(BOM) else 0
     # Arrow sees to the quotes.
-    check_text(TextBlock(path, data[start:], start), ",", quotes=False)
+    check_text(TextBlock(path, data[start:], start), ",", quotes=False, is_log=False)
     body = data[start:].rstrip(b"\r\n")
     if not body:
         raise InputError("empty file, expected a header and rows", code="E-EMPTY", path=path)

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from dllm2rec.data.text.text_form import PLAIN, TextForm, as_utf8
 from dllm2rec.errors import InputError
 
 # What fits the caches of a processor, and memory that is used again for the next block.
@@ -27,13 +28,14 @@ _INFLATED_FLOOR = 32 * 2**20
 _TOKEN_SHOWN = 40
 
 _CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_NO_UTF8 = "save it as UTF-8, or give --encoding utf-16 (of titles, --titles-encoding utf-16)"
 # How files begin that people take for text: pattern, what it is, what to do.
 _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
     (rb"\x80[\x02-\x05]", "a Python pickle", "it is never loaded, as it may run code; save text"),
     (rb"PAR1", "a Parquet file", "a log may be one: name it .parquet or give --format parquet"),
     (rb"PK\x03\x04", "a zip archive", "unpack it"),
     (rb"BZh|\xfd7zXZ\x00", "compressed in an unsupported way", "use gzip or zstd"),
-    (rb"\xff\xfe|\xfe\xff", "UTF-16 text", "save it again as UTF-8"),
+    (rb"\xff\xfe|\xfe\xff", "UTF-16 text", _NO_UTF8),
     (rb"version https://git-lfs", "a Git LFS pointer", "run git lfs pull"),
     (rb"(?i)\s*<(!doctype|html|head|body)", "an HTML page", "download the file itself"),
     (rb"\s*<\?xml", "an XML page", "download the file itself"),
@@ -48,26 +50,36 @@ def foreign_content(head: bytes) -> tuple[str, str] | None:
 
 
 def read_pieces(
-    path: Path, size: int = BLOCK_BYTES, *, may_be_pipe: bool = False
+    path: Path, size: int = BLOCK_BYTES, *, may_be_pipe: bool = False, form: TextForm = PLAIN
 ) -> Iterator[bytes]:
     """Yield a file's bytes, inflated by its first bytes, in pieces of `size`, the last one shorter.
 
     Args:
         path: plain, gzip or zstd, whatever its name.
-        size: of a piece, in bytes.
+        size: of a piece, in bytes; what is not UTF-8 gives longer or shorter ones.
         may_be_pipe: for a caller that reads it once; messages often look at a file again.
+        form: how the bytes are meant; what is yielded is UTF-8.
 
     Raises:
         InputError: it cannot be read, is cut, inflates absurdly, or is another kind of file.
     """
+    pieces = _inflated(path, size, may_be_pipe=may_be_pipe, any_start=form.is_wide)
+    yield from pieces if form == PLAIN else as_utf8(path, pieces, form)
+
+
+def _inflated(path: Path, size: int, *, may_be_pipe: bool, any_start: bool) -> Iterator[bytes]:
     codec, source = _opened(path, may_be_pipe=may_be_pipe)
     n_bytes = 0
     with source:
         limit = max(_INFLATED_FLOOR, _INFLATED_RATIO * path.stat().st_size)
         while piece := _next_piece(path, source, size, codec):
-            if not n_bytes and (found := foreign_content(piece)) is not None:
+            if not (n_bytes or any_start) and (found := foreign_content(piece)) is not None:
                 what, todo = found
                 raise InputError(f"{what}, expected text", code="E-CONTENT", path=path, hint=todo)
+            if not n_bytes and codec is not None and (inner := _codec_of(piece)) is not None:
+                message = f"{inner} inside {codec}, expected text that was compressed once"
+                hint = "decompress it once, with gunzip or zstd -d; what is left can be read"
+                raise InputError(message, code="E-CONTENT", path=path, hint=hint)
             n_bytes += len(piece)
             if codec is not None and n_bytes > limit:
                 raise InputError(
@@ -104,11 +116,14 @@ def _opened(path: Path, *, may_be_pipe: bool) -> tuple[str | None, BinaryIO]:
         if not may_be_pipe and path.exists() and not path.is_file():
             raise InputError("not a regular file, expected one", code="E-FILE", path=path)
         file = path.open("rb")
-        magic = file.peek(4)
-        codec = next((name for sign, name in _CODECS.items() if magic.startswith(sign)), None)
+        codec = _codec_of(file.peek(4))
         return codec, file if codec is None else pa.input_stream(file, compression=codec)
     except OSError as err:
         raise _unreadable(path, err) from err
+
+
+def _codec_of(start: bytes) -> str | None:
+    return next((name for sign, name in _CODECS.items() if start.startswith(sign)), None)
 
 
 def _next_piece(path: Path, source: BinaryIO, size: int, codec: str | None) -> bytes:
