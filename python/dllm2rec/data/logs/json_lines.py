@@ -13,6 +13,7 @@ import pyarrow as pa
 from dllm2rec.data.logs.columns import Chunk, Fault
 from dllm2rec.data.logs.interactions import Columns
 from dllm2rec.data.logs.roles import roles_of
+from dllm2rec.data.logs.titles.records import plain_literal
 from dllm2rec.data.text.blocks import TextBlock, record_starts, text_blocks
 from dllm2rec.data.text.files import shown
 from dllm2rec.data.text.text_form import PLAIN, TextForm
@@ -68,6 +69,8 @@ def _parsed(block: TextBlock, start: int, end: int) -> dict[str, Any]:
     try:
         entry = json.loads(text, object_pairs_hook=_distinct, parse_constant=_not_finite)
     except json.JSONDecodeError as err:
+        if re.match(r"\{u?'", text):  # what Python prints for a dict, as the reviews of Steam
+            return _literal(block, start, text)
         place = start + len(text[: err.pos].encode())
         array = text.lstrip().startswith("[")
         message = f"{err.msg[:1].lower()}{err.msg[1:]}, expected a JSON object"
@@ -89,6 +92,16 @@ def _parsed(block: TextBlock, start: int, end: int) -> dict[str, Any]:
         kind = "an array" if isinstance(entry, list) else f"a {type(entry).__name__}"
         message = f"{kind}, expected a JSON object"
         raise block.fault(start, message, "E-JSON", "write one object a line")
+    return entry
+
+
+def _literal(block: TextBlock, start: int, text: str) -> dict[str, Any]:
+    try:
+        entry = plain_literal(text)
+    except ValueError as err:
+        raise block.fault(start, str(err), "E-JSON") from err
+    if not isinstance(entry, dict) or not all(isinstance(key, str) for key in entry):
+        raise block.fault(start, "no names of columns, expected {'name': ...}", "E-JSON")
     return entry
 
 

@@ -38,6 +38,7 @@ _FORMATS = ("auto", "csv", "tsv", "jsonl", "parquet")
 _ID_TYPES = ("string", "int")
 _DEFAULT_COLUMNS = Columns()
 _DEFAULT_FORM = LogForm()
+_DAYS = (1970_01_01, 2100_12_31)
 
 
 def read_interactions(
@@ -271,7 +272,12 @@ def _finished_times(
     notes = [f"times were read {unit}"]
     n_far = count_implausible(times)
     if n_far:
-        notes.append(f"W-TS-RANGE: {n_far:,} times lie before 1980 or after 2099")
+        told = f"W-TS-RANGE: {n_far:,} times lie before 1980 or after 2099"
+        # Seconds that all read like 20240531 are days.
+        first, last = (day * 1_000_000 for day in _DAYS)
+        if n_far == times.size and times.min() >= first and times.max() <= last:
+            told += "; if they are days such as 20240531, give --time-format %Y%m%d"
+        notes.append(told)
     return times, notes + [note.format(count) for note, count in counts.items()]
 
 

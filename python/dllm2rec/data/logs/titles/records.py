@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from dllm2rec.data.text.files import shown
 from dllm2rec.errors import InputError
 
 # A literal of Amazon's 2014 metadata is a flat dict with lists in it; Python's own parser is asked
@@ -33,26 +34,33 @@ def read_record(path: Path, number: int, line: str) -> dict[str, Any]:
 
 
 def _literal(path: Path, number: int, line: str) -> object:
+    try:
+        return plain_literal(line)
+    except ValueError as err:
+        raise InputError(
+            str(err), code="E-JSON", path=path, line=number, token=shown(line[:40].encode())
+        ) from err
+
+
+def plain_literal(line: str) -> object:
+    """Read what Python prints for a dict of texts, numbers and lists.
+
+    Raises:
+        ValueError: it is more than that, or too long or too deep; the message says so.
+    """
     bare = _STRING.sub("''", line)
     depth = _depth(bare)
     if len(line) > LITERAL_LIMIT or depth > LITERAL_DEPTH:
-        message = (
+        raise ValueError(
             f"{len(line):,} characters with brackets {depth} deep, expected JSON, or a Python "
             f"literal of at most {LITERAL_LIMIT:,} characters and {LITERAL_DEPTH} deep"
         )
-        raise InputError(message, code="E-JSON", path=path, line=number)
     try:
-        if not _PLAIN.fullmatch(bare):
-            raise ValueError("more than literals")
-        return ast.literal_eval(line.strip())
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as err:
-        raise InputError(
-            "neither JSON nor a plain Python literal, expected {...} on each line",
-            code="E-JSON",
-            path=path,
-            line=number,
-            token=line[:40],
-        ) from err
+        if _PLAIN.fullmatch(bare):
+            return ast.literal_eval(line.strip())
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        pass
+    raise ValueError("neither JSON nor a plain Python literal, expected {...} on each line")
 
 
 def _depth(bare: str) -> int:

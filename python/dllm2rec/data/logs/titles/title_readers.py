@@ -79,9 +79,13 @@ def _headed(delimiter: str, *, typed: bool = False) -> Callable[[Source], Titled
             records = chain([(number, header)], records)
         places = [names.index(name) for name in source.columns(names)]
         for number, record in records:
+            if quotes == "none" and places[1] == len(header) - 1 < len(record) - 1:
+                # The title stands last, and holds the delimiter, as in Netflix' movie_titles.csv.
+                record[places[1] :] = [between.join(record[places[1] :])]
             if len(record) != len(header):
                 message = f"{len(record)} columns, expected {len(header)} as in the first line"
-                raise InputError(message, code="E-RAGGED", path=path, line=number)
+                hint = "give --titles-quotes none where the title is last and holds the delimiter"
+                raise InputError(message, code="E-RAGGED", path=path, line=number, hint=hint)
             item_id, title = (record[place] for place in places)
             yield item_id, title
 
