@@ -12,8 +12,9 @@ from dllm2rec.data.prefixes import prefix_rows
 from dllm2rec.demo.settings import DEFAULTS, DemoSettings
 from dllm2rec.demo.world import demo_world
 from dllm2rec.errors import InputError
-from dllm2rec.evaluate.baselines import fit_window_counts, popularity_counts, teacher_quality
+from dllm2rec.evaluate.baselines import popularity_counts, teacher_quality
 from dllm2rec.evaluate.metrics import rank_metrics
+from dllm2rec.evaluate.window_counts import fit_window_counts
 from dllm2rec.teacher.folder import load_teacher, save_teacher
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from tests.demo.random_teacher import random_teacher

@@ -13,17 +13,16 @@ from hypothesis import strategies as st
 
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
 from dllm2rec.data.formats.load_dataset import load_dataset
+from dllm2rec.data.logs.layouts.detect_layout import recognise
+from dllm2rec.data.logs.layouts.read_layout import read_log
 from dllm2rec.data.prefixes import prefix_rows
+from dllm2rec.data.protocol.model import Protocol
+from dllm2rec.data.protocol.prepare import prepare
 from dllm2rec.errors import InputError
-from dllm2rec.evaluate import baselines
-from dllm2rec.evaluate.baselines import (
-    CONSTANTS,
-    POWERS,
-    fit_window_counts,
-    popularity_counts,
-    teacher_quality,
-)
+from dllm2rec.evaluate import window_counts
+from dllm2rec.evaluate.baselines import baseline_rows, popularity_counts, teacher_quality
 from dllm2rec.evaluate.metrics import rank_metrics
+from dllm2rec.evaluate.window_counts import CONSTANTS, POWERS, fit_window_counts
 from dllm2rec.teacher.folder import load_teacher
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from tests.reference import baselines as slow
@@ -91,6 +90,79 @@ def test_window_counts_equal_the_slow_twin(train, test, power, constant):
         assert 0 <= counts.equal[row] <= near
 
 
+LONG_ROWS = st.lists(  # of histories longer than the window of four
+    st.lists(st.integers(0, N_ITEMS - 1), min_size=2, max_size=9), min_size=1, max_size=8
+)
+
+
+def histories_of(dataset: SequenceDataset, rows: Rows) -> list[list[int]]:
+    pointers = zip(rows.start, rows.end, strict=True)
+    return [dataset.events[start:end].tolist() for start, end in pointers]
+
+
+@given(WINDOW_ROWS, LONG_ROWS)
+def test_popularity_without_seen_items_equals_the_slow_twin(train, test):
+    dataset = dataset_of(train, [[0, 1]], test)
+    counts = popularity_counts(dataset, dataset.test, exclude_seen=True)
+    scores = slow.popularity_scores(pairs_of(dataset, dataset.train), N_ITEMS)
+    for row, history in enumerate(histories_of(dataset, dataset.test)):
+        target = int(dataset.targets(dataset.test)[row])
+        left = slow.without_seen(scores, history, target)
+        assert (counts.greater[row], counts.equal[row]) == slow.rank_counts(left, target)
+
+
+@settings(deadline=None)
+@given(WINDOW_ROWS, LONG_ROWS, st.sampled_from(POWERS), st.sampled_from(CONSTANTS))
+def test_window_counts_without_seen_items_equal_the_slow_twin(train, test, power, constant):
+    dataset = dataset_of(train, test[:1], test)
+    fitted = fit_window_counts(dataset, exclude_seen=True)
+    fitted = dataclasses.replace(fitted, power=power, constant=constant)
+    counts = fitted.rank_counts(dataset.test)
+    fit_rows = pairs_of(dataset, dataset.train.followed_by(prefix_rows(dataset)))
+    histories = histories_of(dataset, dataset.test)
+    for row, (window, target) in enumerate(pairs_of(dataset, dataset.test)):
+        scores = slow.plain_scores(fit_rows, window, N_ITEMS, power, constant)
+        left = slow.without_seen(scores, histories[row], target)
+        above, near = slow.rank_counts(left, target, tolerance=1e-12)
+        assert above <= counts.greater[row] <= above + near
+        assert counts.greater[row] + counts.equal[row] <= above + near
+        assert 0 <= counts.equal[row] <= near
+
+
+def test_a_teacher_without_seen_items_moves_up_and_misses_what_it_does_not_know():
+    # Histories 5 1, 2 2 and 3; the target 3 of the last repeats its history.
+    dataset = dataset_of([[0, 1]], [[0, 2]], [[5, 1, 6], [2, 2, 4], [3, 3]])
+    teacher = TeacherKnowledge(
+        ranking=np.array([[1, 2]], dtype=np.uint32),
+        ranking_test=np.array([[1, 5, 6], [4, 2, 0], [3, 0, 1]], dtype=np.uint32),
+    )
+    plain = teacher_quality(teacher, dataset, ks=(1, 3))["test"]
+    masked = teacher_quality(teacher, dataset, ks=(1, 3), exclude_seen=True)["test"]
+    assert (plain["hr@1"], plain["hr@3"]) == (pytest.approx(2 / 3), 1)
+    assert masked["hr@1"] == masked["ndcg@3"] == 1
+    only_seen = dataclasses.replace(teacher, ranking_test=np.tile(np.uint32([1, 5, 2]), (3, 1)))
+    assert teacher_quality(only_seen, dataset, ks=(3,), exclude_seen=True)["test"]["hr@3"] == 0
+
+
+def test_every_baseline_of_a_table_keeps_to_its_header():
+    """By hand: 1 is the most popular item, and every test row has met it."""
+    train = [[0, 1]] * 3 + [[0, 2]] * 2 + [[4, 3]]
+    dataset = dataset_of(train, [[1, 0, 2]], [[1, 0, 2], [1, 5, 3]])
+    teacher = TeacherKnowledge(
+        ranking=np.array([[1, 2]] * 6, dtype=np.uint32),
+        ranking_test=np.array([[1, 2], [1, 3]], dtype=np.uint32),
+    )
+    names = ["popularity", "window counts", "teacher"]
+    tables = {}
+    for exclude_seen in (False, True):
+        rows = baseline_rows(dataset, teacher, (1, 2), exclude_seen=exclude_seen)
+        assert [row.name for row in rows] == names
+        tables[exclude_seen] = {row.name: row.test["hr@1"] for row in rows}
+    assert tables[False] == {"popularity": 0, "window counts": 0.5, "teacher": 0}
+    # 3 is behind 2 for popularity and for window counts, whose window 1 5 says nothing.
+    assert tables[True] == {"popularity": 0.5, "window counts": 0.5, "teacher": 1}
+
+
 def test_window_items_come_last():
     # 1 follows 0 always, yet a window that has it already ranks it below all other items.
     dataset = dataset_of([[0, 1]] * 5 + [[2, 3]], [[0, 1]], [[0, 1], [1, 0, 1], [0, 6]])
@@ -120,7 +192,7 @@ def test_power_and_constant_are_those_of_the_best_validation_ndcg(monkeypatch):
     shares = np.array([32, 16, 8, 4, 2, 2, 1]) / 65
     rows = rng.choice(N_ITEMS, size=(80, 4), p=shares).tolist()
     dataset = dataset_of(rows[:30], rows[30:60], rows[60:])
-    monkeypatch.setattr(baselines, "NDCG_AT", 2)  # so that settings differ among seven items
+    monkeypatch.setattr(window_counts, "NDCG_AT", 2)  # so that settings differ among seven items
     fitted = fit_window_counts(dataset)
     ndcg = {}
     for power in POWERS:
@@ -140,8 +212,8 @@ def test_tiles_do_not_change_the_counts(monkeypatch, entries, cells):
     dataset = dataset_of(rows[:20], rows[20:25], rows[25:])
     fitted = fit_window_counts(dataset)
     whole = fitted.rank_counts(dataset.test)
-    monkeypatch.setattr(baselines, "_TILE_ENTRIES", entries)
-    monkeypatch.setattr(baselines, "_TILE_CELLS", cells)
+    monkeypatch.setattr(window_counts, "_TILE_ENTRIES", entries)
+    monkeypatch.setattr(window_counts, "_TILE_CELLS", cells)
     tiled = fitted.rank_counts(dataset.test)
     np.testing.assert_array_equal(tiled.greater, whole.greater)
     np.testing.assert_array_equal(tiled.equal, whole.equal)
@@ -217,3 +289,16 @@ def test_counting_ends_once_it_is_told_to() -> None:
         fitted.rank_counts(dataset.test, stop)
     with pytest.raises(CancelledError):
         fit_window_counts(dataset, stop)
+
+
+@pytest.mark.real
+def test_real_popularity_without_seen_items_is_that_of_other_libraries(real_data):
+    log = read_log(recognise([real_data / "raw" / "ml100k"]), ratings=False)
+    dataset = prepare(log, Protocol()).dataset
+    found = {}
+    for exclude_seen in (False, True):
+        counts = popularity_counts(dataset, dataset.test, exclude_seen=exclude_seen)
+        metrics = rank_metrics(counts, [20])
+        found[exclude_seen] = metrics["hr@20"], metrics["ndcg@20"]
+    assert found[False] == pytest.approx((0.0827, 0.0307), abs=5e-5)
+    assert found[True] == pytest.approx((0.1214, 0.0547), abs=5e-5)

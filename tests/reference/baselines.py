@@ -18,6 +18,14 @@ def window_count_scores(
     fit_rows: list[Row], history: list[int], n_items: int, power: float, constant: float
 ) -> list[float]:
     """Scores of every item after a history; window items last, in the order of their scores."""
+    scores = plain_scores(fit_rows, history, n_items, power, constant)
+    return [s if b not in history else s - 1e9 for b, s in enumerate(scores)]
+
+
+def plain_scores(
+    fit_rows: list[Row], history: list[int], n_items: int, power: float, constant: float
+) -> list[float]:
+    """The same without a rule for the window's items."""
     table = np.zeros((n_items, n_items))
     for window, target in fit_rows:
         for age, item in enumerate(reversed(window)):
@@ -28,7 +36,13 @@ def window_count_scores(
         row_sum = table[item].sum()
         if row_sum > 0:
             scores = scores + 0.7**age * table[item] / (row_sum**power + constant)
-    return [float(s) if b not in history else float(s) - 1e9 for b, s in enumerate(scores)]
+    return [float(s) for s in scores]
+
+
+def without_seen(scores: list[float], history: list[int], target: int) -> list[float]:
+    """The scores with those of seen items far below all others, but for the target's."""
+    gone = set(history) - {target}
+    return [float("-inf") if item in gone else score for item, score in enumerate(scores)]
 
 
 def rank_counts(scores: list[float], target: int, tolerance: float = 0.0) -> tuple[int, int]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dllm2rec.config.load import changed, load_config
@@ -18,6 +20,7 @@ from dllm2rec.runs.run_manifest import read_run
 from dllm2rec.runs.run_result import RunResult
 from dllm2rec.runs.source import Source
 from dllm2rec.serve.recommend import recommend
+from dllm2rec.teacher.folder import save_teacher
 from dllm2rec.tracking.progress import Silent
 from dllm2rec.train.check_run import RunOptions
 from dllm2rec.train.train_run import background_thread, train_run
@@ -107,13 +110,45 @@ def test_evaluating_again_gives_the_same_figures(
 ) -> None:
     folder, result = run
     table = evaluate_run(folder, device="cpu")
-    assert {row.name: row.metrics["ndcg@20"] for row in table.rows} == {
-        "sasrec": result.rows[-2].test["ndcg@20"],
-        "sasrec+dllm2rec": result.rows[-1].test["ndcg@20"],
-    }
+    names = ["popularity", "window counts", "sasrec", "sasrec+dllm2rec"]
+    assert [row.name for row in table.rows] == names
+    for row, trained in zip(table.rows, result.rows, strict=True):
+        assert row.metrics["ndcg@20"] == trained.test["ndcg@20"]
     one = evaluate_run(folder / "sasrec", split="validation", ks=(3,), device="cpu")
     assert next(iter(one.rows[0].metrics)) == "hr@3"
     assert len(at_hand.validation) == one.n_rows
+
+
+def test_the_teacher_stands_beside_the_students_wherever_it_is_now(
+    at_hand: SequenceDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    oracle = oracle_teacher(at_hand)
+    last = at_hand.events[at_hand.test.end - 1].astype(np.int64)
+    lists = ((last[:, None] + 1 + np.arange(20)) % N_ITEMS).astype(np.uint32)
+    teacher = replace(oracle, ranking_test=lists)
+    save_teacher(tmp_path / "teacher", teacher, at_hand)
+    config = changed(CONFIG, train={"max_epochs": 1}, evaluation={"exclude_seen": True})
+    options = RunOptions(baseline=False, source=Source("nowhere", str(tmp_path / "teacher")))
+    folder = tmp_path / "run"
+    trained = train_run(config, at_hand, teacher, folder, students=["sasrec"], options=options)
+    table = evaluate_run(folder, exclude_seen=True, device="cpu")
+    assert [row.metrics["hr@20"] for row in table.rows] == [
+        row.test["hr@20"] for row in trained.rows
+    ]
+    assert [row.name for row in table.rows][2] == "teacher"
+    plain = evaluate_run(folder, device="cpu")
+    for row, masked in zip(plain.rows, table.rows, strict=True):
+        assert row.metrics["mrr@20"] != masked.metrics["mrr@20"]
+    moved = (tmp_path / "teacher").rename(tmp_path / "moved")
+    assert not caplog.records
+    assert "teacher" not in {row.name for row in evaluate_run(folder, device="cpu").rows}
+    assert "left out of the table" in caplog.text
+    assert "give --teacher" in caplog.text
+    found = evaluate_run(folder, teacher=moved, device="cpu")
+    assert found.rows[2].metrics == plain.rows[2].metrics
+    save_teacher(tmp_path / "other", oracle, at_hand)
+    with pytest.raises(ArtifactError, match="the teacher of"):
+        evaluate_run(folder, teacher=tmp_path / "other", device="cpu")
 
 
 def test_seen_items_leave_the_candidates(

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dllm2rec.data.dataset import Rows, SequenceDataset
+from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import InputError
 from dllm2rec.evaluate.evaluate_split import rows_to_rank
 from dllm2rec.evaluate.metrics import RankCounts, rank_metrics
 from dllm2rec.evaluate.ranking import rank_counts
+from dllm2rec.evaluate.seen_items import seen_pairs
 from dllm2rec.teacher.tensor_files import read_npy_header
 from dllm2rec.tracking.metric_table import MetricRow, MetricTable
 
@@ -60,7 +61,7 @@ def evaluate_scores(
         targets = dataset.targets(part)
         _check_numbers(block, targets, begin, path)
         if exclude_seen:
-            _mask_history(block, dataset, part, targets)
+            block[seen_pairs(dataset, part)] = -math.inf
         parts.append(rank_counts(block, targets))
     counts = RankCounts(
         np.concatenate([part.greater for part in parts]),
@@ -135,15 +136,3 @@ def _check_numbers(
         row = int((of_target == -math.inf).argmax())
         message = f"row {begin + row}, item {targets[row]}: -inf for the target, expected a score"
         raise InputError(message, code="E-SCORE-TARGET", path=path)
-
-
-def _mask_history(
-    block: Scores, dataset: SequenceDataset, rows: Rows, targets: npt.NDArray[np.uint32]
-) -> None:
-    """Write -inf over the items of each row's history, but for its target."""
-    lengths = rows.end - rows.start
-    row = np.repeat(np.arange(len(rows)), lengths)
-    place = np.arange(row.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    items = dataset.events[np.repeat(rows.start, lengths) + place]
-    other = items != targets[row]
-    block[row[other], items[other]] = -math.inf

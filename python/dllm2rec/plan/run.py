@@ -12,7 +12,8 @@ from dllm2rec.caller import one_or_more
 from dllm2rec.config.load import changed
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
-from dllm2rec.evaluate.baselines import fit_window_counts, popularity_counts
+from dllm2rec.evaluate.baselines import popularity_counts
+from dllm2rec.evaluate.window_counts import fit_window_counts
 from dllm2rec.plan.memory import peak_bytes
 from dllm2rec.plan.timing import catalogue_s, report_s
 from dllm2rec.plan.trial_training import train_for_a_moment

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from dllm2rec.caller import words
 from dllm2rec.data.dataset import SequenceDataset
-from dllm2rec.errors import ArtifactError
+from dllm2rec.errors import ArtifactError, InputError
 from dllm2rec.runs.run_manifest import RunManifest, read_run
 from dllm2rec.runs.source import Source
+from dllm2rec.teacher.folder import load_teacher
 from dllm2rec.teacher.knowledge import TeacherKnowledge
+
+_log = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.jsonl"  # of a student
 
@@ -75,3 +79,48 @@ def open_dataset(run: Path, dataset: SequenceDataset | str | Path | None) -> Seq
             f"give {words(python='dataset=', option='--dataset')} with its folder"
         )
     return loaded
+
+
+def open_teacher(
+    run: Path, teacher: str | Path | None, dataset: SequenceDataset
+) -> TeacherKnowledge | None:
+    """Load the teacher that a run was trained with, from where it was or from another place.
+
+    None if the run had none, and, with a warning in the log, if it is no longer where it was.
+
+    Raises:
+        ArtifactError: the one given is not the run's.
+        InputError: there is none at the place that is given.
+    """
+    manifest = read_run(run)
+    expected = manifest.teacher_fingerprint
+    if teacher is not None:
+        given = load_teacher(teacher, dataset)
+        if given.fingerprint() != expected:
+            raise ArtifactError(
+                f"{teacher}: fingerprint {given.fingerprint()[:12]}, expected "
+                f"{'none' if expected is None else expected[:12]}, the teacher of {run}"
+            )
+        return given
+    if expected is None:
+        return None
+    try:
+        found = _teacher_where_it_was(manifest, dataset)
+        if found is not None and found.fingerprint() == expected:
+            return found
+        reason = "its place is not known" if found is None else "it has changed"
+    except (ArtifactError, InputError) as err:
+        reason = str(err)
+    _log.warning(
+        "the teacher of %s is left out of the table: %s; give --teacher DIR to have it", run, reason
+    )
+    return None
+
+
+def _teacher_where_it_was(
+    manifest: RunManifest, dataset: SequenceDataset
+) -> TeacherKnowledge | None:
+    source = manifest.source
+    if source is None or (source.dataset is not None and source.teacher is None):
+        return None
+    return source.open()[1] if source.teacher is None else load_teacher(source.teacher, dataset)

@@ -23,12 +23,7 @@ from dllm2rec.config.load import config_to_toml
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.formats.catalogue_file import save_catalogue
-from dllm2rec.evaluate.baselines import (
-    fit_window_counts,
-    popularity_counts,
-    teacher_quality,
-)
-from dllm2rec.evaluate.metrics import rank_metrics
+from dllm2rec.evaluate.baselines import baseline_rows
 from dllm2rec.report.curves import load_plots_ahead
 from dllm2rec.report.page import write_report
 from dllm2rec.runs.run_manifest import (
@@ -46,7 +41,6 @@ from dllm2rec.runtime.signals import interrupts
 from dllm2rec.storage.atomic_folder import replace_text
 from dllm2rec.storage.output_folder import clear_output, locked_anew
 from dllm2rec.teacher.knowledge import TeacherKnowledge
-from dllm2rec.tracking.metric_table import ResultRow
 from dllm2rec.tracking.printed import as_progress
 from dllm2rec.tracking.progress import Progress
 from dllm2rec.train.check_run import RunOptions, check_run, teacher_choices
@@ -168,7 +162,14 @@ def train_students(
     config = read_config(folder, manifest)
     device = next(iter(data.values())).target_counts.device
     with deterministic(), interrupts() as signals, background_thread() as (pool, stop):
-        baselines = pool.submit(baseline_rows, dataset, teacher, selection_ks(config), stop)
+        baselines = pool.submit(
+            baseline_rows,
+            dataset,
+            teacher,
+            selection_ks(config),
+            stop,
+            exclude_seen=config.evaluation.exclude_seen,
+        )
         if device.type == "cpu":
             baselines.result()  # beside a GPU's training, but not where it needs the same cores
         else:
@@ -222,29 +223,3 @@ def background_thread() -> Iterator[tuple[ThreadPoolExecutor, Event]]:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def baseline_rows(
-    dataset: SequenceDataset,
-    teacher: TeacherKnowledge | None,
-    ks: tuple[int, ...],
-    stop: Event | None = None,
-) -> list[ResultRow]:
-    """Popularity, window counts and, where its lists are known, the teacher itself.
-
-    Raises:
-        CancelledError: `stop` was set before the end.
-    """
-    splits = (dataset.validation, dataset.test)
-    fitted = fit_window_counts(dataset, stop)
-    popular = (rank_metrics(popularity_counts(dataset, rows), ks) for rows in splits)
-    counted = (rank_metrics(fitted.rank_counts(rows, stop), ks) for rows in splits)
-    detail = {"power": fitted.power, "constant": fitted.constant}
-    results = [
-        ResultRow("popularity", next(popular), next(popular)),
-        ResultRow("window counts", next(counted), next(counted), detail),
-    ]
-    quality = {} if teacher is None else teacher_quality(teacher, dataset, ks)
-    if "test" in quality:
-        results.append(ResultRow("teacher", quality.get("validation", {}), quality["test"]))
-    return results

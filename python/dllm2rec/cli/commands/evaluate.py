@@ -43,6 +43,7 @@ class EvaluateRequest:
     run: Path | None
     scores: Path | None
     dataset: Path | None
+    teacher: Path | None
     split: str
     ks: tuple[int, ...] | None
     exclude_seen: bool
@@ -60,6 +61,9 @@ def evaluate(
         typer.Option(metavar="FILE.npy", help="Instead of RUN: what another model scored."),
     ] = None,
     dataset: DatasetOption = None,
+    teacher: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The run's teacher, if it was moved.")
+    ] = None,
     split: Annotated[Split, typer.Option(help="Rows to score.")] = Split.test,
     k: Annotated[
         list[int] | None, typer.Option("--k", min=1, metavar="K", help="Cut-off; may be repeated.")
@@ -71,7 +75,7 @@ def evaluate(
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Score the students of a run, or another model's scores, by full ranking.
+    """Score the students of a run beside its baselines, or another model's scores.
 
     FILE.npy holds a matrix of float16, float32 or float64: a row for each row of the split, in the
     dataset's order, and a column for each item.
@@ -80,6 +84,7 @@ def evaluate(
         run,
         scores=scores,
         dataset=dataset,
+        teacher=teacher,
         split=split.value,
         ks=tuple(sorted(set(k))) if k else None,
         exclude_seen=exclude_seen,
@@ -118,6 +123,7 @@ def _of_run(request: EvaluateRequest) -> MetricTable:
         return evaluate_run(
             request.run,
             dataset=request.dataset,
+            teacher=request.teacher,
             split=request.split,
             ks=request.ks,
             exclude_seen=request.exclude_seen,
@@ -128,6 +134,8 @@ def _of_run(request: EvaluateRequest) -> MetricTable:
 def _of_scores(request: EvaluateRequest) -> MetricTable:
     if request.dataset is None:
         raise ConfigError("evaluate: --scores without --dataset, expected the dataset it is of")
+    if request.teacher is not None:
+        raise ConfigError("evaluate: --teacher beside --scores, which have none")
     if request.device is not None:
         raise ConfigError("evaluate: --device beside --scores, which are ranked on the CPU")
     use_threads(request.threads)
