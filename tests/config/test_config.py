@@ -168,6 +168,20 @@ def test_override_is_refused_in_words_that_help(override, parts):
         assert part in message
 
 
+def test_numbers_may_be_written_without_a_digit_beside_the_point(tmp_path):
+    short = ["distillation.ranking_weight=[0, .25, 1.]", "loss.dro_weight=.5"]
+    long = ["distillation.ranking_weight=[0, 0.25, 1.0]", "loss.dro_weight=0.5"]
+    assert load_config(overrides=short) == load_config(overrides=long)
+    path = written(tmp_path, "[loss]\ndro_weight = .5\n")
+    assert "write a digit on both sides of a decimal point" in refusal(path=path)
+
+
+def test_unseen_items_need_the_teacher_s_vectors_on_the_side_of_the_items():
+    unseen = ["loss.unseen_by_text=true", "distillation.embedding_sides=input"]
+    assert 'embedding_sides = "input", expected "both"' in refusal(*unseen)
+    load_config(overrides=[*unseen, "distillation.embedding_weight=0"])
+
+
 def test_all_gammas_zero_is_refused_unless_the_lists_weigh_nothing():
     zero = [f"distillation.{name}_gamma=0" for name in ("position", "confidence", "consistency")]
     assert "are all 0" in refusal(*zero, recipe="paper")

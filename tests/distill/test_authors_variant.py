@@ -36,6 +36,26 @@ def golden_student(name, *, with_teacher):
     return student.eval(), arrays
 
 
+def test_caser_draws_its_filters_as_wide_as_the_authors_convolutions():
+    """Xavier's rule for Conv2d(1, 16, (h, 64)) and Conv2d(1, 1, (L, 1))."""
+    torch.manual_seed(1)
+    length = 2000  # of a window so long that its one vertical filter shows its deviation
+    student = build_student(
+        StudentConfig(name="caser", **SETTINGS),
+        n_items=50,
+        max_length=length,
+        teacher_embeddings=None,
+        embedding_weight=0.0,
+        embedding_sides="input",
+        variant="authors",
+    )
+    for height, layer in zip((2, 3, 4), student.encoder.horizontal, strict=True):
+        expected = np.sqrt(2 / (height * 64 + 16 * height * 64))
+        assert layer.weight.std().item() == pytest.approx(expected, rel=0.1)
+    expected = np.sqrt(2 / (length + length))
+    assert student.encoder.vertical.weight.std().item() == pytest.approx(expected, rel=0.1)
+
+
 def parameters(arrays):
     return {k.removeprefix("param/"): arrays[k] for k in arrays.files if k.startswith("param/")}
 

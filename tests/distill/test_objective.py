@@ -333,6 +333,7 @@ def test_the_authors_variant_without_dros_is_their_objective_at_alpha_zero() -> 
         {"loss": {"base": "softmax"}},
         {"loss": {"n_negatives": 2}},
         {"distillation": {"drop_window_items": True}},
+        {"train": {"prefix_rows": True}},
     ],
 )
 def test_settings_that_the_authors_objective_would_not_read_are_refused(

@@ -145,7 +145,9 @@ def _parsed(text: str, where: str) -> Table:
     except (ValueError, RecursionError) as err:
         reason = "nested too deeply" if isinstance(err, RecursionError) else str(err)
         reason = reason[:1].lower() + reason[1:200]
-        raise ConfigError(f"{where}: {reason}, expected TOML") from err
+        hint = "; write a digit on both sides of a decimal point: 0.5, 5.0"
+        asks = re.search(r"(?<![\w.])\.\d|\d\.(?!\d)", code) is not None
+        raise ConfigError(f"{where}: {reason}, expected TOML{hint if asks else ''}") from err
 
 
 def _override(text: str, where: str) -> Table:
@@ -171,10 +173,17 @@ def override_value(value: str, where: str) -> Any:  # noqa: ANN401 - whatever TO
     value = value.strip()
     if re.fullmatch(r"[A-Za-z_][\w-]*", value) and value not in {"true", "false", "nan", "inf"}:
         return value
+    if not re.search("[\"']", value):
+        value = _with_digits_around_points(value)
     parsed = _parsed(f"value = {value}", where)
     if set(parsed) != {"value"}:
         raise ConfigError(f"{where}: several lines, expected one value")
     return parsed["value"]
+
+
+def _with_digits_around_points(value: str) -> str:
+    """Write .5 and 5. as TOML does, 0.5 and 5.0: most other languages take them as they are."""
+    return re.sub(r"(?<=\d)\.(?!\d)", ".0", re.sub(r"(?<![\w.])\.(?=\d)", "0.", value))
 
 
 def _lay_over(table: Table, origins: Origins, layer: Table, origin: str) -> None:

@@ -192,7 +192,12 @@ class Config(Section):
                 f'loss.unseen_by_text = true with loss.base = "{self.loss.base}", expected '
                 '"softmax": the other losses have no sum over the catalogue to leave items out of'
             )
-        sides = self.distillation.embedding_sides
+        sides, weight = self.distillation.embedding_sides, self.distillation.embedding_weight
+        if self.loss.unseen_by_text and sides == "input" and weight > 0:
+            raise ValueError(
+                'loss.unseen_by_text = true with distillation.embedding_sides = "input", expected '
+                '"both": an unseen item has no vector of its own, and would score 0 everywhere'
+            )
         if self.variant == "authors" and (self.student.tied or sides != "input"):
             tied = str(self.student.tied).lower()
             raise ValueError(
@@ -213,6 +218,9 @@ class Config(Section):
         if any(self.distillation.ranking_weights):
             needed["distillation.ranking_form"] = (self.distillation.ranking_form, "importance")
             needed["distillation.drop_window_items"] = (self.distillation.drop_window_items, False)
+            # A prefix row has no list, and a row's loss depends on the lists of all others.
+            needed["train.prefix_rows"] = (self.train.prefix_rows, False)
         for field, (value, only) in needed.items():
             if value != only:
-                raise ValueError(f'{field} = {value} with variant = "authors", expected {only}')
+                found, expected = (str(one).lower() for one in (value, only))
+                raise ValueError(f'{field} = {found} with variant = "authors", expected {expected}')

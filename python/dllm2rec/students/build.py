@@ -131,7 +131,7 @@ def _default_encoder(config: StudentConfig, max_length: int) -> Encoder:
     if config.name == "gru4rec":
         return GRU4Rec(size, config.n_blocks, config.dropout)
     if config.name == "caser":
-        return _caser(config, max_length, newest_last=True)
+        return _caser(config, max_length, is_authors=False)
     return SASRec(size, max_length, config.n_blocks, config.n_heads, config.dropout)
 
 
@@ -140,13 +140,19 @@ def _authors_encoder(config: StudentConfig, max_length: int) -> Encoder:
     if config.name == "gru4rec":
         return GRU4Rec(size, config.n_blocks, dropout=0.0)
     if config.name == "caser":
-        return _caser(config, max_length, newest_last=False)
+        return _caser(config, max_length, is_authors=True)
     return AuthorsSASRec(size, max_length, config.dropout)
 
 
-def _caser(config: StudentConfig, max_length: int, *, newest_last: bool) -> Caser:
+def _caser(config: StudentConfig, max_length: int, *, is_authors: bool) -> Caser:
     filters = (config.n_filters, config.filter_heights, config.dropout)
-    return Caser(config.hidden_size, max_length, *filters, newest_last=newest_last)
+    return Caser(
+        config.hidden_size,
+        max_length,
+        *filters,
+        newest_last=not is_authors,
+        drawn_as_convolutions=is_authors,
+    )
 
 
 def _drawn_layers(student: Student) -> list[nn.Module]:

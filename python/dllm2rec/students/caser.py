@@ -23,6 +23,9 @@ class Caser(nn.Module):
         dropout: on the result.
         newest_last: whether the newest item has a fixed place, the last (ours), or the oldest one,
             the first (authors' code).
+        drawn_as_convolutions: whether Xavier's rule counts as it does for a convolution, where each
+            output reaches h items or L places (authors' code), or as for the matrix that it is:
+            the filters of the former start about a fourth as wide.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class Caser(nn.Module):
         dropout: float,
         *,
         newest_last: bool,
+        drawn_as_convolutions: bool = False,
     ) -> None:
         super().__init__()
         self.reads_newest_last = newest_last
@@ -42,8 +46,10 @@ class Caser(nn.Module):
         self.dropout = dropout
         self.horizontal = nn.ModuleList(nn.Linear(h * size, n_filters) for h in heights)
         self.vertical = nn.Linear(max_length, 1)
-        for layer in (*self.horizontal, self.vertical):
-            nn.init.xavier_normal_(layer.weight)
+        shapes = [*((n_filters, 1, h, size) for h in heights), (1, 1, max_length, 1)]
+        for layer, shape in zip((*self.horizontal, self.vertical), shapes, strict=True):
+            weight = layer.weight.detach()
+            nn.init.xavier_normal_(weight.view(shape) if drawn_as_convolutions else weight)
             nn.init.constant_(layer.bias, 0.1)
 
     def forward(self, embedded: Tensor, lengths: Tensor) -> Tensor:
