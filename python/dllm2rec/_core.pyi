@@ -248,7 +248,7 @@ def log_sums(
     slope: NDArray[np.float32] | None,
     in_softmax: NDArray[np.bool_] | None,
     softmax: bool,
-) -> NDArray[np.float32]:
+) -> NDArray[np.float64]:
     """Sum exponentials over each row: (B, 2), the logarithms of both sums.
 
     `scores` is (B, N), `targets` (B,) columns of it that may lie outside, `slope` and `in_softmax`
@@ -261,7 +261,7 @@ def score_gradient_(
     targets: NDArray[np.int64],
     slope: NDArray[np.float32] | None,
     in_softmax: NDArray[np.bool_] | None,
-    stats: NDArray[np.float32],
+    stats: NDArray[np.float64],
     softmax: bool,
 ) -> None:
     """Write over each score what flows to it through the sums of `log_sums`.

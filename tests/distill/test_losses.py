@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
+from dllm2rec import _core
 from dllm2rec.distill import losses
 from tests.reference import losses as reference
 
@@ -88,6 +89,28 @@ def test_dros_passes_gradcheck():
     scores, targets, _, _ = draw(5, 1.0)
     s, t, p = tensors(scores, targets, reference.dros_propensity(np.arange(17)))
     assert torch.autograd.gradcheck(lambda x: losses.dros(x, t, p, 0.5), s.requires_grad_())
+
+
+@pytest.mark.parametrize("scale", [1.0, 300.0, 3e4])
+@pytest.mark.parametrize("temperature", [1.0, 0.001])
+def test_dros_weighs_the_items_of_a_row_by_numbers_that_add_up_to_one(scale, temperature):
+    """In float32, in the loss by itself and in the pass over the catalogue, on scores that tie."""
+    rng = torch.Generator().manual_seed(0)
+    scores = torch.randn(5, 40, generator=rng) * scale
+    scores = torch.cat([scores, scores, scores], dim=1).requires_grad_()
+    targets, p = torch.arange(5), torch.rand(120, generator=rng) * 0.3 + 0.5
+    p[40:] = p[:40].repeat(2)
+    (by_torch,) = torch.autograd.grad(losses.dros(scores, targets, p, temperature).sum(), scores)
+    values, slope = scores.detach().numpy().copy(), (p / temperature).numpy()
+    sums = _core.log_sums(values, targets.numpy(), slope, None, softmax=False)
+    flows = np.stack([sums[:, 0], sums[:, 0], sums[:, 1], np.ones(5)], axis=1)
+    _core.score_gradient_(values, targets.numpy(), slope, None, flows, softmax=False)
+    error = scores.detach().double() - torch.nn.functional.one_hot(targets, 120)
+    for gradient in (by_torch, torch.from_numpy(values)):
+        weights = gradient.double() / (2 * error * torch.from_numpy(slope).double())
+        # Exponents reach 1e12, whose last bit in float64 is 1e-4.
+        torch.testing.assert_close(weights.sum(1), torch.ones(5).double(), rtol=1e-3, atol=0)
+        assert (weights >= 0).all()
 
 
 def test_dros_leaves_the_scores_as_they_were():

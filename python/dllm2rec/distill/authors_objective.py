@@ -177,7 +177,7 @@ def dros_of_each(
     largest = exponents.argmax(1, keepdim=True)
     shift = exponents.amax(1, keepdim=True).detach()
     terms = (exponents - shift).exp()
-    without_largest = exponents.scatter(1, largest, -torch.inf).logsumexp(1, keepdim=True)
+    without_largest = _log_sum_exp(exponents.scatter(1, largest, -torch.inf))
     is_largest = positives == largest
     # 0 where the other branch is taken, so that what is left is at least the largest term, 1, and
     # the gradient of the branch not taken is finite
@@ -186,3 +186,9 @@ def dros_of_each(
     others = torch.where(is_largest, without_largest, rest)
     replaced = (scores.gather(1, positives) - 1).square() * weight[positives]
     return torch.logaddexp(others, replaced)
+
+
+def _log_sum_exp(values: Tensor) -> Tensor:
+    """Over each row, (B, 1), with a gradient that adds up to 1 however large the values are."""
+    highest = values.amax(1, keepdim=True).detach()
+    return highest + (values - highest).exp().sum(1, keepdim=True).log()

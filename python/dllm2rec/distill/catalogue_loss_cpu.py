@@ -70,7 +70,9 @@ def statistics(
         sampled = _sampled(values, chunk, inputs, drawn, spec.n_sampled)
     if values.dtype == torch.float32:
         sums = torch.from_numpy(_core.log_sums(*_arguments(values, chunk, inputs, spec)))
-        return ChunkStatistics(sums[:, 0] if sampled is None else sampled, sums[:, 1], ahead)
+        if sampled is None:
+            sampled = sums[:, 0].float()
+        return ChunkStatistics(sampled, sums[:, 1], ahead)
     log_z = values.new_empty(len(values)) if spec.sums_all else sampled
     log_d = values.new_empty(len(values)) if spec.dro_weight > 0 else None
     for rows in _blocks(values):
@@ -114,7 +116,7 @@ def terms(
         slopes[:, 1 + n_negatives :] = -share[:, None] * inputs.weight
     rows = [base]
     if spec.dro_weight > 0:
-        rows.append(spec.dro_weight * log_d)
+        rows.append((spec.dro_weight * log_d).to(base.dtype))
     if spec.has_ranking:
         weight = inputs.weight
         if spec.counts:
@@ -138,7 +140,7 @@ def gradient_(
     _, drawn, slopes, log_z, log_d, grad = given
     if values.dtype == torch.float32:
         by_dro = grad[1] * spec.dro_weight if spec.dro_weight > 0 else torch.zeros_like(grad[0])
-        rows = torch.stack([log_z, grad[0], log_d, by_dro], dim=1)
+        rows = torch.stack([part.double() for part in (log_z, grad[0], log_d, by_dro)], dim=1)
         *taken, softmax = _arguments(values, chunk, inputs, spec)
         _core.score_gradient_(taken[0], taken[1], taken[2], taken[3], rows.numpy(), softmax)
     else:

@@ -51,20 +51,21 @@ def dros(scores: Tensor, targets: Tensor, propensity: Tensor, temperature: float
 
 
 class _Dros(torch.autograd.Function):
-    """Saves the scores and one number a row; exponents are made again in the backward pass."""
+    """Saves the scores; exponents are made again in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, targets: Tensor, weight: Tensor) -> Tensor:  # noqa: ANN401
         exponents = _dros_exponents(scores, targets, weight)
-        total = exponents.logsumexp(1)
-        ctx.save_for_backward(scores, targets, weight, total)
-        return total
+        ctx.save_for_backward(scores, targets, weight)
+        return exponents.logsumexp(1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401
-        scores, targets, weight, total = ctx.saved_tensors
-        slope = _dros_exponents(scores, targets, weight).sub_(total.unsqueeze(1)).exp_()
+        scores, targets, weight = ctx.saved_tensors
+        # Not the exponential of what is above their logarithm: of large exponents float32 keeps
+        # little of it, and these would not add up to 1.
+        slope = _dros_exponents(scores, targets, weight).softmax(1)
         slope.mul_(2 * weight).mul_(grad.unsqueeze(1))
         at_target = slope.gather(1, targets) * (scores.gather(1, targets) - 1)
         return slope.mul_(scores).scatter_(1, targets, at_target), None, None

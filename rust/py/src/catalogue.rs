@@ -20,7 +20,7 @@ fn log_sums<'py>(
     slope: Option<PyReadonlyArray1<'py, f32>>,
     in_softmax: Option<PyReadonlyArray1<'py, bool>>,
     softmax: bool,
-) -> PyResult<Bound<'py, PyArray2<f32>>> {
+) -> PyResult<Bound<'py, PyArray2<f64>>> {
     let width = scores.shape()[1];
     let problem = problem(width, &targets, slope.as_ref(), in_softmax.as_ref(), softmax)?;
     let values = c_order(&scores, "scores")?;
@@ -41,7 +41,7 @@ fn score_gradient_<'py>(
     targets: PyReadonlyArray1<'py, i64>,
     slope: Option<PyReadonlyArray1<'py, f32>>,
     in_softmax: Option<PyReadonlyArray1<'py, bool>>,
-    stats: PyReadonlyArray2<'py, f32>,
+    stats: PyReadonlyArray2<'py, f64>,
     softmax: bool,
 ) -> PyResult<()> {
     let width = scores.shape()[1];

@@ -31,7 +31,8 @@ class ChunkStatistics(NamedTuple):
 
     Attributes:
         log_z: log of the softmax's sum, or None where there is none.
-        log_d: log of the DROS sum, or None where there is none.
+        log_d: log of the DROS sum, or None where there is none; float64, since its exponents may be
+            so large that float32 keeps nothing else of it.
         ahead: of each of the teacher's items, the number of items ahead of it in this chunk, or any
             from `top_k` on that is at most that; float where it is 1 for an item of the student's
             own top-K already, else 0; or None where nothing is counted.
@@ -49,7 +50,7 @@ class RowTerms(NamedTuple):
         terms: (n_terms, B).
         slopes: by the listed items' scores, less what flows through the two sums, (B, C).
         log_z: log Z, of sampled items with what is subtracted from their scores, (B,).
-        log_d: log of the DROS sum, (B,).
+        log_d: log of the DROS sum, (B,), float64 where there is one.
     """
 
     terms: Tensor

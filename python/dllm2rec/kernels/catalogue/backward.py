@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dllm2rec.kernels.catalogue import grid
 from dllm2rec.kernels.catalogue.backend import ChunkScores, GradientInputs
+from dllm2rec.kernels.catalogue.forward import dro_exponent
 from dllm2rec.kernels.catalogue.grid import N_WARPS, at_once, pieces_of
 from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
 from dllm2rec.kernels.launch import launch
@@ -99,8 +100,10 @@ def _dense(
     is_target,
     keep,
     weight,
+    inside,
     log_z,
     log_d,
+    below_log_d,
     by_base,
     by_dro,
     SOFTMAX: tl.constexpr,
@@ -112,7 +115,8 @@ def _dense(
         slope += tl.where(keep, by_base * tl.exp(score - log_z), 0.0)
     if DRO:
         error = tl.where(is_target, score - 1.0, score)
-        slope += by_dro * (2.0 * weight * error) * tl.exp(weight * error * error - log_d)
+        below = (dro_exponent(score, is_target, weight, inside) - log_d) - below_log_d
+        slope += by_dro * (2.0 * weight * error) * tl.exp(tl.minimum(below, 0.0))
     return slope
 
 
@@ -157,11 +161,14 @@ def _gradient(
     by_dro = 0.0
     z = 0.0
     d = 0.0
+    below_d = 0.0
     if SOFTMAX:
         z = tl.load(log_z + row)
     if DRO:
         by_dro = dro_weight * tl.load(grad + n_rows + row)
-        d = tl.load(log_d + row)
+        wide = tl.load(log_d + row)
+        d = wide.to(tl.float32)
+        below_d = (wide - d.to(tl.float64)).to(tl.float32)
     start = piece * span
     end = tl.minimum(start + span, width)
     for begin in range(start, end, BLOCK):
@@ -177,7 +184,20 @@ def _gradient(
         weight = score
         if DRO:
             weight = tl.load(dro_slope + item, mask=inside, other=0.0)
-        slope = _dense(score, item == target, keep, weight, z, d, by_base, by_dro, SOFTMAX, DRO)
+        slope = _dense(
+            score,
+            item == target,
+            keep,
+            weight,
+            inside,
+            z,
+            d,
+            below_d,
+            by_base,
+            by_dro,
+            SOFTMAX,
+            DRO,
+        )
         tl.store(line + column, slope, mask=inside)
     tl.debug_barrier()
     place = tl.arange(0, LISTED)
@@ -199,7 +219,20 @@ def _gradient(
     weight = score
     if DRO:
         weight = tl.load(dro_slope + item, mask=inside, other=0.0)
-    slope = _dense(score, item == target, keep, weight, z, d, by_base, by_dro, SOFTMAX, DRO)
+    slope = _dense(
+        score,
+        item == target,
+        keep,
+        weight,
+        inside,
+        z,
+        d,
+        below_d,
+        by_base,
+        by_dro,
+        SOFTMAX,
+        DRO,
+    )
     tl.store(line + column, slope + direct, mask=inside)
     if HAS_OFFSET:
         tl.debug_barrier()

@@ -30,7 +30,8 @@ def statistics(
     n_rows, width = values.shape
     pieces, span = pieces_of(n_rows, width)
     n_candidates = listed_scores.shape[1] - 1 - spec.n_negatives if spec.counts else 0
-    log_z, log_d = values.new_empty(pieces, n_rows), values.new_empty(pieces, n_rows)
+    log_z = values.new_empty(pieces, n_rows)
+    log_d = values.new_empty(pieces, n_rows, dtype=torch.float64)
     if drawn is not None:
         _add_sampled(scores, chunk, inputs, drawn, log_z.fill_(-torch.inf), spec.n_sampled)
         if spec.dro_weight == 0 and not spec.counts:
@@ -98,6 +99,17 @@ def _add_sampled(
 
 
 @triton.jit
+def dro_exponent(score, is_target, weight, inside):
+    """The exponent of an item's term of DROS, -inf outside.
+
+    The choice stands between the product and what is subtracted from it: a compiler that joined
+    the two would leave out the product's rounding, in one of the two passes and not in the other.
+    """
+    error = tl.where(is_target, score - 1.0, score)
+    return tl.where(inside, weight * (error * error), float("-inf"))
+
+
+@triton.jit
 def _statistics(
     scores,
     bias,
@@ -154,9 +166,8 @@ def _statistics(
             sum_z = sum_z * tl.exp(highest_z - safe) + tl.exp(counted - safe)
             highest_z = top
         if DRO:
-            error = tl.where(item == target, score - 1.0, score)
             weight = tl.load(dro_slope + item, mask=inside, other=0.0)
-            exponent = tl.where(inside, weight * error * error, float("-inf"))
+            exponent = dro_exponent(score, item == target, weight, inside)
             top = tl.maximum(highest_d, tl.max(exponent, axis=0))
             sum_d = sum_d * tl.exp(highest_d - top) + tl.exp(exponent - top)
             highest_d = top
@@ -166,7 +177,8 @@ def _statistics(
         safe = tl.where(highest_z == float("-inf"), 0.0, highest_z)
         tl.store(log_z + out, safe + tl.log(tl.sum(sum_z, axis=0)))
     if DRO:
-        tl.store(log_d + out, highest_d + tl.log(tl.sum(sum_d, axis=0)))
+        rest = tl.log(tl.sum(sum_d, axis=0)).to(tl.float64)
+        tl.store(log_d + out, rest + highest_d)
     if N_COUNTED > 0:
         # As many lanes' best above a listed score, as many items at least are ahead of it. Only
         # where these are too few to keep it out of the top K are all scores compared with it.

@@ -23,7 +23,8 @@ def terms(
     n_candidates = n_listed - 1 - spec.n_negatives
     rows = listed_scores.new_empty(len(spec.names), n_rows)
     slopes = torch.empty_like(listed_scores)
-    log_z, log_d = listed_scores.new_empty(n_rows), listed_scores.new_empty(n_rows)
+    log_z = listed_scores.new_empty(n_rows)
+    log_d = listed_scores.new_empty(n_rows, dtype=torch.float64)
     launch(
         _terms,
         (n_rows,),
@@ -91,6 +92,18 @@ def _joined(parts, n_parts, n_rows, row):
     for part in range(n_parts):
         total += tl.exp(tl.load(parts + part * n_rows + row) - safe)
     return safe + tl.log(total)
+
+
+@triton.jit
+def _joined_wide(parts, n_parts, n_rows, row):
+    """As `_joined`, of pieces and to a result in float64."""
+    highest = tl.full([], float("-inf"), dtype=tl.float64)
+    for part in range(n_parts):
+        highest = tl.maximum(highest, tl.load(parts + part * n_rows + row))
+    total = 0.0
+    for part in range(n_parts):
+        total += tl.exp((tl.load(parts + part * n_rows + row) - highest).to(tl.float32))
+    return highest + tl.log(total).to(tl.float64)
 
 
 @triton.jit(do_not_specialize=["n_rows", "n_parts"])
@@ -163,9 +176,9 @@ def _terms(
     tl.store(rows + row, base)
     line = 1
     if DRO:
-        log_d = _joined(log_ds, n_parts, n_rows, row)
+        log_d = _joined_wide(log_ds, n_parts, n_rows, row)
         tl.store(log_d_out + row, log_d)
-        tl.store(rows + n_rows + row, dro_weight * log_d)
+        tl.store(rows + n_rows + row, dro_weight * log_d.to(tl.float32))
         line = 2
     if RANKING:
         if COUNT:

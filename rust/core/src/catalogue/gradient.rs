@@ -8,7 +8,8 @@ use crate::{CancelToken, Result, multiversion, parallel};
 /// Overwrites each score with its gradient through the two sums.
 ///
 /// `stats` is `(rows, 4)`: the logarithm of the softmax's sum and its gradient, then the same for
-/// the second sum.
+/// the second sum. What a row's items weigh in the second sum adds up to 1 for any finite
+/// exponents: each is the very number that was summed, less the logarithm in two parts.
 ///
 /// # Errors
 ///
@@ -16,15 +17,25 @@ use crate::{CancelToken, Result, multiversion, parallel};
 pub fn gradient(
     scores: &mut [f32],
     problem: Problem<'_>,
-    stats: &[f32],
+    stats: &[f64],
     cancel: &CancelToken,
 ) -> Result<()> {
     problem.check(scores.len())?;
     check_shape("stats", stats.len(), 4 * problem.targets.len())?;
     parallel::try_for_each_chunk(scores, problem.width, cancel, |row, scores| {
-        let [log_z, by_base, log_d, by_dro] = [0, 1, 2, 3].map(|n| stats[4 * row + n]);
+        let [log_z, by_base, log_d, by_dro] = [0, 1, 2, 3].map(|n| stats[4 * row + n] as f32);
+        let below_log_d = (stats[4 * row + 2] - f64::from(log_d)) as f32;
         let target = problem.target(row);
-        multiversion::run(RowGradient { scores, problem, target, log_z, by_base, log_d, by_dro });
+        multiversion::run(RowGradient {
+            scores,
+            problem,
+            target,
+            log_z,
+            by_base,
+            log_d,
+            below_log_d,
+            by_dro,
+        });
         Ok(())
     })
 }
@@ -36,6 +47,8 @@ struct RowGradient<'a> {
     log_z: f32,
     by_base: f32,
     log_d: f32,
+    /// What rounding left of the logarithm: much, where the exponents are large.
+    below_log_d: f32,
     by_dro: f32,
 }
 
@@ -52,8 +65,9 @@ impl RowGradient<'_> {
     #[expect(clippy::inline_always, reason = "for multiversion::run")]
     #[inline(always)]
     fn of_dro(&self, error: f32, slope: f32) -> f32 {
-        let steep = slope * error;
-        self.by_dro * (2.0 * steep) * exp(steep * error - self.log_d)
+        // In the order of `log_sums`: another one rounds to another exponent.
+        let below = (slope * (error * error) - self.log_d) - self.below_log_d;
+        self.by_dro * (2.0 * (slope * error)) * exp(if below > 0.0 { 0.0 } else { below })
     }
 }
 

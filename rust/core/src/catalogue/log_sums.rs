@@ -13,6 +13,9 @@ const LANES: usize = 16;
 
 /// Computes both logarithms for each row, `(rows, 2)`; one that is not asked for is 0.
 ///
+/// In float64, since an exponent of the second sum may be so large that what the others add to its
+/// logarithm is less than a step of float32.
+///
 /// A chunk with no counted items gives minus infinity; a row with a NaN gives NaN.
 ///
 /// # Errors
@@ -21,7 +24,7 @@ const LANES: usize = 16;
 pub fn log_sums(
     scores: &[f32],
     problem: Problem<'_>,
-    out: &mut [f32],
+    out: &mut [f64],
     cancel: &CancelToken,
 ) -> Result<()> {
     problem.check(scores.len())?;
@@ -44,11 +47,11 @@ struct RowSums<'a> {
 }
 
 impl multiversion::Work for RowSums<'_> {
-    type Output = [f32; 2];
+    type Output = [f64; 2];
 
     #[expect(clippy::inline_always, reason = "for multiversion::run")]
     #[inline(always)]
-    fn run(self) -> [f32; 2] {
+    fn run(self) -> [f64; 2] {
         let (mut z, mut d) = (LogSum::NONE, LogSum::NONE);
         let mut exponents = [0.0; BLOCK];
         for (index, scores) in self.scores.chunks(BLOCK).enumerate() {
@@ -124,7 +127,7 @@ impl LogSum {
         self.total += rest.iter().map(|&value| f64::from(exp(value - highest))).sum::<f64>();
     }
 
-    fn logarithm(self) -> f32 {
-        (f64::from(self.highest) + self.total.ln()) as f32
+    fn logarithm(self) -> f64 {
+        f64::from(self.highest) + self.total.ln()
     }
 }

@@ -24,7 +24,7 @@ fn a_nan_is_kept_and_no_item_counted_is_minus_infinity() {
     }
     let none = Problem { counted: Some(&[false; 3]), ..problem(&targets, &slope) };
     log_sums(&[1.0, 2.0, 3.0], none, &mut out, &CancelToken::new()).unwrap();
-    assert_eq!(out[0].to_bits(), f32::NEG_INFINITY.to_bits());
+    assert_eq!(out[0].to_bits(), f64::NEG_INFINITY.to_bits());
 }
 
 #[test]
@@ -46,8 +46,32 @@ proptest! {
         let (targets, mut out) = ([target], [0.0; 2]);
         log_sums(&scores, problem(&targets, &slope), &mut out, &CancelToken::new()).unwrap();
         for (got, expected) in out.iter().zip(naive(&scores, &slope, target)) {
-            prop_assert!((f64::from(*got) - expected).abs() < 2e-6 * expected.abs().max(1.0));
+            prop_assert!((got - expected).abs() < 2e-6 * expected.abs().max(1.0));
         }
+    }
+
+    #[test]
+    fn weights_add_up_to_one_at_any_scale(
+        rows in prop::collection::vec((-1.0..1.0_f32, 0.3..1.0_f32), 1..60),
+        scale in prop::sample::select(vec![1.0_f32, 30.0, 300.0, 3e4]),
+        coldness in prop::sample::select(vec![1.0_f32, 1e3]),
+        target in -1..60_i64,
+        repeats in 1..4_usize,
+    ) {
+        // Equal scores share the largest exponent, whose logarithm alone float32 would keep.
+        let whole: Vec<_> = rows.iter().cycle().take(rows.len() * repeats).collect();
+        let scores: Vec<f32> = whole.iter().map(|(score, _)| scale * score).collect();
+        let slope: Vec<f32> = whole.iter().map(|(_, slope)| coldness * slope).collect();
+        let (targets, mut sums) = ([target], [0.0; 2]);
+        let asked = Problem { softmax: false, ..problem(&targets, &slope) };
+        log_sums(&scores, asked, &mut sums, &CancelToken::new()).unwrap();
+        let mut got = scores.clone();
+        gradient(&mut got, asked, &[0.0, 0.0, sums[1], 1.0], &CancelToken::new()).unwrap();
+        let error = |j: usize| scores[j] - if j as i64 == target { 1.0 } else { 0.0 };
+        prop_assume!((0..got.len()).all(|j| error(j).abs() > 1e-6));
+        let weight = |j: usize| f64::from(got[j]) / (2.0 * f64::from(slope[j]) * f64::from(error(j)));
+        let total: f64 = (0..got.len()).map(weight).sum();
+        prop_assert!((total - 1.0).abs() < 1e-3, "{total}");
     }
 
     #[test]
@@ -58,7 +82,7 @@ proptest! {
     ) {
         let (scores, slope): (Vec<f32>, Vec<f32>) = rows.into_iter().unzip();
         let targets = [target];
-        let [log_z, log_d] = naive(&scores, &slope, target).map(|value| value as f32);
+        let [log_z, log_d] = naive(&scores, &slope, target);
         let mut got = scores.clone();
         let stats = [log_z, 0.7, log_d, 0.2];
         gradient(&mut got, problem(&targets, &slope), &stats, &CancelToken::new()).unwrap();
