@@ -390,8 +390,8 @@ CODES: tuple[Code, ...] = (
         "E-NONFINITE",
         "runs",
         (5,),
-        means="A loss or a gradient became NaN or infinite. The update was not made.",
-        example="E-NONFINITE epoch 3 step 17: base of 2 of 256 rows not finite (train rows 4711, 90210); learning rate 1; the update was not made. hint: lower train.learning_rate, or raise the temperatures",
+        means="A loss or a gradient became NaN or infinite, and the update was not made; or an update left weights, or scores of validation rows, that are.",
+        example="E-NONFINITE sasrec, ranking weight 0.3, epoch 3 step 17: base not finite in 2 of 256 rows (games train rows 4711, 90210); the update was not made; learning rate 1. hint: lower train.learning_rate, or raise the temperatures",
         cure="Lower `train.learning_rate`, or raise the temperatures; look at the rows in the message.",
     ),
     Code(

@@ -171,3 +171,47 @@ def test_a_cuda_graph_trains_as_the_cpu_does(name: str) -> None:
     again, _ = train(config, device=torch.device("cuda"))
     assert bits(on_gpu) == bits(again)
     assert bits(on_cpu) != b""
+
+
+def diverging(what: str) -> Training:
+    """A training that is broken by its last update of an epoch, or found broken at validation."""
+    dataset = cycle_dataset()
+    config = changed(QUICK, train={"max_epochs": 1, "batch_size": 4096})
+    torch.manual_seed(0)
+    student = make_student(config, dataset, oracle_teacher(dataset))
+    task = make_training_data(config, dataset, oracle_teacher(dataset), CPU)
+    training = Training(student, task, config)
+    taken = training.stepper.step
+
+    def break_after(rows: torch.Tensor) -> None:
+        taken(rows)
+        with torch.no_grad():
+            if what == "overflow":
+                for weight in student.parameters():
+                    weight.fill_(3e38)
+            else:
+                student.embedding.ids.weight[3, 1] = float(what)
+
+    training.stepper.step = break_after  # type: ignore[method-assign]
+    return training
+
+
+@pytest.mark.parametrize("what", ["nan", "inf", "overflow"])
+def test_a_student_broken_by_the_last_update_of_an_epoch_is_told_with_its_place(what: str) -> None:
+    with pytest.raises(NonFiniteError) as caught:
+        list(fit(diverging(what), Silent()))
+    message = str(caught.value)
+    assert message.startswith("E-NONFINITE sasrec, ranking weight 0")
+    assert "epoch 1 step 1: " in message
+    assert "cycle train rows " in message
+    assert "hint: lower train.learning_rate" in message
+    found = "cannot be validated" if what == "overflow" else "in the weights embedding.ids.weight"
+    assert found in message
+
+
+def test_weights_that_are_not_finite_are_never_saved_as_a_state() -> None:
+    training = diverging("nan")
+    steps = training.steps(Silent())
+    next(steps)
+    with pytest.raises(NonFiniteError, match="in the weights embedding"):
+        training.tensors()

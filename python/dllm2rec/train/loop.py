@@ -14,7 +14,7 @@ from dllm2rec.batches.training_data import TrainingData
 from dllm2rec.caller import words
 from dllm2rec.config.model import Config
 from dllm2rec.distill.losses import dros_propensity
-from dllm2rec.errors import ArtifactError
+from dllm2rec.errors import ArtifactError, NonFiniteError
 from dllm2rec.evaluate.evaluate_split import SplitLists, split_counts
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.runs.training_state import TrainingState
@@ -22,8 +22,8 @@ from dllm2rec.runtime.distributed import check_same, process_noise_offset, seed_
 from dllm2rec.students import Student
 from dllm2rec.tracking.metric_names import SELECTION, SELECTION_K
 from dllm2rec.tracking.progress import Progress
+from dllm2rec.train import nonfinite_report
 from dllm2rec.train.loss_readout import loss_readout
-from dllm2rec.train.nonfinite_report import raise_if_not_finite
 from dllm2rec.train.step import Stepper
 
 Record = dict[str, float]
@@ -145,6 +145,7 @@ class Training:
             yield
         began = time.perf_counter()
         self.check_finite()  # on CUDA this waits for the device
+        self.check_weights()
         self.seconds += time.perf_counter() - began
         progress.batch(
             len(batches), len(batches), float(self.stepper.loss_sum[-1]) / len(self._order)
@@ -159,12 +160,16 @@ class Training:
     def validated(self, losses: dict[str, float]) -> Record:
         """Score the student as it is now on the validation rows; return the epoch's record."""
         began = time.perf_counter()
-        counts = split_counts(
-            self.student,
-            self.data.validation,
-            exclude_seen=self._lists.exclude_seen,
-            lists=self._lists,
-        )
+        try:
+            counts = split_counts(
+                self.student,
+                self.data.validation,
+                exclude_seen=self._lists.exclude_seen,
+                lists=self._lists,
+            )
+        except NonFiniteError as err:  # finite weights, but so large that scores are not
+            what = f"the student cannot be validated ({err})"
+            raise nonfinite_report.diverged_after(*self._where(), what) from err
         return {
             "epoch": float(self.epoch + 1),
             **losses,
@@ -188,6 +193,7 @@ class Training:
             NonFiniteError: the device met a step that must not be resumed from.
         """
         self.check_finite()
+        self.check_weights()
         stepper = self.stepper
         result = {f"student.{name}": value for name, value in self.student.state_dict().items()}
         result |= {f"optimizer.{name}": value for name, value in stepper.optimizer.state().items()}
@@ -244,7 +250,15 @@ class Training:
         Raises:
             NonFiniteError: with the epoch, the step, the terms and the rows.
         """
-        raise_if_not_finite(self.stepper, self.data, self.config, self.epoch, self._order)
+        stepper, data, config, epoch, _, order = self._where()
+        nonfinite_report.raise_if_not_finite(stepper, data, config, epoch, order)
+
+    def check_weights(self) -> None:
+        """Stop, as `check_finite`, if the last update left weights that are not finite."""
+        nonfinite_report.raise_if_weights_not_finite(*self._where())
+
+    def _where(self) -> tuple[Stepper, TrainingData, Config, int, int, Tensor]:
+        return self.stepper, self.data, self.config, self.epoch, self.step, self._order
 
     def _draw(self) -> None:
         order, negatives = self._epoch_sampler.of(self.epoch)

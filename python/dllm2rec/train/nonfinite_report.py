@@ -34,22 +34,73 @@ def raise_if_not_finite(
     if step < 0:
         return
     rows = torch.split(order, config.train.batch_size)[step]
+    what = _bad_terms(stepper, data, rows)
+    if what is None:
+        numbers = _listed(data, rows.tolist())
+        what = f"the gradient is not finite though every loss is ({numbers})"
+    raise _diverged(config, epoch, step + 1, f"{what}; the update was not made")
+
+
+def raise_if_weights_not_finite(
+    stepper: Stepper, data: TrainingData, config: Config, epoch: int, step: int, order: Tensor
+) -> None:
+    """Raise if an update whose loss and gradient were finite has left weights that are not.
+
+    Args:
+        stepper: what took the steps.
+        data: what they were taken on.
+        config: of the training.
+        epoch: the epoch under way, from 0.
+        step: how many steps of it are taken.
+        order: its rows in the order of the steps, (R,).
+
+    Raises:
+        NonFiniteError: with the epoch, the step, the weights, the terms and the rows.
+    """
+    weights = stepper.student.named_parameters()
+    bad = [name for name, weight in weights if not bool(torch.isfinite(weight).all())]
+    if bad:
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        what = f"NaN or infinity in the weights {bad[0]}{more} after the update"
+        raise diverged_after(stepper, data, config, epoch, step, order, what)
+
+
+def diverged_after(
+    stepper: Stepper,
+    data: TrainingData,
+    config: Config,
+    epoch: int,
+    step: int,
+    order: Tensor,
+    what: str,
+) -> NonFiniteError:
+    """What to raise of a student that is broken after a step: as `raise_if_weights_not_finite`."""
+    rows = torch.split(order, config.train.batch_size)[max(step - 1, 0)]
+    terms = _bad_terms(stepper, data, rows)
+    if terms is None:
+        terms = f"the step's own terms are finite ({_listed(data, rows.tolist())})"
+    return _diverged(config, epoch, step, f"{what}; {terms}")
+
+
+def _bad_terms(stepper: Stepper, data: TrainingData, rows: Tensor) -> str | None:
+    """Which terms of some rows are not finite with the weights as they are."""
     with torch.no_grad():
         terms = stepper.terms(rows)
     bad = {name: ~torch.isfinite(term) for name, term in terms.items()}
     names = [name for name, where in bad.items() if bool(where.any())]
-    if names:
-        where = torch.stack(list(bad.values())).any(dim=0)
-        culprits = rows[where].tolist()
-        what = (
-            f"{' and '.join(names)} not finite in {len(culprits)} of {len(rows)} rows "
-            f"({_listed(data, culprits)})"
-        )
-    else:
-        what = f"the gradient is not finite though every loss is ({_listed(data, rows.tolist())})"
-    raise NonFiniteError(
-        f"E-NONFINITE epoch {epoch + 1} step {step + 1}: {what}; learning rate "
-        f"{config.train.learning_rate:g}; the update was not made. hint: lower "
+    if not names:
+        return None
+    where = torch.stack(list(bad.values())).any(dim=0)
+    culprits = rows[where].tolist()
+    listed = _listed(data, culprits)
+    return f"{' and '.join(names)} not finite in {len(culprits)} of {len(rows)} rows ({listed})"
+
+
+def _diverged(config: Config, epoch: int, step: int, what: str) -> NonFiniteError:
+    (weight,) = config.distillation.ranking_weights
+    return NonFiniteError(
+        f"E-NONFINITE {config.student.name}, ranking weight {weight:g}, epoch {epoch + 1} step "
+        f"{step}: {what}; learning rate {config.train.learning_rate:g}. hint: lower "
         "train.learning_rate, or raise the temperatures"
     )
 
