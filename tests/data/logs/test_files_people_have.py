@@ -198,6 +198,8 @@ FILES = [
          "x.csv --titles t.parquet --titles-title-column user_id", ("Thing 0", "Thing 1")),
     File("titles that fit no item", {"x.csv": PLAIN, "t.csv": "item_id,title\n9,A\n"}, "x.csv --titles t.csv",
          ("",), says=("W-TITLES no item of the log has a title",)),
+    File("ids of RecBole that begin with a quote", {"x.inter": ATOMIC + TABS.split("\n", 1)[1].replace("i1", '"i1')},
+         "x.inter", ids=('"i1', *ITEMS[1:])),
     File("RecBole's columns without their types", {"x.inter": "user_id:token\tproduct_id:token\ttimestamp:float\n" + TABS.split("\n", 1)[1]},
          "x.inter --item-column product_id"),
 ]  # fmt: skip
