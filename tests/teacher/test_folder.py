@@ -55,7 +55,7 @@ def knowledge(**changes: object) -> TeacherKnowledge:
 
 def arrays_of(teacher: TeacherKnowledge) -> dict[str, np.ndarray]:
     fields = dataclasses.asdict(teacher)
-    del fields["notes"]
+    del fields["notes"], fields["folder"]
     return {name: array for name, array in fields.items() if array is not None}
 
 

@@ -367,7 +367,7 @@ def test_a_state_that_lacks_something_goes_on_with_its_weights_alone(
     copied: Path, whole: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = rewritten(copied, without_moments)
-    with pytest.raises(ArtifactError, match="--weights-only-resume"):
+    with pytest.raises(ArtifactError, match="weights_only=True"):
         resume_run(copied, DATASET, TEACHER)
     with signal_at(0, signal.SIGINT), pytest.raises(KeyboardInterrupt):
         resume_run(copied, DATASET, TEACHER, weights_only=True)
