@@ -635,6 +635,14 @@ CODES: tuple[Code, ...] = (
         cure="Write all times in one unit.",
     ),
     Code(
+        "E-VECTOR-IDS",
+        "teacher",
+        (3,),
+        means="The ids beside the teacher's vectors are not those of the catalogue: an item has no vector, or two, or a vector is of no item.",
+        example="E-VECTOR-IDS teacher/all_embeddings.pt: item id '19' without a vector, expected one for every item",
+        cure="Vectors go by the dataset's external ids; `--unknown-vectors skip` and `--on-duplicate keep-first` leave vectors out.",
+    ),
+    Code(
         "W-COLD",
         "logs",
         (),
@@ -689,6 +697,14 @@ CODES: tuple[Code, ...] = (
         means="Some items have a vector of zeros.",
         example="W-EMB-ZERO teacher/all_embeddings.pt: 2 items have an all-zero vector",
         cure="Check that the teacher knows these items.",
+    ),
+    Code(
+        "W-FILES-UNREAD",
+        "teacher",
+        (),
+        means="A teacher's folder holds files that nothing reads.",
+        example="W-FILES-UNREAD teacher: vectors.npy were not read",
+        cure="Nothing, if they do not belong to the teacher; `--embeddings NAME` reads vectors of another name.",
     ),
     Code(
         "W-ITEMS-SKIPPED",
@@ -841,6 +857,14 @@ CODES: tuple[Code, ...] = (
         means="Times have no offset from UTC and were read as UTC.",
         example="W-TS-ZONE: 16 times without an offset from UTC were read as UTC",
         cure="Nothing, or write offsets.",
+    ),
+    Code(
+        "W-VECTORS-SKIPPED",
+        "teacher",
+        (),
+        means="Vectors of unknown items, or repeated ones, were left out, as was asked for.",
+        example="W-VECTORS-SKIPPED teacher/all_embeddings.parquet: 12 vectors of unknown items and 0 repeated ones were left out",
+        cure="If there are many, check that the ids are those of the dataset.",
     ),
     Code(
         "W-WEIGHTS-ONLY",

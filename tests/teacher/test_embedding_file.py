@@ -115,7 +115,7 @@ def test_pad_row_is_dropped_only_when_told(tmp_path: Path) -> None:  # E34
         data = torch_bytes(torch.ones(N + extra, E))
         text = refusal(tmp_path, "a.pt", data, InputError)
         assert f"E-SHAPE {tmp_path}/a.pt: {N + extra} rows, expected {N}" in text
-        assert ("--embeddings-have-pad-row" in text) == (extra == 1)
+        assert ('embeddings_pad_row="last"' in text) == (extra == 1)
     padded = torch_bytes(torch.cat([tensor(), torch.zeros(1, E)]))
     matrix, warnings = load(tmp_path, "a.pt", padded, has_pad_row=True)
     assert np.array_equal(matrix, MATRIX)
@@ -276,10 +276,30 @@ def test_cut_files_are_refused(tmp_path: Path) -> None:  # E13
         assert text.startswith("E-TRUNC ")
 
 
-def test_npz_is_refused_as_what_it_is(tmp_path: Path) -> None:  # E33
-    buffer = io.BytesIO()
-    np.savez(buffer, a=MATRIX, b=MATRIX)
-    assert "npz" in refusal(tmp_path, "a.npz", buffer.getvalue(), ArtifactError)
+def test_npz_gives_the_array_that_is_named_or_alone(tmp_path: Path) -> None:  # E33
+    buffer, alone = io.BytesIO(), io.BytesIO()
+    np.savez(buffer, a=MATRIX, b=MATRIX[:2])
+    np.savez_compressed(alone, a=MATRIX.astype(np.float64))
+    text = refusal(tmp_path, "a.npz", buffer.getvalue(), InputError)
+    assert "a (6, 4), b (2, 4)" in text
+    assert np.array_equal(load(tmp_path, "a.npz", buffer.getvalue(), tensor_key="a")[0], MATRIX)
+    assert np.array_equal(load(tmp_path, "a.npz", alone.getvalue())[0], MATRIX)
+
+
+def test_npz_that_is_hostile_is_refused(tmp_path: Path) -> None:  # E33
+    bomb, objects, header = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    np.savez_compressed(bomb, a=np.zeros((1 << 20, 8), np.float32))
+    np.savez(objects, a=np.array([{}]))
+    with zipfile.ZipFile(header, "w") as archive:
+        archive.writestr("a.npy", npy_header(HUGE % f"{2**40}, {2**12}"))
+    cut = bomb.getvalue()[:-40]
+    for data, code in (
+        (bomb.getvalue(), "E-BOMB"),
+        (objects.getvalue(), "E-PICKLE"),
+        (header.getvalue(), "E-NPY"),
+        (cut, "E-TRUNC"),
+    ):
+        assert refusal(tmp_path, "a.npz", data, ArtifactError).startswith(f"{code} ")
 
 
 def test_safetensors_rules(tmp_path: Path) -> None:  # E36, E37, E38

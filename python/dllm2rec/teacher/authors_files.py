@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +18,10 @@ from numpy.typing import NDArray
 from dllm2rec import _core
 from dllm2rec.data.text.lines import first_lines
 from dllm2rec.errors import ConfigError, InputError
-from dllm2rec.teacher.embedding_file import load_embeddings
+from dllm2rec.teacher.embedding_file import PadRow, VectorOptions, load_embeddings
+from dllm2rec.teacher.keyed_vectors import JoinRules
 from dllm2rec.teacher.tensor_files import refuse
+from dllm2rec.teacher.vectors_of_folder import find_vectors, unread_note
 
 # A file may also end in .gz.
 RANKING_TRAIN = "myrank_train.txt"
@@ -25,7 +29,13 @@ RANKING_VALIDATION = "myrank_val.txt"
 RANKING_TEST = "myrank_test.txt"
 DISTANCE_TRAIN = "confidence_train.txt"
 TARGET_DISTANCE_TRAIN = "target_distance_train.txt"
-EMBEDDINGS = "all_embeddings.pt"
+TEXT_FILES = (
+    RANKING_TRAIN,
+    RANKING_VALIDATION,
+    RANKING_TEST,
+    DISTANCE_TRAIN,
+    TARGET_DISTANCE_TRAIN,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +75,12 @@ class TeacherOptions:
         strict: refuse a text file whose last line has no newline.
         tensor_key: which tensor holds the embeddings, where their file has several by name.
         embeddings_have_pad_row: the embeddings may end with one row for the padding item.
+        embeddings_pad_row: "none", "first" or "last": which row of a matrix is the padding item's.
+        embeddings: the name of the file of vectors in the folder, where it holds several or one of
+            another name.
+        embedding_ids: the name of the file with the ids of a matrix's rows; by default
+            `all_embeddings_ids.txt` or `.npy`, where it is there.
+        unknown_vectors: "error", or "skip": vectors of items that the catalogue lacks.
     """
 
     min_columns: int = 1
@@ -75,11 +91,17 @@ class TeacherOptions:
     strict: bool = False
     tensor_key: str | None = None
     embeddings_have_pad_row: bool = False
+    embeddings_pad_row: str = "none"
+    embeddings: str | None = None
+    embedding_ids: str | None = None
+    unknown_vectors: str = "error"
 
     def __post_init__(self) -> None:
         for name, allowed in (
             ("on_duplicate", ("error", "keep", "keep-first")),
             ("confidence_kind", ("distance", "similarity")),
+            ("embeddings_pad_row", ("none", "first", "last")),
+            ("unknown_vectors", ("error", "skip")),
         ):
             if getattr(self, name) not in allowed:
                 got = f"{name} = {getattr(self, name)!r}"
@@ -95,18 +117,21 @@ def read_authors_teacher(
     n_items: int,
     n_rows: tuple[int, int, int],
     options: TeacherOptions = TeacherOptions(),
+    item_ids: Sequence[str] = (),
 ) -> AuthorsTeacher:
     """Read the files of a teacher folder in the authors' layout.
 
     `myrank_train.txt` is needed; `confidence_train.txt`, `target_distance_train.txt`,
-    `myrank_val.txt`, `myrank_test.txt` (each also as `.gz`) and `all_embeddings.pt` are read where
-    they are there. Where a `NAME.sha256` lies beside a file, the file must agree with it.
+    `myrank_val.txt`, `myrank_test.txt` (each also as `.gz`) and `all_embeddings.pt` (or `.npy`,
+    `.npz`, `.safetensors`, `.parquet`, `.csv`) are read where they are there. Where a `NAME.sha256`
+    lies beside a file, the file must agree with it.
 
     Args:
         folder: where the files are.
         n_items: the size N of the catalogue.
         n_rows: how many train, validation and test rows the data has; files must agree.
         options: how the files are to be read.
+        item_ids: of the catalogue, by which vectors are found that bring the ids of their items.
 
     Raises:
         InputError: a file is missing or breaks a rule; the error says where and why.
@@ -125,16 +150,15 @@ def read_authors_teacher(
     validation = reader.items(RANKING_VALIDATION, n_validation)
     test = reader.items(RANKING_TEST, n_test)
     embeddings = None
-    vectors = folder / EMBEDDINGS
-    if _is_there(vectors):
+    vectors, ids_file = find_vectors(folder, options.embeddings, options.embedding_ids)
+    if vectors is not None:
         reader.check_digest(vectors)
         embeddings, notes = load_embeddings(
-            vectors,
-            n_items=n_items,
-            tensor_key=options.tensor_key,
-            has_pad_row=options.embeddings_have_pad_row,
+            vectors, n_items=n_items, options=_vector_options(options, ids_file, item_ids)
         )
         reader.warn(vectors, notes)
+    read = [*TEXT_FILES, *(path.name for path in (vectors, ids_file) if path is not None)]
+    reader.warnings += unread_note(folder, read)
     return AuthorsTeacher(
         ranking=ranking,
         distance=distance,
@@ -144,6 +168,20 @@ def read_authors_teacher(
         item_embeddings=embeddings,
         warnings=reader.warnings,
     )
+
+
+def _vector_options(
+    options: TeacherOptions, ids_file: Path | None, item_ids: Sequence[str]
+) -> VectorOptions:
+    pad_row = cast("PadRow", options.embeddings_pad_row)
+    if pad_row == "none" and options.embeddings_have_pad_row:
+        pad_row = "maybe-last"
+    join = JoinRules(
+        item_ids,
+        skip_unknown=options.unknown_vectors == "skip",
+        keep_first=options.on_duplicate == "keep-first",
+    )
+    return VectorOptions(options.tensor_key, pad_row, ids_file, join)
 
 
 class _Reader:
@@ -189,7 +227,7 @@ class _Reader:
         if [found] != expected:
             message = f"sha256 {found}, expected what {beside.name} says"
             hint = "the file or its digest is from another export; copy both again"
-            if path.name == EMBEDDINGS:
+            if path.name.removesuffix(".gz") not in TEXT_FILES:
                 raise refuse(path, "E-DIGEST", message, hint)
             raise InputError(message, code="E-DIGEST", path=path, hint=hint)
 

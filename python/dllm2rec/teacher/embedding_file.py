@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dllm2rec.caller import words
 from dllm2rec.data.text.files import foreign_content
 from dllm2rec.errors import ArtifactError, InputError, ResourceError
+from dllm2rec.teacher.keyed_vectors import JoinRules, Vectors, joined, read_ids
 from dllm2rec.teacher.tensor_files import (
     CONVERT,
     from_tensor,
@@ -19,6 +23,28 @@ from dllm2rec.teacher.tensor_files import (
     refuse,
 )
 
+SUFFIXES = (".pt", ".npy", ".npz", ".safetensors", ".parquet", ".csv")
+PadRow = Literal["none", "first", "last", "maybe-last"]
+
+
+@dataclass(frozen=True)
+class VectorOptions:
+    """How a file of vectors is to be read.
+
+    Attributes:
+        tensor_key: which tensor, where the file holds several by name.
+        pad_row: "none"; "first" or "last" where that row is the padding item's, which is dropped;
+            "maybe-last" where it may be there.
+        ids_file: ids of the items beside a matrix, one for each row.
+        join: how vectors with ids are brought into the order of the catalogue; None where there is
+            no catalogue.
+    """
+
+    tensor_key: str | None = None
+    pad_row: PadRow = "none"
+    ids_file: Path | None = None
+    join: JoinRules | None = None
+
 
 def load_embeddings(
     path: str | os.PathLike[str],
@@ -26,39 +52,77 @@ def load_embeddings(
     n_items: int,
     tensor_key: str | None = None,
     has_pad_row: bool = False,
+    options: VectorOptions | None = None,
 ) -> tuple[NDArray[np.float32], list[str]]:
     """Load the embedding of every item.
 
     Args:
-        path: a `.pt` file of one tensor, a `.npy` or a `.safetensors` file.
-        n_items: the number N of items; row i belongs to item i.
-        tensor_key: which tensor, where the file holds several by name.
+        path: a `.pt`, `.npy`, `.npz`, `.safetensors`, `.parquet` or `.csv` file: a matrix whose row
+            i belongs to item i, or vectors with the ids of their items.
+        n_items: the number N of items.
+        tensor_key: as in `VectorOptions`, which holds it too.
         has_pad_row: the file may end with a row for the padding item, which is dropped.
+        options: all that can be said of the file; by default what the other two say.
 
     Returns:
         The embeddings, float32 (N, E) in C order, finite, and warnings, each starting with a code.
 
     Raises:
-        InputError: not a floating-point (N, E) matrix of finite numbers.
+        InputError: not a floating-point (N, E) matrix of finite numbers, or ids that are not those
+            of the catalogue.
         ArtifactError: the file is corrupt, unsafe or of another kind.
         ResourceError: it does not fit into memory.
     """
     path = Path(path)
+    options = options or VectorOptions(tensor_key, "maybe-last" if has_pad_row else "none")
     kind = _kind(path)
     _check_memory(path, 2 * path.stat().st_size)
     notes: list[str] = []
-    if kind == "npy":
-        matrix = read_npy(path)
-    elif kind == "safetensors":
-        matrix = from_tensor(read_safetensors(path, tensor_key), path, notes)
+    vectors = _read(path, kind, options, notes)
+    if options.ids_file is not None:
+        vectors = _with_ids(vectors, path, options.ids_file)
+    if vectors.ids is None:
+        matrix = _without_pad_row(vectors.matrix, path, n_items, options.pad_row)
+    elif options.join is None:
+        message = "vectors with ids of items, expected a matrix"
+        raise InputError(message, code="E-VECTOR-IDS", path=path)
     else:
-        matrix = from_tensor(read_torch(path, tensor_key), path, notes)
-    matrix = _without_pad_row(matrix, path, n_items, has_pad_row=has_pad_row)
+        matrix = joined(vectors, path, options.join, notes)
     return _finite(matrix, path, notes), notes
 
 
+def _read(path: Path, kind: str, options: VectorOptions, notes: list[str]) -> Vectors:
+    key = options.tensor_key
+    if kind == "npy":
+        return Vectors(read_npy(path))
+    if kind in {"safetensors", "pt"}:
+        read = read_safetensors if kind == "safetensors" else read_torch
+        tensor, ids = read(path, key)
+        return Vectors(from_tensor(tensor, path, notes), ids)
+    from dllm2rec.teacher import vector_tables  # pyarrow's Parquet, which other kinds do not need
+
+    if kind == "npz":
+        return vector_tables.read_npz(path, key)
+    if kind == "parquet":
+        return vector_tables.read_parquet_vectors(path)
+    known = options.join.item_ids if options.join else ()
+    return vector_tables.read_csv_vectors(path, frozenset(known))
+
+
+def _with_ids(vectors: Vectors, path: Path, ids_file: Path) -> Vectors:
+    """A matrix and the ids of its rows."""
+    if vectors.ids is not None:
+        message = f"has ids of its own, expected none beside {ids_file.name}"
+        raise InputError(message, code="E-VECTOR-IDS", path=path, hint="leave the file of ids out")
+    ids = read_ids(ids_file)
+    if len(ids) != len(vectors.matrix):
+        message = f"{len(ids)} ids, expected {len(vectors.matrix)} as {path.name} has rows"
+        raise InputError(message, code="E-ROWS", path=ids_file)
+    return Vectors(vectors.matrix, ids)
+
+
 def _kind(path: Path) -> str:
-    """`npy`, `safetensors` or `pt`, by the first bytes; all else is refused by its right name."""
+    """What a file is by its first bytes; what holds no vectors is refused by its right name."""
     try:
         with path.open("rb") as file:
             head = file.read(512)
@@ -71,12 +135,17 @@ def _kind(path: Path) -> str:
         _refuse_name(path, ".safetensors")
         return "safetensors"
     if head.startswith(b"PK\x03\x04"):
-        return "pt"
+        return "npz" if path.suffix == ".npz" else "pt"
+    if head.startswith(b"PAR1") or (path.suffix == ".parquet" and head):
+        _refuse_name(path, ".parquet")
+        return "parquet"
+    if path.suffix == ".csv" and head and foreign_content(head) is None:
+        return "csv"
     raise _not_embeddings(path, head)
 
 
 def _refuse_name(path: Path, suffix: str) -> None:
-    if path.suffix in {".pt", ".pth", ".npy", ".safetensors"} and path.suffix != suffix:
+    if path.suffix in {*SUFFIXES, ".pth"} and path.suffix != suffix:
         message = f"a {suffix} file named {path.suffix}, expected what the name says"
         raise refuse(path, "E-CONTENT", message, f"rename it to {path.stem}{suffix}")
 
@@ -96,7 +165,7 @@ def _not_embeddings(path: Path, head: bytes) -> ArtifactError:
         return refuse(path, "E-LEGACY", message, f"load it where it was made and {CONVERT}")
     what = "a text file" if head.isascii() and b"\0" not in head else "an unknown kind of file"
     what, todo = foreign_content(head) or (what, "")
-    return refuse(path, "E-CONTENT", f"{what}, expected a .pt, .npy or .safetensors file", todo)
+    return refuse(path, "E-CONTENT", f"{what}, expected {', '.join(SUFFIXES)}", todo)
 
 
 def _check_memory(path: Path, needed: int) -> None:
@@ -116,15 +185,29 @@ def _free_memory() -> int | None:
 
 
 def _without_pad_row(
-    matrix: NDArray[np.float32], path: Path, n_items: int, *, has_pad_row: bool
+    matrix: NDArray[np.float32], path: Path, n_items: int, pad_row: PadRow
 ) -> NDArray[np.float32]:
+    """The rows of the items. One row more is the padding's only where it is said which it is."""
     n_rows = len(matrix)
-    if n_rows == n_items or (has_pad_row and n_rows == n_items + 1):
-        return matrix[:n_items]
+    if n_rows == n_items and pad_row in {"none", "maybe-last"}:
+        return matrix
+    if n_rows == n_items + 1 and pad_row != "none":
+        return matrix[1:] if pad_row == "first" else matrix[:n_items]
+    expected = f"{n_items}, one for each item"
+    if pad_row in {"first", "last"}:
+        expected = f"{n_items + 1}, one for each item and the {pad_row} for padding"
     hint = "row i must be the vector of item i of the same catalogue"
     if n_rows == n_items + 1:
-        hint = "if the last row is the padding item's, give --embeddings-have-pad-row"
-    message = f"{n_rows} rows, expected {n_items}, one for each item"
+        option = words(python='embeddings_pad_row="last"', option="--embeddings-pad-row last")
+        first = words(python='"first"', option="--embeddings-pad-row first")
+        zeros = [name for name, row in (("first", 0), ("last", -1)) if not matrix[row].any()]
+        seen = f" (all zeros: the {' and the '.join(zeros)} row)" if zeros else ""
+        hint = (
+            f"if one row is the padding item's, say which: {option} "
+            f"({words(python='embeddings_have_pad_row', option='--embeddings-have-pad-row')} "
+            f"is the same), or {first}{seen}"
+        )
+    message = f"{n_rows} rows, expected {expected}"
     raise InputError(message, code="E-SHAPE", path=path, hint=hint)
 
 

@@ -114,6 +114,7 @@ def _read_authors(
         n_items=dataset.n_items,
         n_rows=(n_train, n_validation, n_test),
         options=options,
+        item_ids=dataset.catalogue.item_ids,
     )
     return TeacherKnowledge(
         ranking=read.ranking,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dllm2rec.caller import words
 from dllm2rec.errors import ArtifactError, InputError
 
 if TYPE_CHECKING:  # importing torch takes seconds, and only tensors need it
@@ -26,8 +27,11 @@ CONVERT = "save it again with torch.save(tensor, path)"
 _MAX_HEADER = 100_000_000  # the limit of safetensors itself
 
 
-def read_torch(path: Path, key: str | None) -> torch.Tensor:
-    """Read the tensor of a `.pt` file, the one named `key` where it holds several."""
+def read_torch(path: Path, key: str | None) -> tuple[torch.Tensor, list[str] | None]:
+    """Read the tensor of a `.pt` file, the one named `key` where it holds several.
+
+    A dict of vectors gives them as one tensor, and the keys, which are ids of items.
+    """
     import torch
 
     _check_archive(path)
@@ -52,33 +56,61 @@ def _check_archive(path: Path) -> None:
         raise refuse(path, "E-TRUNC", message, "copy or download it again") from None
     if not any(member.filename.endswith("/data.pkl") for member in members):
         message = "a zip archive (.npz?), expected a .pt file of torch.save"
-        raise refuse(path, "E-CONTENT", message, "save one array with numpy.save as .npy")
+        raise refuse(path, "E-CONTENT", message, f"rename it to {path.stem}.npz if it is one")
     size = sum(member.file_size for member in members)
     if any(m.compress_type != zipfile.ZIP_STORED for m in members) or size > path.stat().st_size:
         raise refuse(path, "E-BOMB", "compressed members, which torch.save never writes", CONVERT)
 
 
-def _one_tensor(loaded: Any, path: Path, key: str | None) -> torch.Tensor:  # noqa: ANN401 - a file may hold anything
+def _one_tensor(
+    loaded: Any,  # noqa: ANN401 - a file may hold anything
+    path: Path,
+    key: str | None,
+) -> tuple[torch.Tensor, list[str] | None]:
     import torch
 
     if isinstance(loaded, torch.Tensor):
-        return loaded
+        return loaded, None
     if isinstance(loaded, dict):
         tensors = {str(k): v for k, v in loaded.items() if isinstance(v, torch.Tensor)}
-        return tensors[_one_name({k: tuple(v.shape) for k, v in tensors.items()}, path, key)]
+        if len(tensors) < len([v for v in loaded.values() if isinstance(v, torch.Tensor)]):
+            message = "keys that are spelled alike, such as 7 and '7', expected one an item"
+            raise InputError(message, code="E-VECTOR-IDS", path=path)
+        return _of_names(tensors, path, key)
     hint = "torch.stack(rows) makes one tensor" if isinstance(loaded, (list, tuple)) else CONVERT
     message = f"holds a {type(loaded).__name__}, expected one tensor"
     raise InputError(message, code="E-TENSOR", path=path, hint=hint)
 
 
-def _one_name(shapes: dict[str, tuple[int, ...]], path: Path, key: str | None) -> str:
+def _of_names(
+    tensors: dict[str, torch.Tensor], path: Path, key: str | None
+) -> tuple[torch.Tensor, list[str] | None]:
+    """One tensor of several by name; where all are vectors, all of them and their names, ids."""
+    import torch
+
+    if key is None and len(tensors) > 1 and all(one.ndim == 1 for one in tensors.values()):
+        width = max(one.shape[0] for one in tensors.values())
+        for name, one in tensors.items():
+            if one.shape[0] != width:
+                message = f"item id {name!a}: {one.shape[0]} numbers, expected {width} as others"
+                raise InputError(message, code="E-SHAPE", path=path)
+            if one.layout != torch.strided or one.is_quantized or one.device.type != "cpu":
+                message = f"item id {name!a}: layout {one.layout}, expected dense numbers"
+                raise InputError(message, code="E-LAYOUT", path=path, hint=CONVERT)
+        return torch.stack(list(tensors.values())), list(tensors)
+    shapes = {name: tuple(one.shape) for name, one in tensors.items()}
+    return tensors[one_name(shapes, path, key)], None
+
+
+def one_name(shapes: dict[str, tuple[int, ...]], path: Path, key: str | None) -> str:
+    """The name that is asked for, or the only one there is."""
     if key is None and len(shapes) == 1:
         return next(iter(shapes))
     if key is not None and key in shapes:
         return key
     listed = ", ".join(f"{name} {shape}" for name, shape in list(shapes.items())[:20])
     what = "no tensor named" if key is None else f"no tensor {key!r}"
-    hint = "name one with --tensor-key"
+    hint = f"name one with {words(python='tensor_key', option='--tensor-key')}"
     message = f"{what}, expected one of: {listed or 'none, there are no tensors'}"
     raise InputError(message, code="E-TENSOR", path=path, hint=hint)
 
@@ -98,8 +130,8 @@ def from_tensor(tensor: torch.Tensor, path: Path, notes: list[str]) -> NDArray[n
     if tensor.device.type != "cpu":
         raise InputError("a tensor without data", code="E-LAYOUT", path=path, hint=CONVERT)
     if not tensor.is_floating_point():
-        raise _wrong_dtype(path, str(tensor.dtype))
-    _check_shape(path, tuple(tensor.shape))
+        raise wrong_dtype(path, str(tensor.dtype))
+    check_shape(path, tuple(tensor.shape))
     _check_storage(tensor, path, notes)
     if tensor.dtype != torch.float32:
         notes.append(f"W-EMB-DTYPE {tensor.dtype} converted to float32")
@@ -160,8 +192,8 @@ def read_npy(path: Path) -> NDArray[np.float32]:
     """Read the float matrix of a `.npy` file."""
     header = read_npy_header(path)
     if header.dtype.kind != "f":
-        raise _wrong_dtype(path, str(header.dtype))
-    _check_shape(path, header.shape)
+        raise wrong_dtype(path, str(header.dtype))
+    check_shape(path, header.shape)
     with np.errstate(over="ignore"):  # infinities are refused later, with their place
         array = np.load(path, allow_pickle=False).astype(np.float32, copy=False)
     return np.ascontiguousarray(array)
@@ -175,8 +207,11 @@ def _check_size(path: Path, expected: int, found: int) -> None:
         raise refuse(path, "E-TRAILING", message, "save the array again")
 
 
-def read_safetensors(path: Path, key: str | None) -> torch.Tensor:
-    """Read the tensor of a `.safetensors` file, the one named `key` where it holds several."""
+def read_safetensors(path: Path, key: str | None) -> tuple[torch.Tensor, list[str] | None]:
+    """Read the tensor of a `.safetensors` file, the one named `key` where it holds several.
+
+    Where all are vectors they come as one tensor, with their names, which are ids of items.
+    """
     import safetensors
     import safetensors.torch
 
@@ -187,8 +222,7 @@ def read_safetensors(path: Path, key: str | None) -> torch.Tensor:
     except (safetensors.SafetensorError, ValueError, KeyError, OverflowError):
         message = "the safetensors file is damaged"
         raise refuse(path, "E-SAFETENSORS", message, "copy or download it again") from None
-    shapes = {name: tuple(tensors[name].shape) for name in names}
-    return tensors[_one_name(shapes, path, key)]
+    return _of_names({name: tensors[name] for name in names}, path, key)
 
 
 def _safetensors_names(path: Path, data: bytes) -> list[str]:
@@ -208,12 +242,14 @@ def _safetensors_names(path: Path, data: bytes) -> list[str]:
     return [name for name in names if name != "__metadata__"]
 
 
-def _wrong_dtype(path: Path, dtype: str) -> InputError:
+def wrong_dtype(path: Path, dtype: str) -> InputError:
+    """Return the error for numbers of another type."""
     message = f"dtype {dtype}, expected floating-point numbers"
     return InputError(message, code="E-DTYPE", path=path)
 
 
-def _check_shape(path: Path, shape: tuple[int, ...]) -> None:
+def check_shape(path: Path, shape: tuple[int, ...]) -> None:
+    """Refuse what is no matrix, or an empty one."""
     if len(shape) != 2 or min(shape) == 0:
         message = f"shape {shape}, expected (n_items, width), neither of them 0"
         raise InputError(message, code="E-SHAPE", path=path)

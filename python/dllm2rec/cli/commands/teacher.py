@@ -31,6 +31,21 @@ class Duplicates(StrEnum):
     keep_first = "keep-first"
 
 
+class PadRow(StrEnum):
+    """Which row of the vectors is the padding item's."""
+
+    none = "none"
+    first = "first"
+    last = "last"
+
+
+class UnknownVectors(StrEnum):
+    """What becomes of vectors of items that the dataset lacks."""
+
+    error = "error"
+    skip = "skip"
+
+
 class ConfidenceKind(StrEnum):
     """What the numbers of the confidence files are."""
 
@@ -86,13 +101,35 @@ def import_(
     ] = ConfidenceKind.distance,
     tensor_key: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Which tensor of all_embeddings.pt, if it has several."),
+        typer.Option(metavar="NAME", help="Which tensor of the vectors' file, if it has several."),
     ] = None,
+    embeddings: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="File of vectors in SRC; by default all_embeddings.pt, .npy, .npz, .safetensors, "
+            ".parquet or .csv.",
+        ),
+    ] = None,
+    embedding_ids: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="File in SRC with the item id of each row of vectors; by default "
+            "all_embeddings_ids.txt or .npy.",
+        ),
+    ] = None,
+    embeddings_pad_row: Annotated[
+        PadRow, typer.Option(help="Which row of the vectors is the padding item's; it is dropped.")
+    ] = PadRow.none,
+    unknown_vectors: Annotated[
+        UnknownVectors, typer.Option(help="Vectors of items that the dataset lacks.")
+    ] = UnknownVectors.error,
     embeddings_have_pad_row: Annotated[
         bool,
         typer.Option(
             "--embeddings-have-pad-row",
-            help="all_embeddings.pt may end with a row for the padding item, which is dropped.",
+            help="The vectors may end with a row for the padding item, which is dropped.",
         ),
     ] = False,
     strict: Annotated[
@@ -110,6 +147,10 @@ def import_(
         "confidence_kind": confidence_kind.value,
         "tensor_key": tensor_key,
         "embeddings_have_pad_row": embeddings_have_pad_row,
+        "embeddings_pad_row": embeddings_pad_row.value,
+        "embeddings": embeddings,
+        "embedding_ids": embedding_ids,
+        "unknown_vectors": unknown_vectors.value,
         "strict": strict,
     }
     _import(ImportRequest(source, dataset, out, options, overwrite, json))
