@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _Scores: TypeAlias = NDArray[np.float16] | NDArray[np.float32] | NDArray[np.float64]
+_Pairs: TypeAlias = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]
 
 __version__: str
 
@@ -218,18 +219,37 @@ def top_n(scores: _Scores, n: int) -> tuple[NDArray[np.uint32], NDArray[np.float
     -inf. Raises InputError unless 1 <= n <= N, NonFiniteError for NaN and +inf.
     """
 
+def count_pairs(
+    sequences: NDArray[np.uint32],
+    lengths: NDArray[np.uint32],
+    targets: NDArray[np.uint32],
+    age_weights: NDArray[np.float32],
+    n_items: int,
+    most: int,
+) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float64], NDArray[np.float64]]:
+    """Count (window item, target): offsets (N + 1,), items, counts, and sums of all (N,)."""
+
+def pair_bonuses(
+    sequences: NDArray[np.uint32],
+    lengths: NDArray[np.uint32],
+    age_weights: NDArray[np.float32],
+    table: _Pairs,
+) -> _Pairs:
+    """Sum `table` over each row's window: offsets (B + 1,), items that ascend, bonuses."""
+
 def fused_rank_counts(
     users: NDArray[np.float32],
     items: NDArray[np.float32],
     targets: NDArray[np.uint32],
     bias: NDArray[np.float32] | None = None,
-    window: tuple[NDArray[np.int64], NDArray[np.uint32]] | None = None,
-    window_offset: float = 0.0,
+    window: tuple[NDArray[np.int64], NDArray[np.uint32], float] | None = None,
+    bonuses: _Pairs | None = None,
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Count as `rank_counts`, for users (B, D) x items (N, D) + bias (N,), without the matrix.
 
-    `window` is (offsets (B + 1,), items): `window_offset` is added to the scores of the items that
-    a row lists, once each; -inf masks them.
+    `window` is (offsets (B + 1,), items, shift): the shift is added to the scores of the items that
+    a row lists, once each; -inf masks them. `bonuses` has a shift for each item: offsets, items
+    that ascend within a row, shifts.
     """
 
 def fused_top_n(
@@ -237,8 +257,8 @@ def fused_top_n(
     items: NDArray[np.float32],
     n: int,
     bias: NDArray[np.float32] | None = None,
-    window: tuple[NDArray[np.int64], NDArray[np.uint32]] | None = None,
-    window_offset: float = 0.0,
+    window: tuple[NDArray[np.int64], NDArray[np.uint32], float] | None = None,
+    bonuses: _Pairs | None = None,
 ) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
     """List as `top_n`, for users (B, D) x items (N, D) + bias (N,), without the matrix."""
 

@@ -91,6 +91,7 @@ ELSEWHERE = {
     "variant",
     "loss.unseen_by_text",
     "loss.neg_fallback",
+    "student.pair_memory",
     "train.prefix_rows",
 }
 

@@ -21,13 +21,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from dllm2rec import _core
 from dllm2rec.errors import InputError, NonFiniteError
 from dllm2rec.evaluate import ranking, ranking_torch, score_tiles
-from dllm2rec.evaluate.listed_items import CheckedWindow, checked_window
+from dllm2rec.evaluate.listed_items import CheckedWindow, checked_window, moves_on
 from dllm2rec.evaluate.ranking import (
     fused_rank_counts,
     fused_top_n,
     rank_counts,
     top_n,
 )
+from dllm2rec.students.pair_memory import ItemBonuses
 from tests.reference import ranking as reference
 
 WHOLE = st.integers(-2, 2).map(float)  # products and sums are exact, and ties are common
@@ -54,6 +55,14 @@ def problems(draw):
         offsets = np.cumsum([0] + [len(row) for row in rows])
         problem["window"] = (offsets, np.array([i for row in rows for i in row], dtype=np.int64))
         problem["window_offset"] = shift
+    if draw(st.booleans()):
+        sets = [
+            sorted(draw(st.sets(st.integers(0, n_items - 1), max_size=9))) for _ in range(n_users)
+        ]
+        offsets = np.cumsum([0] + [len(row) for row in sets])
+        items = np.array([item for row in sets for item in row], dtype=np.uint32)
+        values = draw(hnp.arrays(np.float32, len(items), elements=WHOLE, fill=WHOLE))
+        problem["bonuses"] = ItemBonuses(offsets, items, values)
     return problem, targets
 
 
@@ -64,7 +73,8 @@ def on_tensors(problem):
         window = tuple(torch.from_numpy(part.astype(np.int64)) for part in window)
     users, items = (torch.from_numpy(problem[name].copy()) for name in ("users", "items"))
     shift = problem.get("window_offset", 0.0)
-    pairs = None if window is None else score_tiles.listed_pairs(window, len(users), len(items))
+    moves = window, shift, problem.get("bonuses")
+    pairs, shift = moves_on(torch.device("cpu"), moves, len(users), len(items))
     bias = problem.get("bias")
     bias = None if bias is None else torch.from_numpy(bias.copy())
     return score_tiles.Problem.of(users, items, bias, pairs, shift)
@@ -126,6 +136,15 @@ def random_problem(n_users, n_items, width, seed=0):
     targets = rng.integers(0, n_items, n_users).astype(np.uint32)
     targets[::4] = listed[::24]  # some targets are in their window
     return problem, targets
+
+
+def random_bonuses(n_users, n_items, seed=1):
+    """Bonuses of full precision for a tenth of the items of each row."""
+    rng = np.random.default_rng(seed)
+    rows = [np.flatnonzero(rng.random(n_items) < 0.1) for _ in range(n_users)]
+    items = np.concatenate(rows).astype(np.uint32)
+    values = rng.standard_normal(len(items), dtype=np.float32)
+    return ItemBonuses(np.cumsum([0, *map(len, rows)]), items, values)
 
 
 def assembled(problem):
@@ -197,12 +216,12 @@ def test_scores_do_not_depend_on_the_batch_of_users_or_the_catalogue_around_an_i
 @pytest.mark.parametrize(("n_users", "n_items", "width"), [(2000, 3000, 16), (3, 150_000, 24)])
 def test_any_number_of_threads_gives_the_same_bits(n_users, n_items, width):
     problem, targets = random_problem(n_users, n_items, width)
-    arrays = list(problem.values())
+    problem["bonuses"] = random_bonuses(n_users, n_items)
     results = []
     for n_threads in (1, 2, 8):
         _core.set_threads(n_threads)
-        counts = _core.fused_rank_counts(*arrays[:2], targets, *arrays[2:])
-        results.append((*counts, *_core.fused_top_n(*arrays[:2], 20, *arrays[2:])))
+        counts = fused_rank_counts(targets=targets, **problem)
+        results.append((counts.greater, counts.equal, *fused_top_n(n=20, **problem)))
     _core.set_threads(os.cpu_count() or 1)
     for other in results[1:]:
         for mine, theirs in zip(results[0], other, strict=True):
@@ -412,7 +431,7 @@ def test_all_work_on_a_gpu_is_on_that_gpu_and_the_host_reads_thrice_before_the_r
 
 def fused_rank_counts_on(users, items, targets, bias, window):
     """What `fused_rank_counts` does on a GPU, before its results become arrays."""
-    problem = ranking._problem_on(users.device, users, items, bias, window, 1.5)
+    problem = ranking._problem_on(users.device, users, items, bias, (window, 1.5, None))
     wanted = ranking._targets_on(users.device, targets, len(users), len(items))
     return ranking_torch.count(problem, wanted)
 

@@ -34,7 +34,7 @@ def top_n(scores, n):
     return items, values
 
 
-def matrix(users, items, bias=None, window=None, window_offset=0.0):
+def matrix(users, items, bias=None, window=None, window_offset=0.0, bonuses=None):
     """The users x items matrix that the fused kernels never hold."""
     scores = np.asarray(users, dtype=np.float64) @ np.asarray(items, dtype=np.float64).T
     if bias is not None:
@@ -44,6 +44,11 @@ def matrix(users, items, bias=None, window=None, window_offset=0.0):
         for row in range(len(users)):
             for item in set(listed[offsets[row] : offsets[row + 1]]):
                 scores[row, item] += window_offset
+    if bonuses is not None:
+        offsets, listed, values = bonuses
+        for row in range(len(users)):
+            for place in range(offsets[row], offsets[row + 1]):
+                scores[row, listed[place]] += values[place]
     return scores
 
 

@@ -28,7 +28,7 @@ from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
 CONFIG = changed(
     load_config(recipe="strong"),
-    student={"hidden_size": 16, "dropout": 0.1},
+    student={"hidden_size": 16, "dropout": 0.1, "pair_memory": False},
     distillation={"ranking_weight": [0.0, 0.3], "top_k": 6},
     train={"batch_size": 64, "learning_rate": 0.01, "max_epochs": 3, "device": "cpu"},
 )

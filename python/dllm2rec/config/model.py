@@ -69,6 +69,9 @@ class StudentConfig(Section):
     output_bias: bool = False
     window_offset: bool = True  # a learned number added to the scores of the window's items
     init_std: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.02
+    # Counts of which items followed which, added to the trained student's scores where that helps
+    # on validation.
+    pair_memory: bool = True
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.ranking import fused_rank_counts
 from dllm2rec.runtime.distributed import gathered, process_blocks
 from dllm2rec.students import Student
+from dllm2rec.students.pair_memory import ItemBonuses, PairMemory
 
 SPLITS = ("validation", "test")
 KS = (1, 5, 10, 20)
@@ -97,6 +100,7 @@ def split_counts(
     *,
     exclude_seen: bool = False,
     lists: SplitLists | None = None,
+    memory: PairMemory | None = None,
 ) -> RankCounts:
     """Rank every row's target among all items; each process ranks whole blocks, all get all counts.
 
@@ -106,41 +110,99 @@ def split_counts(
         exclude_seen: leave the items of each row's history out of the candidates. A target that
             repeats the history stays a candidate, and is then scored without the window offset.
         lists: of the same rows and `exclude_seen`, for a caller that comes again.
+        memory: what the student remembers of pairs.
 
     Returns:
         `greater` and `equal` counts of each row, (R,).
     """
     lists = SplitLists(rows, exclude_seen=exclude_seen) if lists is None else lists
-    was_training = student.training
-    student.eval()
-    try:
-        blocks = torch.split(torch.arange(len(rows)), BLOCK_ROWS)
-        mine = process_blocks(len(blocks))
+    blocks = torch.split(torch.arange(len(rows)), BLOCK_ROWS)
+    mine = process_blocks(len(blocks))
+    # A memory's bonuses are many: one block's at a time.
+    together = TOGETHER if memory is None else 1
+    table = torch.zeros(2, len(rows), dtype=torch.int64)
+    with evaluating(student):
         items = student.item_table()
-        table = torch.zeros(2, len(rows), dtype=torch.int64)
-        for first in range(0, len(mine), TOGETHER):
-            some = [blocks[number] for number in mine[first : first + TOGETHER]]
-            counts = _counts_of(student, items, lists, mine[first], some)
+        for first in range(0, len(mine), together):
+            some = [blocks[number] for number in mine[first : first + together]]
+            block = encode_block(student, items, lists, mine[first], some)
+            counts = block.counts(None if memory is None else block.bonuses(memory))
             table[:, torch.cat(some)] = torch.from_numpy(np.stack([counts.greater, counts.equal]))
-    finally:
-        student.train(was_training)
     greater, equal = gathered(table, "ranking").numpy()
     return RankCounts(greater, equal)
 
 
-def _counts_of(
+@contextmanager
+def evaluating(student: Student) -> Iterator[None]:
+    """Put a student into eval mode and back."""
+    was_training = student.training
+    student.eval()
+    try:
+        yield
+    finally:
+        student.train(was_training)
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedBlock:
+    """Rows of a split and all that ranks their targets, on the student's device.
+
+    Attributes:
+        users: (B, D).
+        items: (N, D).
+        bias: (N,) or None.
+        targets: (B,).
+        windows: sequences (B, L) and lengths (B,).
+        listed: the items that `offset` moves, or None.
+        offset: what is added to their scores.
+    """
+
+    users: Tensor
+    items: Tensor
+    bias: Tensor | None
+    targets: Tensor
+    windows: tuple[Tensor, Tensor]
+    listed: CheckedWindow | None
+    offset: float
+
+    def bonuses(self, memory: PairMemory) -> ItemBonuses:
+        """What a memory adds to the scores of these rows."""
+        sequences, lengths = (part.cpu().numpy().astype(np.uint32) for part in self.windows)
+        return memory.bonuses(sequences, lengths)
+
+    def counts(self, bonuses: ItemBonuses | None) -> RankCounts:
+        """Rank the targets."""
+        return fused_rank_counts(
+            self.users,
+            self.items,
+            self.targets,
+            bias=self.bias,
+            window=self.listed,
+            window_offset=self.offset,
+            bonuses=bonuses,
+        )
+
+
+def encode_block(
     student: Student, table: Tensor | None, lists: SplitLists, number: int, blocks: list[Tensor]
-) -> RankCounts:
-    """Encode blocks one by one, and rank the targets of all."""
+) -> EncodedBlock:
+    """Encode blocks one by one, and put them together.
+
+    Args:
+        student: in eval mode.
+        table: its `item_table()`.
+        lists: of the rows.
+        number: one number stands for the same blocks always.
+        blocks: row numbers of each.
+    """
     device = lists.rows.end.device
     encoded = []
     windows = []
     for block in blocks:
         sequences, lengths, targets = lists.rows.windows(block.to(device))
         encoded.append(student.encode(sequences, lengths, table))
-        windows.append((lengths, targets))
-    users = torch.cat(encoded)
-    lengths, targets = (torch.cat(parts) for parts in zip(*windows, strict=True))
+        windows.append((sequences, lengths, targets))
+    sequences, lengths, targets = (torch.cat(parts) for parts in zip(*windows, strict=True))
     rows = torch.cat(blocks).to(device)
     items, bias = student.output_items(table)
     listed, offset = None, 0.0
@@ -149,7 +211,8 @@ def _counts_of(
     elif student.window_offset is not None:
         listed = lists.of_rows(number, rows, lengths, targets)
         offset = float(student.window_offset)
-    return fused_rank_counts(users, items, targets, bias=bias, window=listed, window_offset=offset)
+    users = torch.cat(encoded)
+    return EncodedBlock(users, items, bias, targets, (sequences, lengths), listed, offset)
 
 
 def history_lists(

@@ -12,6 +12,7 @@ import torch
 from dllm2rec.arrays import item_indices, whole_numbers
 from dllm2rec.errors import InputError
 from dllm2rec.evaluate import score_tiles
+from dllm2rec.students.pair_memory import ItemBonuses
 
 Numbers: TypeAlias = npt.ArrayLike | torch.Tensor
 Window: TypeAlias = tuple[Numbers, Numbers]
@@ -25,6 +26,10 @@ class CheckedWindow:
     n_rows: int
     n_items: int
     laid_out: HostWindow | score_tiles.Pairs
+
+
+# A window, what is added to its items' scores, and bonuses: all that moves single scores.
+Moves: TypeAlias = tuple[Window | CheckedWindow | None, float, ItemBonuses | None]
 
 
 def checked_window(
@@ -76,6 +81,21 @@ def _window(window: Window, n_items: int) -> HostWindow:
     if starts.ndim != 1 or items.ndim != 1:
         raise InputError(f"window: {starts.shape} and {items.shape}, expected offsets and items")
     return np.ascontiguousarray(starts), items
+
+
+def moves_on(
+    device: torch.device, moves: Moves, n_rows: int, n_items: int
+) -> tuple[score_tiles.Pairs | None, float]:
+    """What `ranking_torch` takes: pairs, and a shift for those that have none of their own."""
+    window, offset, bonuses = moves
+    pairs = None if window is None else pairs_on(device, window, n_rows, n_items)
+    if bonuses is None:
+        return pairs, offset
+    parts = (torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in bonuses)
+    offsets, items, values = (
+        part.long() if not part.is_floating_point() else part for part in parts
+    )
+    return score_tiles.with_bonuses(pairs, offset, (offsets, items, values), n_rows, n_items), 0.0
 
 
 def pairs_on(

@@ -19,8 +19,16 @@ from dllm2rec import _core
 from dllm2rec.arrays import item_indices, plain_array
 from dllm2rec.errors import InputError
 from dllm2rec.evaluate import ranking_torch, score_tiles
-from dllm2rec.evaluate.listed_items import CheckedWindow, Numbers, Window, host_window, pairs_on
+from dllm2rec.evaluate.listed_items import (
+    CheckedWindow,
+    Moves,
+    Numbers,
+    Window,
+    host_window,
+    moves_on,
+)
 from dllm2rec.evaluate.metrics import RankCounts
+from dllm2rec.students.pair_memory import ItemBonuses
 
 Lists: TypeAlias = tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]
 
@@ -77,11 +85,12 @@ def fused_rank_counts(
     bias: Numbers | None = None,
     window: Window | CheckedWindow | None = None,
     window_offset: float = 0.0,
+    bonuses: ItemBonuses | None = None,
 ) -> RankCounts:
     """Count as `rank_counts`, from vectors: no users x items matrix is ever held.
 
-    The score of row b and item i is users[b] . items[i] + bias[i], in float32, plus
-    `window_offset` if row b lists item i.
+    The score of row b and item i is users[b] . items[i] + bias[i], in float32, plus the sum of
+    `window_offset`, if row b lists item i, and its bonus, if it has one.
 
     Args:
         users: (B, D), finite; float64 is rounded to float32.
@@ -91,6 +100,7 @@ def fused_rank_counts(
         window: items listed for each row: offsets (B + 1,) into items. An item that a row lists
             twice counts once; a row may list its target. Or what `checked_window` made of it.
         window_offset: added to the scores of listed items; -inf masks them.
+        bonuses: finite, on the host, items ascending within a row.
 
     Raises:
         TypeError: booleans, objects or another type that is not a number.
@@ -99,13 +109,16 @@ def fused_rank_counts(
     """
     device = _device(users, items)
     if device is not None:
-        problem = _problem_on(device, users, items, bias, window, window_offset)
+        moves = window, window_offset, bonuses
+        problem = _problem_on(device, users, items, bias, moves)
         wanted = _targets_on(device, targets, len(problem.users), len(problem.items))
         return _counts(ranking_torch.count(problem, wanted))
     arrays = _vectors(users, items)
     wanted_array = _targets(targets, len(arrays[0]), len(arrays[1]))
-    moved = _bias(bias, len(arrays[1])), host_window(window, *map(len, arrays))
-    return _counts(_core.fused_rank_counts(*arrays, wanted_array, *moved, window_offset))
+    added = _bias(bias, len(arrays[1]))
+    listed = host_window(window, *map(len, arrays))
+    moved = None if listed is None else (*listed, window_offset)
+    return _counts(_core.fused_rank_counts(*arrays, wanted_array, added, moved, bonuses))
 
 
 def fused_top_n(
@@ -115,18 +128,20 @@ def fused_top_n(
     bias: Numbers | None = None,
     window: Window | CheckedWindow | None = None,
     window_offset: float = 0.0,
+    bonuses: ItemBonuses | None = None,
 ) -> Lists:
     """List as `top_n`, from vectors: no users x items matrix is ever held.
 
     With `window_offset=-inf` the listed items, such as those a user has seen, are left out.
 
     Args:
-        users: as for `fused_rank_counts`, like `items`, `bias`, `window` and `window_offset`.
+        users: as for `fused_rank_counts`, like all that follows but `n`.
         items: (N, D).
         n: places of a list, in 1..N.
         bias: (N,) or None.
         window: (offsets, items), what `checked_window` made of them, or None.
         window_offset: added to the scores of listed items.
+        bonuses: added to the scores of their items.
 
     Returns:
         Items uint32 (B, n) and scores float32 (B, n), as `top_n`.
@@ -136,12 +151,15 @@ def fused_top_n(
     """
     device = _device(users, items)
     if device is not None:
-        problem = _problem_on(device, users, items, bias, window, window_offset)
+        moves = window, window_offset, bonuses
+        problem = _problem_on(device, users, items, bias, moves)
         return _lists(ranking_torch.best(problem, _places(n, len(problem.items))))
     arrays = _vectors(users, items)
     places = _places(n, len(arrays[1]))
-    moved = _bias(bias, len(arrays[1])), host_window(window, *map(len, arrays))
-    return _core.fused_top_n(*arrays, places, *moved, window_offset)
+    added = _bias(bias, len(arrays[1]))
+    listed = host_window(window, *map(len, arrays))
+    moved = None if listed is None else (*listed, window_offset)
+    return _core.fused_top_n(*arrays, places, added, moved, bonuses)
 
 
 def _device(*values: Numbers) -> torch.device | None:
@@ -273,15 +291,10 @@ def _targets_on(device: torch.device, targets: Numbers, n_rows: int, n_items: in
 
 
 def _problem_on(
-    device: torch.device,
-    users: Numbers,
-    items: Numbers,
-    bias: Numbers | None,
-    window: Window | CheckedWindow | None,
-    window_offset: float,
+    device: torch.device, users: Numbers, items: Numbers, bias: Numbers | None, moves: Moves
 ) -> score_tiles.Problem:
     left, right = _matrix_on(device, users, "users"), _matrix_on(device, items, "items")
     _check_vectors(left, right)
-    pairs = None if window is None else pairs_on(device, window, len(left), len(right))
+    moved = moves_on(device, moves, len(left), len(right))
     added = None if bias is None else _bias_on(device, bias, len(right))
-    return score_tiles.Problem.of(left, right, added, pairs, window_offset)
+    return score_tiles.Problem.of(left, right, added, *moved)

@@ -8,7 +8,7 @@ so that it is rounded as it will be in its tile and an item with the same vector
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -33,11 +33,17 @@ class Pairs:
             of users, then item.
         place: where each stands among the scores of its block and tile, int64 (n,).
         cuts: where in `listed` each block's tiles begin, (blocks, tiles + 1).
+        shifts: what is added to each score, float32 (n,); None where one number is for all.
     """
 
     listed: torch.Tensor
     place: torch.Tensor
     cuts: npt.NDArray[np.int64]
+    shifts: torch.Tensor | None = None
+
+    def shift_of(self, begin: int, end: int, otherwise: float) -> torch.Tensor | float:
+        """What is added to the scores of some pairs."""
+        return otherwise if self.shifts is None else self.shifts[begin:end]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +55,7 @@ class Problem:
         items: (N, D), of any float type; a tile of them at a time becomes float32.
         bias: float32 (N,) or None.
         pairs: rows and items whose score is moved; None without a window.
-        shift: what is added to the scores of listed items.
+        shift: what is added to the scores of listed items that have no shift of their own.
         is_safe: whether no score can be NaN or +inf: then none is looked at for that.
     """
 
@@ -76,11 +82,15 @@ class Problem:
         if bias is not None:
             bias = bias.detach().float()
             facts += [bias.amax(), bias.masked_fill(bias == -torch.inf, 0).abs().amax()]
+        if pairs is not None and pairs.shifts is not None:
+            shifts = pairs.shifts.masked_fill(pairs.shifts == -torch.inf, 0)
+            facts.append(torch.cat([shifts, shifts.new_zeros(1)]).abs().amax())
         user, item, *of_bias = read(torch.stack(facts))
         if bias is not None and not of_bias[0] < np.inf:
             row = int((~(bias < np.inf)).nonzero()[0, 0])
             raise refusal("bias", row, 0, float(bias[row]))
-        bound = user * item + sum(of_bias[1:]) + (0.0 if shift == -np.inf else abs(shift))
+        magnitudes = of_bias if bias is None else of_bias[1:]
+        bound = user * item + sum(magnitudes) + (0.0 if shift == -np.inf else abs(shift))
         return cls(users.float(), items, bias, pairs, float(shift), bound < SAFE_SCORE)
 
     def blocks(self) -> Iterator[tuple[int, slice]]:
@@ -105,7 +115,7 @@ class Problem:
             begin, end = self.pairs.cuts[block_index, tile_index : tile_index + 2]
             place = self.pairs.place[begin:end]
             flat = product.view(-1)
-            flat[place] = self.moved(flat[place])
+            flat[place] = self.moved(flat[place], self.pairs.shift_of(begin, end, self.shift))
         return scores
 
     def product(self, rows: slice, vectors: torch.Tensor) -> torch.Tensor:
@@ -117,9 +127,9 @@ class Problem:
         product = self.users[rows] @ vectors.T
         return product if self.is_safe else torch.where(product.isfinite(), product, torch.nan)
 
-    def moved(self, scores: torch.Tensor) -> torch.Tensor:
+    def moved(self, scores: torch.Tensor, shift: torch.Tensor | float) -> torch.Tensor:
         """The scores of listed items."""
-        shifted = scores + self.shift
+        shifted = scores + shift
         return shifted if self.is_safe else torch.where(shifted < torch.inf, shifted, torch.nan)
 
     def target_scores(self, targets: torch.Tensor) -> torch.Tensor:
@@ -133,9 +143,15 @@ class Problem:
             target_scores = target_scores + self.bias[targets]
         if self.pairs is not None:
             row, item = self.pairs.listed
-            is_target = (item == targets[row]).int()  # of a row's pairs one at most
-            is_listed = torch.zeros_like(targets, dtype=torch.int32).index_add_(0, row, is_target)
-            target_scores = torch.where(is_listed > 0, self.moved(target_scores), target_scores)
+            is_target = item == targets[row]  # of a row's pairs one at most
+            is_listed = torch.zeros_like(targets, dtype=torch.int32)
+            is_listed.index_add_(0, row, is_target.int())
+            shift: torch.Tensor | float = self.shift
+            if self.pairs.shifts is not None:
+                own = self.pairs.shifts.where(is_target, 0.0)
+                shift = torch.zeros_like(target_scores).index_add_(0, row, own)
+            moved = self.moved(target_scores, shift)
+            target_scores = torch.where(is_listed > 0, moved, target_scores)
         return target_scores
 
 
@@ -173,8 +189,38 @@ def listed_pairs(window: tuple[torch.Tensor, torch.Tensor], n_users: int, n_item
             "expected one more than rows, rising from 0 to the number of listed items"
         )
     rows = torch.repeat_interleave(torch.arange(n_users, device=offsets.device), lengths)
-    place = rows // BLOCK_USERS * n_items + items
-    keys = torch.unique(place * BLOCK_USERS + rows % BLOCK_USERS)
+    return _laid_out(torch.unique(_keys(rows, items, n_items)), n_users, n_items)
+
+
+def with_bonuses(
+    pairs: Pairs | None,
+    shift: float,
+    bonuses: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    n_users: int,
+    n_items: int,
+) -> Pairs:
+    """Add bonuses to listed items: offsets, items int64 and values, on the device of the users."""
+    offsets, items, values = bonuses
+    rows = torch.repeat_interleave(
+        torch.arange(n_users, device=offsets.device), offsets.diff(), output_size=len(items)
+    )
+    keys, shifts = _keys(rows, items, n_items), values.float()
+    if pairs is not None:
+        keys = torch.cat([_keys(pairs.listed[0], pairs.listed[1], n_items), keys])
+        shifts = torch.cat([shifts.new_full((pairs.listed.shape[1],), shift), shifts])
+    keys, place = torch.unique(keys, return_inverse=True)
+    # Two numbers at most are added up, so that their order does not matter.
+    summed = shifts.new_zeros(len(keys)).index_add_(0, place, shifts)
+    return replace(_laid_out(keys, n_users, n_items), shifts=summed)
+
+
+def _keys(rows: torch.Tensor, items: torch.Tensor, n_items: int) -> torch.Tensor:
+    """One integer a pair: by block of users, then item, then row."""
+    return (rows // BLOCK_USERS * n_items + items) * BLOCK_USERS + rows % BLOCK_USERS
+
+
+def _laid_out(keys: torch.Tensor, n_users: int, n_items: int) -> Pairs:
+    """Lay out the pairs of some keys, which rise."""
     place, within = keys // BLOCK_USERS, keys % BLOCK_USERS
     rows, items = place // n_items * BLOCK_USERS + within, place % n_items
     width = tile_width(n_items)

@@ -28,6 +28,7 @@ KINDS = ("hr", "ndcg", "mrr")
 # How a page heads what files name for programs.
 LABELS = {
     "ranking_weight": "ranking weight",
+    "memory_weight": "memory weight",
     "train_s_per_epoch": "s an epoch",
     "seconds": "s in all",
     "train_s": "train, s",

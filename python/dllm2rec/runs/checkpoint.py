@@ -14,6 +14,8 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
 from dllm2rec.config.model import Config
@@ -21,10 +23,11 @@ from dllm2rec.errors import ArtifactError
 from dllm2rec.storage.atomic_folder import check_space, read_manifest, write_folder
 from dllm2rec.storage.pointers import move_pointers, read_pointer
 from dllm2rec.students import Student, build_student
+from dllm2rec.students.pair_memory import PairMemory, memory_arrays, read_memory
 
 KIND = "checkpoint"
-VERSION = 1
-WEIGHTS, STATE = "model.safetensors", "state.json"
+WITHOUT_MEMORY, VERSION = 1, 2
+WEIGHTS, MEMORY, STATE = "model.safetensors", "memory.safetensors", "state.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +39,8 @@ class Checkpoint:
         config: the configuration it was trained with.
         n_items: N.
         max_length: L.
-        record: the epoch's losses and validation metrics.
+        record: the epoch's losses and validation metrics, with the memory if there is one.
+        memory: what the student remembers of pairs, or None.
     """
 
     student: Student
@@ -44,6 +48,7 @@ class Checkpoint:
     n_items: int
     max_length: int
     record: dict[str, float]
+    memory: PairMemory | None = None
 
     def __repr__(self) -> str:
         """Which student, and its size."""
@@ -64,6 +69,7 @@ def save_checkpoint(
     *,
     n_items: int,
     max_length: int,
+    memory: PairMemory | None = None,
 ) -> None:
     """Save a student and let `best` name it; folders that nothing names are deleted.
 
@@ -76,45 +82,53 @@ def save_checkpoint(
         record: the epoch's losses and validation metrics.
         n_items: N.
         max_length: L.
+        memory: what it remembers of pairs; `record` is then that of both together.
 
     Raises:
         ResourceError: the disk is full; what was there before still is.
     """
     names = chain([name], (f"{name}-{number}" for number in count(2)))
     free = next(name for name in names if not (folder / name).exists())
-    _write_checkpoint(folder / free, student, config, record, n_items, max_length)
+    _write_checkpoint(
+        folder / free, Checkpoint(student, config, n_items, max_length, record, memory)
+    )
     move_pointers(folder, {"best": free})
 
 
-def _write_checkpoint(
-    path: Path,
-    student: Student,
-    config: Config,
-    record: dict[str, float],
-    n_items: int,
-    max_length: int,
-) -> None:
-    folded = student.fold()
+def _write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    folded = checkpoint.student.fold()
     # The folded student's own configuration: folding can untie the output.
-    config = config.model_copy(update={"student": folded.config})
+    config = checkpoint.config.model_copy(update={"student": folded.config})
     tensors = {
         key: tensor.detach().to("cpu").contiguous() for key, tensor in folded.state_dict().items()
     }
-    check_space(path, sum(tensor.nbytes for tensor in tensors.values()))
+    memory = checkpoint.memory
+    arrays = {} if memory is None else memory_arrays(memory)
+    needed = [*(tensor.nbytes for tensor in tensors.values()), *(a.nbytes for a in arrays.values())]
+    check_space(path, sum(needed))
     state = {
         "config": config.model_dump(mode="json"),
-        "n_items": n_items,
-        "max_length": max_length,
-        "record": record,
+        "n_items": checkpoint.n_items,
+        "max_length": checkpoint.max_length,
+        "record": checkpoint.record,
+        "memory": None if memory is None else memory.facts(),
     }
 
     def write_weights(file: Path) -> None:
         save_file(tensors, file)
 
+    def write_memory(file: Path) -> None:
+        save_arrays(arrays, file)
+
     def write_state(file: Path) -> None:
         file.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
 
-    write_folder(path, {WEIGHTS: write_weights, STATE: write_state}, kind=KIND, version=VERSION)
+    writers = {WEIGHTS: write_weights, STATE: write_state}
+    if memory is not None:
+        writers[MEMORY] = write_memory
+    # What knows of no memory would leave it out in silence: it must not read one that has it.
+    version = VERSION if memory is not None else WITHOUT_MEMORY
+    write_folder(path, writers, kind=KIND, version=version)
 
 
 def load_checkpoint(folder: str | Path) -> Checkpoint:
@@ -139,11 +153,20 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
             variant=config.variant,
         )
         student.load_state_dict(tensors)
-    except (KeyError, ValueError, RuntimeError, SafetensorError) as err:
+        form = state.get("memory")
+        memory = None if form is None else read_memory(load_arrays(path / MEMORY), form)
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as err:
         raise ArtifactError(
             f"{path}: {err}, expected a checkpoint that this version can read; train again"
         ) from err
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
         raise ArtifactError(f"E-CKPT-NONFINITE {path}: NaN or infinity among the weights")
     student.eval()
-    return Checkpoint(student, config, state["n_items"], state["max_length"], state["record"])
+    if memory is not None and memory.n_items != state["n_items"]:
+        raise ArtifactError(
+            f"{path}: a memory of {memory.n_items} items beside a student of {state['n_items']}, "
+            "expected as many; train again"
+        )
+    return Checkpoint(
+        student, config, state["n_items"], state["max_length"], state["record"], memory
+    )

@@ -62,7 +62,12 @@ def evaluate_run(
         for folder in student_folders(run):
             checkpoint = load_checkpoint(folder)
             _check_fit(folder, checkpoint, data)
-            counts = split_counts(checkpoint.student.to(place), rows, exclude_seen=exclude_seen)
+            counts = split_counts(
+                checkpoint.student.to(place),
+                rows,
+                exclude_seen=exclude_seen,
+                memory=checkpoint.memory,
+            )
             results.append(MetricRow(folder.name, rank_metrics(counts, ks)))
     return MetricTable(
         f"{data.name}, {split}", tuple(results), len(pointers), data.n_items, exclude_seen

@@ -24,6 +24,7 @@ from dllm2rec.serve.histories import (
     histories_as_ids,
     known_items,
 )
+from dllm2rec.students.pair_memory import windows_of_lists
 from dllm2rec.tracking.metric_names import SELECTION
 from dllm2rec.tracking.metric_table import Recommendation
 
@@ -159,7 +160,16 @@ def _top_n(
         offset = 0.0 if student.window_offset is None else float(student.window_offset)
     offsets = np.cumsum([0, *map(len, listed)])
     flat = np.concatenate([np.asarray(row) for row in listed])
-    return fused_top_n(users, matrix, n, bias=bias, window=(offsets, flat), window_offset=offset)
+    memory = checkpoint.memory
+    return fused_top_n(
+        users,
+        matrix,
+        n,
+        bias=bias,
+        window=(offsets, flat),
+        window_offset=offset,
+        bonuses=None if memory is None else memory.bonuses(*windows_of_lists(windows)),
+    )
 
 
 def _named(catalogue: Catalogue, items: list[int], scores: list[float]) -> list[Recommendation]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from dllm2rec.batches.training_data import TrainingData
 from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.evaluate.choose_memory import count_train_pairs
 from dllm2rec.runtime.signals import Interrupts
+from dllm2rec.students.pair_memory import PairCounts
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.progress import Progress
 
@@ -30,6 +33,11 @@ class TrainingContext:
     data: TrainingData
     progress: Progress
     interrupts: Interrupts
+
+    @cached_property
+    def pair_counts(self) -> dict[float, PairCounts]:
+        """Which items follow which in the train rows: counted once, for all students."""
+        return count_train_pairs(self.dataset)
 
     @property
     def device(self) -> torch.device:

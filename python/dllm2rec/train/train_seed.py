@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from dllm2rec.config.load import changed, config_to_toml
 from dllm2rec.config.model import Config
 from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.errors import ArtifactError
+from dllm2rec.evaluate.choose_memory import choose_memory
 from dllm2rec.evaluate.evaluate_split import split_counts
 from dllm2rec.evaluate.metrics import rank_metrics
-from dllm2rec.runs.checkpoint import load_checkpoint
+from dllm2rec.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dllm2rec.runs.run_result import RESULT_FILE, read_row, write_row
 from dllm2rec.runs.training_state import TrainingState, load_state
 from dllm2rec.runtime.distributed import (
@@ -82,8 +84,7 @@ def train_seed(seed_run: SeedRun, context: TrainingContext) -> Generator[None, N
         reached = max(record[SELECTION] for record in training.records)
         progress.finish(f"validation {SELECTION} {reached:.4f}")
     wait_for_all(f"{seed_run.name}: saved")
-    test_rows = context.data.events.rows(context.dataset.test)
-    result = _test_best(test_rows, folder, seed_run.name, checkpointer.records)
+    result = _finished(seed_run, context, checkpointer.records)
     if is_first():
         write_row(folder, result)
         (folder / "prev").unlink(missing_ok=True)
@@ -166,25 +167,82 @@ def _flat(config: dict[str, Any]) -> dict[str, Any]:
     return {**flat, **{key: value for key, value in config.items() if key not in sections}}
 
 
-def _test_best(rows: DeviceRows, folder: Path, name: str, records: Sequence[Record]) -> ResultRow:
-    """Score the best checkpoint on the test rows: the only place of a run that reads them."""
+def _finished(seed_run: SeedRun, context: TrainingContext, records: Sequence[Record]) -> ResultRow:
+    """Give the best checkpoint its memory, and score both on the test rows.
+
+    The only place of a run that reads those.
+    """
+    folder = seed_run.folder
     checkpoint = load_checkpoint(folder)
-    ks = selection_ks(checkpoint.config)
-    counts = split_counts(
-        checkpoint.student.to(rows.events.device),
-        rows,
-        exclude_seen=checkpoint.config.evaluation.exclude_seen,
-    )
-    test = rank_metrics(counts, ks)
+    checkpoint.student.to(context.device)
+    if checkpoint.config.student.pair_memory:
+        checkpoint = _with_memory(checkpoint, context)
+        if is_first() and checkpoint.memory is not None:
+            save_checkpoint(
+                folder,
+                f"epoch-{checkpoint.record['epoch']:.0f}-with-memory",
+                checkpoint.student,
+                checkpoint.config,
+                checkpoint.record,
+                n_items=checkpoint.n_items,
+                max_length=checkpoint.max_length,
+                memory=checkpoint.memory,
+            )
+    test = _metrics(checkpoint, context.data.events.rows(context.dataset.test))
     record = checkpoint.record
+    memory_weight = 0.0 if checkpoint.memory is None else checkpoint.memory.form.weight
+    may_remember = checkpoint.config.student.pair_memory
     return ResultRow(
-        name=name,
+        name=seed_run.name,
         validation={key: record[key] for key in test},
         test=test,
         detail={
             "epoch": record["epoch"],
             "ranking_weight": checkpoint.config.distillation.ranking_weights[0],
+            **({"memory_weight": memory_weight} if may_remember else {}),
             "train_s_per_epoch": record["train_s"],
             "seconds": sum(one["train_s"] + one["validation_s"] for one in records),
         },
     )
+
+
+def _with_memory(checkpoint: Checkpoint, context: TrainingContext) -> Checkpoint:
+    """The checkpoint with the memory that helps it most on validation, or as it is."""
+    began = time.perf_counter()
+    seen = checkpoint.config.evaluation.exclude_seen
+    memory = choose_memory(
+        checkpoint.student, context.data.validation, context.pair_counts, seen=seen
+    )
+    remembering = replace(checkpoint, memory=memory)
+    alone = checkpoint.record[SELECTION]
+    if memory is not None:
+        metrics = _metrics(remembering, context.data.validation)
+        if metrics[SELECTION] > alone:
+            remembering = replace(remembering, record={**checkpoint.record, **metrics})
+            reached = f"{alone:.4f} -> {metrics[SELECTION]:.4f}"
+        else:
+            memory, remembering = None, replace(remembering, memory=None)
+    seconds = time.perf_counter() - began
+    if memory is None:
+        context.progress.finish(
+            f"no pair memory: it adds too little on validation ({seconds:.1f} s)"
+        )
+    else:
+        form = memory.form
+        context.progress.finish(
+            f"pair memory of weight {form.weight:.3g} (age decay {form.age_decay:g}, power "
+            f"{form.power:g}, scale {form.scale:g}, count decay {form.count_decay:g}): "
+            f"validation {SELECTION} {reached} ({seconds:.1f} s)"
+        )
+    return remembering
+
+
+def _metrics(checkpoint: Checkpoint, rows: DeviceRows) -> dict[str, float]:
+    """What a checkpoint reaches on some rows."""
+    counts = split_counts(
+        checkpoint.student,
+        rows,
+        exclude_seen=checkpoint.config.evaluation.exclude_seen,
+        memory=checkpoint.memory,
+    )
+    return rank_metrics(counts, selection_ks(checkpoint.config))

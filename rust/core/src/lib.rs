@@ -2,7 +2,8 @@
 //!
 //! Data flows one way: rows of a log ([`log`]) become histories and windows ([`histories`]), text of
 //! a teacher ([`teacher`]) becomes lists, lists become weights ([`weights`]), rows get negatives
-//! ([`negatives`]), scores become losses ([`catalogue`]) and ranks ([`ranking`]).
+//! ([`negatives`]), scores become losses ([`catalogue`]) and ranks ([`ranking`]), to which
+//! remembered pairs add bonuses ([`pair_memory`]).
 //!
 //! Every kernel returns the same bits for any number of threads, takes a [`CancelToken`] that
 //! another thread may cancel, and refuses bad input with an [`Error`] instead of panicking.
@@ -16,6 +17,7 @@ pub mod log;
 pub mod memory;
 pub mod multiversion;
 pub mod negatives;
+pub mod pair_memory;
 pub mod parallel;
 pub mod ranking;
 mod shape;

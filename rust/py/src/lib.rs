@@ -12,6 +12,7 @@ mod errors;
 mod histories;
 mod log;
 mod negatives;
+mod pair_memory;
 mod ranking;
 mod run;
 mod teacher;
@@ -29,6 +30,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     teacher::register(module)?;
     weights::register(module)?;
     negatives::register(module)?;
+    pair_memory::register(module)?;
     ranking::register(module)?;
     catalogue::register(module)?;
     // The stub is the one list of names; pyo3 writes a second one.

@@ -1,6 +1,8 @@
 //! Target ranks and top-N lists.
 
-use dllm2rec_core::ranking::{self as kernels, Counts, ListedItems, Score, ScoringProblem, TopN};
+use dllm2rec_core::ranking::{
+    self as kernels, Counts, ItemBonuses, ListedItems, MovedItems, Score, ScoringProblem, TopN,
+};
 use dllm2rec_core::{CancelToken, Error, Result};
 use half::f16;
 use numpy::ndarray::{ArrayView, Dimension};
@@ -24,8 +26,11 @@ enum Matrix<'py> {
 
 type Column<'py, T> = Bound<'py, PyArray1<T>>;
 type Table<'py, T> = Bound<'py, PyArray2<T>>;
-/// Offsets (rows + 1,) and the listed items of all rows.
-type Listed<'py> = (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, u32>);
+/// Offsets (rows + 1,), the listed items of all rows, and what is added to their scores.
+type Listed<'py> = (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, u32>, f32);
+/// Offsets (rows + 1,), items of all rows and their bonuses.
+type Bonuses<'py> =
+    (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, u32>, PyReadonlyArray1<'py, f32>);
 
 /// The values in C order; `as_slice` of the array itself would also accept Fortran order.
 fn c_order<'a, T, D: Dimension>(array: &'a ArrayView<'_, T, D>) -> PyResult<&'a [T]> {
@@ -102,7 +107,7 @@ struct Vectors<'py> {
     items: PyReadonlyArray2<'py, f32>,
     bias: Option<PyReadonlyArray1<'py, f32>>,
     window: Option<Listed<'py>>,
-    shift: f32,
+    bonuses: Option<Bonuses<'py>>,
 }
 
 impl Vectors<'_> {
@@ -121,24 +126,38 @@ impl Vectors<'_> {
         let steps = n_users.saturating_mul(items.len());
         let bias = self.bias.as_ref().map(PyReadonlyArray1::as_array);
         let bias = bias.as_ref().map(c_order).transpose()?;
-        let window =
-            self.window.as_ref().map(|(offsets, items)| (offsets.as_array(), items.as_array()));
-        let window = match &window {
-            Some((offsets, items)) => {
+        let window = self
+            .window
+            .as_ref()
+            .map(|(offsets, items, shift)| (offsets.as_array(), items.as_array(), *shift));
+        let listed = match &window {
+            Some((offsets, items, shift)) => {
                 let (offsets, items) = (c_order(offsets)?, c_order(items)?);
-                Some(ListedItems { offsets, items, shift: self.shift })
+                Some(ListedItems { offsets, items, shift: *shift })
+            }
+            None => None,
+        };
+        let given = self.bonuses.as_ref().map(|(offsets, items, values)| {
+            (offsets.as_array(), items.as_array(), values.as_array())
+        });
+        let bonuses = match &given {
+            Some((offsets, items, values)) => {
+                let (offsets, items, values) =
+                    (c_order(offsets)?, c_order(items)?, c_order(values)?);
+                Some(ItemBonuses { offsets, items, values })
             }
             None => None,
         };
         let (users, items) = (c_order(&users)?, c_order(&items)?);
-        let problem = ScoringProblem { users, items, width, bias, listed: window };
+        let moved = MovedItems { listed, bonuses };
+        let problem = ScoringProblem { users, items, width, bias, moved };
         run(py, steps, |cancel| kernel(&problem, cancel))
     }
 }
 
 /// Count from user and item vectors, without the matrix; see `dllm2rec.evaluate.ranking`.
 #[pyfunction]
-#[pyo3(signature = (users, items, targets, bias=None, window=None, window_offset=0.0))]
+#[pyo3(signature = (users, items, targets, bias=None, window=None, bonuses=None))]
 fn fused_rank_counts<'py>(
     py: Python<'py>,
     users: PyReadonlyArray2<'py, f32>,
@@ -146,11 +165,11 @@ fn fused_rank_counts<'py>(
     targets: PyReadonlyArray1<'py, u32>,
     bias: Option<PyReadonlyArray1<'py, f32>>,
     window: Option<Listed<'py>>,
-    window_offset: f32,
+    bonuses: Option<Bonuses<'py>>,
 ) -> PyResult<(Column<'py, u32>, Column<'py, u32>)> {
     let targets = targets.as_array();
     let targets = c_order(&targets)?;
-    let vectors = Vectors { users, items, bias, window, shift: window_offset };
+    let vectors = Vectors { users, items, bias, window, bonuses };
     let counts =
         vectors.run(py, |problem, cancel| kernels::fused_rank_counts(problem, targets, cancel))?;
     Ok(both(py, counts))
@@ -158,7 +177,7 @@ fn fused_rank_counts<'py>(
 
 /// List from user and item vectors, without the matrix; see `dllm2rec.evaluate.ranking`.
 #[pyfunction]
-#[pyo3(signature = (users, items, n, bias=None, window=None, window_offset=0.0))]
+#[pyo3(signature = (users, items, n, bias=None, window=None, bonuses=None))]
 fn fused_top_n<'py>(
     py: Python<'py>,
     users: PyReadonlyArray2<'py, f32>,
@@ -166,9 +185,9 @@ fn fused_top_n<'py>(
     n: usize,
     bias: Option<PyReadonlyArray1<'py, f32>>,
     window: Option<Listed<'py>>,
-    window_offset: f32,
+    bonuses: Option<Bonuses<'py>>,
 ) -> PyResult<(Table<'py, u32>, Table<'py, f32>)> {
-    let vectors = Vectors { users, items, bias, window, shift: window_offset };
+    let vectors = Vectors { users, items, bias, window, bonuses };
     let top = vectors.run(py, |problem, cancel| kernels::fused_top_n(problem, n, cancel))?;
     tables(py, top, n)
 }

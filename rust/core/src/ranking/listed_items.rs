@@ -1,4 +1,5 @@
-//! Listed items of each user: those of its training window, or those it has seen.
+//! Items of each user whose scores are moved: those of its window or those it has seen, by one number
+//! for all; and those that have a bonus of their own.
 
 use std::ops::Range;
 
@@ -58,39 +59,151 @@ impl ListedItems<'_> {
     }
 }
 
-/// The listed items of a block of rows within a range of items, ascending, each once.
-#[derive(Debug, Default)]
-pub struct ListedInBlock {
-    /// Where each row's remaining items lie in `items`.
-    rows: Vec<Range<usize>>,
-    items: Vec<u32>,
-    shift: f32,
+/// A bonus for some items of each row: row `b` has `items[offsets[b]..offsets[b + 1]]`.
+#[derive(Debug, Clone, Copy)]
+pub struct ItemBonuses<'a> {
+    /// `(rows + 1,)`, from 0 to `items.len()`, never falling.
+    pub offsets: &'a [i64],
+    /// The items, ascending within a row.
+    pub items: &'a [u32],
+    /// What is added to their scores, finite.
+    pub values: &'a [f32],
 }
 
-impl ListedInBlock {
-    pub(super) fn new(all: Option<ListedItems>, users: Range<usize>, items: &Range<usize>) -> Self {
-        let Some(all) = all else { return Self::default() };
-        let mut listed = Self { shift: all.shift, ..Self::default() };
+impl<'a> ItemBonuses<'a> {
+    pub(super) fn check(&self, n_users: usize, n_items: usize) -> Result<()> {
+        let (got, expected) = (self.values.len(), self.items.len());
+        if got != expected {
+            return Err(Error::Shape { name: "bonus values", got, expected });
+        }
+        ListedItems { offsets: self.offsets, items: self.items, shift: 0.0 }
+            .check(n_users, n_items)?;
+        let rule = "items that ascend within a row";
+        for row in 0..n_users {
+            let items = &self.items[self.range(row)];
+            if let Some(column) = items.windows(2).position(|pair| pair[0] >= pair[1]) {
+                let value = items[column + 1].into();
+                return Err(Error::Value { name: "bonus items", row, column, value, rule });
+            }
+        }
+        match self.values.iter().position(|value| !value.is_finite()) {
+            None => Ok(()),
+            Some(row) => {
+                let value = self.values[row].into();
+                Err(Error::NonFinite { name: "bonus values", row, column: 0, value })
+            }
+        }
+    }
+
+    fn range(&self, row: usize) -> Range<usize> {
+        self.offsets[row] as usize..self.offsets[row + 1] as usize
+    }
+
+    /// The items of one row within `items`, and their bonuses.
+    fn within(&self, row: usize, items: &Range<usize>) -> (&'a [u32], &'a [f32]) {
+        let range = self.range(row);
+        let (all, values) = (&self.items[range.clone()], &self.values[range]);
+        let begin = all.partition_point(|&item| (item as usize) < items.start);
+        let end = all.partition_point(|&item| (item as usize) < items.end);
+        (&all[begin..end], &values[begin..end])
+    }
+
+    /// The bonus of one item, 0 where it has none.
+    pub(super) fn of(&self, row: usize, item: u32) -> f32 {
+        let range = self.range(row);
+        let found = self.items[range.clone()].binary_search(&item);
+        found.map_or(0.0, |place| self.values[range.start + place])
+    }
+}
+
+/// Both kinds of moved items.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MovedItems<'a> {
+    /// Those that one number moves.
+    pub listed: Option<ListedItems<'a>>,
+    /// Those with a bonus.
+    pub bonuses: Option<ItemBonuses<'a>>,
+}
+
+impl MovedItems<'_> {
+    pub(super) fn check(&self, n_users: usize, n_items: usize) -> Result<()> {
+        self.listed.map_or(Ok(()), |listed| listed.check(n_users, n_items))?;
+        self.bonuses.map_or(Ok(()), |bonuses| bonuses.check(n_users, n_items))
+    }
+
+    /// The most that a score can be moved by, masks aside.
+    pub(super) fn most(&self) -> f64 {
+        let finite = |value: f32| if value.is_finite() { f64::from(value.abs()) } else { 0.0 };
+        let shift = self.listed.map_or(0.0, |listed| finite(listed.shift));
+        let bonuses = self.bonuses.map_or(&[][..], |bonuses| bonuses.values);
+        shift + bonuses.iter().copied().map(finite).fold(0.0, f64::max)
+    }
+
+    /// What is added to the score of one item.
+    pub(super) fn of(&self, row: usize, item: u32) -> f32 {
+        let listed = self.listed.filter(|listed| listed.row(row).contains(&item));
+        let bonus = self.bonuses.map_or(0.0, |bonuses| bonuses.of(row, item));
+        listed.map_or(0.0, |listed| listed.shift) + bonus
+    }
+}
+
+/// The moved items of a block of rows within a range of items, ascending, each once.
+#[derive(Debug, Default)]
+pub struct MovedInBlock {
+    /// Where each row's remaining items lie in `moves`.
+    rows: Vec<Range<usize>>,
+    moves: Vec<(u32, f32)>,
+}
+
+impl MovedInBlock {
+    pub(super) fn new(all: MovedItems, users: Range<usize>, items: &Range<usize>) -> Self {
+        let mut block = Self::default();
+        if all.listed.is_none() && all.bonuses.is_none() {
+            return block;
+        }
         let mut unique = Vec::new();
         for user in users {
             unique.clear();
-            unique.extend(all.row(user).iter().filter(|&&item| items.contains(&(item as usize))));
-            unique.sort_unstable();
-            unique.dedup();
-            let begin = listed.items.len();
-            listed.items.extend(&unique);
-            listed.rows.push(begin..listed.items.len());
+            if let Some(listed) = all.listed {
+                let row = listed.row(user).iter();
+                unique.extend(row.filter(|&&item| items.contains(&(item as usize))));
+                unique.sort_unstable();
+                unique.dedup();
+            }
+            let shift = all.listed.map_or(0.0, |listed| listed.shift);
+            let (bonus_items, bonuses) =
+                all.bonuses.map_or((&[][..], &[][..]), |bonuses| bonuses.within(user, items));
+            let begin = block.moves.len();
+            block.merge(&unique, shift, bonus_items, bonuses);
+            block.rows.push(begin..block.moves.len());
         }
-        listed
+        block
     }
 
-    /// Shifts the scores of the listed items among `first_item..`; tiles must come in order.
+    /// Appends the moves of one row: both lists ascend.
+    fn merge(&mut self, listed: &[u32], shift: f32, bonus_items: &[u32], bonuses: &[f32]) {
+        let mut rest = listed;
+        for (&item, &bonus) in bonus_items.iter().zip(bonuses) {
+            while let Some((&first, others)) =
+                rest.split_first().filter(|(first, _)| **first < item)
+            {
+                self.moves.push((first, shift));
+                rest = others;
+            }
+            let is_listed = rest.first() == Some(&item);
+            rest = &rest[usize::from(is_listed)..];
+            self.moves.push((item, if is_listed { shift + bonus } else { bonus }));
+        }
+        self.moves.extend(rest.iter().map(|&item| (item, shift)));
+    }
+
+    /// Moves the scores of the items among `first_item..`; tiles must come in order.
     #[inline(always)]
-    pub(super) fn shift(&mut self, row: usize, first_item: usize, scores: &mut [f32]) {
+    pub(super) fn apply(&mut self, row: usize, first_item: usize, scores: &mut [f32]) {
         let Some(next) = self.rows.get_mut(row) else { return };
-        for &item in &self.items[next.clone()] {
+        for &(item, by) in &self.moves[next.clone()] {
             let Some(score) = scores.get_mut(item as usize - first_item) else { return };
-            *score += self.shift;
+            *score += by;
             next.start += 1;
         }
     }
@@ -130,12 +243,52 @@ mod tests {
     #[test]
     fn items_listed_twice_move_once() {
         let all = listed(&[0, 0, 4], &[3, 1, 3, 6], -2.0);
-        let mut listed = ListedInBlock::new(Some(all), 0..2, &(0..6));
+        let moved = MovedItems { listed: Some(all), bonuses: None };
+        let mut block = MovedInBlock::new(moved, 0..2, &(0..6));
         let mut scores = [0.0; 4];
-        listed.shift(0, 0, &mut scores);
+        block.apply(0, 0, &mut scores);
         assert_eq!(scores.map(f32::to_bits), [0; 4]);
-        listed.shift(1, 0, &mut scores[..2]);
-        listed.shift(1, 2, &mut scores[2..]);
+        block.apply(1, 0, &mut scores[..2]);
+        block.apply(1, 2, &mut scores[2..]);
         assert_eq!(scores.map(|score| score as i32), [0, -2, 0, -2]);
+    }
+
+    #[test]
+    fn bonuses_and_shifts_add_up_and_a_mask_stays() {
+        let bonuses = ItemBonuses { offsets: &[0, 3], items: &[0, 3, 5], values: &[1.0, 2.0, 4.0] };
+        for (shift, expected) in [
+            (-2.0, [1.0, -2.0, 0.0, 0.0, -2.0, 4.0]),
+            (
+                f32::NEG_INFINITY,
+                [1.0, f32::NEG_INFINITY, 0.0, f32::NEG_INFINITY, f32::NEG_INFINITY, 4.0],
+            ),
+        ] {
+            let moved = MovedItems {
+                listed: Some(listed(&[0, 3], &[4, 3, 1], shift)),
+                bonuses: Some(bonuses),
+            };
+            let mut scores = [0.0; 6];
+            MovedInBlock::new(moved, 0..1, &(0..6)).apply(0, 0, &mut scores);
+            assert_eq!(scores.map(f32::to_bits), expected.map(f32::to_bits));
+            let single = [0, 1, 2, 3, 4, 5].map(|item| moved.of(0, item));
+            assert_eq!(single.map(f32::to_bits), expected.map(f32::to_bits));
+        }
+    }
+
+    #[test]
+    fn bonuses_that_do_not_fit_are_refused() {
+        let good =
+            ItemBonuses { offsets: &[0, 2, 3], items: &[1, 4, 0], values: &[1.0, -1.0, 0.5] };
+        assert!(good.check(2, 5).is_ok());
+        for bad in [
+            ItemBonuses { items: &[4, 1, 0], ..good },
+            ItemBonuses { items: &[1, 1, 0], ..good },
+            ItemBonuses { items: &[1, 5, 0], ..good },
+            ItemBonuses { values: &[1.0, -1.0], ..good },
+            ItemBonuses { values: &[1.0, f32::NAN, 0.5], ..good },
+            ItemBonuses { offsets: &[0, 3], ..good },
+        ] {
+            assert!(bad.check(2, 5).is_err(), "{bad:?}");
+        }
     }
 }

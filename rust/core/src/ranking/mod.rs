@@ -26,7 +26,7 @@ mod top_n;
 
 pub use counts::{Counts, rank_counts};
 pub use fused::{fused_rank_counts, fused_top_n};
-pub use listed_items::ListedItems;
+pub use listed_items::{ItemBonuses, ListedItems, MovedItems};
 pub use problem::ScoringProblem;
 pub use score::Score;
 pub use top_n::{TopN, top_n};

@@ -1,11 +1,11 @@
-//! What the fused kernels score: vectors of users and items, biases, and items listed per user.
+//! What the fused kernels score: vectors of users and items, biases, and items moved per user.
 
-use super::listed_items::ListedItems;
+use super::listed_items::MovedItems;
 use super::score::is_allowed;
 use crate::{Error, Result};
 
 /// What is to be scored: the score of user `b` and item `i` is `users[b] . items[i] + bias[i]`, plus
-/// the shift of the listed items if row `b` lists item `i`.
+/// the shift of the listed items if row `b` lists item `i`, plus the bonus that row `b` has for it.
 #[derive(Debug, Clone, Copy)]
 pub struct ScoringProblem<'a> {
     /// `(n_users, width)`, row-major, finite.
@@ -16,8 +16,8 @@ pub struct ScoringProblem<'a> {
     pub width: usize,
     /// `(n_items,)`, finite, or -inf to mask an item for all users.
     pub bias: Option<&'a [f32]>,
-    /// Items listed per user.
-    pub listed: Option<ListedItems<'a>>,
+    /// Items of each user whose scores are moved.
+    pub moved: MovedItems<'a>,
 }
 
 impl ScoringProblem<'_> {
@@ -48,6 +48,6 @@ impl ScoringProblem<'_> {
                 return Err(Error::NonFinite { name: "bias", row, column: 0, value });
             }
         }
-        self.listed.map_or(Ok(()), |listed| listed.check(n_users, n_items))
+        self.moved.check(n_users, n_items)
     }
 }

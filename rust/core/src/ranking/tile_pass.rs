@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::best::Best;
-use super::listed_items::ListedInBlock;
+use super::listed_items::MovedInBlock;
 use super::panels::{Tile, Users, magnitude, pair_score, product, tile_items};
 use super::problem::ScoringProblem;
 use super::score::is_allowed;
@@ -35,7 +35,7 @@ impl<'a> TilePass<'a> {
         let finite = |value: f32| if value.is_finite() { f64::from(value.abs()) } else { 0.0 };
         let bias =
             problem.bias.map_or(0.0, |bias| bias.iter().copied().map(finite).fold(0.0, f64::max));
-        let shift = problem.listed.map_or(0.0, |listed| finite(listed.shift));
+        let shift = problem.moved.most();
         let highest_factor = f64::from(users) * problem.width as f64;
         Ok(Self { level, problem, highest_factor, highest_shift: bias + shift })
     }
@@ -67,7 +67,7 @@ impl<'a> TilePass<'a> {
     ) -> Result<()> {
         let width = self.problem.width;
         let block = Users::new(self.user_rows(users.clone()), width);
-        let mut listed = ListedInBlock::new(self.problem.listed, users.clone(), &items);
+        let mut moved = MovedInBlock::new(self.problem.moved, users.clone(), &items);
         let micro = self.level.items();
         let step = tile_items(width, micro);
         let (mut tile, mut strip) = (Tile::default(), vec![0.0; USERS * step]);
@@ -78,9 +78,9 @@ impl<'a> TilePass<'a> {
             let highest = tile.load(self.problem.items, self.problem.bias, width, range, micro)?;
             let checked = self.may_overflow(highest);
             let (block, tile, strip) = (&block, &tile, &mut strip[..USERS * tile.bias.len()]);
-            let (listed, consumer) = (&mut listed, &mut *consumer);
+            let (moved, consumer) = (&mut moved, &mut *consumer);
             let found =
-                self.level.run(TileTask { block, tile, width, strip, listed, checked, consumer });
+                self.level.run(TileTask { block, tile, width, strip, moved, checked, consumer });
             refused = [refused, found].into_iter().flatten().min_by(Refused::place);
         }
         match refused {
@@ -103,7 +103,7 @@ impl<'a> TilePass<'a> {
     }
 
     fn target_score(&self, row: usize, user: &[f32], item: u32) -> Result<f32> {
-        let ScoringProblem { items, width, bias, listed, .. } = *self.problem;
+        let ScoringProblem { items, width, bias, moved, .. } = *self.problem;
         let column = item as usize;
         let vector = &items[column * width..][..width];
         let bias = bias.map_or(0.0, |bias| bias[column]);
@@ -112,8 +112,7 @@ impl<'a> TilePass<'a> {
         }
         magnitude("items", vector, width, column)?;
         let score = self.level.run(Pair { user, item: vector, bias });
-        let listed = listed.filter(|listed| listed.row(row).contains(&item));
-        let moved = score + listed.map_or(0.0, |listed| listed.shift);
+        let moved = score + moved.of(row, item);
         if !score.is_finite() || !is_allowed(moved) {
             let value = if score.is_finite() { moved } else { score }.into();
             return Err(Error::NonFinite { name: "scores", row, column, value });
@@ -150,7 +149,7 @@ struct TileTask<'a, C> {
     tile: &'a Tile,
     width: usize,
     strip: &'a mut [f32],
-    listed: &'a mut ListedInBlock,
+    moved: &'a mut MovedInBlock,
     checked: bool,
     consumer: &'a mut C,
 }
@@ -160,7 +159,7 @@ impl<C: ScoreConsumer> Task for TileTask<'_, C> {
 
     #[inline(always)]
     fn run<const ITEMS: usize, const FMA: bool>(self, lanes: impl Lanes) -> Option<Refused> {
-        let Self { block, tile, width, strip, listed, checked, consumer } = self;
+        let Self { block, tile, width, strip, moved, checked, consumer } = self;
         let first_item = tile.items.start;
         let mut refused = None;
         for (panel, first_row) in block.panels(width).zip((0..).step_by(USERS)) {
@@ -171,7 +170,7 @@ impl<C: ScoreConsumer> Task for TileTask<'_, C> {
                 if checked {
                     refused = refused.or_else(|| overflow(row, tile, scores));
                 }
-                listed.shift(row, first_item, scores);
+                moved.apply(row, first_item, scores);
                 if checked {
                     refused = refused.or_else(|| infinite(row, first_item, scores));
                 }

@@ -1,7 +1,7 @@
 //! Fused counts and lists against those of the whole matrix.
 
 use super::*;
-use crate::ranking::listed_items::ListedItems;
+use crate::ranking::listed_items::{ListedItems, MovedItems};
 use crate::ranking::task_grid::RANGE_ITEMS;
 use crate::ranking::tile_pass::Pair;
 use crate::ranking::{rank_counts, top_n};
@@ -51,7 +51,8 @@ impl Example {
     fn problem(&self, shift: f32) -> ScoringProblem<'_> {
         let listed = Some(ListedItems { offsets: &self.offsets, items: &self.listed, shift });
         let (users, items, bias) = (&self.users, &self.items, Some(self.bias.as_slice()));
-        ScoringProblem { users, items, width: self.width, bias, listed }
+        let moved = MovedItems { listed, bonuses: None };
+        ScoringProblem { users, items, width: self.width, bias, moved }
     }
 
     /// The whole matrix of scores, pair by pair.
@@ -61,7 +62,7 @@ impl Example {
             let first = scores.len();
             let pairs = self.items.chunks(self.width).zip(&self.bias);
             scores.extend(pairs.map(|(item, &bias)| level.run(Pair { user, item, bias })));
-            let mut listed = self.problem(shift).listed.unwrap().row(row).to_vec();
+            let mut listed = self.problem(shift).moved.listed.unwrap().row(row).to_vec();
             listed.sort_unstable();
             listed.dedup();
             for item in listed {
@@ -113,8 +114,13 @@ fn the_cut_changes_nothing() {
 fn scores_that_overflow_are_refused_with_their_place() {
     let users = [1.0, 1e30];
     let items = [1.0, 2.0, 1e30, 3.0];
-    let problem =
-        ScoringProblem { users: &users, items: &items, width: 1, bias: None, listed: None };
+    let problem = ScoringProblem {
+        users: &users,
+        items: &items,
+        width: 1,
+        bias: None,
+        moved: MovedItems::default(),
+    };
     let place = Error::NonFinite { name: "scores", row: 1, column: 2, value: f64::INFINITY };
     assert_eq!(fused_rank_counts(&problem, &[0, 1], &CancelToken::new()), Err(place.clone()));
     assert_eq!(fused_top_n(&problem, 2, &CancelToken::new()), Err(place));
@@ -142,7 +148,13 @@ fn masked_targets_are_refused() {
     let (users, items, bias) = ([1.0, 1.0], [1.0, 2.0, 3.0], [0.0, MASK, 0.0]);
     let listed = ListedItems { offsets: &[0, 0, 1], items: &[2], shift: MASK };
     let (bias, listed) = (Some(&bias[..]), Some(listed));
-    let problem = ScoringProblem { users: &users, items: &items, width: 1, bias, listed };
+    let problem = ScoringProblem {
+        users: &users,
+        items: &items,
+        width: 1,
+        bias,
+        moved: MovedItems { listed, bonuses: None },
+    };
     let counts = |targets| fused_rank_counts(&problem, targets, &CancelToken::new());
     assert_eq!(counts(&[0, 0]).unwrap().greater, [1, 0]);
     assert_eq!(counts(&[1, 0]), Err(Error::MaskedTarget { row: 0, item: 1 }));

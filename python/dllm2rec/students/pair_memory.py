@@ -1,0 +1,189 @@
+"""What a student remembers: which items followed which, counted, beside what it has learnt.
+
+The score of item b gains, for each item of the window, `weight * age_decay**k * table[item, b]`, k
+counting from the newest item, and
+
+    table[a, b] = log(1 + M[a, b] / (M[a].sum()**power * scale))
+
+where M[a, b] adds up `count_decay**k` over the train rows whose target is b and whose window has a
+at age k. A student of item vectors under-memorises pairs; the two are trained apart and their
+scores are added, which multiplies the odds that each gives. Sums over the window come out of a
+table of logarithms rather than the other way round: as good, and no logarithm is left to serving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dllm2rec import _core
+
+MOST_FOLLOWERS = 256  # kept of each item, the strongest
+MOST_AGES = 32  # older items of a long window are not counted: their weight is below a hundredth
+
+
+class ItemBonuses(NamedTuple):
+    """What is added to the scores of some items of each row.
+
+    Attributes:
+        offsets: where each row's items begin, int64 (B + 1,).
+        items: ascending within a row, uint32 (n,).
+        values: float32 (n,).
+    """
+
+    offsets: npt.NDArray[np.int64]
+    items: npt.NDArray[np.uint32]
+    values: npt.NDArray[np.float32]
+
+    def scaled(self, by: float) -> ItemBonuses:
+        """Return the same items with every value times a number."""
+        return self._replace(values=self.values * np.float32(by))
+
+
+class PairCounts(NamedTuple):
+    """How often items followed each other, each pair weighted by its age.
+
+    Attributes:
+        offsets: where each item's followers begin, int64 (N + 1,).
+        items: ascending within an item, uint32 (n,).
+        counts: float64 (n,).
+        row_sums: of each item, followers that are not kept included, float64 (N,).
+    """
+
+    offsets: npt.NDArray[np.int64]
+    items: npt.NDArray[np.uint32]
+    counts: npt.NDArray[np.float64]
+    row_sums: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MemoryForm:
+    """The numbers of a memory, all chosen on validation.
+
+    Attributes:
+        count_decay: how much less a pair counts for each item between its two.
+        age_decay: how much less an older item of the window says.
+        power: 0 takes counts as they are, 1 shares of what followed an item.
+        scale: below it a count adds in proportion, above it by its logarithm.
+        weight: of the whole memory; 0 is none.
+    """
+
+    count_decay: float = 0.85
+    age_decay: float = 0.5
+    power: float = 0.5
+    scale: float = 0.1
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class PairMemory:
+    """The memory of a student: a sparse table of N items.
+
+    Attributes:
+        form: the numbers it was made with.
+        offsets: where each item's followers begin, int64 (N + 1,).
+        items: ascending within an item, at most `MOST_FOLLOWERS` each, uint32 (n,).
+        values: positive, float32 (n,).
+    """
+
+    form: MemoryForm
+    offsets: npt.NDArray[np.int64]
+    items: npt.NDArray[np.uint32]
+    values: npt.NDArray[np.float32]
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return len(self.offsets) - 1
+
+    def bonuses(
+        self, sequences: npt.NDArray[np.uint32], lengths: npt.NDArray[np.uint32]
+    ) -> ItemBonuses:
+        """Return what the memory adds to the scores of some windows.
+
+        Args:
+            sequences: items, oldest first, (B, L); places from the row's length on are ignored.
+            lengths: how many are real, (B,).
+
+        Raises:
+            InputError: an item outside the catalogue, or a length above L.
+        """
+        ages = np.arange(min(MOST_AGES, max(sequences.shape[1], 1)))
+        weights = (self.form.weight * self.form.age_decay**ages).astype(np.float32)
+        table = self.offsets, self.items, self.values
+        return ItemBonuses(
+            *_core.pair_bonuses(
+                np.ascontiguousarray(sequences, dtype=np.uint32),
+                np.ascontiguousarray(lengths, dtype=np.uint32),
+                weights,
+                table,
+            )
+        )
+
+    def facts(self) -> dict[str, float]:
+        """Return the numbers of its form, for tables and files."""
+        return asdict(self.form)
+
+
+def count_pairs(
+    windows: tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.uint32]],
+    n_items: int,
+    decay: float,
+) -> PairCounts:
+    """Count the pairs of windows and targets.
+
+    Args:
+        windows: sequences (R, L), lengths (R,) and targets (R,).
+        n_items: N.
+        decay: weight of an item by its age: `decay**k`, k = 0 for the newest.
+    """
+    sequences, lengths, targets = windows
+    ages = np.arange(min(MOST_AGES, max(sequences.shape[1], 1)))
+    weights = (decay**ages).astype(np.float32)
+    counted = _core.count_pairs(sequences, lengths, targets, weights, n_items, MOST_FOLLOWERS)
+    return PairCounts(*counted)
+
+
+def make_memory(counts: PairCounts, form: MemoryForm) -> PairMemory:
+    """Turn counts into a memory."""
+    per_item = np.diff(counts.offsets)
+    norms = np.repeat(counts.row_sums**form.power * form.scale, per_item)
+    values = np.log1p(counts.counts / norms).astype(np.float32)
+    return PairMemory(form, counts.offsets, counts.items, values)
+
+
+def memory_arrays(memory: PairMemory) -> dict[str, npt.NDArray[Any]]:
+    """Return a memory's arrays by name, to be kept in a file."""
+    return {"offsets": memory.offsets, "items": memory.items, "values": memory.values}
+
+
+def read_memory(arrays: Mapping[str, npt.NDArray[Any]], form: Mapping[str, float]) -> PairMemory:
+    """Build a memory from its arrays and the numbers of its form.
+
+    Raises:
+        KeyError, TypeError: an array or a number is missing, or of another type.
+        InputError: the arrays do not fit together.
+    """
+    expected = {"offsets": np.int64, "items": np.uint32, "values": np.float32}
+    for name, dtype in expected.items():
+        if arrays[name].dtype != dtype or arrays[name].ndim != 1:
+            raise TypeError(f"{name}: {arrays[name].dtype}, expected {np.dtype(dtype)}")
+    memory = PairMemory(MemoryForm(**form), arrays["offsets"], arrays["items"], arrays["values"])
+    memory.bonuses(np.zeros((0, 1), np.uint32), np.zeros(0, np.uint32))  # checks the whole table
+    return memory
+
+
+def windows_of_lists(
+    histories: Sequence[Sequence[int]], n_ages: int = MOST_AGES
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+    """Cut windows from lists of items: sequences (B, L), right-padded with 0, lengths (B,)."""
+    rows = [history[-n_ages:] for history in histories]
+    lengths = np.array([len(row) for row in rows], dtype=np.uint32)
+    sequences = np.zeros((len(rows), max(1, int(lengths.max(initial=0)))), dtype=np.uint32)
+    for sequence, row in zip(sequences, rows, strict=True):
+        sequence[: len(row)] = row
+    return sequences, lengths
