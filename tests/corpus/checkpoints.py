@@ -221,7 +221,7 @@ def clean_and_whole(folder: Path) -> None:
     as_if_never_stopped(folder)
     student = folder / STUDENT
     assert not list(student.glob("*.tmp")) + list(student.glob(".*.tmp"))
-    named = {(student / pointer).read_text().strip() for pointer in ("best", "last")}
+    named = {read_pointer(student, pointer).name for pointer in ("best", "last")}
     assert {path.name for path in student.iterdir() if path.is_dir()} == named
 
 
