@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import safetensors.torch
 import torch
+from pyarrow import parquet
 
 from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.teacher.embedding_file import load_embeddings
@@ -49,6 +51,31 @@ def torch_bytes(value: object, *, zipped: bool = True) -> bytes:
 def npy_bytes(array: np.ndarray, *, allow_pickle: bool = False) -> bytes:
     sink = io.BytesIO()
     np.save(sink, array, allow_pickle=allow_pickle)
+    return sink.getvalue()
+
+
+def npz_bytes(save: Callable[..., None], **arrays: np.ndarray) -> bytes:
+    sink = io.BytesIO()
+    save(sink, **arrays)
+    return sink.getvalue()
+
+
+def npz_member(data: bytes, name: str = "item.npy") -> bytes:
+    """An archive of one file."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        archive.writestr(name, data)
+    return sink.getvalue()
+
+
+def parquet_bytes(ids: list[Any], vectors: list[Any], **options: Any) -> bytes:
+    """Ids and vectors, a row an item."""
+    sink = io.BytesIO()
+    columns = {
+        "item_id": pa.array(ids, pa.string()),
+        "vector": pa.array(vectors, pa.list_(pa.float32())),
+    }
+    parquet.write_table(pa.table(columns), sink, **options)
     return sink.getvalue()
 
 
@@ -134,6 +161,22 @@ def pt(data: bytes, *words: str, more: dict[str, bytes | str] | None = None) -> 
     return write
 
 
+def table(data: bytes, *words: str) -> Words:
+    """An import of a teacher whose vectors are a Parquet file."""
+
+    def write(folder: Path) -> list[str]:
+        found = pt(GOOD, *words)(folder)
+        (folder / "teacher" / "all_embeddings.pt").unlink()
+        files(folder / "teacher", {"all_embeddings.parquet": data})
+        return found
+
+    return write
+
+
+def bad_table(name: str, data: bytes, status: int, code: str, *says: str) -> Case:
+    return refused(name, table(data), status, "all_embeddings.parquet", *says, code=code)
+
+
 def vectors_are(folder: Path, expected: np.ndarray = MATRIX) -> None:
     teacher = load_teacher(folder / "out", load_dataset(folder / "data"))
     assert teacher.item_embeddings is not None
@@ -214,6 +257,10 @@ def nested() -> torch.Tensor:
         return torch.nested.nested_tensor([torch.ones(2), torch.ones(2)], layout=torch.strided)
 
 
+IDS = [str(item) for item in range(N)]
+ROWS = MATRIX.tolist()
+PARQUET = parquet_bytes(IDS, ROWS)
+NO_NUMBERS = [[0.0] * 2_000_000] * N
 BOTH = {"item": tensor(), "user": torch.ones(3, E_WIDTH)}
 LARGE = torch_bytes(torch.ones(N, 500))
 ZEROS = with_row(0, ())
@@ -292,6 +339,13 @@ E = [
     bad_pt("E32-3-d", torch_bytes(tensor()[None]), 3, "E-SHAPE", "(1, 6, 4)"),
     bad_pt("E32-no-rows", torch_bytes(torch.ones(0, 4)), 3, "E-SHAPE", "(0, 4)"),
     bad_pt("E32-no-columns", torch_bytes(torch.ones(N, 0)), 3, "E-SHAPE", "(6, 0)"),
+    bad_file("E33-two-arrays", "a.npz", npz_bytes(np.savez, item=MATRIX, user=MATRIX[:3]), 3, "E-TENSOR", "item (6, 4)", "user (3, 4)"),
+    bad_file("E33-bomb", "a.npz", npz_bytes(np.savez_compressed, item=np.zeros((N, 2_000_000), np.float32)), 4, "E-BOMB"),
+    good_file("E33-named", "a.npz", npz_bytes(np.savez, item=MATRIX, user=MATRIX[:3]), tensor_key="item"),
+    good_file("E33-one-array", "a.npz", npz_bytes(np.savez, item=MATRIX)),
+    bad_file("E33-header-of-16-PB", "a.npz", npz_member(npy_header(f"{2**40}, {2**12}")), 4, "E-NPY"),
+    bad_file("E33-objects", "a.npz", npz_member(npy_bytes(np.array([Evil()]), allow_pickle=True)), 4, "E-PICKLE"),
+    bad_file("E33-cut", "a.npz", npz_bytes(np.savez, item=MATRIX)[:-9], 4, "E-TRUNC"),
     bad_pt("E34-n-1", torch_bytes(tensor()[:-1]), 3, "E-SHAPE", "5 rows, expected 6"),
     bad_pt("E34-n+1", torch_bytes(PADDED), 3, "E-SHAPE", "7 rows, expected 6", "--embeddings-have-pad-row"),
     bad_pt("E34-n+2", torch_bytes(torch.cat([PADDED, PADDED[:1]])), 3, "E-SHAPE", "8 rows, expected 6"),
@@ -321,5 +375,18 @@ E = [
     good_file("E38-length-like-pickle", "a.safetensors", framed(f'{{"a": {ENTRY}}}'.ljust(0x0280))),
     bad_file("E39-two-tensors", "a.safetensors", safetensors.torch.save(BOTH), 3, "E-TENSOR", "item (6, 4)", "user (3, 4)"),
     good_file("E39-named", "a.safetensors", safetensors.torch.save(BOTH), tensor_key="item"),
+    accepted("E40-sound", table(PARQUET), check=vectors_are),
+    accepted("E40-other-order", table(parquet_bytes(IDS[::-1], ROWS[::-1])), check=vectors_are),
+    bad_table("E40-ragged", parquet_bytes(IDS, [*ROWS[:2], [1.0], *ROWS[3:]]), 3, "E-SHAPE", "row 3: 1 numbers, expected 4"),
+    bad_table("E41-null-row", parquet_bytes(IDS, [*ROWS[:2], None, *ROWS[3:]]), 3, "E-SHAPE", "row 3"),
+    bad_table("E41-no-id", parquet_bytes([*IDS[:2], None, *IDS[3:]], ROWS), 3, "E-VECTOR-IDS", "row 3"),
+    bad_table("E41-missing-item", parquet_bytes(IDS[:-1], ROWS[:-1]), 3, "E-VECTOR-IDS", "'5'"),
+    bad_table("E41-twice", parquet_bytes([*IDS[:-1], "0"], ROWS), 3, "E-VECTOR-IDS", "'0'"),
+    bad_table("E41-unknown", parquet_bytes([*IDS, "x"], [*ROWS, ROWS[0]]), 3, "E-VECTOR-IDS", "'x'"),
+    bad_table("E42-empty", b"", 4, "E-EMPTY"),
+    bad_table("E42-cut", PARQUET[:-30], 4, "E-PARQUET"),
+    bad_table("E42-zeros-inside", b"PAR1" + bytes(200) + b"PAR1", 4, "E-PARQUET"),
+    bad_table("E42-bomb", parquet_bytes(IDS, NO_NUMBERS, compression="zstd", use_dictionary=False), 4, "E-BOMB"),
+    bad_table("E42-bomb-in-a-dictionary", parquet_bytes(IDS, NO_NUMBERS, compression="zstd"), 4, "E-BOMB"),
     bad_pt("E44-beyond-memory", GOOD, 6, "E-MEM", "bytes of memory, 100 are free", during=replaced("dllm2rec.teacher.embedding_file._free_memory", lambda: 100)),
 ]  # fmt: skip
