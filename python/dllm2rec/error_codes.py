@@ -859,6 +859,14 @@ CODES: tuple[Code, ...] = (
         cure="Nothing, or write offsets.",
     ),
     Code(
+        "W-UNVERIFIED",
+        "runs",
+        (),
+        means="The run was written before runs had checksums, so a change of its items would not be seen.",
+        example="W-UNVERIFIED runs/games-1/items.parquet: written before runs had checksums: whether it changed since then cannot be told; train again to be sure of it",
+        cure="Train again where it matters: a run of this version verifies every file that it reads.",
+    ),
+    Code(
         "W-VECTORS-SKIPPED",
         "teacher",
         (),

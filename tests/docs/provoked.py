@@ -297,6 +297,7 @@ ELSEWHERE = {
     "W-VECTORS-SKIPPED": "tests of a teacher's vectors with ids",
     "W-TORCH": "tests of what torch keeps private: a torch that lacks it",
     "W-TRITON": "tests of launching kernels: a GPU without a compiler",
+    "W-UNVERIFIED": "tests of every bit of a run",
     "W-WEIGHTS-ONLY": "tests of resuming",
 }
 

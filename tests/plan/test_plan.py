@@ -24,6 +24,7 @@ from dllm2rec.plan import memory
 from dllm2rec.plan.run import _kinds, plan_run
 from dllm2rec.plan.timing import StepTimes, endless, measure
 from dllm2rec.plan.trial_training import TrialResult
+from dllm2rec.storage.pointers import read_pointer
 from dllm2rec.tracking.progress import Silent
 from dllm2rec.train import loop
 from dllm2rec.train.train_run import train_run
@@ -56,8 +57,7 @@ def test_parameters_checkpoints_and_steps_are_those_of_the_run(tmp_path: Path) -
         student = make_student(config, dataset, teacher if taught else None)
         assert row.n_parameters == sum(p.numel() for p in student.parameters())
         folder = tmp_path / "run" / row.name.replace(" ", "")
-        best = folder / (folder / "best").read_text(encoding="utf-8").strip()
-        saved = load_file(best / "model.safetensors")
+        saved = load_file(read_pointer(folder, "best") / "model.safetensors")
         assert row.checkpoint_bytes == sum(t.numel() * t.element_size() for t in saved.values())
         assert row.steps_per_epoch == -(-len(dataset.train) // 64)
 

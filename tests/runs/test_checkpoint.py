@@ -105,6 +105,7 @@ def test_nan_among_the_weights_is_refused(tmp_path: Path) -> None:
     student = make_student(CONFIG, dataset, oracle_teacher(dataset))
     with torch.no_grad():
         student.embedding.ids.weight[0, 0] = torch.nan
-    save_checkpoint(tmp_path, "x", student, CONFIG, {}, n_items=N_ITEMS, max_length=LENGTH)
+    record = {"ndcg@20": 0.5}
+    save_checkpoint(tmp_path, "x", student, CONFIG, record, n_items=N_ITEMS, max_length=LENGTH)
     with pytest.raises(ArtifactError, match="E-CKPT-NONFINITE"):
         load_checkpoint(tmp_path)

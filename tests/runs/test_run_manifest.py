@@ -136,7 +136,7 @@ def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
     [
         ('{"dataset": "a", "rows": []}', "no folder"),
         ('{"rows": [{"name": 1}]}', "no folder"),
-        ("{", "Invalid JSON"),
+        ("{", "no JSON"),
     ],
 )
 def test_results_that_no_run_writes_are_refused(tmp_path: Path, text: str, message: str) -> None:

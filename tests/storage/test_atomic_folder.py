@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from dllm2rec.errors import ArtifactError, ConfigError, ResourceError
+from dllm2rec.storage.atomic_file import FileRecord
 from dllm2rec.storage.atomic_folder import (
-    FileRecord,
     Manifest,
     _manifest_bytes,
     read_manifest,
@@ -152,7 +152,7 @@ def test_path_that_leaves_the_folder_is_refused(tmp_path, name):
 )
 def test_what_is_no_manifest_is_refused(tmp_path, content):
     (tmp_path / "manifest.json").write_text(content)
-    with pytest.raises(ArtifactError, match="not a manifest of ours"):
+    with pytest.raises(ArtifactError, match=r"manifest\.json: .*expected"):
         read(tmp_path)
 
 

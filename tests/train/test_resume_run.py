@@ -27,9 +27,11 @@ from dllm2rec.data.dataset import Catalogue
 from dllm2rec.errors import ArtifactError, ConfigError, ResourceError
 from dllm2rec.runs.source import Source
 from dllm2rec.runs.training_state import TrainingState, load_state, save_state
-from dllm2rec.storage.atomic_folder import check_space, write_folder
+from dllm2rec.storage.atomic_file import check_space
+from dllm2rec.storage.atomic_folder import write_folder
 from dllm2rec.storage.output_folder import locked
 from dllm2rec.storage.pointers import read_pointer
+from dllm2rec.storage.sealed_json import seal
 from dllm2rec.train import train_seed
 from dllm2rec.train.check_run import RunOptions
 from dllm2rec.train.resume_run import resume_run
@@ -329,7 +331,7 @@ def test_another_dataset_teacher_or_configuration_is_refused(copied: Path) -> No
         resume_run(copied, DATASET, None)
     facts = json.loads((copied / "run.json").read_text())
     facts["config"]["student"]["hidden_size"] = 8
-    (copied / "run.json").write_text(json.dumps(facts))
+    (copied / "run.json").write_bytes(seal(facts))
     with pytest.raises(ArtifactError, match=r"student\.hidden_size = 16, expected 8"):
         resume_run(copied, DATASET, TEACHER)
 
@@ -338,7 +340,7 @@ def test_going_on_elsewhere_is_told(copied: Path, caplog: pytest.LogCaptureFixtu
     facts = json.loads((copied / "run.json").read_text())
     facts["versions"]["torch"] = "1.0"
     del facts["n_seeds"]  # as before there were several
-    (copied / "run.json").write_text(json.dumps(facts))
+    (copied / "run.json").write_bytes(seal(facts))
     with signal_at(0, signal.SIGINT), pytest.raises(KeyboardInterrupt):
         resume_run(copied, DATASET, TEACHER)
     assert "W-NOT-BIT-IDENTICAL" in caplog.text
@@ -449,7 +451,7 @@ def test_a_run_goes_on_on_another_kind_of_device(
     copied: Path, whole: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     facts = json.loads((copied / "run.json").read_text())
-    (copied / "run.json").write_text(json.dumps({**facts, "device": "NVIDIA H200"}))
+    (copied / "run.json").write_bytes(seal({**facts, "device": "NVIDIA H200"}))
     before = rewritten(copied, as_on_a_gpu)
     with signal_at(0, signal.SIGINT), pytest.raises(KeyboardInterrupt):
         resume_run(copied, DATASET, TEACHER)
@@ -513,7 +515,7 @@ def test_leftovers_of_a_killed_process_go(copied: Path, whole: str) -> None:
     resume_run(copied, DATASET, TEACHER)
     assert what_it_made(copied) == whole
     assert {path.name for path in student.iterdir() if path.is_dir()} == {
-        (student / pointer).read_text().strip() for pointer in ("best", "last")
+        read_pointer(student, pointer).name for pointer in ("best", "last")
     }
 
 
@@ -644,7 +646,7 @@ def test_the_command_says_how_to_go_on(
     monkeypatch.setattr(Source, "open", lambda _: (DATASET, TEACHER))
     facts = json.loads((copied / "run.json").read_text())
     facts["source"] = {"dataset": None, "teacher": None}
-    (copied / "run.json").write_text(json.dumps(facts))
+    (copied / "run.json").write_bytes(seal(facts))
     with signal_at(2, signal.SIGTERM):
         assert main(["train", "--resume", str(copied)]) == 143
     err = capsys.readouterr().err

@@ -18,6 +18,7 @@ from dllm2rec.runs.run_result import RunResult
 from dllm2rec.runs.source import Source
 from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.storage.pointers import read_pointer
+from dllm2rec.storage.sealed_json import seal
 from dllm2rec.tracking.metric_table import ResultRow, mean_row
 from dllm2rec.tracking.progress import BufferedProgress, Silent, TrainingName
 from dllm2rec.train.check_run import RunOptions
@@ -96,7 +97,7 @@ def test_every_seed_is_evaluated_by_itself(
     monkeypatch.setattr(Source, "open_dataset", lambda _: cycle_dataset())
     folder, result = three
     facts = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps({**facts, "source": {}}))
+    (folder / "run.json").write_bytes(seal({**facts, "source": {}}))
     _, _, *students = evaluate_run(folder, device="cpu").rows  # after the two baselines
     rows = {row.name: row.metrics["ndcg@20"] for row in students}
     assert sorted(rows) == sorted(f"{arm}-seed-{seed}" for arm in ARMS for seed in (7, 8, 9))

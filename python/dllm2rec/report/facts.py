@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from dllm2rec.errors import ArtifactError
-from dllm2rec.runs.run_folder import METRICS_FILE
-from dllm2rec.runs.run_manifest import RUN_FILE, RunManifest, read_run
+from dllm2rec.runs.epoch_log import METRICS_FILE, read_epochs
+from dllm2rec.runs.run_manifest import CONFIG_FILE, RUN_FILE, RunManifest, read_run
 from dllm2rec.runs.run_result import RESULTS_FILE, RunResult, read_result
+from dllm2rec.storage.atomic_file import FileRecord, read_verified
+from dllm2rec.storage.atomic_folder import parse_manifest
+from dllm2rec.storage.pointers import read_pointer
+from dllm2rec.storage.sealed_json import digest
 from dllm2rec.tracking.metric_table import MetricTable
 
 POINTERS = ("best", "last")
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def read_facts(folder: Path) -> RunFacts:
             f"{folder}: no {RUN_FILE}, expected a folder that dllm2rec train made; give the run's "
             "folder itself, not that of one of its students"
         )
-    settings = folder / "config.toml"
+    manifest = read_run(folder)
     result = read_result(folder) if (folder / RESULTS_FILE).is_file() else None
     # In the order of the table, whose names are those of the folders with blanks.
     names = [] if result is None else [row.name.replace(" ", "") for row in result.rows]
@@ -91,16 +91,16 @@ def read_facts(folder: Path) -> RunFacts:
         key=lambda path: (places.get(path.relative_to(folder).parts[0], len(names)), path),
     )
     return RunFacts(
-        manifest=read_run(folder),
-        settings=settings.read_text(encoding="utf-8") if settings.is_file() else "",
+        manifest=manifest,
+        settings=_settings(folder / CONFIG_FILE, manifest.files.get(CONFIG_FILE)),
         result=result,
         trainings=tuple(
             training
             for student in students
-            for training in _trainings(student.relative_to(folder).as_posix(), student)
+            for training in _trainings(folder, student, sealed=manifest.format > 1)
         ),
         checkpoints=tuple(
-            _checkpoint(student.relative_to(folder).as_posix(), student / pointer)
+            _checkpoint(student.relative_to(folder).as_posix(), student, pointer)
             for student in students
             for pointer in POINTERS
             if (student / pointer).is_file()
@@ -108,19 +108,17 @@ def read_facts(folder: Path) -> RunFacts:
     )
 
 
-def _checked(file: Path, parse: Callable[[str], Value]) -> Value:
-    """Parse a file of the run; whatever it lacks becomes an error that names it."""
-    try:
-        return parse(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
-        raise ArtifactError(
-            f"{file}: {type(err).__name__} {err}, expected what dllm2rec train writes there"
-        ) from err
+def _settings(file: Path, record: FileRecord | None) -> str:
+    """The text of `config.toml`; runs of format 1 noted no sha256 of it, and may lack it."""
+    if record is not None:
+        return read_verified(file, record).decode()
+    return file.read_text(encoding="utf-8", errors="backslashreplace") if file.is_file() else ""
 
 
-def _trainings(name: str, student: Path) -> list[Epochs]:
+def _trainings(folder: Path, student: Path, *, sealed: bool) -> list[Epochs]:
     """The trainings of one student: one for each ranking weight."""
-    records = _checked(student / METRICS_FILE, _epoch_lines)
+    name = student.relative_to(folder).as_posix()
+    records = read_epochs(student, sealed=sealed)
     weights = list(dict.fromkeys(record.get("ranking_weight", 0.0) for record in records))
     return [
         Epochs(
@@ -131,23 +129,8 @@ def _trainings(name: str, student: Path) -> list[Epochs]:
     ]
 
 
-def _epoch_lines(text: str) -> list[dict[str, float]]:
-    """Parse complete lines; a last one without its end is being written, or was cut by a kill."""
-    records = [json.loads(line) for line in text.split("\n")[:-1]]
-    return [
-        {"epoch": record["epoch"], **{key: float(value) for key, value in record.items()}}
-        for record in records
-    ]
-
-
-def _checkpoint(student: str, pointer: Path) -> CheckpointFact:
-    name = pointer.read_text(encoding="utf-8").strip()
-    if not name or name != Path(name).name:
-        raise ArtifactError(f"{pointer}: names {name!r}, expected a folder beside it")
-
-    def parse(text: str) -> CheckpointFact:
-        manifest = json.loads(text)
-        n_bytes = sum(int(record["size"]) for record in manifest["files"].values())
-        return CheckpointFact(student, pointer.name, name, n_bytes, str(manifest["sha256"]))
-
-    return _checked(pointer.parent / name / "manifest.json", parse)
+def _checkpoint(student: str, folder: Path, pointer: str) -> CheckpointFact:
+    named = read_pointer(folder, pointer)
+    manifest = parse_manifest(named)
+    n_bytes = sum(record.size for record in manifest.files.values())
+    return CheckpointFact(student, pointer, named.name, n_bytes, digest(asdict(manifest)))

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dllm2rec.report.curves import can_draw, draw_curves
 from dllm2rec.report.facts import Epochs, RunFacts, read_facts
 from dllm2rec.runs.run_manifest import RunManifest
-from dllm2rec.storage.atomic_folder import replace_text
+from dllm2rec.storage.atomic_file import replace_text
 from dllm2rec.tracking.metric_names import EPOCH_METRICS
 from dllm2rec.tracking.metric_table import (
     MetricRow,

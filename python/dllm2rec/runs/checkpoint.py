@@ -8,11 +8,13 @@ pointer names: `best` for what is served. `last` and `prev` name what a training
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain, count
 from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
@@ -20,10 +22,13 @@ from safetensors.torch import load_file, save_file
 
 from dllm2rec.config.model import Config
 from dllm2rec.errors import ArtifactError
-from dllm2rec.storage.atomic_folder import check_space, read_manifest, write_folder
+from dllm2rec.runs.read_json import read_json
+from dllm2rec.storage.atomic_file import check_space
+from dllm2rec.storage.atomic_folder import read_manifest, write_folder
 from dllm2rec.storage.pointers import move_pointers, read_pointer
 from dllm2rec.students import Student, build_student
 from dllm2rec.students.pair_memory import PairMemory, memory_arrays, read_memory
+from dllm2rec.tracking.metric_names import SELECTION
 
 KIND = "checkpoint"
 WITHOUT_MEMORY, VERSION = 1, 2
@@ -58,6 +63,26 @@ class Checkpoint:
             f"Checkpoint: {name}, {self.n_items:,} items, windows of {self.max_length}, "
             f"{n_parameters:,} parameters"
         )
+
+
+@dataclass(frozen=True)
+class _State:
+    """What `state.json` holds."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    config: dict[str, Any]
+    n_items: Annotated[int, Field(ge=1)]
+    max_length: Annotated[int, Field(ge=1)]
+    record: dict[str, float]
+    memory: dict[str, int | float] | None = None
+
+    def __post_init__(self) -> None:
+        if SELECTION not in self.record:
+            raise ValueError(f"record without {SELECTION}")
+
+
+_STATE = TypeAdapter(_State)
 
 
 def save_checkpoint(
@@ -106,13 +131,13 @@ def _write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     arrays = {} if memory is None else memory_arrays(memory)
     needed = [*(tensor.nbytes for tensor in tensors.values()), *(a.nbytes for a in arrays.values())]
     check_space(path, sum(needed))
-    state = {
-        "config": config.model_dump(mode="json"),
-        "n_items": checkpoint.n_items,
-        "max_length": checkpoint.max_length,
-        "record": checkpoint.record,
-        "memory": None if memory is None else memory.facts(),
-    }
+    state = _State(
+        config.model_dump(mode="json"),
+        checkpoint.n_items,
+        checkpoint.max_length,
+        checkpoint.record,
+        None if memory is None else memory.facts(),
+    )
 
     def write_weights(file: Path) -> None:
         save_file(tensors, file)
@@ -121,7 +146,7 @@ def _write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         save_arrays(arrays, file)
 
     def write_state(file: Path) -> None:
-        file.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(asdict(state), indent=1) + "\n", encoding="utf-8")
 
     writers = {WEIGHTS: write_weights, STATE: write_state}
     if memory is not None:
@@ -139,34 +164,36 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     """
     path = read_pointer(Path(folder), "best")
     read_manifest(path, KIND, newest_version=VERSION)
+    state = read_json(path / STATE, _STATE, "the state of a checkpoint; train again")
     try:
-        state = json.loads((path / STATE).read_text(encoding="utf-8"))
-        config = Config.model_validate_json(json.dumps(state["config"]))
+        config = Config.model_validate_json(json.dumps(state.config))
         tensors = load_file(path / WEIGHTS)
+        # Before room is made for a student of that size; a table has a row for padding.
+        sizes = {size for tensor in tensors.values() for size in tensor.shape}
+        if sizes.isdisjoint({state.n_items, state.n_items + 1}):
+            raise ValueError(f"n_items = {state.n_items}, which is not that of the weights")
         student = build_student(
             config.student,
-            n_items=state["n_items"],
-            max_length=state["max_length"],
+            n_items=state.n_items,
+            max_length=state.max_length,
             teacher_embeddings=None,
             embedding_weight=0.0,
             embedding_sides=config.distillation.embedding_sides,
             variant=config.variant,
         )
         student.load_state_dict(tensors)
-        form = state.get("memory")
+        form = state.memory
         memory = None if form is None else read_memory(load_arrays(path / MEMORY), form)
-    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as err:
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as err:
         raise ArtifactError(
             f"{path}: {err}, expected a checkpoint that this version can read; train again"
         ) from err
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values()):
         raise ArtifactError(f"E-CKPT-NONFINITE {path}: NaN or infinity among the weights")
     student.eval()
-    if memory is not None and memory.n_items != state["n_items"]:
+    if memory is not None and memory.n_items != state.n_items:
         raise ArtifactError(
-            f"{path}: a memory of {memory.n_items} items beside a student of {state['n_items']}, "
+            f"{path}: a memory of {memory.n_items} items beside a student of {state.n_items}, "
             "expected as many; train again"
         )
-    return Checkpoint(
-        student, config, state["n_items"], state["max_length"], state["record"], memory
-    )
+    return Checkpoint(student, config, state.n_items, state.max_length, state.record, memory)

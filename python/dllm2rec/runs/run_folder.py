@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from dllm2rec.caller import words
-from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.data.dataset import Catalogue, SequenceDataset
+from dllm2rec.data.formats.catalogue_file import ITEMS_FILE, load_catalogue, load_train_counts
 from dllm2rec.errors import ArtifactError, InputError
-from dllm2rec.runs.run_manifest import RunManifest, read_run
+from dllm2rec.runs.run_manifest import RunManifest, read_run, run_folder_of
 from dllm2rec.runs.source import Source
 from dllm2rec.teacher.folder import load_teacher
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 _log = logging.getLogger(__name__)
-
-METRICS_FILE = "metrics.jsonl"  # of a student
 
 
 def student_folders(run: Path) -> list[Path]:
@@ -32,6 +34,31 @@ def student_folders(run: Path) -> list[Path]:
             f"{run}: no trained student, expected a folder that dllm2rec train made"
         )
     return folders
+
+
+def open_catalogue(place: Path) -> Catalogue:
+    """What the items of a run stand for; `place` is its folder or that of one of its students.
+
+    Raises:
+        ArtifactError: it is no run, or its items are missing or changed.
+    """
+    folder, record = run_folder_of(place), read_run(place).files.get(ITEMS_FILE)
+    if record is None:
+        _log.warning(
+            "W-UNVERIFIED %s: written before runs had checksums: whether it changed since then "
+            "cannot be told; train again to be sure of it",
+            folder / ITEMS_FILE,
+        )
+    return load_catalogue(folder, record)
+
+
+def open_train_counts(place: Path) -> npt.NDArray[np.int64]:
+    """How often each item was the target of a train row, (N,); `place` as for `open_catalogue`.
+
+    Raises:
+        ArtifactError: it is no run, or its items are missing, changed or of an earlier version.
+    """
+    return load_train_counts(run_folder_of(place), read_run(place).files.get(ITEMS_FILE))
 
 
 def open_source(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,16 +17,20 @@ from dllm2rec._core import __version__
 from dllm2rec.caller import words
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.data.formats.catalogue_file import ITEMS_FILE
 from dllm2rec.errors import ArtifactError
 from dllm2rec.runs.read_json import read_json
 from dllm2rec.runs.source import Source
 from dllm2rec.runtime.device import device_name
 from dllm2rec.runtime.distributed import size
-from dllm2rec.storage.atomic_folder import replace_text
+from dllm2rec.storage.atomic_file import FileRecord, record_of, replace_bytes
+from dllm2rec.storage.sealed_json import seal
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 RUN_FILE = "run.json"
-FORMAT = 1
+CONFIG_FILE = "config.toml"
+FIXED_FILES = (CONFIG_FILE, ITEMS_FILE)  # written once, before the file itself
+FORMAT = 2  # from 2 on the file carries its own sha256 and those of the files beside it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,7 @@ class RunManifest:
         platform: system and processor.
         versions: of the packages that compute.
         notes: what readers of the results should know about the run.
+        files: size and sha256 of the files beside it that stay as they are, by name.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -72,12 +77,14 @@ class RunManifest:
     platform: str
     versions: dict[str, str]
     notes: list[str] = field(default_factory=list)
+    files: dict[str, FileRecord] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """What `run.json` holds, and what trackers are told."""
         content = asdict(self)
-        if not self.notes:
-            del content["notes"]
+        for key in ("notes", "files"):
+            if not content[key]:
+                del content[key]
         return content
 
 
@@ -131,21 +138,51 @@ def data_fingerprints(dataset: SequenceDataset, teacher: TeacherKnowledge | None
     }
 
 
+def with_files(manifest: RunManifest, folder: Path) -> RunManifest:
+    """The manifest with size and sha256 of the files beside it, which are there by now."""
+    return replace(manifest, files={name: record_of(folder / name) for name in FIXED_FILES})
+
+
 def write_manifest(folder: Path, manifest: RunManifest) -> None:
     """Write `run.json` into a run's folder, whole or not at all."""
-    replace_text(folder / RUN_FILE, json.dumps(manifest.as_json(), indent=1) + "\n")
+    replace_bytes(folder / RUN_FILE, seal(manifest.as_json()))
 
 
 def read_run(run: Path) -> RunManifest:
     """Read the manifest of a run; `run` is its folder or that of one of its students.
 
     Raises:
-        ArtifactError: it is no run, or a key is missing, unknown or of another type.
+        ArtifactError: it is no run, changed since it was written, is of a newer version, or a key
+            is missing, unknown or of another type.
     """
-    for folder in (run, run.resolve().parent):
+    file = run_folder_of(run) / RUN_FILE
+    manifest = read_json(
+        file,
+        _ADAPTER,
+        "what dllm2rec train writes there",
+        may_lack_it=lambda content: content.get("format") != FORMAT,
+    )
+    if not 1 <= manifest.format <= FORMAT:
+        raise ArtifactError(
+            f"{file}: format {manifest.format}, expected at most {FORMAT}; install a newer dllm2rec"
+        )
+    if manifest.format == FORMAT and not set(FIXED_FILES) <= manifest.files.keys():
+        raise ArtifactError(
+            f"{file}: no sha256 of {', '.join(FIXED_FILES)}, expected them; copy the folder again"
+        )
+    return manifest
+
+
+def run_folder_of(place: Path) -> Path:
+    """The folder of the run that `place`, its own folder or that of a student, belongs to.
+
+    Raises:
+        ArtifactError: it is no run.
+    """
+    for folder in (place, place.resolve().parent):
         if (folder / RUN_FILE).is_file():
-            return read_json(folder / RUN_FILE, _ADAPTER, "what dllm2rec train writes there")
-    raise ArtifactError(f"{run}: no {RUN_FILE}, expected a folder that dllm2rec train made")
+            return folder
+    raise ArtifactError(f"{place}: no {RUN_FILE}, expected a folder that dllm2rec train made")
 
 
 def read_config(run: Path, manifest: RunManifest) -> Config:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,7 +9,8 @@ from typing import Any, ClassVar
 from pydantic import TypeAdapter
 
 from dllm2rec.runs.read_json import read_json
-from dllm2rec.storage.atomic_folder import replace_text
+from dllm2rec.storage.atomic_file import replace_bytes
+from dllm2rec.storage.sealed_json import seal
 from dllm2rec.tracking.metric_table import MetricRow, MetricTable, ResultRow
 
 RESULTS_FILE = "results.json"  # of a run
@@ -103,4 +103,4 @@ def read_row(folder: Path) -> ResultRow:
 
 
 def _write(file: Path, value: RunResult | ResultRow) -> None:
-    replace_text(file, json.dumps(asdict(value), indent=1) + "\n")
+    replace_bytes(file, seal(asdict(value)))

@@ -11,17 +11,21 @@ import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dllm2rec.caller import words
 from dllm2rec.errors import ArtifactError
-from dllm2rec.storage.atomic_folder import check_space, read_manifest, write_folder
-from dllm2rec.storage.pointers import move_pointers, read_pointer
+from dllm2rec.runs.read_json import read_json
+from dllm2rec.storage.atomic_file import check_space
+from dllm2rec.storage.atomic_folder import read_manifest, write_folder
+from dllm2rec.storage.pointers import move_pointers, pointed, read_pointer
+from dllm2rec.tracking.metric_names import SELECTION
 
 KIND = "training"
 VERSION = 2
@@ -71,6 +75,30 @@ class TrainingState:
         return replace(self, step=0, seconds=0.0, weights_only=weights_only or self.weights_only)
 
 
+@dataclass(frozen=True)
+class _Facts:
+    """What `training.json` holds: a state but for its tensors."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    config: dict[str, Any]
+    n_items: int
+    step: Annotated[int, Field(ge=0)]
+    seconds: float
+    records: list[dict[str, float]]
+    ranking_weight: float
+    device: str
+    weights_only: bool
+
+    def __post_init__(self) -> None:
+        for key in ("epoch", "ranking_weight", "train_s", "validation_s", SELECTION):
+            if not all(key in record for record in self.records):
+                raise ValueError(f"an epoch without {key}")
+
+
+_FACTS = TypeAdapter(_Facts)
+
+
 def save_state(folder: Path, state: TrainingState) -> None:
     """Save a state as `last`; what was `last` becomes `prev`, and what was `prev` is deleted.
 
@@ -93,7 +121,7 @@ def save_state(folder: Path, state: TrainingState) -> None:
 def _remove_older(folder: Path, name: str) -> None:
     """Remove a state of the same place, from before the epoch was begun again."""
     previous = folder / "prev"
-    if previous.is_file() and previous.read_text(encoding="utf-8").strip() == name:
+    if previous.is_file() and pointed(previous) == name:
         previous.unlink()
     shutil.rmtree(folder / name, ignore_errors=True)
 
@@ -148,10 +176,10 @@ def _read(path: Path) -> TrainingState:
             f"{path}: format version {manifest.version} written by {manifest.made_by}, expected "
             f"{VERSION}; go on with the dllm2rec that wrote it"
         )
+    facts = read_json(path / FACTS, _FACTS, "the state of a training")
     try:
-        facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
-        state = TrainingState(tensors=load_file(path / TENSORS), **facts)
-    except (KeyError, TypeError, ValueError, SafetensorError) as err:
+        state = TrainingState(tensors=load_file(path / TENSORS), **vars(facts))
+    except (OSError, SafetensorError) as err:
         raise ArtifactError(f"{path}: {err}, expected the state of a training") from err
     for name, tensor in state.tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):

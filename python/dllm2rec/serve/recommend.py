@@ -10,11 +10,10 @@ import numpy as np
 import torch
 
 from dllm2rec.data.dataset import Catalogue
-from dllm2rec.data.formats.catalogue_file import load_catalogue, load_train_counts
 from dllm2rec.errors import ArtifactError, ConfigError
 from dllm2rec.evaluate.ranking import fused_top_n
 from dllm2rec.runs.checkpoint import Checkpoint, load_checkpoint
-from dllm2rec.runs.run_folder import student_folders
+from dllm2rec.runs.run_folder import open_catalogue, open_train_counts, student_folders
 from dllm2rec.runtime.device import choose_device
 from dllm2rec.runtime.distributed import gathered, process_blocks
 from dllm2rec.serve.histories import (
@@ -117,7 +116,7 @@ def _lists(
 
 def _popular(folder: Path, catalogue: Catalogue, n: int) -> list[Recommendation]:
     """The items that are most often a train target, equal ones by index."""
-    counts = load_train_counts(folder)
+    counts = open_train_counts(folder)
     best = np.argsort(-counts, kind="stable")[:n]
     return _named(catalogue, best.tolist(), counts[best].astype(float).tolist())
 
@@ -132,7 +131,7 @@ def _load(run: Path, student: str | None) -> tuple[Checkpoint, Catalogue, Path]:
             raise ArtifactError(f"{run}: no student {student}, expected one of {', '.join(there)}")
     best = max(loaded, key=lambda folder: loaded[folder].record[SELECTION])
     folder = best.resolve().parent
-    catalogue = load_catalogue(folder)
+    catalogue = open_catalogue(folder)
     if catalogue.n_items != loaded[best].n_items:
         raise ArtifactError(
             f"{best}: a student of {loaded[best].n_items} items beside a catalogue of "

@@ -6,8 +6,6 @@ sha256 of every other file. Reading verifies all of it before anything else is o
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import secrets
 import shutil
@@ -19,19 +17,17 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from dllm2rec.errors import ArtifactError, ConfigError, ResourceError
+from dllm2rec.errors import ArtifactError, ConfigError
+from dllm2rec.storage.atomic_file import (
+    FileRecord,
+    fsync,
+    out_of_resources,
+    record_of,
+    remove_leftovers,
+)
+from dllm2rec.storage.sealed_json import read_sealed, seal
 
 MANIFEST = "manifest.json"
-# A manifest lists a handful of files: more than this is not one of ours.
-_MANIFEST_LIMIT = 16 * 2**20
-
-
-@dataclass(frozen=True)
-class FileRecord:
-    """What a manifest says of one file: its size in bytes and its sha256 in hexadecimal."""
-
-    size: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -85,60 +81,22 @@ def write_folder(
         raise ConfigError(f"{path}: it exists, expected a new or empty folder; name another")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path)
+        remove_leftovers(path.parent, path.name)
         aside = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
         aside.mkdir()
         try:
             manifest = _fill(aside, writers, kind, version, dict(facts or {}))
             aside.rename(path)
-            _fsync(path.parent)
+            fsync(path.parent)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     except OSError as err:
-        raise _out_of_resources(path, err.strerror or str(err)) from err
+        raise out_of_resources(path, err.strerror or str(err)) from err
     except SafetensorError as err:
         if "I/O error" not in str(err):
             raise
-        raise _out_of_resources(path, str(err)) from err
+        raise out_of_resources(path, str(err)) from err
     return manifest
-
-
-def check_space(path: Path, n_bytes: int) -> None:
-    """Refuse to begin what the disk has no room for.
-
-    Args:
-        path: what is about to be written; the nearest folder above it that exists is asked.
-        n_bytes: how large it will be.
-
-    Raises:
-        ResourceError: fewer bytes are free; the message has both.
-    """
-    place = next(place for place in path.absolute().parents if place.is_dir())
-    free = shutil.disk_usage(place).free
-    if free < n_bytes:
-        raise ResourceError(
-            f"{path}: {n_bytes:,} bytes to write, {free:,} bytes free; make room there; what was "
-            "there before is unchanged"
-        )
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a small text file so that readers see the old one or the new one, never a part.
-
-    Raises:
-        ResourceError: disk full, quota, no permission; the old file is still there.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            aside.write_text(text, encoding="utf-8")
-            _fsync(aside)
-            aside.replace(path)
-            _fsync(path.parent)
-        finally:
-            aside.unlink(missing_ok=True)
-    except OSError as err:
-        raise _out_of_resources(path, err.strerror or str(err)) from err
 
 
 def read_manifest(path: str | Path, kind: str, *, newest_version: int) -> Manifest:
@@ -154,7 +112,7 @@ def read_manifest(path: str | Path, kind: str, *, newest_version: int) -> Manife
             differs, or a path that leaves the folder.
     """
     path = Path(path)
-    manifest = _parse_manifest(path)
+    manifest = parse_manifest(path)
     if manifest.kind != kind:
         raise ArtifactError(f"{path}: a {manifest.kind!r} folder, expected a {kind!r} folder")
     if manifest.version > newest_version:
@@ -162,9 +120,22 @@ def read_manifest(path: str | Path, kind: str, *, newest_version: int) -> Manife
             f"{path}: format version {manifest.version} written by {manifest.made_by}, expected "
             f"at most {newest_version}; install a newer dllm2rec"
         )
+    _verify_files(path, manifest)
+    return manifest
+
+
+def verify_folder(path: Path) -> None:
+    """Verify a folder's manifest, of whatever kind, and every file that it lists.
+
+    Raises:
+        ArtifactError: no manifest, or a file that is missing or differs.
+    """
+    _verify_files(path, parse_manifest(path))
+
+
+def _verify_files(path: Path, manifest: Manifest) -> None:
     for name, record in manifest.files.items():
         _verify_file(path, name, record)
-    return manifest
 
 
 def _fill(
@@ -179,64 +150,33 @@ def _fill(
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         write(file)
-        _fsync(file)
-        files[name] = FileRecord(file.stat().st_size, _sha256(file))
+        fsync(file)
+        files[name] = record_of(file)
     manifest = Manifest(kind, version, f"dllm2rec {package_version('dllm2rec')}", facts, files)
     (folder / MANIFEST).write_bytes(_manifest_bytes(manifest))
-    _fsync(folder / MANIFEST)
+    fsync(folder / MANIFEST)
     for inner in {(folder / name).parent for name in writers} | {folder}:
-        _fsync(inner)
+        fsync(inner)
     return manifest
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Remove what writers of this folder left when they were killed."""
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-        pid = leftover.name.removeprefix(f".{path.name}.").split(".")[0]
-        if pid.isdecimal() and int(pid) != os.getpid() and not _is_running(int(pid)):
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
-
-
 def _manifest_bytes(manifest: Manifest) -> bytes:
-    """Return the one spelling of a manifest, its own sha256 included."""
-    content = asdict(manifest)
-    plain = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    content["sha256"] = hashlib.sha256(plain.encode()).hexdigest()
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
-    return text.encode() + b"\n"
+    return seal(asdict(manifest))
 
 
-def _parse_manifest(folder: Path) -> Manifest:
-    file = folder / MANIFEST
+def parse_manifest(path: Path) -> Manifest:
+    """Read a folder's manifest, which verifies itself; the files that it lists are not read.
+
+    Raises:
+        ArtifactError: it is missing, or not as it was written.
+    """
+    file = path / MANIFEST
+    content = read_sealed(file, "the manifest of a whole folder")
     try:
-        if file.stat().st_size > _MANIFEST_LIMIT:
-            raise ArtifactError(f"{file}: larger than {_MANIFEST_LIMIT} bytes, expected a manifest")
-        raw = file.read_bytes()
-    except OSError as err:
-        raise ArtifactError(
-            f"{file}: {err.strerror}, expected the manifest of a whole folder"
-        ) from err
-    try:
-        content = json.loads(raw)
-        content.pop("sha256")
         content["files"] = {n: FileRecord(**record) for n, record in content["files"].items()}
         manifest = Manifest(**content)
-        spelled = _manifest_bytes(manifest)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:
+    except (TypeError, KeyError, AttributeError) as err:
         raise ArtifactError(f"{file}: not a manifest of ours ({type(err).__name__})") from err
-    # One spelling only: a flipped bit anywhere in the file shows, whatever JSON makes of it.
-    if spelled != raw:
-        raise ArtifactError(f"{file}: changed since it was written, expected its own sha256")
     _check_types(file, manifest)
     return manifest
 
@@ -247,7 +187,10 @@ def _check_types(file: Path, manifest: Manifest) -> None:
         and isinstance(manifest.made_by, str)
         and isinstance(manifest.facts, dict)
         and type(manifest.version) is int
-        and all(type(record.size) is int for record in manifest.files.values())
+        and all(
+            type(record.size) is int and isinstance(record.sha256, str)
+            for record in manifest.files.values()
+        )
     )
     if not fields_hold:
         raise ArtifactError(f"{file}: a field of another type, expected a manifest of ours")
@@ -261,7 +204,7 @@ def _verify_file(folder: Path, name: str, record: FileRecord) -> None:
     size = file.stat().st_size
     if size != record.size:
         raise ArtifactError(f"{file}: {size} bytes, expected {record.size}; copy the folder again")
-    if _sha256(file) != record.sha256:
+    if record_of(file) != record:
         raise ArtifactError(f"{file}: its sha256 differs from {MANIFEST}; copy the folder again")
 
 
@@ -274,24 +217,3 @@ def _check_name(name: str, folder: Path) -> None:
 
 def _is_empty_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink() and next(path.iterdir(), None) is None
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _out_of_resources(path: Path, reason: str) -> ResourceError:
-    parent = path.parent if path.parent.is_dir() else Path.cwd()
-    free = shutil.disk_usage(parent).free
-    return ResourceError(
-        f"{path}: not written ({reason}; {free:,} bytes free); what was there before is unchanged"
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from contextlib import AbstractContextManager
@@ -10,11 +9,10 @@ from pathlib import Path
 
 from dllm2rec.config.model import Config
 from dllm2rec.runs.checkpoint import save_checkpoint
-from dllm2rec.runs.run_folder import METRICS_FILE
+from dllm2rec.runs.epoch_log import append_epoch, rewrite_epochs
 from dllm2rec.runs.training_state import TrainingState, save_state
 from dllm2rec.runtime.distributed import is_first
 from dllm2rec.runtime.signals import Interrupts
-from dllm2rec.storage.atomic_folder import replace_text
 from dllm2rec.tracking.metric_names import SELECTION
 from dllm2rec.train.loop import Record, Training, TrainingCallback
 
@@ -41,7 +39,7 @@ class Checkpointer(TrainingCallback):
         self._saved = time.monotonic()
         # Drops what a killed process left of a line, and epochs after its state: they are redone.
         if is_first():
-            replace_text(folder / METRICS_FILE, "".join(map(_line, records)))
+            rewrite_epochs(folder, records)
 
     def after_step(self, training: Training) -> None:
         """Save the state every `train.save_every_s`, then act on a signal that came."""
@@ -70,8 +68,7 @@ class Checkpointer(TrainingCallback):
                 n_items=training.student.n_items,
                 max_length=self._max_length,
             )
-        with (self.folder / METRICS_FILE).open("a", encoding="utf-8") as log:
-            log.write(_line(self.records[-1]))
+        append_epoch(self.folder, self.records[-1])
 
     def save_state(self, training: Training) -> None:
         """Save the state of the training."""
@@ -102,10 +99,6 @@ class Checkpointer(TrainingCallback):
             self.folder,
             self.folder.parent,
         )
-
-
-def _line(record: Record) -> str:
-    return json.dumps(record) + "\n"
 
 
 def _ranking_weight(config: Config) -> float:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dllm2rec.data.dataset import SequenceDataset
-from dllm2rec.data.formats.catalogue_file import load_catalogue
 from dllm2rec.errors import ArtifactError
+from dllm2rec.runs.run_folder import open_catalogue
 from dllm2rec.runs.run_manifest import (
     RUN_FILE,
     RunManifest,
@@ -25,6 +25,7 @@ from dllm2rec.runs.run_result import RESULT_FILE, RESULTS_FILE, RunResult, read_
 from dllm2rec.runs.training_state import load_state, save_state
 from dllm2rec.runtime.device import choose_device
 from dllm2rec.runtime.distributed import is_first, wait_for_all
+from dllm2rec.storage.atomic_file import remove_leftovers
 from dllm2rec.storage.output_folder import check_writable, locked
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.printed import as_progress
@@ -86,6 +87,8 @@ def resume_run(
     chosen = choose_device(device or config.train.device)
     check_writable(folder)
     with locked(folder) if is_first() else nullcontext():
+        if is_first():
+            remove_leftovers(folder)
         if (folder / RESULTS_FILE).is_file():
             return read_result(folder)
         _warn_of_other_bits(manifest, environment(chosen))
@@ -120,7 +123,7 @@ def _check_same_students(
             f"{folder}: begun with {'no' if teacher else 'a'} teacher, got {found}, expected the "
             "same students as before; train again in another folder"
         )
-    theirs, ours = load_catalogue(folder).item_ids, dataset.catalogue.item_ids
+    theirs, ours = open_catalogue(folder).item_ids, dataset.catalogue.item_ids
     if len(theirs) != len(ours):
         raise ArtifactError(
             f"{folder}: its students know {len(theirs):,} items, expected {len(ours):,}, those of "

@@ -27,10 +27,12 @@ from dllm2rec.evaluate.baselines import baseline_rows
 from dllm2rec.report.curves import load_plots_ahead
 from dllm2rec.report.page import write_report
 from dllm2rec.runs.run_manifest import (
+    CONFIG_FILE,
     RunManifest,
     data_fingerprints,
     new_manifest,
     read_config,
+    with_files,
     write_manifest,
 )
 from dllm2rec.runs.run_result import RunResult, write_result
@@ -38,7 +40,7 @@ from dllm2rec.runs.source import Source
 from dllm2rec.runtime.device import choose_device, deterministic, device_name
 from dllm2rec.runtime.distributed import check_agreed, is_first, wait_for_all
 from dllm2rec.runtime.signals import interrupts
-from dllm2rec.storage.atomic_folder import replace_text
+from dllm2rec.storage.atomic_file import replace_text
 from dllm2rec.storage.output_folder import clear_output, locked_anew
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.printed import as_progress
@@ -105,8 +107,9 @@ def train_run(
     with locked_anew(folder) if is_first() else ExitStack() as undo:
         if is_first():
             clear_output(folder)
-            replace_text(folder / "config.toml", config_to_toml(config))
+            replace_text(folder / CONFIG_FILE, config_to_toml(config))
             save_catalogue(folder, dataset.catalogue, dataset.target_counts())
+            manifest = with_files(manifest, folder)
             write_manifest(folder, manifest)
             progress.run(manifest.as_json())
         undo.pop_all()  # from here on there is something to resume

@@ -28,7 +28,7 @@ from dllm2rec.runtime.distributed import (
     is_first,
     wait_for_all,
 )
-from dllm2rec.storage.atomic_folder import replace_text
+from dllm2rec.storage.atomic_file import replace_text
 from dllm2rec.storage.pointers import delete_unnamed
 from dllm2rec.tracking.metric_names import SELECTION
 from dllm2rec.tracking.metric_table import ResultRow

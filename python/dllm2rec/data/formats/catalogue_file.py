@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,9 @@ import pyarrow.parquet as pq
 from dllm2rec.data.dataset import Catalogue
 from dllm2rec.data.text.arrow_buffers import text_array
 from dllm2rec.errors import ArtifactError
+from dllm2rec.storage.atomic_file import FileRecord, read_verified, replace_file
 
-FILE = "items.parquet"
+ITEMS_FILE = "items.parquet"
 _COUNTS = "train_count"
 
 
@@ -23,44 +25,73 @@ def save_catalogue(
     """Write `items.parquet`: item_id and, where there are any, title; the row is the index.
 
     `train_counts` says how often each item is the target of a train row, (N,): what is popular.
+
+    Raises:
+        ResourceError: it cannot be written; what was there before is unchanged.
     """
     columns = {"item_id": text_array(catalogue.item_ids)}
     if catalogue.titles is not None:
         columns["title"] = text_array(catalogue.titles)
     if train_counts is not None:
         columns[_COUNTS] = pa.array(train_counts)
-    unfinished = folder / f"{FILE}.tmp"
-    pq.write_table(pa.Table.from_arrays([*columns.values()], [*columns]), unfinished)
-    unfinished.replace(folder / FILE)
+    table = pa.Table.from_arrays([*columns.values()], [*columns])
+    replace_file(folder / ITEMS_FILE, lambda path: pq.write_table(table, path))
 
 
-def load_catalogue(folder: Path) -> Catalogue:
+def load_catalogue(folder: Path, record: FileRecord | None = None) -> Catalogue:
     """Read what `save_catalogue` wrote.
 
+    Args:
+        folder: where it is.
+        record: what was noted of the file; None where nothing was.
+
     Raises:
-        ArtifactError: the file is missing or is not ours.
+        ArtifactError: the file is missing, changed, or is not ours.
     """
-    path = folder / FILE
+    path = folder / ITEMS_FILE
     try:
-        table = pq.ParquetFile(path).read()
+        table = _table(path, record)
         ids = table["item_id"].to_pylist()
         titles = table["title"].to_pylist() if "title" in table.column_names else None
-    except (OSError, KeyError, pa.ArrowException) as err:
+        check_texts(ids, titles)
+        return Catalogue(ids, titles)
+    except (OSError, KeyError, ValueError, pa.ArrowException) as err:
         raise ArtifactError(f"{path}: {err}, expected the items of a run") from err
-    return Catalogue(ids, titles)
 
 
-def load_train_counts(folder: Path) -> npt.NDArray[np.int64]:
+def load_train_counts(folder: Path, record: FileRecord | None = None) -> npt.NDArray[np.int64]:
     """How often each item is the target of a train row, (N,).
 
+    Args:
+        folder: where `items.parquet` is.
+        record: what was noted of the file; None where nothing was.
+
     Raises:
-        ArtifactError: the file is not ours, or of a version that did not keep them.
+        ArtifactError: the file changed, is not ours, or is of a version that did not keep them.
     """
-    path = folder / FILE
+    path = folder / ITEMS_FILE
     try:
-        counts = pq.ParquetFile(path).read([_COUNTS])[_COUNTS].to_numpy()
+        counts = _table(path, record)[_COUNTS].to_numpy()
     except (OSError, KeyError, pa.ArrowException) as err:
         raise ArtifactError(
             f"{path}: no column {_COUNTS}, expected it to know what is popular; train again"
         ) from err
     return np.asarray(counts, dtype=np.int64)
+
+
+def _table(path: Path, record: FileRecord | None) -> pa.Table:
+    """The file's table; what is read is what was verified."""
+    content = path.read_bytes() if record is None else read_verified(path, record)
+    return pq.ParquetFile(pa.BufferReader(content)).read()
+
+
+def check_texts(ids: list[Any], titles: list[Any] | None) -> None:
+    """Refuse a catalogue of anything but text.
+
+    Raises:
+        ValueError: an id or a title is of another type; the message has its row.
+    """
+    for name, values in (("item_id", ids), ("title", titles or [])):
+        for row, value in enumerate(values):
+            if not isinstance(value, str):
+                raise ValueError(f"{name} of row {row} is {value!r}, which is no text")

@@ -11,8 +11,8 @@ from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.formats.authors import load_authors_dataset
 from dllm2rec.data.formats.dataset_folder import load_dataset_folder
 from dllm2rec.data.logs.layouts.detect_layout import recognise
-from dllm2rec.errors import InputError
-from dllm2rec.storage.atomic_folder import MANIFEST
+from dllm2rec.errors import ArtifactError, InputError
+from dllm2rec.storage.atomic_folder import MANIFEST, verify_folder
 
 # What the files of the authors' layout begin with.
 _STEMS = ("train_data.", "val_data.", "test_data.")
@@ -33,6 +33,8 @@ def load_dataset(path: str | Path, *, strict: bool = False) -> SequenceDataset:
     folder = Path(path)
     # What `--write authors` wrote has a manifest too.
     if folder.is_dir() and any(path.name.startswith(_STEMS) for path in folder.iterdir()):
+        if (folder / MANIFEST).is_file():
+            _verify_export(folder)
         dataset = load_authors_dataset(folder, strict=strict)
     elif (folder / MANIFEST).is_file():
         dataset = load_dataset_folder(folder, strict=strict)
@@ -59,3 +61,17 @@ def _no_dataset(path: Path) -> InputError:
         path=path,
         hint=f"run: dllm2rec prepare {source} --out {out}; {out} is the dataset then",
     )
+
+
+def _verify_export(folder: Path) -> None:
+    """Refuse a folder that `prepare --write authors` wrote and that changed since then.
+
+    Raises:
+        ArtifactError: with the file that changed.
+    """
+    try:
+        verify_folder(folder)
+    except ArtifactError as err:
+        raise ArtifactError(
+            f"{err}; if it was changed on purpose, remove {folder / MANIFEST}"
+        ) from err
