@@ -6,8 +6,8 @@ Names are imported when first used: `import dllm2rec` alone costs milliseconds a
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # not from typing: what a command imports before its signals is to be little
 if TYPE_CHECKING:
     from dllm2rec._core import __version__ as __version__
     from dllm2rec._core import set_threads as set_threads

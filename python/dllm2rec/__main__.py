@@ -1,7 +1,5 @@
 """`python -m dllm2rec`."""
 
-import sys
+from dllm2rec.cli import run
 
-from dllm2rec.cli import main
-
-sys.exit(main())
+run()

@@ -433,9 +433,10 @@ def test_recommendation_table_shows_ids_and_titles_as_they_are(capsys):
 
 def test_titles_survive_an_ascii_terminal():
     code = (
-        "from dllm2rec.cli import _give_streams; from dllm2rec.cli.output.tables import *;"
-        "from dllm2rec.tracking.metric_table import Recommendation as R; _give_streams();"
-        "print_table(recommendation_table([R(1, 'a', 'Ünder', .5)]))"
+        "from dllm2rec.cli.streams import safe_streams as s\n"
+        "from dllm2rec.cli.output.tables import *\n"
+        "from dllm2rec.tracking.metric_table import Recommendation as R\n"
+        "with s(): print_table(recommendation_table([R(1, 'a', 'Ünder', .5)]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dllm2rec.report.facts import Epochs
+from dllm2rec.runtime.visible import visible
 from dllm2rec.tracking.metric_names import EPOCH_METRICS
 
 # One hue a student, so that its trainings with and without the teacher stay together; from Okabe
@@ -78,7 +79,7 @@ def _image(key: str, trainings: Sequence[Epochs]) -> str:
                 linestyle=dash,
                 linewidth=1.6,
                 marker="o" if len(series) == 1 else None,
-                label=training.name.lstrip("_"),
+                label=visible(training.name.lstrip("_")),
             )
         axes.set(xlabel="epoch", ylabel=key)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dllm2rec.report.curves import can_draw, draw_curves
 from dllm2rec.report.facts import Epochs, RunFacts, read_facts
 from dllm2rec.runs.run_manifest import RunManifest
+from dllm2rec.runtime.visible import visible_lines
 from dllm2rec.storage.atomic_file import replace_text
 from dllm2rec.tracking.metric_names import EPOCH_METRICS
 from dllm2rec.tracking.metric_table import (
@@ -65,6 +66,7 @@ def render(facts: RunFacts) -> str:
     environment = Environment(
         loader=PackageLoader("dllm2rec.report", "templates"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -84,6 +86,11 @@ def render(facts: RunFacts) -> str:
         environment=_environment(facts.manifest),
         settings=facts.settings,
     )
+
+
+def _shown(value: Any) -> Any:  # noqa: ANN401 - whatever a template names
+    """Text without what controls a terminal or turns the direction of the text around it."""
+    return visible_lines(value) if type(value) is str else value
 
 
 def _columns(rows: Sequence[MetricRow]) -> list[str]:

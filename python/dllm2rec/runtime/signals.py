@@ -8,8 +8,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
-SIGTERM_EXIT = 143
+from dllm2rec.runtime.ending import SIGTERM_EXIT
 
 
 class Interrupts:
@@ -21,6 +22,7 @@ class Interrupts:
     def __init__(self) -> None:
         self._n_holds = 0  # trainings that take turns begin and end theirs in any order
         self._came: BaseException | None = None
+        self._before: dict[int, Any] = {}
 
     def check(self) -> None:
         """Raise what was held back.
@@ -58,6 +60,10 @@ class Interrupts:
             os.kill(os.getpid(), signal.SIGTERM)
         again, came = self._came is not None, _meaning(number)
         if again or not self._n_holds:
+            before = self._before.get(number)
+            # A command's handler raises as well, and sees to it that this is not lost.
+            if callable(before) and before is not signal.default_int_handler:
+                before(number, frame)
             raise came
         self._came = came
 
@@ -74,14 +80,17 @@ def interrupts() -> Iterator[Interrupts]:
         return
     # What is ignored stays so: a shell's background job is not for the Ctrl-C at its terminal.
     numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
-    before = [signal.signal(number, taken._handle) for number in numbers]  # noqa: SLF001 - its own
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
+    taken._before.update(before)  # noqa: SLF001 - its own
+    for number in numbers:
+        signal.signal(number, taken._handle)  # noqa: SLF001 - its own
     try:
         yield taken
         taken.check()
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for taken_over, handler in before.items():
             # None: a handler that is not Python's, which only its owner can set again.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            signal.signal(taken_over, signal.SIG_DFL if handler is None else handler)
 
 
 def _meaning(number: int) -> BaseException:

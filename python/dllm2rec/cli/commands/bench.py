@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dllm2rec.cli.options import JsonOption, print_json
+from dllm2rec.cli.output.lines import say
 from dllm2rec.errors import ConfigError
 
 if TYPE_CHECKING:  # read when the command runs
@@ -69,7 +70,7 @@ def bench(
         print_json({"json": str(raw), "plot": picture and str(picture), "rows": rows_json(rows)})
         return
     print_table(bench_table(rows))
-    print(f"written to {raw}" + (f" and {picture}" if picture else "; no plot: no matplotlib"))
+    say(f"written to {raw}" + (f" and {picture}" if picture else "; no plot: no matplotlib"))
 
 
 def rows_json(rows: list[Row]) -> list[dict[str, object]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from dllm2rec.cli.options import (
     check_device,
     print_json,
 )
+from dllm2rec.cli.streams import tell
 from dllm2rec.cli.train_options import (
     BaselineOption,
     ConfigOption,
@@ -41,7 +41,7 @@ class _Measured(Silent):
 
     def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Say which student is trained."""
-        print(f"measuring {training}", file=sys.stderr)
+        tell(f"measuring {training}")
 
 
 def plan(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dllm2rec.cli.options import JsonOption, OverwriteOption, print_json
+from dllm2rec.cli.output.lines import say
 
 if TYPE_CHECKING:  # numpy and pyarrow are imported when the command runs
     from dllm2rec.data.prepare_run import PrepareRequest, PrepareResult
@@ -251,14 +252,14 @@ def _run(request: PrepareRequest, *, json: bool) -> None:
 def _print(result: PrepareResult) -> None:
     from dllm2rec.cli.output.tables import fact_table, print_table, step_table
 
-    print(f"read as {result.read_as}")
+    say(f"read as {result.read_as}")
     for note in result.notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
     if result.report is not None:
         print_table(step_table(result.report.steps))
     counts = {**result.counts, **_checks(result.report)}
     print_table(fact_table(counts.items(), justify="right"))
-    print(f"{result.form} written to {result.out}")
+    say(f"{result.form} written to {result.out}")
 
 
 def _checks(report: PrepareReport | None) -> dict[str, int | str]:

@@ -19,6 +19,7 @@ from dllm2rec.cli.options import (
     print_json,
     use_threads,
 )
+from dllm2rec.cli.output.lines import say
 from dllm2rec.cli.torchrun import process_name
 from dllm2rec.errors import ConfigError
 from dllm2rec.tracking.metric_table import Recommendation
@@ -160,7 +161,7 @@ def _recommend(request: RecommendRequest) -> None:
     elif out is None:
         _print(names, lists)
     else:
-        print(f"{len(lists)} lists written to {out}")
+        say(f"{len(lists)} lists written to {out}")
 
 
 def _print(names: list[str], lists: list[list[Recommendation]]) -> None:
@@ -168,7 +169,7 @@ def _print(names: list[str], lists: list[list[Recommendation]]) -> None:
 
     for name, rows in zip(names, lists, strict=True):
         if name:
-            print(f"{name}:")
+            say(f"{name}:")
         print_table(recommendation_table(rows))
 
 

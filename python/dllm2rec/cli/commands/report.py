@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dllm2rec.cli.options import JsonOption, print_json
+from dllm2rec.cli.output.lines import say
 
 EXAMPLES = """\b
 Examples:
@@ -26,4 +27,4 @@ def report(
     if json:
         print_json({"run": str(run), "report": str(page)})
     else:
-        print(f"written to {page}")
+        say(f"written to {page}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dllm2rec.cli.options import JsonOption, OverwriteOption, print_json
+from dllm2rec.cli.output.lines import say
 from dllm2rec.tracking.metric_table import MetricRow, MetricTable
 
 if TYPE_CHECKING:  # numpy and pyarrow are imported when the command runs
@@ -184,11 +185,11 @@ def _print(request: ImportRequest, knowledge: TeacherKnowledge, data: SequenceDa
         print_json({"out": str(request.out), "facts": facts, "notes": notes, "tables": rows})
         return
     for note in notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
     print_table(fact_table(facts.items()))
     for table in tables:
         print_table(metric_table(table))
-    print(f"written to {request.out}")
+    say(f"written to {request.out}")
 
 
 def teacher_facts(knowledge: TeacherKnowledge) -> dict[str, int | str]:

@@ -21,6 +21,7 @@ from dllm2rec.cli.options import (
     print_json,
     use_threads,
 )
+from dllm2rec.cli.output.lines import say
 from dllm2rec.cli.torchrun import join_and_choose, n_processes, process_name
 from dllm2rec.cli.train_options import (
     BaselineOption,
@@ -135,9 +136,9 @@ def _run(context: typer.Context, request: TrainRequest) -> None:
     from dllm2rec.cli.output.tables import metric_table, print_table
 
     for note in result.notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
     print_table(metric_table(result.table("test")))
-    print(f"{result.seconds:.0f} s on {result.device}; written to {result.folder}")
+    say(f"{result.seconds:.0f} s on {result.device}; written to {result.folder}")
 
 
 def _start(context: typer.Context, request: TrainRequest) -> RunResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
+from dllm2rec.cli.output.lines import say
 from dllm2rec.cli.output.tables import print_table
 from dllm2rec.cli.output.units import size_text, time_text
 from dllm2rec.plan.run import Plan, StudentPlan
@@ -12,18 +13,18 @@ from dllm2rec.plan.run import Plan, StudentPlan
 
 def print_plan(plan: Plan) -> None:
     """Print what the run is, a line for each of its students, what they are made of, and totals."""
-    print(
+    say(
         f"{plan.dataset}: {plan.n_train:,} train, {plan.n_validation:,} validation and "
         f"{plan.n_test:,} test rows, {plan.n_items:,} items; on {plan.device}"
     )
     print_table(student_table(plan))
-    print()
+    say()
     print_table(part_table(plan, "parameters"))
-    print()
+    say()
     print_table(part_table(plan, "memory"))
-    print()
+    say()
     for line in totals(plan):
-        print(line)
+        say(line)
 
 
 def student_table(plan: Plan) -> Table:

@@ -17,6 +17,7 @@ from rich.text import Text
 from dllm2rec.cli.output.training_status import TrainingStatus, gpu_text
 from dllm2rec.cli.output.units import time_text
 from dllm2rec.cli.torchrun import process_name
+from dllm2rec.runtime.visible import visible
 from dllm2rec.tracking.metric_names import EPOCH_METRICS, SELECTION
 from dllm2rec.tracking.progress import Progress, Record, Silent, TrainingName
 
@@ -82,7 +83,7 @@ class Lines(Silent):
         self._say(f"{summary} ({self._status.elapsed_s:.1f} s)")
 
     def _say(self, text: str) -> None:
-        print(f"{self._status.training}: {text}", file=self._stream, flush=True)
+        print(visible(f"{self._status.training}: {text}"), file=self._stream, flush=True)
 
 
 class Drawn(Silent):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
+from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
 from dllm2rec.cli.output.bench_report import Row, grouped
 from dllm2rec.data.protocol.filters import Step
+from dllm2rec.runtime.visible import visible, visible_lines
 from dllm2rec.tracking.metric_table import (
     MetricRow,
     MetricTable,
@@ -22,11 +25,25 @@ from dllm2rec.tracking.metric_table import (
 
 
 def print_table(table: RenderableType) -> None:
-    """Print as wide as the table is: a narrow terminal wraps lines, nothing is cut off."""
+    """Print as wide as the table is: a narrow terminal wraps lines, nothing is cut off.
+
+    Control characters are spelt out, whatever the cells hold.
+
+    Raises:
+        BrokenPipeError: nobody reads standard output any more.
+    """
     console = Console(highlight=False)
     options = console.options.update(max_width=10_000)
     console.width = max(console.width, console.measure(table, options=options).maximum)
-    console.print(table)
+    safe = [
+        Segment(visible_lines(part.text), part.style, part.control)
+        for part in console.render(table)
+    ]
+    # Rich would end the process by itself where it finds a pipe closed: it gets nothing to write.
+    sys.stdout.flush()
+    with console.capture() as captured:
+        console.print(Segments(safe), end="")
+    print(captured.get(), end="")
 
 
 def metric_table(result: MetricTable, columns: Sequence[str] | None = None) -> Group:
@@ -68,8 +85,8 @@ def recommendation_table(rows: Iterable[Recommendation]) -> Table:
         table.add_column("title", max_width=60, no_wrap=True, overflow="ellipsis")
     table.add_column("score", justify="right")
     for row in rows:
-        title = [escape(row.title or "")] if titled else []
-        table.add_row(str(row.rank), escape(row.item_id), *title, f"{row.score:.4f}")
+        title = [escape(visible(row.title or ""))] if titled else []
+        table.add_row(str(row.rank), escape(visible(row.item_id)), *title, f"{row.score:.4f}")
     return table
 
 
