@@ -454,7 +454,8 @@ def test_titles_survive_an_ascii_terminal():
 def test_histories_are_read_with_their_names(tmp_path):
     path = tmp_path / "h.jsonl"
     path.write_text('{"user_id": "u", "history": ["1", 2]}\n\n{"history": []}\n')
-    assert read_histories(path) == [("u", ["1", "2"]), ("3", [])]
+    users = read_histories(path)
+    assert [(user.name, user.history) for user in users] == [("u", ["1", "2"]), ("3", [])]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from dllm2rec.cli import main
 from dllm2rec.data.dataset import Catalogue
 from dllm2rec.data.formats.catalogue_file import load_catalogue, save_catalogue
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
+from dllm2rec.runs.run_manifest import read_run, with_files, write_manifest
 from dllm2rec.serve.histories import HistoryRules, histories_as_ids, known_items
 from dllm2rec.serve.recommend import recommend
 from tests.support.worlds import N_ITEMS, cycle_dataset
@@ -151,6 +152,7 @@ def test_popular_items_of_a_run_that_kept_no_counts_are_refused(run: Path, tmp_p
     old = tmp_path / "old"
     shutil.copytree(run, old)
     save_catalogue(old, load_catalogue(run))
+    write_manifest(old, with_files(read_run(old), old))
     with pytest.raises(ArtifactError, match="no column train_count"):
         recommend(old, [[]], empty="popular", device="cpu")
 

@@ -21,7 +21,7 @@ def run() -> NoReturn:
     ending = Ending()
     ending.take_over()
     code = _command(None, ending)
-    ending.end_at_once()
+    ending.end_at_once(os._exit)
     sys.exit(ending.came or code)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import platform
+import re
 import sys
 import tempfile
 import traceback
@@ -12,10 +13,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from dllm2rec.errors import Dllm2RecError, InternalError, ResourceError
+from dllm2rec.runtime.ending import CTRL_C_EXIT
 
-CTRL_C_EXIT = 130
 CLOSED_PIPE_EXIT = 141
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ENOMEM}
+# How what torch, Arrow and the loader of libraries raise tells that memory or threads ran out.
+_OUT_OF_MEMORY = re.compile(
+    r"allocate memory|enough memory|out of memory|bad_alloc|start new thread|map segment|"
+    r"ThreadPoolBuildError|Resource temporarily unavailable",
+    re.IGNORECASE,
+)
 
 
 def describe(err: BaseException, words: Sequence[str]) -> tuple[int, str]:
@@ -32,7 +38,9 @@ def describe(err: BaseException, words: Sequence[str]) -> tuple[int, str]:
     if isinstance(err, SystemExit):
         return _system_exit(err)
     if isinstance(err, Dllm2RecError) and not isinstance(err, InternalError):
-        return err.exit_code, f"error: {_line(str(err))}"
+        # A file may seem to be at fault where there was no memory to read it.
+        code = ResourceError.exit_code if _ran_out(_earlier(err)) else err.exit_code
+        return code, f"error: {_line(str(err))}"
     if usage := _usage(err):
         return 2, usage
     if isinstance(err, OSError) and err.errno == errno.ENAMETOOLONG:
@@ -76,10 +84,25 @@ def _usage(err: BaseException) -> str:
 
 
 def _lacks_resources(err: BaseException) -> bool:
-    # torch's out-of-memory error is told by its name: torch may not be imported.
-    if isinstance(err, MemoryError) or type(err).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(err, OSError) and err.errno in _FULL
+    """Whether memory ran out, or the system refused a file, a disk or a process."""
+    return _ran_out(err) or (isinstance(err, OSError) and err.errno is not None)
+
+
+def _ran_out(err: BaseException | None) -> bool:
+    """Whether memory or threads ran out, here or in what this error came from."""
+    while err is not None:
+        # torch's out-of-memory error is told by its name: torch may not be imported.
+        if isinstance(err, MemoryError) or type(err).__name__ == "OutOfMemoryError":
+            return True
+        # Arrow's errors are told by their text, and may be any of these or none.
+        if not isinstance(err, Dllm2RecError) and _OUT_OF_MEMORY.search(str(err)):
+            return True
+        err = _earlier(err)
+    return False
+
+
+def _earlier(err: BaseException) -> BaseException | None:
+    return err.__cause__ or err.__context__
 
 
 def _bug(err: BaseException, words: Sequence[str]) -> str:

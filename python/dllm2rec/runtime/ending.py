@@ -67,10 +67,10 @@ class Ending:
         if self._before:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def end_at_once(self) -> None:
-        """From now on there is nothing to unwind: a signal ends the process where it is."""
+    def end_at_once(self, leave: Callable[[int], object]) -> None:
+        """From now on there is nothing to unwind: a signal calls `leave` with its exit code."""
         for number in self._before.keys() & EXITS.keys():
-            signal.signal(number, lambda number, _: os._exit(EXITS[signal.Signals(number)]))
+            signal.signal(number, lambda number, _: leave(EXITS[signal.Signals(number)]))
 
     def as_error(self) -> BaseException:
         """What the signal that came means to Python."""

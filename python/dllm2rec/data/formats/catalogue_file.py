@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dllm2rec.data.dataset import Catalogue
-from dllm2rec.data.text.arrow_buffers import text_array
+from dllm2rec.data.text.arrow_buffers import array_of, numbers_of, text_array
 from dllm2rec.errors import ArtifactError
 from dllm2rec.storage.atomic_file import FileRecord, read_verified, replace_file
 
@@ -33,7 +33,7 @@ def save_catalogue(
     if catalogue.titles is not None:
         columns["title"] = text_array(catalogue.titles)
     if train_counts is not None:
-        columns[_COUNTS] = pa.array(train_counts)
+        columns[_COUNTS] = array_of(train_counts)
     table = pa.Table.from_arrays([*columns.values()], [*columns])
     replace_file(folder / ITEMS_FILE, lambda path: pq.write_table(table, path))
 
@@ -71,8 +71,8 @@ def load_train_counts(folder: Path, record: FileRecord | None = None) -> npt.NDA
     """
     path = folder / ITEMS_FILE
     try:
-        counts = _table(path, record)[_COUNTS].to_numpy()
-    except (OSError, KeyError, pa.ArrowException) as err:
+        counts = numbers_of(_table(path, record)[_COUNTS])
+    except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as err:
         raise ArtifactError(
             f"{path}: no column {_COUNTS}, expected it to know what is popular; train again"
         ) from err

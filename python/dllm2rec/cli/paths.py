@@ -1,0 +1,54 @@
+"""Paths of a command line, looked at before anything is done with them."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dllm2rec.errors import ConfigError
+
+_SHOWN = 60
+
+
+def checking_paths(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that refuses paths which no file can have, or which results could not name."""
+
+    @functools.wraps(command)
+    def checked(**options: Any) -> None:  # noqa: ANN401 - whatever the command takes
+        for path in _paths(options):
+            check_path(path)
+        command(**options)
+
+    return checked
+
+
+def check_path(path: Path) -> None:
+    """Refuse a path that is too long, no UTF-8, or leads in a circle; whether it is there or not.
+
+    Raises:
+        ConfigError: with the beginning of the path.
+    """
+    shown = f"{path}" if len(str(path)) <= _SHOWN else f"{str(path)[:_SHOWN]}..."
+    try:
+        # With the folders above it and what links lead to: run.json and results hold all of it.
+        os.path.realpath(path).encode()
+        path.lstat()
+    except UnicodeEncodeError as err:
+        raise ConfigError(f"{shown}: no UTF-8, expected a path in UTF-8; rename it") from err
+    except OSError as err:
+        if err.errno in {errno.ENAMETOOLONG, errno.ELOOP}:
+            n_bytes = len(os.fsencode(path))
+            raise ConfigError(
+                f"{shown}: {err.strerror} ({n_bytes:,} bytes), expected a path that a file can have"
+            ) from err
+
+
+def _paths(options: dict[str, Any]) -> Iterator[Path]:
+    for value in options.values():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, Path):
+                yield one
