@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -460,7 +461,11 @@ def test_histories_are_read_with_their_names(tmp_path):
 
 @pytest.mark.parametrize(
     "line",
-    ["{", "[1]", '{"history": "1,2"}', '{"history": [1.5]}', '{"history": [true]}', "[" * 10**5],
+    [
+        *("{", "[1]", '{"history": "1,2"}', '{"history": [1.5]}', '{"history": [true]}'),
+        *("[" * 10**5, '{"user_id": null, "history": []}', '{"user_id": [], "history": []}'),
+        r'{"user_id": "\ud800", "history": []}',
+    ],
 )
 def test_a_bad_history_is_refused_with_its_line(tmp_path, line):
     path = tmp_path / "h.jsonl"
@@ -509,6 +514,27 @@ def test_lists_are_written_as_they_are(tmp_path, ending):
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     write_lists(path, [], [])
     assert rows_of(path) == []
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+def test_lists_are_written_without_holding_them(tmp_path, ending):
+    names = (f"u{number}" for number in range(30_000))
+    lists = ([Recommendation(1, f"item-{n}", "t" * 40, 0.5)] * 5 for n in range(30_000))
+    tracemalloc.start()
+    write_lists(tmp_path / f"lists{ending}", names, lists)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40e6  # bytes; a tuple for each of the 150,000 places alone would take more
+
+
+def test_cells_that_look_like_formulas_are_disarmed_if_asked_for(tmp_path):
+    rows = [Recommendation(1, "=1+1", "@SUM(A1)", -0.5), Recommendation(2, "a=b", None, 0.25)]
+    plain, safe = tmp_path / "plain.csv", tmp_path / "safe.csv"
+    write_lists(plain, ["-u"], [rows])
+    write_lists(safe, ["-u"], [rows], excel_safe=True)
+    assert plain.read_text().splitlines()[1:] == ["-u,1,=1+1,@SUM(A1),-0.5", "-u,2,a=b,,0.25"]
+    assert safe.read_text().splitlines()[1:] == ["'-u,1,'=1+1,'@SUM(A1),-0.5", "'-u,2,a=b,,0.25"]
+    assert main(["recommend", "run", "--history", "a", "--excel-safe"]) == 2
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -98,3 +99,12 @@ def check_device(name: str) -> None:
 def print_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
     """Print one line of JSON, in ASCII: the same bytes whatever the locale."""
     print(json.dumps(value, allow_nan=False))
+
+
+def print_json_stream(head: dict[str, Any], key: str, values: Iterable[Any]) -> None:
+    """Print `head` with one more key, whose list is printed value by value, as one line of JSON."""
+    begin = json.dumps(head, allow_nan=False).removesuffix("}")
+    print(f"{begin}, {json.dumps(key)}: [", end="")
+    for number, value in enumerate(values):
+        print(", " if number else "", json.dumps(value, allow_nan=False), sep="", end="")
+    print("]}")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import tempfile
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dllm2rec.data.text.lines import decoded, read_lines
 from dllm2rec.errors import ConfigError, InputError, ResourceError
+from dllm2rec.storage.atomic_file import replace_file
 from dllm2rec.tracking.metric_table import Recommendation
 
 COLUMNS = ("user_id", "rank", "item_id", "title", "score")
+_BLOCK_ROWS = 1 << 16  # of Parquet, made at a time
+_FORMULA = re.compile(r"[=+\-@\t\r]")  # how a cell begins that a spreadsheet runs
 
 
 class User(NamedTuple):
@@ -50,18 +53,22 @@ def _user(path: Path, number: int, line: str) -> User:
         record = json.loads(line)
     except (ValueError, RecursionError) as err:
         raise InputError("not JSON", path=path, line=number, token=line[:40]) from err
-    history = record.get("history") if isinstance(record, dict) else None
-    if not isinstance(history, list) or not all(_is_id(item) for item in history):
+    record = record if isinstance(record, dict) else {}
+    history, name = record.get("history"), record.get("user_id", number)
+    if not isinstance(history, list) or not all(map(_is_id, [*history, name])):
         raise InputError(
             'expected {"user_id": ..., "history": [item ids]}, ids as text or whole numbers',
             path=path,
             line=number,
         )
-    return User(str(record.get("user_id", number)), [str(item) for item in history], number)
+    return User(str(name), [str(item) for item in history], number)
 
 
 def _is_id(value: object) -> bool:
-    return isinstance(value, (str, int)) and not isinstance(value, bool)
+    """Whether it is text that can be written, or a whole number."""
+    if isinstance(value, str):
+        return not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def check_file(out: Path, *, overwrite: bool, inputs: Iterable[Path]) -> None:
@@ -79,27 +86,42 @@ def check_file(out: Path, *, overwrite: bool, inputs: Iterable[Path]) -> None:
         raise ConfigError(f"--out {out}: exists, expected a new file; or give --overwrite")
 
 
-def write_lists(out: Path, names: Sequence[str], lists: Sequence[Sequence[Recommendation]]) -> None:
+def write_lists(
+    out: Path,
+    names: Iterable[str],
+    lists: Iterable[Sequence[Recommendation]],
+    *,
+    excel_safe: bool = False,
+) -> None:
     """Write a row for each place of each list, by the file's ending; whole or not at all.
 
+    Memory is that of a few lists, whatever their number.
+
+    Args:
+        out: the file.
+        names: whose list each is.
+        lists: as many.
+        excel_safe: in CSV, put `'` before a text that a spreadsheet would take for a formula.
+
     Raises:
-        ResourceError: the file cannot be written.
+        ResourceError: the file cannot be written; what was there before is unchanged.
     """
     rows = (
         (name, row.rank, row.item_id, row.title, row.score)
         for name, places in zip(names, lists, strict=True)
         for row in places
     )
+    if excel_safe:
+        rows = (tuple(map(_disarmed, row)) for row in rows)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-            aside = Path(folder) / out.name
-            _WRITERS[out.suffix](aside, rows)
-            with aside.open("rb") as file:
-                os.fsync(file.fileno())
-            aside.replace(out)
     except OSError as err:
         raise ResourceError(f"{out}: {err.strerror or err}; nothing was written") from err
+    replace_file(out, lambda path: _WRITERS[out.suffix](path, rows))
+
+
+def _disarmed(cell: Any) -> Any:  # noqa: ANN401 - a cell of any column
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
 def _write_csv(path: Path, rows: Iterator[tuple[Any, ...]]) -> None:
@@ -122,9 +144,12 @@ def _write_parquet(path: Path, rows: Iterator[tuple[Any, ...]]) -> None:
     import pyarrow.parquet
 
     kinds = (pa.string(), pa.int32(), pa.string(), pa.string(), pa.float32())
-    columns = list(zip(*rows, strict=True)) or [()] * len(COLUMNS)
-    arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
-    pa.parquet.write_table(pa.table(arrays, names=list(COLUMNS)), path)
+    schema = pa.schema(list(zip(COLUMNS, kinds, strict=True)))
+    with pyarrow.parquet.ParquetWriter(path, schema) as file:
+        while block := list(islice(rows, _BLOCK_ROWS)):
+            columns = zip(*block, strict=True)
+            arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
+            file.write_table(pa.table(arrays, schema))
 
 
 _WRITERS: dict[str, Callable[[Path, Iterator[tuple[Any, ...]]], None]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,9 +66,10 @@ def recommend(
     """
     rules = HistoryRules(unknown=unknown, empty=empty)
     ids = histories_as_ids(histories)
-    return recommend_by_rules(
+    lists = recommend_by_rules(
         Path(run), ids, rules, n=n, exclude_seen=exclude_seen, student=student, device=device
     )
+    return list(lists)
 
 
 def recommend_by_rules(
@@ -80,16 +81,20 @@ def recommend_by_rules(
     exclude_seen: bool,
     student: str | None,
     device: str,
-) -> list[list[Recommendation]]:
-    """`recommend` for ids that are texts, which messages call as the rules say."""
+) -> Iterator[list[Recommendation]]:
+    """`recommend` for ids that are texts, which messages call as the rules say.
+
+    All is computed when it returns; the lists are made one by one, as a million places would take a
+    gigabyte.
+    """
     checkpoint, catalogue, folder = _load(run, student)
     if not 1 <= n <= checkpoint.n_items:
         raise ConfigError(f"n = {n}, expected 1..{checkpoint.n_items}, the size of the catalogue")
     indexed = known_items(catalogue, histories, rules)
     popular = [] if all(indexed) else _popular(folder, catalogue, n)
     answered = [row for row in indexed if row]
-    lists = iter(_lists(checkpoint, catalogue, answered, n, device, exclude_seen=exclude_seen))
-    return [next(lists) if row else popular for row in indexed]
+    lists = _lists(checkpoint, catalogue, answered, n, device, exclude_seen=exclude_seen)
+    return (next(lists) if row else popular for row in indexed)
 
 
 def _lists(
@@ -100,8 +105,8 @@ def _lists(
     device: str,
     *,
     exclude_seen: bool,
-) -> list[list[Recommendation]]:
-    """A list for each history of item indices, none of which is empty."""
+) -> Iterator[list[Recommendation]]:
+    """A list for each history of item indices, none of which is empty; computed at once."""
     checkpoint.student.to(choose_device(device))
     # Items, and the bits of scores: integers, whose sum over processes is exact.
     table = torch.zeros(2, len(indexed), n, dtype=torch.int32)
@@ -110,8 +115,8 @@ def _lists(
         items, scores = _top_n(checkpoint, indexed[place], n, exclude_seen=exclude_seen)
         table[:, place] = torch.from_numpy(np.stack([items.view(np.int32), scores.view(np.int32)]))
     items, bits = gathered(table, "listing items").numpy()
-    rows = zip(items.view(np.uint32).tolist(), bits.view(np.float32).tolist(), strict=True)
-    return [_named(catalogue, *row) for row in rows]
+    rows = zip(items.view(np.uint32), bits.view(np.float32), strict=True)
+    return (_named(catalogue, row.tolist(), scores.tolist()) for row, scores in rows)
 
 
 def _popular(folder: Path, catalogue: Catalogue, n: int) -> list[Recommendation]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +17,7 @@ from dllm2rec.cli.options import (
     StudentName,
     ThreadsOption,
     check_device,
-    print_json,
+    print_json_stream,
     use_threads,
 )
 from dllm2rec.cli.output.lines import say
@@ -59,6 +60,7 @@ class RecommendRequest:
     empty: Empty
     student: str | None
     out: Path | None
+    excel_safe: bool
     overwrite: bool
     device: str
     threads: int | None
@@ -92,6 +94,9 @@ def recommend(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write to .parquet, .csv or .jsonl.")
     ] = None,
+    excel_safe: Annotated[
+        bool, typer.Option("--excel-safe", help=".csv: disarm texts that look like formulas.")
+    ] = False,
     overwrite: OverwriteOption = False,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
@@ -111,6 +116,7 @@ def recommend(
         empty=empty,
         student=None if student is None else student.value,
         out=out,
+        excel_safe=excel_safe,
         overwrite=overwrite,
         device="auto" if device is None else device.value,
         threads=threads,
@@ -125,6 +131,8 @@ def _recommend(request: RecommendRequest) -> None:
     run, source, out = request.run, request.input, request.out
     if (request.history is None) == (source is None):
         raise ConfigError("recommend: expected one of --history and --input")
+    if request.excel_safe and (out is None or out.suffix != ".csv"):
+        raise ConfigError("recommend: --excel-safe without --out FILE.csv, which it is for")
     if out is not None:
         inputs = [run, *([] if source is None else [source])]
         check_file(out, overwrite=request.overwrite, inputs=inputs)
@@ -144,7 +152,7 @@ def _recommend(request: RecommendRequest) -> None:
         names=[f"user {user.name}" for user in users] if source else ["--history"],
     )
     with process_group(request.device):
-        lists = recommend_by_rules(
+        lists: Iterable[list[Recommendation]] = recommend_by_rules(
             run,
             [user.history for user in users],
             rules,
@@ -154,17 +162,20 @@ def _recommend(request: RecommendRequest) -> None:
             device=request.device,
         )
     names = [user.name for user in users]
+    if request.json and out is not None:
+        lists = list(lists)  # both take them
     if out is not None and not process_name():
-        write_lists(out, names, lists)
+        write_lists(out, names, lists, excel_safe=request.excel_safe)
     if request.json:
-        print_json({"run": str(run), "lists": lists_json(names, lists)})
+        # One by one: all of them would fill the memory.
+        print_json_stream({"run": str(run)}, "lists", lists_json(names, lists))
     elif out is None:
         _print(names, lists)
     else:
-        say(f"{len(lists)} lists written to {out}")
+        say(f"{len(names)} lists written to {out}")
 
 
-def _print(names: list[str], lists: list[list[Recommendation]]) -> None:
+def _print(names: list[str], lists: Iterable[list[Recommendation]]) -> None:
     from dllm2rec.cli.output.tables import print_table, recommendation_table
 
     for name, rows in zip(names, lists, strict=True):
@@ -185,9 +196,9 @@ def split_ids(text: str) -> list[str]:
     return ids
 
 
-def lists_json(names: list[str], lists: list[list[Recommendation]]) -> list[dict[str, object]]:
+def lists_json(
+    names: Iterable[str], lists: Iterable[list[Recommendation]]
+) -> Iterator[dict[str, object]]:
     """What `--json` prints of the lists."""
-    return [
-        {"user_id": name or None, "items": [asdict(row) for row in rows]}
-        for name, rows in zip(names, lists, strict=True)
-    ]
+    for name, rows in zip(names, lists, strict=True):
+        yield {"user_id": name or None, "items": [asdict(row) for row in rows]}
