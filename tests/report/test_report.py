@@ -13,6 +13,7 @@ import pytest
 from dllm2rec.config.load import changed, load_config
 from dllm2rec.errors import ArtifactError
 from dllm2rec.report import page as report_page
+from dllm2rec.report.curves import FONT, WIDTH
 from dllm2rec.report.facts import read_facts
 from dllm2rec.report.page import write_report
 from dllm2rec.runs.epoch_log import METRICS_FILE, rewrite_epochs
@@ -219,3 +220,55 @@ def test_a_loss_of_one_part_is_shown_once(run: Path) -> None:
     rewrite_epochs(run / "sasrec", parts)
     write_report(run)
     assert {"loss: base", "loss: dros"} <= set(read(run).text)
+
+
+def with_figures(run: Path, *, student: float, taught: float, epoch: float) -> Path:
+    """The run with other test figures: window counts reach an NDCG@20 of 0.5."""
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    reached = {"popularity": 0.1, "window counts": 0.5, "sasrec": student}
+    for row in results["rows"]:
+        row["test"] |= {"ndcg@20": reached.get(row["name"], taught)}
+        if "epoch" in row["detail"]:
+            row["detail"]["epoch"] = epoch
+    (run / "results.json").write_bytes(seal(results))
+    return write_report(run)
+
+
+@pytest.mark.parametrize(
+    ("student", "taught", "epoch", "why"),
+    [
+        (0.2, 0.4, 1.0, "is below window counts"),
+        (0.05, 0.6, 1.0, "is below popularity and window counts"),
+        (0.6, 0.7, 2.0, "is best at its last epoch"),
+        (0.2, 0.4, 2.0, "is below window counts and best at its last epoch"),
+    ],
+)
+def test_no_gain_is_told_of_students_that_are_not_yet_trained(
+    run: Path, student: float, taught: float, epoch: float, why: str
+) -> None:
+    with_figures(run, student=student, taught=taught, epoch=epoch)
+    text = " ".join(read(run).text)
+    assert f"sasrec {why} (ndcg@20)" in text
+    assert "Not told for sasrec: see above." in text
+    assert " %" not in text
+
+
+def test_gains_of_trained_students_are_told(run: Path) -> None:
+    with_figures(run, student=0.6, taught=0.9, epoch=1.0)
+    text = " ".join(read(run).text)
+    assert "+50.0 %" in text
+    assert "Not told" not in text
+    assert "train longer" not in text
+
+
+def test_a_phone_shows_every_column_and_legible_plots(run: Path) -> None:
+    """What of it can be told without a browser: 390 px wide, of which the page leaves 358."""
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert "@media (max-width: 40rem)" in text
+    for table in text.split('<div class="wide">')[1:]:
+        body = table.partition("</table>")[0]
+        for row in body.partition("<tbody>")[2].split("<tr>")[1:]:
+            _, *others = row.split("<td")[1:]
+            assert all(cell.startswith(' data-of="') for cell in others), row
+    points = FONT / 72 * 96  # CSS pixels of the drawing itself
+    assert points * 358 / (WIDTH * 96) >= 11

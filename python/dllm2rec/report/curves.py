@@ -15,6 +15,8 @@ from dllm2rec.tracking.metric_names import EPOCH_METRICS
 # One hue a student, so that its trainings with and without the teacher stay together; from Okabe
 # and Ito, whose colours differ to the colour-blind too.
 HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+# Inches and points: on a phone, 358 px of which are the page's, text is still 11 px high.
+WIDTH, HEIGHT, FONT = 4.8, 3.6, 11.0
 DASHES = ("-", "--", ":", "-.")
 
 
@@ -64,8 +66,8 @@ def _image(key: str, trainings: Sequence[Epochs]) -> str:
     from matplotlib.ticker import MaxNLocator
 
     # The salt and the missing date make the same run the same bytes.
-    with rc_context({"svg.hashsalt": "dllm2rec", "font.size": 9, "text.parse_math": False}):
-        figure = Figure(figsize=(8.4, 3.2), layout="constrained")
+    with rc_context({"svg.hashsalt": "dllm2rec", "font.size": FONT, "text.parse_math": False}):
+        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         for (colour, dash), training in zip(_styles(trainings), trainings, strict=True):
@@ -85,7 +87,8 @@ def _image(key: str, trainings: Sequence[Epochs]) -> str:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        # Below the axes: beside them it would take half the width of a phone.
+        figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=FONT)
         file = io.BytesIO()
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from dllm2rec.report.facts import Epochs, RunFacts, read_facts
 from dllm2rec.runs.run_manifest import RunManifest
 from dllm2rec.runtime.visible import visible_lines
 from dllm2rec.storage.atomic_file import replace_text
-from dllm2rec.tracking.metric_names import EPOCH_METRICS
+from dllm2rec.tracking.metric_names import EPOCH_METRICS, SELECTION
 from dllm2rec.tracking.metric_table import (
+    TAUGHT,
     MetricRow,
     MetricTable,
     best_text,
@@ -24,6 +25,8 @@ from dllm2rec.tracking.metric_table import (
 
 REPORT_FILE = "report.html"
 TEMPLATE = "run.html"
+# What stands in the table without having been trained.
+UNTRAINED = ("popularity", "window counts")
 # With one target a row the other metrics are these again: recall is HR, MAP is MRR.
 KINDS = ("hr", "ndcg", "mrr")
 # How a page heads what files name for programs.
@@ -77,7 +80,8 @@ def render(facts: RunFacts) -> str:
         result=facts.result,
         main=None if test is None else _table(test, shown_metrics(test.rows)),
         full=[_table(table, _columns(table.rows)) for table in (test, validation) if table],
-        gains=[] if test is None else _gains(test),
+        gains={} if test is None else _gains(test, unready(facts)),
+        cautions=cautions(facts),
         chosen=_chosen(facts),
         fitted=_fitted(facts),
         curves=draw_curves(facts.trainings) if can_draw() else None,
@@ -115,14 +119,58 @@ def _table(table: MetricTable, columns: Sequence[str]) -> dict[str, Any]:
     return {"title": table.title, "protocol": table.protocol(), "columns": heads, "rows": rows}
 
 
-def _gains(table: MetricTable) -> dict[str, Any]:
-    gains = teacher_gains(table.rows)
+def _gains(table: MetricTable, unready: Mapping[str, str]) -> dict[str, Any]:
+    """What the teacher added, but for students whose figures do not yet say so."""
+    taught = {gain.student: f"{gain.student}{TAUGHT}" for gain in teacher_gains(table.rows)}
     columns = shown_metrics(table.rows)
-    rows = [
-        (gain.student, [f"{gain.percent[k]:+.1f} %" if k in gain.percent else "-" for k in columns])
-        for gain in gains
+    rows, left_out = [], []
+    for gain in teacher_gains(table.rows):
+        if {gain.student, taught[gain.student]} & unready.keys():
+            left_out.append(gain.student)
+            continue
+        percent = gain.percent
+        cells = [f"{percent[k]:+.1f} %" if k in percent else "-" for k in columns]
+        rows.append((gain.student, cells))
+    return {"columns": columns, "rows": rows, "left_out": left_out} if rows or left_out else {}
+
+
+def unready(facts: RunFacts) -> dict[str, str]:
+    """Students whose figures are not yet those of a trained one, and why.
+
+    One is below what needs no training, by the metric that selects, on the test rows; or its best
+    epoch is the last one there was, so that it would have gone on.
+    """
+    test = facts.table("test")
+    if test is None or facts.result is None:
+        return {}
+    reached = {row.name: row.metrics.get(SELECTION) for row in test.rows}
+    last = _last_epoch(facts.manifest)
+    why: dict[str, str] = {}
+    for row in facts.result.rows:
+        own, epoch = reached.get(row.name), row.detail.get("epoch")
+        if epoch is None or own is None:
+            continue  # not a student
+        above = [n for n in UNTRAINED if (other := reached.get(n)) is not None and other > own]
+        reasons = [f"below {' and '.join(above)}"] if above else []
+        reasons += ["best at its last epoch"] if last is not None and epoch >= last else []
+        if reasons:
+            why[row.name] = " and ".join(reasons)
+    return why
+
+
+def cautions(facts: RunFacts) -> list[str]:
+    """What a reader should know before the table's figures are compared."""
+    return [
+        f"{name} is {reason} ({SELECTION}): train longer or with other settings before its figures "
+        "are compared"
+        for name, reason in unready(facts).items()
     ]
-    return {"columns": columns, "rows": rows} if rows else {}
+
+
+def _last_epoch(manifest: RunManifest) -> int | None:
+    train = manifest.config.get("train")
+    epochs = train.get("max_epochs") if isinstance(train, dict) else None
+    return epochs if isinstance(epochs, int) else None
 
 
 def _chosen(facts: RunFacts) -> dict[str, Any]:
