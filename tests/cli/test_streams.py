@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -226,3 +227,39 @@ def test_a_path_that_no_file_can_have_exits_2(
     shown = capsys.readouterr().err
     assert shown.count("\n") == 1
     assert len(shown) < 400
+
+
+ABSENT = {
+    "train": ["train", "--dataset", "nowhere"],
+    "train --teacher": ["train", "--dataset", ".", "--teacher", "nowhere"],
+    "train --resume": ["train", "--resume", "nowhere"],
+    "plan": ["plan", "--dataset", "nowhere"],
+    "evaluate": ["evaluate", "nowhere"],
+    "evaluate --dataset": ["evaluate", ".", "--dataset", "nowhere"],
+    "recommend": ["recommend", "nowhere", "--history", "a"],
+    "report": ["report", "nowhere"],
+}
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None  # importing it would fail
+from dllm2rec.cli import main
+lines = [line.split(" ", 1) for line in sys.argv[1:]]
+sys.exit(sum(main(words.split()) != int(code) for code, words in lines))
+"""
+
+
+def test_a_path_that_is_not_there_is_told_before_torch_is_loaded(tmp_path: Path) -> None:
+    lines = [
+        f"{4 if name in {'evaluate', 'recommend', 'report', 'train --resume'} else 3} "
+        f"{' '.join(words)}"
+        for name, words in ABSENT.items()
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *lines],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("nowhere: no such folder") == len(lines)

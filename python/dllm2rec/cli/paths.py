@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dllm2rec.errors import ConfigError
+from dllm2rec.errors import ArtifactError, ConfigError, InputError
 
 _SHOWN = 60
 
@@ -52,3 +52,28 @@ def _paths(options: dict[str, Any]) -> Iterator[Path]:
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, Path):
                 yield one
+
+
+def check_run_there(run: Path) -> None:
+    """Refuse a run that does not exist, at once: what would look into it takes seconds to load.
+
+    Raises:
+        ArtifactError: nothing has this name.
+    """
+    if not run.exists():
+        raise ArtifactError(f"{run}: no such folder, expected one that dllm2rec train made")
+
+
+def check_folders_there(dataset: Path | None, teacher: Path | None = None) -> None:
+    """Refuse a dataset or a teacher that does not exist, as soon as `check_run_there` does.
+
+    Raises:
+        InputError: nothing has this name.
+    """
+    made_of = {
+        dataset: "a folder that dllm2rec prepare made, or one with train_data.csv",
+        teacher: "a teacher folder or one with myrank_train.txt",
+    }
+    for path, expected in made_of.items():
+        if path is not None and not path.exists():
+            raise InputError(f"no such folder, expected {expected}", code="E-FILE", path=path)

@@ -18,6 +18,7 @@ from dllm2rec.cli.options import (
     print_json,
     use_threads,
 )
+from dllm2rec.cli.paths import check_folders_there, check_run_there
 from dllm2rec.errors import ConfigError
 from dllm2rec.tracking.metric_table import MetricTable
 
@@ -111,14 +112,16 @@ def _evaluate(request: EvaluateRequest) -> None:
 
 
 def _of_run(request: EvaluateRequest) -> MetricTable:
+    assert request.run is not None  # noqa: S101 - for mypy
     chosen = request.device or "auto"
     check_device(chosen)
+    check_run_there(request.run)
+    check_folders_there(request.dataset, request.teacher)
     use_threads(request.threads)
 
     from dllm2rec.runs.evaluate_run import evaluate_run
     from dllm2rec.runtime.distributed import process_group
 
-    assert request.run is not None  # noqa: S101 - for mypy
     with process_group(chosen):
         return evaluate_run(
             request.run,
@@ -138,6 +141,7 @@ def _of_scores(request: EvaluateRequest) -> MetricTable:
         raise ConfigError("evaluate: --teacher beside --scores, which have none")
     if request.device is not None:
         raise ConfigError("evaluate: --device beside --scores, which are ranked on the CPU")
+    check_folders_there(request.dataset)
     use_threads(request.threads)
 
     from dllm2rec.data.formats.load_dataset import load_dataset

@@ -14,6 +14,7 @@ from dllm2rec.cli.options import (
     check_device,
     print_json,
 )
+from dllm2rec.cli.paths import check_folders_there
 from dllm2rec.cli.streams import tell
 from dllm2rec.cli.train_options import (
     BaselineOption,
@@ -86,6 +87,7 @@ def _plan(request: PlanRequest) -> None:
     began = time.perf_counter()
     options = request.settings
     settings, students = options.read()
+    check_folders_there(options.dataset, options.teacher)
     check_device(settings.train.device)
     options.use_threads(request.threads)
 

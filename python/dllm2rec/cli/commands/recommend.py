@@ -21,6 +21,7 @@ from dllm2rec.cli.options import (
     use_threads,
 )
 from dllm2rec.cli.output.lines import say
+from dllm2rec.cli.paths import check_run_there
 from dllm2rec.cli.torchrun import process_name
 from dllm2rec.errors import ConfigError
 from dllm2rec.tracking.metric_table import Recommendation
@@ -139,6 +140,7 @@ def _recommend(request: RecommendRequest) -> None:
     check_device(request.device)
     use_threads(request.threads)
     users = read_histories(source) if source else [User("", split_ids(request.history or ""), 0)]
+    check_run_there(run)
 
     from dllm2rec.runtime.distributed import process_group
     from dllm2rec.serve.histories import HistoryRules

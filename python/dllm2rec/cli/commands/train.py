@@ -22,6 +22,7 @@ from dllm2rec.cli.options import (
     use_threads,
 )
 from dllm2rec.cli.output.lines import say
+from dllm2rec.cli.paths import check_folders_there, check_run_there
 from dllm2rec.cli.torchrun import join_and_choose, n_processes, process_name
 from dllm2rec.cli.train_options import (
     BaselineOption,
@@ -148,6 +149,7 @@ def _start(context: typer.Context, request: TrainRequest) -> RunResult:
 
     options = request.settings
     settings, students = options.read()
+    check_folders_there(options.dataset, options.teacher)
     inputs = [path for path in (options.dataset, options.teacher, options.config) if path]
 
     def choose() -> Path:
@@ -189,6 +191,8 @@ def _start(context: typer.Context, request: TrainRequest) -> RunResult:
 
 def _resume(context: typer.Context, request: TrainRequest, run: Path) -> RunResult:
     """Resume a run that was interrupted."""
+    check_run_there(run)
+    check_folders_there(request.settings.dataset, request.settings.teacher)
     from dllm2rec.runs.run_folder import open_source
     from dllm2rec.runs.run_manifest import read_config, read_run
     from dllm2rec.tracking.loggers import check_logger
