@@ -111,7 +111,7 @@ def read_facts(folder: Path) -> RunFacts:
 def _settings(file: Path, record: FileRecord | None) -> str:
     """The text of `config.toml`; runs of format 1 noted no sha256 of it, and may lack it."""
     if record is not None:
-        return read_verified(file, record).decode()
+        return read_verified(file, record).decode("utf-8", "backslashreplace")
     return file.read_text(encoding="utf-8", errors="backslashreplace") if file.is_file() else ""
 
 
