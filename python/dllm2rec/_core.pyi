@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 _Scores: TypeAlias = NDArray[np.float16] | NDArray[np.float32] | NDArray[np.float64]
 _Pairs: TypeAlias = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]
+_Misfit: TypeAlias = tuple[int, int, int, int]  # begin, end, cells, first delimiter too many
 
 __version__: str
 
 def set_threads(n_threads: int) -> None:
-    """Set the number of threads of the kernels; results do not depend on it."""
+    """Set the number of threads of the kernels, 1 to 1,024; results do not depend on it."""
 
 def _instruction_set() -> str: ...
 def _panic_for_test(in_worker: bool) -> None: ...
@@ -83,16 +84,25 @@ class RowBlock:
         """Return a column of kind `id` or `text`: bytes, and where each begins, (rows + 1,)."""
 
 def split_rows(text: bytes, delimiter: int, kinds: list[str]) -> RowBlock | None:
-    """Split a block of whole rows of UTF-8, if each of them is as plain as can be.
+    """Split whole rows of UTF-8, or return None where one is not plain, which is no error.
 
-    `text` has rows that end with LF or CR LF; the last one may lack its end. `delimiter` is one
-    byte. `kinds` says what each column is read as: "skip"; "id", text that neither is empty nor
-    begins or ends with what may be white space; "int", of 64 bits; "float", up to 7 digits, with a
-    point among them or without; or "text".
-
-    Returns None where a row has more or fewer cells, one is not of its kind, or a quote is there.
-    That need be no error: it is only not read here.
+    Of columns: "skip", "id" (no white space at its ends), "int", "float" (7 digits) and "text".
     """
+
+def first_misfit(text: bytes, delimiter: bytes, quotes: bool, width: int) -> _Misfit | None:
+    """Return the first row that has not `width` cells, or None."""
+
+def row_start(text: bytes, row: int, quotes: bool) -> tuple[int | None, int]:
+    """Return where row `row` begins, from 0, and 0; or None and how many rows there are."""
+
+def first_bad_quote(text: bytes, delimiter: int) -> tuple[str, int, int] | None:
+    """Return what is wrong ("opening", "closing", "unclosed"), where, and where the field began."""
+
+def first_long_row(text: bytes, cap: int, quotes: bool) -> int | None:
+    """Return where the first row of more than `cap` bytes begins, or None."""
+
+def last_row_end(text: bytes) -> int:
+    """Return where the last whole row ends, 0 where none does; a quoted line end ends none."""
 
 @final
 class IdTable:

@@ -54,7 +54,7 @@ CODES: tuple[Code, ...] = (
         "E-BOMB",
         "both",
         (3, 4),
-        means="A compressed file, or a tensor, is far larger inside than it is on disk.",
+        means="A compressed file, a Parquet file or a tensor is far larger inside than it is on disk.",
         example="E-BOMB log.csv.gz: inflates to more than 33554432 bytes, expected at most that. hint: if you trust the file, decompress it yourself first",
         cure="If the file is meant, decompress it first; save a tensor that was expanded with `tensor.clone()`.",
     ),
@@ -76,7 +76,7 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         "E-CHANGED",
-        "teacher",
+        "both",
         (3,),
         means="A file changed while it was read.",
         example="E-CHANGED teacher/myrank_train.txt: the file changed while it was being read. hint: wait until its writer has finished, then run again",
@@ -527,7 +527,7 @@ CODES: tuple[Code, ...] = (
         "teacher",
         (4,),
         means="A safetensors file is damaged.",
-        example="E-SAFETENSORS vectors.safetensors: the header does not fit the file. hint: copy or download it again",
+        example="E-SAFETENSORS vectors.safetensors: the header does not fit the file, or is over 4 MiB. hint: copy or download it again",
         cure="Copy or save it again.",
     ),
     Code(

@@ -465,6 +465,8 @@ def test_histories_are_read_with_their_names(tmp_path):
         *("{", "[1]", '{"history": "1,2"}', '{"history": [1.5]}', '{"history": [true]}'),
         *("[" * 10**5, '{"user_id": null, "history": []}', '{"user_id": [], "history": []}'),
         r'{"user_id": "\ud800", "history": []}',
+        '{"history": ["1"], "history": ["2"]}',
+        '{"user_id": "a", "history": [], "user_id": "b"}',
     ],
 )
 def test_a_bad_history_is_refused_with_its_line(tmp_path, line):

@@ -285,7 +285,7 @@ PROVOKED: dict[str, Provoked] = {
 # Not provoked here: code -> the test or the circumstances that show it.
 ELSEWHERE = {
     "E-BYTES": "a text file above the limit of bytes, terabytes by default",
-    "E-CHANGED": "tests of the teacher's text: a file that is replaced while it is read",
+    "E-CHANGED": "tests of files at rest: one that is cut, grown or replaced while it is read",
     "E-CKPT-NONFINITE": "tests of checkpoints",
     "E-MEM": "tests of the teacher's vectors: a machine without memory",
     "E-NONFINITE": "tests of training",

@@ -184,11 +184,6 @@ def test_kernels_work_in_a_forked_child_after_parallel_use(n_rows: int) -> None:
         assert child.exitcode == 0
 
 
-def test_no_threads_at_all_is_refused() -> None:
-    with pytest.raises(ValueError, match="n_threads = 0, expected at least 1"):
-        _core.set_threads(0)
-
-
 def longest_pause_beside_a_kernel() -> tuple[float, float]:
     """How long another thread had to wait at a time, and how long the kernel took; in seconds."""
     done = threading.Event()
@@ -230,3 +225,9 @@ def test_kernels_may_be_called_from_many_threads_at_once() -> None:
     assert len(results) == 160
     for got in results:
         np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("n_threads", [0, 1025, 3000, 2**40])
+def test_a_number_of_threads_that_no_machine_has_is_refused(n_threads: int) -> None:
+    with pytest.raises(ValueError, match=f"n_threads = {n_threads}, expected 1 to 1024"):
+        _core.set_threads(n_threads)

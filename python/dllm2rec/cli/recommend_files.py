@@ -10,6 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dllm2rec.data.text.at_rest import at_rest
+from dllm2rec.data.text.files import JSON_CAP
+from dllm2rec.data.text.json_objects import TwiceError, distinct
 from dllm2rec.data.text.lines import decoded, read_lines
 from dllm2rec.errors import ConfigError, InputError, ResourceError
 from dllm2rec.storage.atomic_file import replace_file
@@ -40,28 +43,38 @@ def read_histories(path: Path) -> list[User]:
     Without `user_id` a history is called by its line, from 1; empty lines are skipped.
 
     Raises:
-        InputError: the file cannot be read, or a line is not of this form.
+        InputError: the file cannot be read, changes meanwhile, or a line is not of this form.
     """
-    lines = read_lines(path, may_be_pipe=True)
-    return [
-        _user(path, number, decoded(path, number, line)) for number, line in lines if line.strip()
-    ]
+    known: dict[str, str] = {}  # each id is held once, however many histories have it
+    with at_rest(path):
+        lines = read_lines(path, cap=JSON_CAP, may_be_pipe=True)
+        return [
+            _user(path, number, decoded(path, number, line), known)
+            for number, line in lines
+            if line.strip()
+        ]
 
 
-def _user(path: Path, number: int, line: str) -> User:
+def _user(path: Path, number: int, line: str, known: dict[str, str]) -> User:
     try:
-        record = json.loads(line)
+        record = json.loads(line, object_pairs_hook=distinct)
+    except TwiceError as err:
+        message = f"key {ascii(err.args[0])[:40]} twice, expected each key once"
+        raise InputError(message, code="E-JSON-KEY", path=path, line=number) from err
     except (ValueError, RecursionError) as err:
-        raise InputError("not JSON", path=path, line=number, token=line[:40]) from err
+        message = "not JSON, expected an object"
+        raise InputError(message, code="E-JSON", path=path, line=number, token=line[:40]) from err
     record = record if isinstance(record, dict) else {}
     history, name = record.get("history"), record.get("user_id", number)
     if not isinstance(history, list) or not all(map(_is_id, [*history, name])):
         raise InputError(
             'expected {"user_id": ..., "history": [item ids]}, ids as text or whole numbers',
+            code="E-JSON",
             path=path,
             line=number,
         )
-    return User(str(name), [str(item) for item in history], number)
+    items = [known.setdefault(text, text) for text in map(str, history)]
+    return User(str(name), items, number)
 
 
 def _is_id(value: object) -> bool:

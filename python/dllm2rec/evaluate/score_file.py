@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.data.text.at_rest import at_rest, changed
 from dllm2rec.errors import InputError
 from dllm2rec.evaluate.evaluate_split import rows_to_rank
 from dllm2rec.evaluate.metrics import RankCounts, rank_metrics
@@ -84,6 +85,13 @@ def _blocks(
         for begin, end in _cuts(expected, scores.dtype):
             yield begin, np.array(scores[begin:end], order="C")
         return
+    with at_rest(path):
+        yield from _blocks_of_file(path, expected, row_name)
+
+
+def _blocks_of_file(
+    path: Path, expected: tuple[int, int], row_name: str
+) -> Iterator[tuple[int, Scores]]:
     header = read_npy_header(path)
     _check_matrix(path, header.shape, header.dtype, expected, row_name)
     if header.is_fortran:
@@ -96,8 +104,7 @@ def _blocks(
         for begin, end in _cuts(expected, header.dtype):
             block = np.fromfile(file, header.dtype, (end - begin) * expected[1])
             if block.size != (end - begin) * expected[1]:
-                message = "became shorter while it was read, expected a file at rest"
-                raise InputError(message, code="E-TRUNC", path=path)
+                raise changed(path)  # it was as long as its header says
             yield begin, block.reshape(end - begin, expected[1])
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dllm2rec.caller import words
+from dllm2rec.data.text.at_rest import at_rest
 from dllm2rec.data.text.files import foreign_content
 from dllm2rec.errors import ArtifactError, InputError, ResourceError
 from dllm2rec.teacher.keyed_vectors import JoinRules, Vectors, joined, read_ids
@@ -75,10 +76,11 @@ def load_embeddings(
     """
     path = Path(path)
     options = options or VectorOptions(tensor_key, "maybe-last" if has_pad_row else "none")
-    kind = _kind(path)
-    _check_memory(path, 2 * path.stat().st_size)
     notes: list[str] = []
-    vectors = _read(path, kind, options, notes)
+    with at_rest(path):
+        kind = _kind(path)
+        _check_memory(path, 2 * path.stat().st_size)
+        vectors = _read(path, kind, options, notes)
     if options.ids_file is not None:
         vectors = _with_ids(vectors, path, options.ids_file)
     if vectors.ids is None:

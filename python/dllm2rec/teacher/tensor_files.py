@@ -10,6 +10,7 @@ import json
 import math
 import warnings
 import zipfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ if TYPE_CHECKING:  # importing torch takes seconds, and only tensors need it
     import torch
 
 CONVERT = "save it again with torch.save(tensor, path)"
-_MAX_HEADER = 100_000_000  # the limit of safetensors itself
+_MAX_HEADER = 4 * 2**20  # of a safetensors file: 40,000 tensors; as Python objects it is far larger
 
 
 def read_torch(path: Path, key: str | None) -> tuple[torch.Tensor, list[str] | None]:
@@ -216,27 +217,33 @@ def read_safetensors(path: Path, key: str | None) -> tuple[torch.Tensor, list[st
     import safetensors.torch
 
     data = path.read_bytes()
-    names = _safetensors_names(path, data)
+    _check_header(path, data)
     try:
         tensors = safetensors.torch.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError, OverflowError):
         message = "the safetensors file is damaged"
         raise refuse(path, "E-SAFETENSORS", message, "copy or download it again") from None
+    names = _safetensors_names(path, data)
     return _of_names({name: tensors[name] for name in names}, path, key)
+
+
+def _check_header(path: Path, data: bytes) -> None:
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(len(data) - 8, _MAX_HEADER):
+        message = "the header does not fit the file, or is over 4 MiB"
+        raise refuse(path, "E-SAFETENSORS", message, "copy or download it again")
 
 
 def _safetensors_names(path: Path, data: bytes) -> list[str]:
     """The tensors of the header; a name that is there twice is refused."""
     length = int.from_bytes(data[:8], "little")
     hint = "copy or download it again"
-    if len(data) < 8 or length > min(len(data) - 8, _MAX_HEADER):
-        raise refuse(path, "E-SAFETENSORS", "the header does not fit the file", hint)
     try:
         pairs: Any = json.loads(data[8 : 8 + length], object_pairs_hook=list)
         names = [name for name, _ in pairs]
     except (ValueError, TypeError, RecursionError):
         raise refuse(path, "E-SAFETENSORS", "the header is no JSON object", hint) from None
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise refuse(path, "E-SAFETENSORS", f"the name {twice[0]!r} is there twice", hint)
     return [name for name in names if name != "__metadata__"]

@@ -1,6 +1,6 @@
 //! Logs.
 
-use dllm2rec_core::log::{self, Column, ColumnKind, Piece, Rows};
+use dllm2rec_core::log::{self, Column, ColumnKind, Piece, QuoteRule, Rows};
 use dllm2rec_core::{CancelToken, Error, Result};
 use numpy::{Element, PyArray1, PyArrayMethods};
 use pyo3::exceptions::{PyIndexError, PyValueError};
@@ -98,6 +98,51 @@ fn split_rows(
     let bytes = text.as_bytes();
     let rows = run(py, bytes.len(), |cancel| log::split_rows(bytes, delimiter, &kinds, cancel))?;
     Ok(rows.map(|rows| RowBlock { text: text.unbind(), rows }))
+}
+
+type Misfit = (usize, usize, usize, usize);
+
+#[pyfunction]
+fn first_misfit(
+    py: Python<'_>,
+    text: &[u8],
+    delimiter: &[u8],
+    quotes: bool,
+    width: usize,
+) -> PyResult<Option<Misfit>> {
+    let row =
+        run(py, text.len(), |cancel| log::first_misfit(text, delimiter, quotes, width, cancel))?;
+    Ok(row.map(|row| (row.start, row.end, row.cells, row.extra)))
+}
+
+#[pyfunction]
+fn row_start(text: &[u8], row: usize, quotes: bool) -> (Option<usize>, usize) {
+    match log::row_start(text, row, quotes) {
+        Ok(start) => (Some(start), 0),
+        Err(n_rows) => (None, n_rows),
+    }
+}
+
+#[pyfunction]
+fn first_bad_quote(text: &[u8], delimiter: u8) -> Option<(&'static str, usize, usize)> {
+    log::first_bad_quote(text, delimiter).map(|quote| {
+        let rule = match quote.rule {
+            QuoteRule::Opening => "opening",
+            QuoteRule::Closing => "closing",
+            QuoteRule::Unclosed => "unclosed",
+        };
+        (rule, quote.place, quote.opened)
+    })
+}
+
+#[pyfunction]
+fn first_long_row(text: &[u8], cap: usize, quotes: bool) -> Option<usize> {
+    log::first_long_row(text, cap, quotes)
+}
+
+#[pyfunction]
+fn last_row_end(text: &[u8]) -> usize {
+    log::last_row_end(text)
 }
 
 fn kind_of(name: &str) -> PyResult<ColumnKind> {
@@ -210,5 +255,10 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<RowBlock>()?;
     module.add_class::<IdTable>()?;
     module.add_function(wrap_pyfunction!(split_rows, module)?)?;
+    module.add_function(wrap_pyfunction!(first_misfit, module)?)?;
+    module.add_function(wrap_pyfunction!(row_start, module)?)?;
+    module.add_function(wrap_pyfunction!(first_bad_quote, module)?)?;
+    module.add_function(wrap_pyfunction!(first_long_row, module)?)?;
+    module.add_function(wrap_pyfunction!(last_row_end, module)?)?;
     module.add_function(wrap_pyfunction!(number_ids, module)?)
 }

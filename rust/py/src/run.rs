@@ -137,11 +137,15 @@ fn wait_for<T: Send>(
     })
 }
 
+/// More threads than any machine has cores for are a slip of the keyboard.
+const MOST_THREADS: usize = 1024;
+
 /// Sets the number of threads of the kernels; results do not depend on it.
 #[pyfunction]
 fn set_threads(n_threads: usize) -> PyResult<()> {
-    if n_threads == 0 {
-        return Err(PyValueError::new_err("n_threads = 0, expected at least 1"));
+    if !(1..=MOST_THREADS).contains(&n_threads) {
+        let message = format!("n_threads = {n_threads}, expected 1 to {MOST_THREADS}");
+        return Err(PyValueError::new_err(message));
     }
     pool(Some(n_threads)).map(|_| ())
 }

@@ -142,7 +142,7 @@ FAULTS = [
     ("long row", "train_data", TRAIN + '"[1, 2, 3]",3,2,9\n', "E-RAGGED", 4, None),
     ("unquoted list", "train_data", TRAIN + "[1, 2, 3],3,2\n", "E-RAGGED", 4, None),
     ("open quote", "train_data", TRAIN + '"[1, 2, 3],3,2\n', "E-QUOTE", 4, None),
-    ("blank line", "train_data", TRAIN + '\n"[1, 2, 3]",3,2\n', "E-TOKEN", 4, 1),
+    ("blank line", "train_data", TRAIN + '\n"[1, 2, 3]",3,2\n', "E-BLANK", 4, None),
     ("no column", "train_data", TRAIN.replace("next", "target"), "E-HEADER", 1, None),
     ("two columns", "train_data", "seq,next,next\n[1],2,3\n", "E-HEADER", 1, None),
     ("no header", "train_data", TRAIN.removeprefix(HEADER), "E-HEADER", 1, None),

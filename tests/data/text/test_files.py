@@ -9,7 +9,7 @@ import threading
 import pyarrow as pa
 import pytest
 
-from dllm2rec.cli.recommend_files import read_histories
+from dllm2rec.cli.recommend_files import User, read_histories
 from dllm2rec.data.text.blocks import text_blocks
 from dllm2rec.data.text.csv_table import read_csv
 from dllm2rec.data.text.files import BLOCK_BYTES, BOM, RECORD_CAP, read_bytes, read_pieces
@@ -110,5 +110,5 @@ def test_histories_may_come_through_a_pipe(tmp_path):
     os.mkfifo(path)
     writer = threading.Thread(target=path.write_bytes, args=[b'{"history": ["7"]}\n'])
     writer.start()
-    assert read_histories(path) == [("1", ["7"])]
+    assert read_histories(path) == [User("1", ["7"], 1)]
     writer.join()

@@ -7,33 +7,41 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyarrow import parquet
+from pyarrow import compute, parquet
 
-from dllm2rec.data.logs.columns import Chunk
+from dllm2rec.data.logs.columns import Chunk, is_text
 from dllm2rec.data.logs.interactions import Columns
 from dllm2rec.data.logs.roles import roles_of
+from dllm2rec.data.text.files import most_inflated
 from dllm2rec.errors import ArtifactError, InputError
 
-_BATCH_ROWS = 1 << 20
+_BATCH_ROWS = 1 << 17
+_LONGEST_CELL = 256  # bytes of a time or a rating that is written as text
 
 
 def read_parquet(path: Path, columns: Columns) -> Iterator[Chunk]:
     """Yield the chunks of a Parquet file.
 
     Raises:
-        ArtifactError: the file is corrupt; the message names it.
-        InputError: a column is missing, or the file has no rows.
+        ArtifactError: the file is corrupt, or by its footer far larger inside than on disk; the
+            message names it.
+        InputError: a column is missing, a cell is too long, or the file has no rows.
     """
     done = 0
     try:
-        # Read, not mapped: a file that shrinks meanwhile must not end the process.
-        with parquet.ParquetFile(path, memory_map=False, page_checksum_verification=True) as file:
-            names = file.schema_arrow.names
-            roles = roles_of(names, columns, path, line=None)
+        with _opened(path) as file:
+            roles = roles_of(file.schema_arrow.names, columns, path, line=None)
             wanted = list(dict.fromkeys(roles.values()))
+            check_size(path, file, wanted)
+            texts = [name for name in wanted if is_text(file.schema_arrow.field(name).type)]
+            metadata = file.metadata
+        # A text that many rows share is held once.
+        with _opened(path, metadata=metadata, read_dictionary=texts) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
                 if batch.num_rows:
-                    yield _chunk(path, roles, batch, done)
+                    chunk = _chunk(path, roles, batch, done)
+                    _check_lengths(chunk)
+                    yield chunk
                 done += batch.num_rows
     except (pa.ArrowException, OSError) as err:
         if isinstance(err, InputError):
@@ -43,6 +51,59 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[Chunk]:
         raise ArtifactError(message) from err
     if not done:
         raise InputError("no rows, expected some", code="E-EMPTY", path=path)
+
+
+def _opened(
+    path: Path,
+    metadata: parquet.FileMetaData | None = None,
+    read_dictionary: list[str] | None = None,
+) -> parquet.ParquetFile:
+    # Read, not mapped: a file that shrinks meanwhile must not end the process.
+    return parquet.ParquetFile(
+        path,
+        metadata=metadata,
+        read_dictionary=read_dictionary,
+        memory_map=False,
+        page_checksum_verification=True,
+    )
+
+
+def check_size(path: Path, file: parquet.ParquetFile, wanted: list[str]) -> None:
+    """Refuse by the footer what would be far larger in memory than it is on disk.
+
+    Raises:
+        ArtifactError: the columns `wanted` take over a hundred times the file's size.
+    """
+    metadata = file.metadata
+    paths = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
+    places = [n for n, name in enumerate(paths) if name in wanted or name.split(".")[0] in wanted]
+    n_rows = n_bytes = 0
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        n_rows += group.num_rows
+        n_bytes += sum(group.column(place).total_uncompressed_size for place in places)
+    # Runs of one value cost next to nothing on disk, and a number of 4 or 8 bytes each when read.
+    needed = max(n_bytes, 8 * n_rows * len(wanted))
+    limit = most_inflated(path.stat().st_size)
+    if needed > limit:
+        message = (
+            f"{n_rows:,} rows that take {needed:,} bytes of memory, expected at most {limit:,} for "
+            "a file of this size. hint: if you trust the file, save it as CSV"
+        )
+        raise ArtifactError(f"E-BOMB {path}: {message}")
+
+
+def _check_lengths(chunk: Chunk) -> None:
+    """Refuse long texts as times or ratings before there is a copy for each row."""
+    for role, code in (("time", "E-TS"), ("rating", "E-RATING")):
+        cells = chunk.columns.get(role)
+        if not isinstance(cells, pa.DictionaryArray) or not is_text(cells.dictionary.type):
+            continue
+        long = compute.greater(compute.binary_length(cells.dictionary), _LONGEST_CELL)
+        if compute.any(long).as_py():
+            row = int(long.take(cells.indices).index(True).as_py())
+            message = f"a text of over {_LONGEST_CELL} bytes, expected a {role}"
+            raise chunk.fault(row, role, message, code, "")
 
 
 def read_frame(frame: Any, name: str, columns: Columns) -> Iterator[Chunk]:  # noqa: ANN401 - any library's

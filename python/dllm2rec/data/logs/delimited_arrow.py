@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
+from dllm2rec import _core
 from dllm2rec.data.logs.columns import NUMBER
-from dllm2rec.data.logs.delimited_header import DelimitedLog, fields, is_blank
-from dllm2rec.data.text.blocks import TextBlock, record_starts, separators
+from dllm2rec.data.logs.delimited_header import DelimitedLog, fields
+from dllm2rec.data.text.blocks import TextBlock
+from dllm2rec.data.text.files import MAX_COLUMNS
 from dllm2rec.errors import InternalError
 
 _ID = pa.dictionary(pa.int32(), pa.large_string())
@@ -40,12 +42,13 @@ def parse(
     Raises:
         InputError: a row has more or fewer cells than the header.
     """
+    # Arrow takes memory for every cell before it misses or counts one too many.
+    _check_widths(log, block)
     try:
         loose = _is_loose(data, delimiter)
         return _converted(log, data, delimiter, {} if loose else numbers)
     except pa.ArrowInvalid:
         pass
-    _check_widths(log, block)
     try:
         return _converted(log, data, delimiter, {})
     except pa.ArrowInvalid as err:
@@ -72,10 +75,11 @@ def _has_hexadecimal(data: bytes, letter: bytes) -> bool:
 
 def number_types(log: DelimitedLog, block: TextBlock) -> dict[str, pa.DataType]:
     """Guess from the first row of a block which columns hold numbers."""
-    starts = record_starts(block.data[: 1 << 16], quotes=log.quotes)
-    end = int(starts[1]) if starts.size > 1 else len(block.data)
-    cells_of_row = fields(block.data[:end], log.delimiter, quotes=log.quotes)
-    cells = dict(zip(log.header, cells_of_row, strict=False))
+    start, _ = _core.row_start(block.data, 1, log.quotes)
+    row = block.data if start is None else block.data[:start]
+    if row.count(log.delimiter.encode()) > MAX_COLUMNS:
+        return {}
+    cells = dict(zip(log.header, fields(row, log.delimiter, quotes=log.quotes), strict=False))
     found = {}
     time, rating = (cells.get(log.roles.get(role, ""), "") for role in ("time", "rating"))
     if log.form.time_format is not None:
@@ -121,21 +125,13 @@ def _converted(
 
 def _check_widths(log: DelimitedLog, block: TextBlock) -> None:
     """Refuse the first row with more or fewer fields than the header."""
-    data, n_fields = block.data, len(log.header)
-    starts = record_starts(data, quotes=log.quotes)
-    places = separators(data, log.delimiter, quotes=log.quotes)
-    before = np.searchsorted(places, starts)
-    counts = np.diff(before, append=places.size) + 1
-    bad = counts != n_fields
-    if not bad.any():
+    delimiter, n_fields = log.delimiter.encode(), len(log.header)
+    misfit = _core.first_misfit(block.data, delimiter, log.quotes, n_fields)
+    if misfit is None:
         return
-    record = int(bad.argmax())
-    if is_blank(block, starts, record):
-        raise block.blank(int(starts[record]))
-    end = int(starts[record + 1]) if record + 1 < starts.size else len(data)
-    if counts[record] > n_fields:
-        place = int(places[before[record] + n_fields - 1]) + len(log.delimiter)
-    else:
-        place = int(starts[record]) + len(data[starts[record] : end].rstrip(b"\r\n"))
-    message = f"{counts[record]} columns, expected {n_fields} ({', '.join(log.header)[:60]})"
+    start, end, n_cells, extra = misfit
+    if start == end:
+        raise block.blank(start)
+    place = extra + len(delimiter) if n_cells > n_fields else end
+    message = f"{n_cells} columns, expected {n_fields} ({', '.join(log.header[:20])[:60]})"
     raise block.fault(place, message, "E-RAGGED", "a row may be cut, or hold an unquoted delimiter")

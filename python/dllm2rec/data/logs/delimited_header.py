@@ -6,19 +6,13 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dllm2rec import _core
 from dllm2rec.data.logs.columns import NUMBER
 from dllm2rec.data.logs.interactions import Columns
 from dllm2rec.data.logs.log_form import LogForm
 from dllm2rec.data.logs.roles import roles_of
-from dllm2rec.data.text.blocks import (
-    Int64Vector,
-    TextBlock,
-    fault_at,
-    record_starts,
-    separators,
-    text_blocks,
-)
-from dllm2rec.data.text.files import RECORD_CAP, shown
+from dllm2rec.data.text.blocks import TextBlock, fault_at, separators, text_blocks
+from dllm2rec.data.text.files import MAX_COLUMNS, shown
 from dllm2rec.errors import InputError, InternalError
 
 _OTHER_DELIMITERS = ",\t;|"
@@ -59,21 +53,21 @@ class DelimitedLog:
         for block in text_blocks(
             self.path, self.delimiter, quotes=self.quotes, form=self.form.text
         ):
-            starts = record_starts(block.data, quotes=self.quotes)
-            if record < done + starts.size:
-                begin, end = _cell(self, block, starts, record - done, field)
-                if is_blank(block, starts, record - done):
-                    return block.blank(int(starts[record - done]))
+            begin, n_records = _core.row_start(block.data, record - done, self.quotes)
+            if begin is not None:
+                if is_blank(block, begin):
+                    return block.blank(begin)
+                first, last = _cell(self, block, begin, field)
                 return fault_at(
                     self.path,
-                    block.offset + begin,
+                    block.offset + first,
                     message,
                     code=code,
                     hint=hint,
-                    token=shown(block.data[begin:end]),
+                    token=shown(block.data[first:last]),
                     form=self.form.text,
                 )
-            done += starts.size
+            done += n_records
         raise InternalError(f"{self.path}: record {record} of {done} is at fault")
 
 
@@ -107,10 +101,13 @@ def numbered(block: TextBlock, columns: Columns, delimiter: str, form: LogForm) 
 def _first_record(block: TextBlock, delimiter: str, form: LogForm) -> tuple[list[str], int]:
     """Return the cells of the first record and where it ends."""
     quotes = form.has_quotes(delimiter)
-    starts = record_starts(block.data[:RECORD_CAP], quotes=quotes)
-    end = int(starts[1]) if starts.size > 1 else len(block.data)
-    if is_blank(block, starts, 0):
+    start, _ = _core.row_start(block.data, 1, quotes)
+    end = len(block.data) if start is None else start
+    if is_blank(block, 0):
         raise block.blank(0)
+    if block.data.count(delimiter.encode(), 0, end) >= MAX_COLUMNS:
+        message = f"over {MAX_COLUMNS:,} columns, expected those of a log"
+        raise InputError(message, code="E-HEADER", path=block.path, line=1)
     return fields(block.data[:end], delimiter, quotes=quotes), end
 
 
@@ -167,24 +164,23 @@ def by_number(cells: list[str]) -> str:
     """Return the options that may be right for a file without a header, by its first row."""
     dates = [place for place, cell in enumerate(cells, start=1) if re.match(_TIME, cell)]
     decimals = [place for place, cell in enumerate(cells, start=1) if re.match(_DECIMAL, cell)]
-    others = [place for place in range(1, len(cells) + 1) if place not in (*dates, *decimals)]
+    taken = {*dates, *decimals}
+    others = [place for place in range(1, len(cells) + 1) if place not in taken]
     user, item = others[:2] if len(others) > 1 else (1, 2)
     time = f" --time-column {dates[0]}" if dates else ""
     return f"--no-header --user-column {user} --item-column {item}{time}"
 
 
-def is_blank(block: TextBlock, starts: Int64Vector, record: int) -> bool:
-    """Whether there is nothing in a record, which begins at `starts[record]`."""
-    return block.data[starts[record] : starts[record] + 1] in (b"\r", b"\n")
+def is_blank(block: TextBlock, start: int) -> bool:
+    """Whether there is nothing in a record, which begins at `start`."""
+    return block.data[start : start + 1] in (b"\r", b"\n")
 
 
-def _cell(
-    log: DelimitedLog, block: TextBlock, starts: Int64Vector, record: int, field: int
-) -> tuple[int, int]:
+def _cell(log: DelimitedLog, block: TextBlock, begin: int, field: int) -> tuple[int, int]:
     """Return where a cell's text begins, behind an opening quote, and where it ends."""
-    begin = int(starts[record])
-    end = int(starts[record + 1]) if record + 1 < starts.size else len(block.data)
-    line = block.data[begin:end].rstrip(b"\r\n")
+    record = block.data[begin:]
+    end, _ = _core.row_start(record, 1, log.quotes)
+    line = record[:end].rstrip(b"\r\n")
     first, last = _bounds(line, log.delimiter, quotes=log.quotes)[field]
     quoted = int(log.quotes and line[first : first + 1] == b'"')
     return begin + first + quoted, begin + last - quoted

@@ -10,21 +10,19 @@ from typing import Any
 
 import pyarrow as pa
 
+from dllm2rec import _core
 from dllm2rec.data.logs.columns import Chunk, Fault
 from dllm2rec.data.logs.interactions import Columns
 from dllm2rec.data.logs.roles import roles_of
 from dllm2rec.data.logs.titles.records import plain_literal
-from dllm2rec.data.text.blocks import TextBlock, record_starts, text_blocks
-from dllm2rec.data.text.files import shown
+from dllm2rec.data.text.blocks import TextBlock, text_blocks
+from dllm2rec.data.text.files import JSON_CAP, shown
+from dllm2rec.data.text.json_objects import TwiceError, distinct
 from dllm2rec.data.text.text_form import PLAIN, TextForm
 from dllm2rec.errors import InputError, InternalError
 
 _CHUNK_ROWS = 1 << 16
 _MAX_DEPTH = 64
-
-
-class _TwiceError(ValueError):
-    """A key that is there twice; the argument is the key."""
 
 
 class _NotFiniteError(ValueError):
@@ -39,44 +37,55 @@ def read_json_lines(path: Path, columns: Columns, form: TextForm = PLAIN) -> Ite
     Raises:
         InputError: a line is no such object; the message names line and column.
     """
-    lines: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     roles: dict[str, str] | None = None
     done = 0
     for block in text_blocks(path, "\0", quotes=False, form=form):
-        starts = record_starts(block.data, quotes=False).tolist()
-        for start, end in zip(starts, [*starts[1:], len(block.data)], strict=True):
+        for start, end in _lines(block):
             entry = _parsed(block, start, end)
             if roles is None:
                 roles = roles_of(list(entry), columns, path, line=1)
-            lines.append(entry)
-            if len(lines) == _CHUNK_ROWS:
-                yield _chunk(path, roles, lines, done, form)
-                done += len(lines)
-                lines = []
+            rows.append(tuple(map(entry.get, roles.values())))
+            if len(rows) == _CHUNK_ROWS:
+                yield _chunk(path, roles, rows, done, form)
+                done += len(rows)
+                rows = []
     if roles is None:
         raise InputError("empty file, expected one object a line", code="E-EMPTY", path=path)
-    if lines:
-        yield _chunk(path, roles, lines, done, form)
+    if rows:
+        yield _chunk(path, roles, rows, done, form)
+
+
+def _lines(block: TextBlock) -> Iterator[tuple[int, int]]:
+    """Yield where each line begins and ends, its line feed included."""
+    start = 0
+    while start < len(block.data):
+        end = block.data.find(b"\n", start) + 1 or len(block.data)
+        yield start, end
+        start = end
 
 
 def _parsed(block: TextBlock, start: int, end: int) -> dict[str, Any]:
     line = block.data[start:end].rstrip(b"\r\n")
     if not line:
         raise block.blank(start)
+    array = line.lstrip().startswith(b"[")
+    hint = "write one object a line, not an array" if array else ""
+    if len(line) > JSON_CAP:
+        message = f"over {JSON_CAP:,} bytes, expected a line with one JSON object"
+        raise block.fault(start, message, "E-LINE", hint)
     if line.count(b"[") + line.count(b"{") > _MAX_DEPTH:
         _check_depth(block, start, line)
     text = line.decode()
     try:
-        entry = json.loads(text, object_pairs_hook=_distinct, parse_constant=_not_finite)
+        entry = json.loads(text, object_pairs_hook=distinct, parse_constant=_not_finite)
     except json.JSONDecodeError as err:
         if re.match(r"\{u?'", text):  # what Python prints for a dict, as the reviews of Steam
             return _literal(block, start, text)
         place = start + len(text[: err.pos].encode())
-        array = text.lstrip().startswith("[")
         message = f"{err.msg[:1].lower()}{err.msg[1:]}, expected a JSON object"
-        hint = "write one object a line, not an array" if array else ""
         raise block.fault(place, message, "E-JSON", hint) from err
-    except _TwiceError as err:
+    except TwiceError as err:
         key = json.dumps(err.args[0], ensure_ascii=False).encode("utf-8", "replace")
         found = [match.start() for match in re.finditer(re.escape(key) + rb"\s*:", line)]
         place = start + (found[1] if len(found) > 1 else 0)
@@ -105,17 +114,6 @@ def _literal(block: TextBlock, start: int, text: str) -> dict[str, Any]:
     return entry
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    entry = dict(pairs)
-    if len(entry) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise _TwiceError(key)
-            seen.add(key)
-    return entry
-
-
 def _not_finite(text: str) -> None:
     raise _NotFiniteError(text)
 
@@ -136,15 +134,13 @@ def _check_depth(block: TextBlock, start: int, line: bytes) -> None:
 
 
 def _chunk(
-    path: Path, roles: dict[str, str], lines: list[dict[str, Any]], first: int, form: TextForm
+    path: Path, roles: dict[str, str], rows: list[tuple[Any, ...]], first: int, form: TextForm
 ) -> Chunk:
     def fault(row: int, role: str, message: str, code: str, hint: str) -> InputError:
         return _value_fault(path, form, first + row, roles[role], message, code, hint)
 
-    columns = {}
-    for role, name in roles.items():
-        values = [line.get(name) for line in lines]
-        columns[role] = _column(values, role, fault)
+    values = map(list, zip(*rows, strict=True))
+    columns = {role: _column(cells, role, fault) for role, cells in zip(roles, values, strict=True)}
     return Chunk(columns, fault)
 
 
@@ -193,12 +189,12 @@ def _value_fault(
 ) -> InputError:
     """Return the error for a value, placed where it begins, or where its line does."""
     for block in text_blocks(path, "\0", quotes=False, form=form):
-        starts = record_starts(block.data, quotes=False)
-        if row < starts.size:
-            line = block.data[int(starts[row]) :].split(b"\n", 1)[0]
+        start, n_rows = _core.row_start(block.data, row, quotes=False)
+        if start is not None:
+            line = block.data[start : block.data.find(b"\n", start) + 1 or None]
             name = re.escape(json.dumps(key, ensure_ascii=False).encode())
             found = re.search(name + rb"\s*:\s*", line)
-            place = int(starts[row]) + (found.end() if found else 0)
+            place = start + (found.end() if found else 0)
             return block.fault(place, f"{key}: {message}", code, hint)
-        row -= starts.size
+        row -= n_rows
     raise InternalError(f"{path}: a row behind the end is at fault")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from dllm2rec.data.logs.json_lines import read_json_lines
 from dllm2rec.data.logs.log_form import LogForm
 from dllm2rec.data.logs.time_units import MixedUnitsError, count_implausible, in_microseconds
 from dllm2rec.data.logs.timestamps import CUT_NOTE, Kind, RawTimes, raw_times
+from dllm2rec.data.text.at_rest import at_rest
 from dllm2rec.data.text.find_files import PathLike, find_logs, format_of
 from dllm2rec.errors import ConfigError, InputError
 
@@ -219,16 +221,17 @@ def _assemble(
     faults: list[tuple[int, Fault]] = []
     splits: Sequence[str | None] = form.splits or [None] * len(sources)
     for (path, chunks), split in zip(sources, splits, strict=True):
-        for chunk in _ahead(chunks):
-            if log is None:
-                log = _Log(chunk.roles, form)
-            elif log.roles != chunk.roles:
-                missing = ", ".join(sorted(log.roles ^ chunk.roles))
-                message = f"the columns for {missing} are not in all files, expected the same ones"
-                raise InputError(message, code="E-HEADER", path=path)
-            # The functions alone are kept, never the rows.
-            faults.append((log.n_rows, chunk.fault))
-            log.append(chunk, split, id_type=id_type, strip=strip)
+        with at_rest(path) if isinstance(path, Path) else nullcontext():
+            for chunk in _ahead(chunks):
+                if log is None:
+                    log = _Log(chunk.roles, form)
+                elif log.roles != chunk.roles:
+                    missing = ", ".join(sorted(log.roles ^ chunk.roles))
+                    message = f"the columns for {missing} are not in all files, expected the same"
+                    raise InputError(message, code="E-HEADER", path=path)
+                # The functions alone are kept, never the rows.
+                faults.append((log.n_rows, chunk.fault))
+                log.append(chunk, split, id_type=id_type, strip=strip)
     if log is None:
         raise InputError(f"{name}: no rows, expected some", code="E-EMPTY")
     return _finished(log, name, faults)

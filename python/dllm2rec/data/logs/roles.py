@@ -14,6 +14,10 @@ from dllm2rec.errors import ConfigError, InputError
 REQUIRED = ("user", "item")
 
 
+_COMPARED = 1000  # names that a misspelt one is compared with, some 20 microseconds each
+_SHOWN = 40
+
+
 def roles_of(
     header: Sequence[str], columns: Columns, path: str | Path, *, line: int | None
 ) -> dict[str, str]:
@@ -23,27 +27,29 @@ def roles_of(
         InputError: a name is empty or there twice, or one that is needed or was asked for is
             missing; the message names the nearest one.
     """
+    names: set[str] = set()
     for place, name in enumerate(header):
         if not name.strip():
             message = f"column {place + 1} has no name, expected names for all"
             raise InputError(message, code="E-HEADER", path=path, line=line)
-        if name in header[:place]:
-            message = f"two columns {name!r}, expected distinct names"
+        if name in names:
+            message = f"two columns {name[:_SHOWN]!r}, expected distinct names"
             raise InputError(message, code="E-HEADER", path=path, line=line)
+        names.add(name)
     default = Columns()
     found = {}
     for field in fields(columns):
         role, name = field.name, getattr(columns, field.name)
         if name is None:
             continue
-        if name in header:
+        if name in names:
             found[role] = name
             continue
         like = [other for other in header if _bare(other) == _bare(name)]
         if role in REQUIRED or name != getattr(default, role) or like:
-            near = like or difflib.get_close_matches(name, header, n=1)
+            near = like or difflib.get_close_matches(name, header[:_COMPARED], n=1)
             raise InputError(
-                f"no column {name!r} for the {role} among {', '.join(header)[:120]!r}",
+                f"no column {name!r} for the {role} among {', '.join(header[:_SHOWN])[:120]!r}",
                 code="E-HEADER",
                 path=path,
                 line=line,

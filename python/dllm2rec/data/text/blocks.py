@@ -1,8 +1,9 @@
 """Delimited text in blocks of whole records, each byte of it looked at before it is parsed.
 
 Diary: `in` and `rfind` of one byte run at memory speed, so that a block without a quote costs a few
-milliseconds per 32 MiB; of two bytes and more they are 20 times slower, and are not used. Where
-there are quotes, NumPy looks at the places of quotes only.
+milliseconds per 32 MiB; of two bytes and more they are 20 times slower, and are not used. Quotes
+and rows are looked at by kernels that hold no list of their places: with a number of 8 bytes for
+each, a file of nothing but quotes took twenty times its size.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dllm2rec import _core
 from dllm2rec.data.text.files import BLOCK_BYTES, BOM, RECORD_CAP, read_pieces
 from dllm2rec.data.text.text_form import PLAIN, TextForm, other_encoding
 from dllm2rec.errors import InputError
@@ -22,6 +24,8 @@ from dllm2rec.errors import InputError
 Int64Vector = npt.NDArray[np.int64]
 
 _NO_QUOTES = "close it, or give --quotes none where quotes mean nothing"
+# A file may end with at most this many bytes of empty lines.
+_BLANK_END = 2**16
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ def text_blocks(
 ) -> Iterator[TextBlock]:
     """Yield a file in blocks of whole records: UTF-8, LF or CRLF, quotes as RFC 4180 has them.
 
-    Empty lines at the end of the file are left out, a byte order mark too. An empty line before
-    is left to whoever parses the block, as a row without anything in it.
+    Empty lines at the end of the file are left out, up to 64 KiB of them, a byte order mark too. An
+    empty line before is left to whoever parses the block, as a row without anything in it.
 
     Args:
         path: plain, gzip or zstd.
@@ -97,8 +101,12 @@ def unchecked_blocks(
         if whole:
             block = data if whole == len(data) else data[:whole]
             yield TextBlock(path, block, offset, form)
-        carry = data[whole:] + (piece[end:] if end else head + piece)
         offset += whole
+        if len(data) - whole > _BLANK_END:
+            blank = TextBlock(path, data[whole:], offset, form)
+            check_text(blank, delimiter, quotes=False)
+            raise blank.blank(0)
+        carry = data[whole:] + (piece[end:] if end else head + piece)
         if len(carry) > RECORD_CAP + 2:
             _check_record(TextBlock(path, carry, offset, form), delimiter, quotes=quotes)
     rest = carry.rstrip(b"\r\n")
@@ -106,18 +114,8 @@ def unchecked_blocks(
         yield TextBlock(path, rest, offset, form)
 
 
-def record_starts(data: bytes, *, quotes: bool = True) -> Int64Vector:
-    """Return where the records begin, int64 (n_records,); a quoted line end ends none."""
-    text = np.frombuffer(data, dtype=np.uint8)
-    ends = np.flatnonzero(text == ord("\n"))
-    if quotes and b'"' in data:
-        ends = ends[_outside(text, ends)]
-    starts = np.concatenate([[0], ends + 1])
-    return starts[starts < len(data)]
-
-
 def separators(data: bytes, delimiter: str, *, quotes: bool = True) -> Int64Vector:
-    """Return where the delimiters outside quotes begin."""
+    """Return where the delimiters outside quotes begin; of text that is short."""
     if len(delimiter) > 1:
         found = (place.start() for place in re.finditer(re.escape(delimiter).encode(), data))
         return np.fromiter(found, np.int64)
@@ -164,10 +162,7 @@ def _record_end(head: bytes, piece: bytes, *, quotes: bool) -> int:
     """Return the place in `piece` behind the last whole record of both, 0 where there is none."""
     if not (quotes and (b'"' in head or b'"' in piece)):
         return piece.rfind(b"\n") + 1
-    text = np.frombuffer(head + piece, dtype=np.uint8)
-    ends = np.flatnonzero(text == ord("\n"))
-    ends = ends[_outside(text, ends)]
-    return max(0, int(ends[-1]) + 1 - len(head)) if ends.size else 0
+    return max(0, _core.last_row_end(head + piece) - len(head))
 
 
 def _text_end(data: bytes) -> int:
@@ -213,57 +208,40 @@ def check_text(
 
 
 def _check_returns(block: TextBlock) -> None:
-    text = np.frombuffer(block.data + b"\n", dtype=np.uint8)
-    returns = np.flatnonzero(text == ord("\r"))
-    lone = returns[text[returns + 1] != ord("\n")]
-    if lone.size:
+    lone = re.search(rb"\r(?!\n|\Z)", block.data)
+    if lone is not None:
         message = "a carriage return without line feed, expected LF or CRLF lines"
-        raise block.fault(int(lone[0]), message, "E-EOL", "convert the line ends")
+        raise block.fault(lone.start(), message, "E-EOL", "convert the line ends")
 
 
 def _check_record(block: TextBlock, delimiter: str, *, quotes: bool) -> None:
-    starts = record_starts(block.data, quotes=quotes)
-    long = np.diff(starts, append=len(block.data)) > RECORD_CAP
-    if not long.any():
+    start = _core.first_long_row(block.data, RECORD_CAP, quotes)
+    if start is None:
         return
     if quotes and block.quoted:
         _check_quotes(block, delimiter)
     message = f"a row of more than {RECORD_CAP} bytes, expected shorter ones"
-    raise block.fault(int(starts[long.argmax()]), message, "E-LINE")
+    raise block.fault(start, message, "E-LINE")
 
 
 def _check_quotes(block: TextBlock, delimiter: str) -> None:
     """Refuse a quote that neither opens, closes nor doubles as RFC 4180 has it."""
-    text = np.frombuffer(b"\n" + block.data + b"\n", dtype=np.uint8)
-    places = np.flatnonzero(text == ord('"'))
-    opening, closing = places[0::2], places[1::2]
-    before, after = text[opening - 1], text[closing + 1]
-    ends = (ord(delimiter), ord("\n"))
-    opens_well = np.isin(before, (*ends, ord('"')))
-    # A quote before an opening one is its pair, doubled inside the field, or of another field.
-    closes_well = np.isin(after, (*ends, ord('"'), ord("\r")))
-    bad_open = int(opening[(~opens_well).argmax()]) if not opens_well.all() else text.size
-    bad_close = int(closing[(~closes_well).argmax()]) if not closes_well.all() else text.size
-    if bad_open < bad_close:
+    bad = _core.first_bad_quote(block.data, ord(delimiter))
+    if bad is None:
+        return
+    rule, place, opened = bad
+    if rule == "opening":
         message = "a quote inside an unquoted field, expected one around the whole field"
-        raise block.fault(bad_open - 1, message, "E-QUOTE", _about_quote(text, bad_open))
-    if bad_close < text.size:
-        opened = int(opening[np.searchsorted(closing, bad_close)])
-        _check_closed(block, text, opened, bad_close)
-        message = "text behind a closing quote, expected a delimiter or the line's end"
-        raise block.fault(bad_close, message, "E-QUOTE", _about_quote(text, bad_close))
-    if places.size % 2:
-        _check_closed(block, text, int(places[-1]), text.size)
+        raise block.fault(place, message, "E-QUOTE", _about_quote(block.data, place))
+    if rule == "unclosed" or b"\n" in block.data[opened:place]:
+        message = "a quote that is never closed, expected pairs"
+        raise block.fault(opened, message, "E-QUOTE", _NO_QUOTES)
+    message = "text behind a closing quote, expected a delimiter or the line's end"
+    raise block.fault(place + 1, message, "E-QUOTE", _about_quote(block.data, place))
 
 
-def _about_quote(text: npt.NDArray[np.uint8], place: int) -> str:
+def _about_quote(data: bytes, place: int) -> str:
     """Return what to do about a quote that is out of place."""
-    if text[place - 1] == ord("\\"):
+    if data[max(0, place - 1) : place] == b"\\":
         return 'give --quotes backslash, as a backslash is before it; or write ""'
     return 'write "" for a quote in a field; or give --quotes none where quotes mean nothing'
-
-
-def _check_closed(block: TextBlock, text: npt.NDArray[np.uint8], opened: int, until: int) -> None:
-    if (text[opened:until] == ord("\n")).any():
-        message = "a quote that is never closed, expected pairs"
-        raise block.fault(opened - 1, message, "E-QUOTE", _NO_QUOTES)

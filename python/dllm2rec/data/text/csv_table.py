@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
+from dllm2rec import _core
 from dllm2rec.data.text.blocks import TextBlock, check_text
-from dllm2rec.data.text.files import BOM, read_bytes, shown
+from dllm2rec.data.text.files import BOM, MAX_COLUMNS, read_bytes, shown
 from dllm2rec.errors import InputError
 
 
@@ -75,7 +76,7 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> CsvTable:
         raise InputError("empty file, expected a header and rows", code="E-EMPTY", path=path)
     header = _header(path, body)
     _check_header(path, header, columns)
-    table = _parse(path, body, columns)
+    table = _parse(path, body, len(header), columns)
     result = CsvTable(path, body, header, table)
     if not len(result):
         raise InputError("only a header, expected rows", code="E-EMPTY", path=path)
@@ -101,6 +102,9 @@ def find_csv(folder: Path, stem: str) -> Path | None:
 
 def _header(path: Path, body: bytes) -> list[str]:
     line = body.split(b"\n", 1)[0].rstrip(b"\r")
+    if line.count(b",") >= MAX_COLUMNS:
+        message = f"over {MAX_COLUMNS:,} columns, expected the names of a few"
+        raise InputError(message, code="E-HEADER", path=path, line=1)
     try:
         names: list[str] = csv.read_csv(pa.BufferReader(line + b"\n")).column_names
     except pa.ArrowInvalid as err:
@@ -113,8 +117,8 @@ def _check_header(path: Path, header: list[str], columns: tuple[str, ...]) -> No
         if header.count(name) > 1:
             raise InputError(f"two columns {name!r}", code="E-HEADER", path=path, line=1)
         if name not in header:
-            near = difflib.get_close_matches(name, header, n=1)
-            found = ", ".join(header)
+            near = difflib.get_close_matches(name, header[:1000], n=1)
+            found = ", ".join(header[:120])
             raise InputError(
                 f"no column {name!r} among {found[:120]!r}, expected {', '.join(columns)}",
                 code="E-HEADER",
@@ -124,7 +128,11 @@ def _check_header(path: Path, header: list[str], columns: tuple[str, ...]) -> No
             )
 
 
-def _parse(path: Path, body: bytes, columns: tuple[str, ...]) -> dict[str, pa.LargeStringArray]:
+def _parse(
+    path: Path, body: bytes, n_columns: int, columns: tuple[str, ...]
+) -> dict[str, pa.LargeStringArray]:
+    # Arrow takes memory for every cell before it misses or counts one too many.
+    _check_rows(path, body, n_columns)
     try:
         table = csv.read_csv(
             pa.BufferReader(body + b"\n"),
@@ -137,43 +145,48 @@ def _parse(path: Path, body: bytes, columns: tuple[str, ...]) -> dict[str, pa.La
             ),
         )
     except pa.ArrowInvalid as err:
-        raise _parse_error(path, body, str(err)) from err
+        reason = str(err)[:120]
+        raise InputError(f"unreadable CSV ({reason})", code="E-CSV", path=path) from err
     return {name: table.column(name).combine_chunks() for name in columns}
 
 
-def _parse_error(path: Path, body: bytes, reason: str) -> InputError:
-    lines = body.split(b"\n")
+def _check_rows(path: Path, body: bytes, n_columns: int) -> None:
+    """Refuse a quote that is never closed, and the first row of another width than the header."""
     if body.count(b'"') % 2:
-        line = next(n for n, text in enumerate(lines, 1) if text.count(b'"') % 2)
-        return InputError(
-            "a quote that is never closed, expected pairs", code="E-QUOTE", path=path, line=line
-        )
-    found = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", reason)
-    if not found:
-        return InputError(f"unreadable CSV ({reason[:120]})", code="E-CSV", path=path)
-    record, expected, got = (int(number) for number in found.groups())
-    line = 1 + body.count(b"\n", 0, _record_start(body, record - 1))
-    text = lines[line - 1].strip()
+        odd = (n for n, line in enumerate(_lines(body), 1) if line.count(b'"') % 2)
+        message = "a quote that is never closed, expected pairs"
+        raise InputError(message, code="E-QUOTE", path=path, line=next(odd))
+    misfit = _core.first_misfit(body, b",", quotes=True, width=n_columns)
+    if misfit is None:
+        return
+    start, end, n_cells, _ = misfit
+    line = 1 + body.count(b"\n", 0, start)
+    text = body[start:end].strip()
     if not text:
-        return InputError(
-            "a blank line, expected a row", code="E-BLANK", path=path, line=line, hint="remove it"
-        )
-    return InputError(
-        f"{got} columns, expected {expected} as in the header",
+        message = "a blank line, expected a row"
+        raise InputError(message, code="E-BLANK", path=path, line=line, hint="remove it")
+    raise InputError(
+        f"{n_cells} columns, expected {n_columns} as in the header",
         code="E-RAGGED",
         path=path,
         line=line,
         token=shown(text),
-        hint="the file may be cut" if line == len(lines) else "",
+        hint="the file may be cut" if end == len(body) else "",
     )
+
+
+def _lines(data: bytes) -> Iterator[bytes]:
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start) + 1 or len(data)
+        yield data[start:end]
+        start = end
 
 
 def _record_start(data: bytes, record: int) -> int:
     """Return the byte where a record begins (0: the header); a quoted newline ends none."""
-    text = np.frombuffer(data, dtype=np.uint8)
-    outside = np.cumsum(text == ord('"')) % 2 == 0
-    ends = np.flatnonzero((text == ord("\n")) & outside)
-    return int(ends[record - 1]) + 1 if 0 < record <= ends.size else 0
+    start, _ = _core.row_start(data, record, quotes=True)
+    return start or 0
 
 
 def _field_start(record: bytes, index: int) -> int:

@@ -14,7 +14,7 @@ _PIECE_BYTES = 2**18  # little is read in vain where only the first lines are lo
 
 
 def read_lines(
-    path: Path, *, may_be_pipe: bool = False, form: TextForm = PLAIN
+    path: Path, *, cap: int = RECORD_CAP, may_be_pipe: bool = False, form: TextForm = PLAIN
 ) -> Iterator[tuple[int, bytes]]:
     """Read the lines of a file with their numbers, from 1, without their line ends.
 
@@ -22,20 +22,21 @@ def read_lines(
 
     Args:
         path: plain, gzip or zstd.
+        cap: the most bytes that a line may have.
         may_be_pipe: a pipe will do as well.
         form: how the bytes are meant; the lines are UTF-8.
 
     Raises:
-        InputError: as `read_pieces`, or a line is over `RECORD_CAP` bytes.
+        InputError: as `read_pieces`, or a line is over `cap` bytes.
     """
-    for number, line in enumerate(_whole_lines(path, may_be_pipe, form), start=1):
-        if len(line) > RECORD_CAP:
-            message = f"over {RECORD_CAP:,} bytes, expected a line of text"
+    for number, line in enumerate(_whole_lines(path, cap, may_be_pipe, form), start=1):
+        if len(line) > cap:
+            message = f"over {cap:,} bytes, expected a line of text"
             raise InputError(message, code="E-LINE", path=path, line=number, column=1)
         yield number, (line.removeprefix(BOM) if number == 1 else line).rstrip(b"\r")
 
 
-def _whole_lines(path: Path, may_be_pipe: bool, form: TextForm) -> Iterator[bytes]:
+def _whole_lines(path: Path, cap: int, may_be_pipe: bool, form: TextForm) -> Iterator[bytes]:
     """Yield what stands between line feeds, a line above the cap may lack its end."""
     rest: list[bytes] = []
     n_rest = 0
@@ -47,7 +48,7 @@ def _whole_lines(path: Path, may_be_pipe: bool, form: TextForm) -> Iterator[byte
             yield b"".join(rest)
             yield from others[:-1]
             rest, n_rest = [others[-1]], len(others[-1])
-        elif n_rest > RECORD_CAP:
+        elif n_rest > cap:
             break
     if n_rest:
         yield b"".join(rest)

@@ -16,8 +16,12 @@ mod cells;
 mod columns;
 mod hash;
 mod ids;
+mod quotes;
+mod rows;
 mod split;
 
 pub use columns::{Column, ColumnKind, Piece, Rows, Span};
 pub use ids::IdTable;
+pub use quotes::{BadQuote, QuoteRule, first_bad_quote, last_row_end};
+pub use rows::{Misfit, first_long_row, first_misfit, row_start};
 pub use split::split_rows;

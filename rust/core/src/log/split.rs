@@ -9,7 +9,7 @@ use crate::memory::with_capacity;
 use crate::{CancelToken, Result};
 
 /// Bytes that one thread splits at a time.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 1 << 18;
 
 /// Splits a block of whole rows, if all of them are plain.
 ///

@@ -137,8 +137,11 @@ impl<'a, R: ValueRules> TableBuilder<'a, R> {
         };
         let room = self.limits.expected_rows.map_or(usize::MAX, |n| n.saturating_sub(self.rows));
         let fault = segment.fault.take();
-        let is_blank_line = fault.as_ref().is_some_and(|(_, fault)| fault.code == "E-BLANK");
-        if segment.rows > room || (segment.rows == room && fault.is_some() && !is_blank_line) {
+        let code = fault.as_ref().map(|(_, fault)| fault.code);
+        let is_blank_line = code == Some("E-BLANK");
+        // Behind the last row, zero bytes are an end that was not written, not one row too many.
+        let is_row = code.is_some() && !is_blank_line && code != Some("E-TRUNC");
+        if segment.rows > room || (segment.rows == room && is_row) {
             let lines = piece.split_inclusive(|&byte| byte == b'\n').take(room);
             let start = lines.fold(0_u64, |sum, line| sum.saturating_add(line.len() as u64));
             let row = self.rows.saturating_add(room);

@@ -103,6 +103,17 @@ fn too_many_rows_are_noticed_at_the_first_of_them() {
 }
 
 #[test]
+fn zero_bytes_behind_the_last_row_are_no_row() {
+    for block in [1, 1 << 20] {
+        for (text, code) in [("1\n2\n\0\0\0", "E-TRUNC"), ("1\n2\n\0\0\n", "E-ROWS")] {
+            let limits = Limits { expected_rows: Some(2), ..limits(block, 1) };
+            let error = refusal(items(text.as_bytes(), limits));
+            assert_eq!((error.code, error.line), (code, Some(3)), "{text:?}");
+        }
+    }
+}
+
+#[test]
 fn blank_lines_may_only_end_a_text() {
     for block in [1, 4, 1 << 20] {
         let table = items(b"1 2\n3 4\n\n \r\n\n", limits(block, 1)).unwrap();

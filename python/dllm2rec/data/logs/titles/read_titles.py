@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from dllm2rec.data.logs.titles.title_columns import TitlesForm
 from dllm2rec.data.logs.titles.title_readers import READERS, Source
+from dllm2rec.data.text.at_rest import at_rest
 from dllm2rec.data.text.find_files import PathLike, plain_name
 from dllm2rec.data.text.lines import first_lines
 from dllm2rec.errors import InputError
@@ -70,13 +71,14 @@ def read_titles(
     titles: dict[str, str] = {}
     n_again = 0
     source = Source(path, form, None if item_column is None else item_column.partition(":")[0])
-    for item_id, raw in READERS[layout](source):
-        title = html.unescape(raw).strip() if "&" in raw else raw.strip()
-        if item_id in titles:
-            n_again += 1
-            titles[item_id] = titles[item_id] or title
-        else:
-            titles[item_id] = title
+    with at_rest(path):
+        for item_id, raw in READERS[layout](source):
+            title = html.unescape(raw).strip() if "&" in raw else raw.strip()
+            if item_id in titles:
+                n_again += 1
+                titles[item_id] = titles[item_id] or title
+            else:
+                titles[item_id] = title
     if not titles:
         raise InputError("no titles, expected one item a line", code="E-EMPTY", path=path)
     notes = source.notes

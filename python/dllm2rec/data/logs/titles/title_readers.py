@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from pyarrow import parquet
 
+from dllm2rec.data.logs.arrow import check_size
 from dllm2rec.data.logs.columns import is_text
 from dllm2rec.data.logs.titles.records import read_record
 from dllm2rec.data.logs.titles.title_columns import (
@@ -23,6 +24,7 @@ from dllm2rec.data.logs.titles.title_columns import (
     id_names,
     title_columns,
 )
+from dllm2rec.data.text.files import JSON_CAP, RECORD_CAP
 from dllm2rec.data.text.lines import decoded, first_lines, read_lines
 from dllm2rec.errors import ArtifactError, InputError
 
@@ -39,9 +41,9 @@ class Source:
     item_column: str | None
     notes: list[str] = field(default_factory=list)
 
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """Yield the lines with their numbers."""
-        for number, line in read_lines(self.path, form=self.form.text):
+    def lines(self, cap: int = RECORD_CAP) -> Iterator[tuple[int, str]]:
+        """Yield the lines with their numbers; none may have more than `cap` bytes."""
+        for number, line in read_lines(self.path, cap=cap, form=self.form.text):
             yield number, decoded(self.path, number, line, option="--titles-encoding")
 
     def columns(self, names: Sequence[str]) -> tuple[str, str]:
@@ -167,7 +169,7 @@ def _objects(source: Source) -> Titled:
     """One object a line, as the metadata of the Amazon reviews, of Yelp, Steam and Goodreads."""
     id_key = title_key = None
     keys: dict[str, None] = {}
-    for number, line in source.lines():
+    for number, line in source.lines(JSON_CAP):
         if not line.strip():
             raise InputError(
                 "a blank line, expected a record", code="E-BLANK", path=source.path, line=number
@@ -200,6 +202,7 @@ def _parquet(source: Source) -> Titled:
     try:
         with parquet.ParquetFile(path, memory_map=False, page_checksum_verification=True) as file:
             columns = source.columns(file.schema_arrow.names)
+            check_size(path, file, list(columns))
             batches = file.iter_batches(columns=list(dict.fromkeys(columns)))
             for batch in batches:
                 yield from _pairs(path, *(batch.column(name) for name in columns))
