@@ -44,7 +44,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "loss.dro_weight": ("weight of the DROS term; 1 on SASRec is the paper's DROS", "--alpha"),
     "loss.dro_temperature": ("temperature of the DROS term", "--beta"),
     "loss.unseen_by_text": (
-        "score items that no train row has by the teacher's vector alone, outside the softmax",
+        "score items that no train row has by the teacher's vector alone, outside the softmax; `auto`: where vectors are on both sides",
         "",
     ),
     "distillation.ranking_weight": (

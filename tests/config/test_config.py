@@ -182,6 +182,19 @@ def test_unseen_items_need_the_teacher_s_vectors_on_the_side_of_the_items():
     load_config(overrides=[*unseen, "distillation.embedding_weight=0"])
 
 
+def test_items_are_left_to_their_text_by_themselves_where_a_setting_allows_it():
+    strong = load_config()
+    assert strong.leaves_out_unseen
+    for other in (
+        "loss.unseen_by_text=false",
+        "loss.base=sampled_softmax",
+        "distillation.embedding_sides=input",
+        "distillation.embedding_weight=0",
+    ):
+        assert not load_config(overrides=[other]).leaves_out_unseen
+    assert not load_config(recipe="authors").leaves_out_unseen
+
+
 def test_all_gammas_zero_is_refused_unless_the_lists_weigh_nothing():
     zero = [f"distillation.{name}_gamma=0" for name in ("position", "confidence", "consistency")]
     assert "are all 0" in refusal(*zero, recipe="paper")

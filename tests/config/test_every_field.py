@@ -182,9 +182,10 @@ def test_a_field_about_what_the_rows_leave_out_changes_what_comes_out(
     field: str, rows: slice
 ) -> None:
     dataset = replace(DATASET, train=DATASET.train.take(rows))
-    config = changed(load_config(recipe="strong"), **SOFT, train=TRAIN)
     section, name = field.split(".")
-    other = changed(config, **{section: {name: True}})
+    other = changed(load_config(recipe="strong"), **SOFT, train=TRAIN)
+    assert other == changed(other, loss={"unseen_by_text": "auto"}, train={"prefix_rows": True})
+    config = changed(other, **{section: {name: False}})
     assert outcome(config, dataset) == outcome(config, dataset)
     assert outcome(config, dataset) != outcome(other, dataset)
 
@@ -204,6 +205,7 @@ def test_rows_without_a_possible_negative_are_refused_or_passed_over() -> None:
         users=Users(pa.array(["few", "=all", "two"]), np.array([0, 4, 46, 50])),
     )
     config = changed(load_config(recipe="strong"), **IMPORTANCE, train=TRAIN)
+    config = changed(config, train={"prefix_rows": False})
     config = changed(config, loss={"exclude": "history", "exclude_listed": False})
     with pytest.raises(
         InputError, match=r"E-NEG: cycle: user '=all' has met all 40 items \(2 such"

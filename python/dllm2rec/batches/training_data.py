@@ -11,7 +11,6 @@ from dllm2rec.batches.device_splits import DeviceSplits, device_splits
 from dllm2rec.batches.negative_sampler import NegativeSampler
 from dllm2rec.batches.training_rows import (
     TrainingRows,
-    leaves_out_unseen,
     seen_items,
     training_rows,
 )
@@ -76,7 +75,7 @@ def make_student(
         embedding_weight=distillation.embedding_weight,
         embedding_sides=distillation.embedding_sides,
         variant=config.variant,
-        known_items=torch.from_numpy(seen_items(dataset)) if leaves_out_unseen(config) else None,
+        known_items=torch.from_numpy(seen_items(dataset)) if config.leaves_out_unseen else None,
     )
 
 

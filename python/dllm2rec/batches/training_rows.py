@@ -83,7 +83,7 @@ def training_rows(
         InputError: the configuration needs something the teacher does not have.
     """
     dataset, device = splits.dataset, splits.device
-    counted = seen_items(dataset) if leaves_out_unseen(config) else None
+    counted = seen_items(dataset) if config.leaves_out_unseen else None
     weight = max(config.distillation.ranking_weights)
     distillation = config.distillation.model_copy(update={"ranking_weight": weight})
     lists = teacher_lists(dataset, teacher, distillation, list_meaning(config), counted)
@@ -98,11 +98,6 @@ def training_rows(
         log_expected=splits.log_expected,
         in_softmax=None if counted is None else torch.from_numpy(counted).to(device),
     )
-
-
-def leaves_out_unseen(config: Config) -> bool:
-    """Whether items that training never sees are known by their text alone."""
-    return config.loss.unseen_by_text and config.distillation.embedding_weight > 0
 
 
 def seen_items(dataset: SequenceDataset) -> npt.NDArray[np.bool_]:

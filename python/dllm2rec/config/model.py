@@ -96,8 +96,9 @@ class LossConfig(Section):
     dro_weight: NonNegative = 0.0
     dro_temperature: Temperature = 1.0  # the authors' --beta
     # Items that no train window or target holds: no id vector, no place in the softmax's sum. Acts
-    # where the student has the teacher's vectors, which is all that is known of them.
-    unseen_by_text: bool = False
+    # where the student has the teacher's vectors, which is all that is known of them. "auto": with
+    # a full softmax and vectors on both sides.
+    unseen_by_text: Literal["auto"] | bool = "auto"
 
 
 class DistillationConfig(Section):
@@ -148,7 +149,7 @@ class TrainConfig(Section):
     weight_decay: NonNegative = 0.0  # the authors' --l2_decay
     max_epochs: PositiveInt = 40  # --epoch
     patience: PositiveInt = 4  # epochs without a better validation ndcg@20
-    prefix_rows: bool = False  # also the rows inside train windows that window files leave out
+    prefix_rows: bool = True  # also the rows inside train windows that window files leave out
     schedule: Literal["constant", "cosine"] = "constant"  # to 0 over max_epochs
     warmup_steps: Annotated[int, Field(ge=0)] = 0  # updates over which the rate rises to its value
     max_gradient_norm: NonNegative = 0.0  # longer gradients are cut to this length; 0: none is
@@ -176,6 +177,16 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 
+    @property
+    def leaves_out_unseen(self) -> bool:
+        """Whether items that training never sees are known by the teacher's vector alone."""
+        if self.distillation.embedding_weight == 0:
+            return False
+        if self.loss.unseen_by_text != "auto":
+            return self.loss.unseen_by_text
+        both = self.distillation.embedding_sides == "both"
+        return self.loss.base == "softmax" and both and self.variant == "default"
+
     @field_validator("variant", mode="before")
     @classmethod
     def _present_name(cls, variant: object) -> object:
@@ -190,13 +201,14 @@ class Config(Section):
                 'distillation.ranking_form = "soft_targets" with loss.base = "bce", expected '
                 '"softmax" or "sampled_softmax": the lists are a share of the softmax\'s targets'
             )
-        if self.loss.unseen_by_text and self.loss.base != "softmax":
+        by_text = self.loss.unseen_by_text is True
+        if by_text and self.loss.base != "softmax":
             raise ValueError(
                 f'loss.unseen_by_text = true with loss.base = "{self.loss.base}", expected '
                 '"softmax": the other losses have no sum over the catalogue to leave items out of'
             )
         sides, weight = self.distillation.embedding_sides, self.distillation.embedding_weight
-        if self.loss.unseen_by_text and sides == "input" and weight > 0:
+        if by_text and sides == "input" and weight > 0:
             raise ValueError(
                 'loss.unseen_by_text = true with distillation.embedding_sides = "input", expected '
                 '"both": an unseen item has no vector of its own, and would score 0 everywhere'
