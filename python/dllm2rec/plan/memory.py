@@ -1,4 +1,4 @@
-"""What a training holds in memory: what lies still is counted, what steps take is measured.
+"""What a training holds in memory: what stays is counted, what a step adds is measured.
 
 Before a step is tried on the CPU, where too large a batch would end the process, what it keeps for
 the backward pass is counted on two small batches and carried on to the batch size. A GPU is asked:
@@ -50,7 +50,7 @@ def still_bytes(student: Student, data: TrainingData) -> dict[str, int]:
 
 
 def step_bytes(student: Student, data: TrainingData, config: Config) -> int:
-    """Predict what a step takes beside what lies still, without trying one of the whole size.
+    """Predict what a step adds to what stays, without trying one of the whole size.
 
     Args:
         student: on the device of `data`; its weights are left as they are.
@@ -122,7 +122,7 @@ def peak_bytes() -> int:
 
 
 def forget_peaks(device: torch.device) -> None:
-    """Let the peaks of the device and, where the system can, of the process begin anew."""
+    """Reset the peaks of the device and, where the system can, of the process."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     # Linux alone can; elsewhere a peak is that of all that was done so far, and never too low.
@@ -136,7 +136,7 @@ def device_peak_bytes(device: torch.device) -> int:
 
 
 def fits(locked: Mapping[str, int], step: int, device: torch.device) -> bool:
-    """Whether what is not there yet, once student and rows are, has room on the device."""
+    """Whether the device has room for what student and rows still lack."""
     free = free_bytes(device)
     return free is None or locked["gradients"] + locked["moments of Adam"] + step <= free
 

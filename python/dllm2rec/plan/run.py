@@ -50,7 +50,7 @@ class StudentPlan:
         ranking_weights: each is trained.
         parameters: how many are trained, by part.
         memory: bytes at the peak, by part, of the ranking weight that needs most: on a GPU those of
-            its tensors, on the CPU those of the process. What lies still is counted, the rest is
+            its tensors, on the CPU those of the process. What stays is counted, the rest is
             measured; where it does not fit, it is what could be counted.
         fits: whether the device has as much free; where it has not, nothing was timed.
         checkpoint_bytes: the weights of one checkpoint.

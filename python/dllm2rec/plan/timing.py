@@ -125,7 +125,7 @@ def _drawn_keys(training: Training) -> tuple[str, ...]:
 def scratch_folder() -> Iterator[Path]:
     """A folder that is removed again, where runs are written, if that can be.
 
-    Disks differ in how long they take to be sure.
+    Disks differ in how long a flushed write takes.
     """
     here = Path.cwd()
     with tempfile.TemporaryDirectory(
@@ -135,7 +135,7 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def catalogue_s(catalogue: Catalogue) -> float:
-    """Seconds to write what an item index stands for."""
+    """Seconds to write the catalogue."""
     with scratch_folder() as folder:
         began = time.perf_counter()
         save_catalogue(folder, catalogue)

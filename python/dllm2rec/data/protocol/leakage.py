@@ -56,7 +56,7 @@ def rows_leaked(name: str, n_rows: int) -> InputError:
     return InputError(
         f"{name}: {n_rows:,} validation and test rows are train rows too, expected none",
         code="E-LEAK",
-        hint="drop duplicates or repeats, or do without strict",
+        hint="drop duplicates or repeats, or leave out strict",
     )
 
 

@@ -59,7 +59,7 @@ def _cut_validation(starts: Int64Vector, split: npt.NDArray[np.uint8]) -> None:
     """Give the last train target of each user who has two or more to validation, in place."""
     if (split == SPLITS.index("validation")).any():
         message = "cut_validation = true, but the log has validation events of its own"
-        raise InputError(f"{message}, expected none", code="E-SPLIT", hint="leave it away")
+        raise InputError(f"{message}, expected none", code="E-SPLIT", hint="leave it out")
     places = np.flatnonzero(split == SPLITS.index("train"))
     ends = np.searchsorted(places, starts[1:])
     several = np.diff(ends, prepend=0) > 1
