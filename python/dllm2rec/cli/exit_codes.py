@@ -94,8 +94,10 @@ def _ran_out(err: BaseException | None) -> bool:
         # torch's out-of-memory error is told by its name: torch may not be imported.
         if isinstance(err, MemoryError) or type(err).__name__ == "OutOfMemoryError":
             return True
-        # Arrow's errors are told by their text, and may be any of these or none.
-        if not isinstance(err, Dllm2RecError) and _OUT_OF_MEMORY.search(str(err)):
+        # Arrow's errors are told by their text, and may be any of these or none. A lock that
+        # another process holds has the text of a thread that cannot be started.
+        is_told = not isinstance(err, Dllm2RecError | BlockingIOError)
+        if is_told and _OUT_OF_MEMORY.search(str(err)):
             return True
         err = _earlier(err)
     return False
