@@ -23,9 +23,11 @@ MEBIBYTE = 2**20
 
 
 def _log(path: Path, **options: Any) -> object:
+    from dllm2rec.data.logs.log_form import LogForm
     from dllm2rec.data.logs.read import read_interactions
 
-    return read_interactions(path, **options)
+    names = options.pop("names", None)
+    return read_interactions(path, form=LogForm(names=names), **options)
 
 
 def _titles(path: Path, layout: str) -> object:

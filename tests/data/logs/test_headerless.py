@@ -87,3 +87,11 @@ def test_a_delimiter_that_is_none_is_refused(tmp_path, delimiter):
     path.write_text("1,2,3,4\n")
     with pytest.raises(ConfigError, match="expected one ASCII character such as ',', or '::'"):
         read(path, delimiter)
+
+
+def test_integer_ids_of_a_log_without_a_row_are_no_bug(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("user_id,item_id\n" + "\n" * 3)
+    with pytest.raises(InputError) as caught:
+        read_interactions(path, id_type="int")
+    assert caught.value.code in {"E-EMPTY", "E-BLANK"}

@@ -163,7 +163,7 @@ def _without_space(
 
 def _integers(chunk: Chunk, role: str, encoded: pa.DictionaryArray, names: pa.Array) -> pa.Array:
     whole = compute.match_substring_regex(names, r"^-?[0-9]{1,18}$")
-    if not compute.all(whole).as_py():
+    if not compute.all(whole, min_count=0).as_py():  # a block may hold blank lines alone
         row = _first(encoded, compute.invert(whole))
         raise chunk.fault(
             row,
