@@ -408,7 +408,7 @@ def test_other_data_is_allowed_if_asked_for_and_told(
 ) -> None:
     other = cycle_dataset(150, seed=1)  # more rows, the same items
     taught = oracle_teacher(other)
-    with pytest.raises(ArtifactError, match="--allow-data-change"):
+    with pytest.raises(ArtifactError, match="allow_data_change=True"):
         resume_run(copied, other, taught)
     before = load_state(copied / "sasrec+dllm2rec")
     assert before is not None
@@ -510,10 +510,17 @@ def test_leftovers_of_a_killed_process_go(copied: Path, whole: str) -> None:
     student = copied / "sasrec+dllm2rec"
     (student / "training-weight-9-epoch-9-step-9").mkdir()
     (student / ".weight-0-epoch-7.999999999.abcd.tmp").mkdir()
+    for name in (
+        ".prev.999999999.tmp",
+        ".metrics.jsonl.999999999.tmp",
+        "../.run.json.999999999.tmp",
+    ):
+        (student / name).write_text("cut")
     with (student / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 2.0, "nd')
     resume_run(copied, DATASET, TEACHER)
     assert what_it_made(copied) == whole
+    assert not list(copied.rglob(".*.tmp"))
     assert {path.name for path in student.iterdir() if path.is_dir()} == {
         read_pointer(student, pointer).name for pointer in ("best", "last")
     }

@@ -116,7 +116,7 @@ def open_teacher(
     None if the run had none, and, with a warning in the log, if it is no longer where it was.
 
     Raises:
-        ArtifactError: the one given is not the run's.
+        ArtifactError: the one given is not the run's, or the one where it was is damaged.
         InputError: there is none at the place that is given.
     """
     manifest = read_run(run)
@@ -136,7 +136,10 @@ def open_teacher(
         if found is not None and found.fingerprint() == expected:
             return found
         reason = "its place is not known" if found is None else "it has changed"
-    except (ArtifactError, InputError) as err:
+    except ArtifactError as err:
+        away = "; or move the folder away, and the teacher is left out of the table"
+        raise ArtifactError(f"{err}{away}") from err
+    except InputError as err:
         reason = str(err)
     _log.warning(
         "the teacher of %s is left out of the table: %s; give --teacher DIR to have it", run, reason
