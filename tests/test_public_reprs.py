@@ -103,6 +103,7 @@ def test_the_same_refusal_names_the_option_on_the_command_line(
     assert "give --dataset" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_demo_world_is_found_by_what_it_is() -> None:
     dataset, teacher = dllm2rec.demo_world()
     assert dllm2rec.Source.known(dataset, teacher) == dllm2rec.Source()

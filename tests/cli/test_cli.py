@@ -230,8 +230,9 @@ def test_help_is_quick():
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    # CPU seconds, the best of several: the command is tested, not what else the machine does.
-    assert min(seconds() for _ in range(5)) < 0.3
+    # CPU seconds, the best of several: the command is tested, not what else the machine does. On
+    # a quiet machine it is 0.2; with torch, which must not be imported, some seconds.
+    assert min(seconds() for _ in range(5)) < 0.6
 
 
 # As a person's shell runs it: what is printed is written when the command ends.
@@ -518,6 +519,7 @@ def test_lists_are_written_as_they_are(tmp_path, ending):
     assert rows_of(path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
 def test_lists_are_written_without_holding_them(tmp_path, ending):
     names = (f"u{number}" for number in range(30_000))

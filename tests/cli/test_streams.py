@@ -28,6 +28,9 @@ from dllm2rec.train.train_run import train_run
 from tests.support.run_home import CONFIG
 from tests.support.worlds import N_ITEMS, cycle_dataset
 
+# Commands are started, and stopped, as processes.
+pytestmark = pytest.mark.slow
+
 # --- closed pipes --------------------------------------------------------------------------------
 
 

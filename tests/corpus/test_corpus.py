@@ -24,6 +24,9 @@ from tests.corpus.prepare_logs import L
 from tests.corpus.setting_files import G
 from tests.corpus.teacher_import import C, R
 
+# Seven hundred commands and calls.
+pytestmark = pytest.mark.slow
+
 SIZES = {"R": 72, "C": 16, "E": 44, "L": 41, "G": 19, "X": 12, "K": 19, "A": 26}
 IDS = [f"{letter}{n:02}" for letter, size in SIZES.items() for n in range(1, size + 1)]
 

@@ -25,6 +25,9 @@ from dllm2rec.serve.recommend import recommend
 from dllm2rec.train.resume_run import resume_run
 from dllm2rec.train.train_seed import _clean
 
+# Commands are run on many copies of a run.
+pytestmark = pytest.mark.slow
+
 BITS_A_FILE = 2  # besides the first and the last byte
 
 
@@ -87,7 +90,6 @@ def bits_of(content: bytes, chance: random.Random) -> Iterator[bytes]:
         yield bytes(flipped)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_flipped_bit_of_what_a_command_reads_is_refused(home: Path, name: str) -> None:
     command, chance = COMMANDS[name], random.Random(0)

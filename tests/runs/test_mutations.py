@@ -18,6 +18,9 @@ from dllm2rec.storage.atomic_file import record_of
 from dllm2rec.storage.pointers import move_pointers, read_pointer
 from dllm2rec.storage.sealed_json import KEY, seal
 
+# Hundreds of changed folders, each read by several commands.
+pytestmark = pytest.mark.slow
+
 DEEP: Any = 1
 for _ in range(200):
     DEEP = [DEEP]
@@ -122,7 +125,6 @@ def name_in(run: Path, name: str) -> str:
     return name.replace("BEST", best).replace("LAST", last)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_changed_value_is_no_bug(
     run: Path, name: str, capsys: pytest.CaptureFixture[str]
@@ -171,7 +173,6 @@ BYTES = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("what", BYTES)
 def test_what_is_no_file_of_ours_is_no_bug(
     run: Path, what: str, capsys: pytest.CaptureFixture[str]

@@ -23,6 +23,9 @@ from dllm2rec.train.train_run import train_run
 from tests.support.worlds import cycle_dataset, oracle_teacher
 from tests.teacher.test_import_options import place
 
+# Each lack is looked for by several commands.
+pytestmark = pytest.mark.slow
+
 DATASET = cycle_dataset()
 TEACHER = oracle_teacher(DATASET)
 NO_ROWS = Rows(np.zeros(0, np.int64), np.zeros(0, np.int64))

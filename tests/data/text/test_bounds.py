@@ -18,6 +18,9 @@ from tests.support import reading_shapes as shapes
 from tests.support.reading_cost import READERS
 from tests.support.reading_shapes import MEBIBYTE, Shape
 
+# Costs are measured in processes of their own.
+pytestmark = pytest.mark.slow
+
 FREE = 64.0  # mebibytes
 PER_BYTE = 12  # of memory
 SMALL = 2 * MEBIBYTE
@@ -97,7 +100,6 @@ def test_text_of_any_shape_is_read_or_refused_within_the_bounds(tmp_path, reader
     check_shapes(reader, tmp_path, SHAPES[reader], SMALL)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("reader", SHAPES)
 @pytest.mark.parametrize("packing", shapes.COMPRESSED)
 def test_compressed_text_is_read_or_refused_within_the_bounds(tmp_path, reader, packing):
