@@ -49,7 +49,10 @@ if TYPE_CHECKING:
     from dllm2rec.runs.checkpoint import load_checkpoint as load_checkpoint
     from dllm2rec.runs.evaluate_run import evaluate_run as evaluate_run
     from dllm2rec.runs.source import Source as Source
+    from dllm2rec.serve.load import load as load
     from dllm2rec.serve.recommend import recommend as recommend
+    from dllm2rec.serve.recommendations import Recommendations as Recommendations
+    from dllm2rec.serve.recommender import Recommender as Recommender
     from dllm2rec.students import Student as Student
     from dllm2rec.students import build_student as build_student
     from dllm2rec.teacher.authors_files import TeacherOptions as TeacherOptions
@@ -93,6 +96,8 @@ _HOMES = {
     "Progress": "tracking.progress",
     "RankCounts": "evaluate.metrics",
     "Recommendation": "tracking.metric_table",
+    "Recommendations": "serve.recommendations",
+    "Recommender": "serve.recommender",
     "ResourceError": "errors",
     "Rows": "data.dataset",
     "RunOptions": "train.check_run",
@@ -115,6 +120,7 @@ _HOMES = {
     "evaluate_run": "runs.evaluate_run",
     "evaluate_scores": "evaluate.score_file",
     "list_metrics": "evaluate.metrics",
+    "load": "serve.load",
     "load_checkpoint": "runs.checkpoint",
     "load_config": "config.load",
     "load_dataset": "data.formats.load_dataset",

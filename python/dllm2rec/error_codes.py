@@ -255,8 +255,8 @@ CODES: tuple[Code, ...] = (
         "runs",
         (3,),
         means="What was given as histories is no list of lists of item ids.",
-        example="E-HISTORIES: histories[0] is the str '168', expected a list of item ids: histories is a list of lists. hint: for one user write recommend(run, [ids]): the outer list has an entry a user",
-        cure="Give one list of item ids for each user; for one user, `recommend(run, [ids])`.",
+        example="E-HISTORIES: histories[0] is the str '168', expected a list of item ids: histories is a list of lists. hint: for one user write recommend([ids]): the outer list has an entry a user",
+        cure="Give one list of item ids for each user; for one user, `recommend([ids])`.",
     ),
     Code(
         "E-ITEM-RANGE",
@@ -729,6 +729,14 @@ CODES: tuple[Code, ...] = (
         means="The last line has no line end, so its last number may be cut.",
         example="W-NO-EOL teacher/myrank_train.txt: the last line has no newline: its last number may be cut",
         cure="Compare the last line with the original.",
+    ),
+    Code(
+        "W-NO-LIST",
+        "runs",
+        (),
+        means="Histories without a known item got no list, as was asked for.",
+        example="W-NO-LIST 1 of 5 histories have no known item and get no list: line 3 (user u3)",
+        cure="Nothing, if these users are new; `--empty popular` gives them the most popular items.",
     ),
     Code(
         "W-NOT-BIT-IDENTICAL",

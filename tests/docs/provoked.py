@@ -26,7 +26,7 @@ from pyarrow import parquet
 
 from dllm2rec import Catalogue, Dllm2RecError, _core, error_codes
 from dllm2rec.cli import main
-from dllm2rec.serve.histories import histories_as_ids
+from dllm2rec.serve.histories import history_blocks
 from dllm2rec.teacher.embedding_file import load_embeddings
 
 N_ITEMS = 20
@@ -264,7 +264,7 @@ PROVOKED: dict[str, Provoked] = {
         "prepare data --out datasets/x --write recbole",
     ),
     # Training and recommending.
-    "E-HISTORIES": Provoked({}, call=lambda: histories_as_ids(["168", "172"])),
+    "E-HISTORIES": Provoked({}, call=lambda: [*history_blocks(["168", "172"])]),
     "E-ITEM-UNKNOWN": Provoked({}, call=lambda: Catalogue(["12", "7", "401"]).index_of("41")),
     "E-NEG": Provoked(
         {
@@ -293,6 +293,7 @@ ELSEWHERE = {
     "W-DATA-CHANGED": "tests of resuming",
     "W-ITEMS-SKIPPED": "tests of histories: it is logged",
     "W-NOT-BIT-IDENTICAL": "tests of resuming",
+    "W-NO-LIST": "tests of histories: it is logged",
     "W-POPULAR": "tests of histories: it is logged",
     "W-VECTORS-SKIPPED": "tests of a teacher's vectors with ids",
     "W-TORCH": "tests of what torch keeps private: a torch that lacks it",

@@ -136,7 +136,7 @@ def test_a_run_keeps_and_serves_the_memory(run: Path) -> None:
     validation = _validation(run, dataset)
     assert validation == pytest.approx(checkpoint.record["ndcg@20"], abs=1e-12)
     history = [f"item-{i}" for i in (3, 4, 5)]
-    (listed,) = recommend(run, [history], n=5, exclude_seen=False, device="cpu")
+    (listed,) = recommend(run, [history], k=5, exclude_seen=False, device="cpu")
     window = np.array([[3, 4, 5, 0, 0]], np.uint32)
     _, items, values = checkpoint.memory.bonuses(window, np.array([3], np.uint32))
     with torch.no_grad():

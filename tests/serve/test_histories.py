@@ -20,12 +20,19 @@ from dllm2rec.data.dataset import Catalogue
 from dllm2rec.data.formats.catalogue_file import load_catalogue, save_catalogue
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.runs.run_manifest import read_run, with_files, write_manifest
-from dllm2rec.serve.histories import HistoryRules, histories_as_ids, known_items
+from dllm2rec.serve.histories import HistoryBlock, history_blocks
+from dllm2rec.serve.known_items import HistoryIndexer, HistoryRules
 from dllm2rec.serve.recommend import recommend
 from tests.support.worlds import N_ITEMS, cycle_dataset
 from tests.train.test_train_run import CONFIG, changed, train
 
 IDS = [["0", "7"], ["12"]]
+
+
+def ids_of(histories: Any) -> list[Any]:
+    return [row for block in history_blocks(histories) for row in block.ids]
+
+
 FORMS: dict[str, Any] = {
     "texts": [["0", "7"], ["12"]],
     "whole numbers": [[0, 7], [12]],
@@ -48,15 +55,15 @@ FORMS: dict[str, Any] = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_histories_gives_the_ids_of_the_log(form: str) -> None:
-    lists = histories_as_ids(FORMS[form])
+    lists = ids_of(FORMS[form])
     assert lists == IDS
     assert {type(item_id) for row in lists for item_id in row} == {str}
 
 
 def test_a_matrix_is_a_history_a_row() -> None:
-    assert histories_as_ids(np.array([[1, 2], [3, 4]])) == [["1", "2"], ["3", "4"]]
-    assert histories_as_ids([]) == []
-    assert histories_as_ids([[], pd.Series([], dtype=object)]) == [[], []]
+    assert ids_of(np.array([[1, 2], [3, 4]])) == [["1", "2"], ["3", "4"]]
+    assert ids_of([]) == []
+    assert ids_of([[], pd.Series([], dtype=object)]) == [[], []]
 
 
 MISREAD: dict[str, tuple[Any, str]] = {
@@ -87,19 +94,26 @@ MISREAD: dict[str, tuple[Any, str]] = {
 def test_what_is_no_list_of_histories_is_told_in_the_callers_words(form: str) -> None:
     histories, message = MISREAD[form]
     with pytest.raises(InputError, match=message) as caught:
-        histories_as_ids(histories)
+        ids_of(histories)
     assert caught.value.code == "E-HISTORIES"
     if form.startswith("flat"):
-        assert "recommend(run, [ids])" in caught.value.hint
+        assert "recommend([ids])" in caught.value.hint
 
 
 CATALOGUE = Catalogue(["a", "b", "c"])
 
 
+def known_items(lists: list[list[str]], rules: HistoryRules | None = None) -> list[list[int]]:
+    indexer = HistoryIndexer(CATALOGUE, rules or HistoryRules())
+    known = indexer.index(HistoryBlock(lists))
+    indexer.warn()
+    return [row.tolist() for row in np.split(known.items, known.offsets[1:-1])]
+
+
 def test_unknown_items_are_counted_and_named() -> None:
     lists = [["a"], ["x", "b", "y"], ["z"]]
     with pytest.raises(InputError, match=r"histories\[1\]: unknown item id 'x'") as caught:
-        known_items(CATALOGUE, lists, HistoryRules())
+        known_items(lists)
     assert "3 unknown in 2 of 3 histories" in str(caught.value)
     assert "unknown='skip'" in caught.value.hint
 
@@ -109,23 +123,24 @@ def test_unknown_items_are_skipped_where_that_is_asked_for(
 ) -> None:
     rules = HistoryRules(unknown="skip")
     with caplog.at_level(logging.WARNING, "dllm2rec"):
-        assert known_items(CATALOGUE, [["a"], ["x", "b", "y", "c"]], rules) == [[0], [1, 2]]
+        assert known_items([["a"], ["x", "b", "y", "c"]], rules) == [[0], [1, 2]]
     (message,) = caplog.messages
     assert message == ("W-ITEMS-SKIPPED 2 unknown in 1 of 2 histories, left out: histories[1]")
     caplog.clear()
-    assert known_items(CATALOGUE, [["a"]], rules) == [[0]]
+    assert known_items([["a"]], rules) == [[0]]
     assert not caplog.messages
 
 
 def test_a_history_of_which_nothing_is_left_is_an_empty_one() -> None:
     rules = HistoryRules(unknown="skip")
     with pytest.raises(InputError, match=r"histories\[1\]: none of its items is known, .*2 of 3"):
-        known_items(CATALOGUE, [["a"], ["x"], []], rules)
-    popular = HistoryRules(unknown="skip", empty="popular")
-    assert known_items(CATALOGUE, [["a"], ["x"], []], popular) == [[0], [], []]
+        known_items([["a"], ["x"], []], rules)
+    for empty in ("popular", "skip"):
+        others = HistoryRules(unknown="skip", empty=empty)
+        assert known_items([["a"], ["x"], []], others) == [[0], [], []]
 
 
-@pytest.mark.parametrize("rule", [{"unknown": "drop"}, {"empty": "skip"}])
+@pytest.mark.parametrize("rule", [{"unknown": "drop"}, {"empty": "drop"}])
 def test_a_rule_that_is_none_is_refused(rule: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(rule))} = .*expected one of error"):
         HistoryRules(**rule)
@@ -140,12 +155,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_who_has_no_item_gets_what_is_popular_and_others_what_they_would_get(run: Path) -> None:
     known = ["item-3", "item-4"]
-    lists = recommend(run, [[], known, ["zzz"]], n=4, unknown="skip", empty="popular", device="cpu")
+    lists = recommend(run, [[], known, ["zzz"]], k=4, unknown="skip", empty="popular", device="cpu")
     counts = cycle_dataset().target_counts()
     best = sorted(range(N_ITEMS), key=lambda item: (-counts[item], item))[:4]
     assert [(p.item_id, p.score) for p in lists[0]] == [(f"item-{i}", counts[i]) for i in best]
     assert lists[2] == lists[0]
-    assert lists[1] == recommend(run, [known], n=4, device="cpu")[0]
+    assert lists[1] == recommend(run, [known], k=4, device="cpu")[0]
 
 
 def test_popular_items_of_a_run_that_kept_no_counts_are_refused(run: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dllm2rec.serve import recommend as module
+from dllm2rec.serve import histories as reading
 from dllm2rec.serve.recommend import recommend
 from tests.support.worlds import LENGTH, N_ITEMS
 from tests.train.test_train_run import CONFIG, changed, train
@@ -25,9 +25,9 @@ def ids(*items: int) -> list[str]:
 
 def test_lists_do_not_depend_on_the_blocks(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     histories = [ids(*range(first, first + 1 + first % 4)) for first in range(7)]
-    whole = recommend(run, histories, n=3, device="cpu")
-    monkeypatch.setattr(module, "BLOCK_ROWS", 3)
-    blocks = recommend(run, histories, n=3, device="cpu")
+    whole = recommend(run, histories, k=3, device="cpu")
+    monkeypatch.setattr(reading, "BLOCK_ROWS", 3)
+    blocks = recommend(run, histories, k=3, device="cpu")
     assert [[place.item_id for place in row] for row in blocks] == [
         [place.item_id for place in row] for row in whole
     ]
@@ -36,14 +36,14 @@ def test_lists_do_not_depend_on_the_blocks(run: Path, monkeypatch: pytest.Monkey
 
 def test_every_item_of_a_long_history_is_left_out(run: Path) -> None:
     history = ids(*range(LENGTH + 4))
-    (listed,) = recommend(run, [history], n=N_ITEMS, device="cpu")
+    (listed,) = recommend(run, [history], k=N_ITEMS, device="cpu")
     assert {place.item_id for place in listed} == set(ids(*range(N_ITEMS))) - set(history)
 
 
 def test_only_the_last_items_of_a_history_count(run: Path) -> None:
     last = range(10, 10 + LENGTH)
     lists = [
-        recommend(run, [ids(*first, *last)], n=4, exclude_seen=False, device="cpu")
+        recommend(run, [ids(*first, *last)], k=4, exclude_seen=False, device="cpu")
         for first in ((), (1, 2, 3))
     ]
     assert lists[0] == lists[1]

@@ -26,7 +26,9 @@ from dllm2rec.evaluate import evaluate_split as split
 from dllm2rec.runs.checkpoint import load_checkpoint
 from dllm2rec.runs.training_state import load_state
 from dllm2rec.runtime import distributed
-from dllm2rec.serve import recommend as serving
+from dllm2rec.serve import histories as reading
+from dllm2rec.serve.recommend import recommend
+from dllm2rec.serve.scorer import ItemScorer
 from dllm2rec.students import Student
 from dllm2rec.tracking.progress import Silent
 from dllm2rec.train import loop
@@ -170,7 +172,7 @@ def evaluation(folder: Path) -> dict[str, Any]:
     torch.manual_seed(3)
     student = make_student(CONFIG, dataset, oracle_teacher(dataset))
     rows = device_rows(dataset, dataset.train, CPU)
-    watched = patch.object(split, "_counts_of", wraps=split._counts_of)
+    watched = patch.object(split, "encode_block", wraps=split.encode_block)
     sizes = patch.multiple(split, BLOCK_ROWS=16, TOGETHER=2)
     with sizes, watched as calls:
         counts = [split.split_counts(student, rows, exclude_seen=seen) for seen in (False, True)]
@@ -232,9 +234,9 @@ def lists(folder: Path) -> dict[str, Any]:
     """Recommend from a run that one process made, eight of fifty histories at a time."""
     drawn = np.random.default_rng(0).integers(0, N_ITEMS, (50, 4))
     histories = [[f"item-{i}" for i in row] for row in drawn]
-    watched = patch.object(serving, "_top_n", wraps=serving._top_n)
-    with patch.object(serving, "BLOCK_ROWS", 8), watched as calls:
-        found = serving.recommend(folder.parent / "run", histories, n=N_ITEMS, device="cpu")
+    watched = patch.object(ItemScorer, "top_n", autospec=True, side_effect=ItemScorer.top_n)
+    with patch.object(reading, "BLOCK_ROWS", 8), watched as calls:
+        found = recommend(folder.parent / "run", histories, k=N_ITEMS, device="cpu")
     shown = [[(r.rank, r.item_id, r.score.hex()) for r in places] for places in found]
     return {"lists": shown, "blocks": calls.call_count}
 

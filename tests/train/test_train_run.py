@@ -173,7 +173,7 @@ def test_recommendations_follow_the_cycle_under_the_users_own_ids(
 ) -> None:
     folder, _ = run
     history = [f"item-{i}" for i in (3, 4, 5, 6)]
-    (listed,) = recommend(folder, [history], n=5, device="cpu")
+    (listed,) = recommend(folder, [history], k=5, device="cpu")
     assert [place.rank for place in listed] == [1, 2, 3, 4, 5]
     assert listed[0].item_id == "item-7"
     assert listed[0].title == "Title 7"
@@ -192,7 +192,7 @@ def test_recommendations_are_the_students_own_scores(run: tuple[Path, RunResult]
     (listed,) = recommend(
         folder / "sasrec",
         [["item-8", "item-9", "item-10"]],
-        n=N_ITEMS,
+        k=N_ITEMS,
         exclude_seen=False,
         device="cpu",
     )
@@ -223,7 +223,7 @@ def test_what_cannot_be_recommended_for_is_named(
     message: str,
 ) -> None:
     with pytest.raises(error, match=message):
-        recommend(run[0], histories, n=n, device="cpu")
+        recommend(run[0], histories, k=n, device="cpu")
 
 
 def test_a_student_that_is_not_there_is_named(run: tuple[Path, RunResult]) -> None:

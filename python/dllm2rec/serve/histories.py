@@ -1,67 +1,50 @@
-"""Histories as people have them: ids of every kind that a log may hold, some of them unknown."""
+"""Histories as people have them: ids of every kind that a log may hold, in blocks of a stream."""
 
 from __future__ import annotations
 
-import logging
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-from dllm2rec.caller import words
-from dllm2rec.data.dataset import Catalogue
-from dllm2rec.errors import ConfigError, InputError
+from dllm2rec.errors import InputError
 
-_log = logging.getLogger(__name__)
-
-Unknown = Literal["error", "skip"]
-Empty = Literal["error", "popular"]
-
-_NAMED = 5  # histories that a warning names
+# Fixed, so that a score's last bit never depends on a user's setting.
+BLOCK_ROWS = 4096
+_LISTS = ("to_pylist", "to_list", "tolist")  # Arrow, polars and pandas, NumPy and torch
 
 
 @dataclass(frozen=True)
-class HistoryRules:
-    """What becomes of histories that a student cannot answer as they are, and their names.
+class HistoryBlock:
+    """Some histories of a stream, whose items are ids as the log has them.
 
     Attributes:
-        unknown: "error", or "skip": items that the catalogue lacks are left out.
-        empty: "error", or "popular": who has no item, or none that is known, gets the items that
-            are most often the target of a train row.
-        path: the file that they stand in, if any.
-        lines: the line of each, from 1, where there is a file.
-        names: how messages call each; None: `histories[0]`, `histories[1]`, ...
+        ids: a list a history, oldest item first.
+        first: the number of the first history in the stream, from 0.
+        names: whose each is; None: messages call them `histories[0]`, `histories[1]`, ...
+        lines: the line of each in its file, from 1, where there is a file.
     """
 
-    unknown: Unknown = "error"
-    empty: Empty = "error"
-    path: Path | None = None
-    lines: Sequence[int] | None = None
+    ids: Sequence[Sequence[str]]
+    first: int = 0
     names: Sequence[str] | None = None
+    lines: Sequence[int] | None = None
 
-    def __post_init__(self) -> None:
-        for name, allowed in (("unknown", get_args(Unknown)), ("empty", get_args(Empty))):
-            if getattr(self, name) not in allowed:
-                got = f"{name} = {getattr(self, name)!r}"
-                raise ConfigError(f"{got}, expected one of {', '.join(allowed)}")
+    def name(self, place: int) -> str:
+        """How messages call a history of the block."""
+        if self.names is None:
+            return f"histories[{self.first + place}]"
+        return self.names[place] if self.lines is None else f"user {self.names[place]}"
 
-    def name(self, number: int) -> str:
-        """How a message calls a history, with its line."""
-        name = f"histories[{number}]" if self.names is None else self.names[number]
-        return name if self.lines is None else f"line {self.lines[number]} ({name})"
-
-    def refusal(self, number: int, message: str, *, code: str, hint: str) -> InputError:
-        """The error about one history."""
-        name = f"histories[{number}]" if self.names is None else self.names[number]
-        line = None if self.lines is None else self.lines[number]
-        return InputError(f"{name}: {message}", code=code, path=self.path, line=line, hint=hint)
+    def line(self, place: int) -> int | None:
+        """Its line, where there is a file."""
+        return None if self.lines is None else self.lines[place]
 
 
-def histories_as_ids(histories: Iterable[Iterable[Any]]) -> list[list[str]]:
-    """Bring histories to lists of ids as the log has them.
+def history_blocks(histories: Iterable[Any]) -> Iterator[HistoryBlock]:
+    """Bring histories to blocks of at most `BLOCK_ROWS`; memory is that of one block.
 
     Args:
         histories: lists, tuples, generators, NumPy arrays or Series of pandas, polars or Arrow,
@@ -71,26 +54,69 @@ def histories_as_ids(histories: Iterable[Iterable[Any]]) -> list[list[str]]:
         InputError: a text or one flat list of ids, a table, something without an order, or what is
             no id; the message says which history and place.
     """
-    whole = "histories"
-    _refuse_unordered(histories, whole)
+    _refuse_unordered(histories, "histories")
     if isinstance(histories, (str, bytes)) or _is_id(histories):
-        raise _misread(whole, histories, "a list of histories", "[[...]]")
-    rows = _plain(histories, whole)
-    lists: list[list[str]] = []
-    for number, row in enumerate(rows):
-        name = f"histories[{number}]"
-        if isinstance(row, (str, bytes)) or _is_id(row):
-            raise _misread(name, row, "a list of item ids: histories is a list of lists", "[ids]")
-        _refuse_unordered(row, name)
-        lists.append([_id(name, place, value) for place, value in enumerate(_plain(row, name))])
-    return lists
+        raise _misread("histories", histories, "a list of histories", "[[...]]")
+    first = 0
+    for rows in _parts(histories):
+        yield HistoryBlock([_history(row, first + place) for place, row in enumerate(rows)], first)
+        first += len(rows)
+
+
+def ids_of_list(values: Iterable[Any], name: str) -> list[str]:
+    """Bring one list of ids, in any of the forms of a history, to texts.
+
+    Raises:
+        InputError: it is no list of ids; the message calls it by its name.
+    """
+    if isinstance(values, (str, bytes)) or _is_id(values):
+        raise InputError(
+            f"{name} is {_shown(values)}, expected a list of item ids", code="E-HISTORIES"
+        )
+    if not isinstance(values, AbstractSet):  # sets will do where no order is asked for
+        _refuse_unordered(values, name)
+    return _ids(values, name)
+
+
+def _parts(histories: Any) -> Iterator[list[Any]]:  # noqa: ANN401 - any library's
+    rows = iter(_iterable(histories, "histories"))
+    method = next((name for name in _LISTS if hasattr(histories, name)), None)
+    if method is None:
+        while part := list(islice(rows, BLOCK_ROWS)):
+            yield part
+        return
+    # A slice at a time, in the library's own code; of pandas, by place rather than by label.
+    values = getattr(histories, "iloc", histories)
+    for begin in range(0, len(histories), BLOCK_ROWS):
+        yield getattr(values[begin : begin + BLOCK_ROWS], method)()
+
+
+def _history(row: Any, number: int) -> list[str]:  # noqa: ANN401 - any library's
+    if type(row) is list:
+        kinds = {*map(type, row)}
+        if kinds == {str}:
+            return row
+        if kinds == {int}:
+            return [*map(str, row)]
+    name = f"histories[{number}]"
+    if isinstance(row, (str, bytes)) or _is_id(row):
+        raise _misread(name, row, "a list of item ids: histories is a list of lists", "[ids]")
+    _refuse_unordered(row, name)
+    return _ids(row, name)
+
+
+def _ids(values: Any, name: str) -> list[str]:  # noqa: ANN401 - any library's
+    method = next((name for name in _LISTS if hasattr(values, name)), None)
+    if method is not None:
+        values = getattr(values, method)()
+    return [_id(name, place, value) for place, value in enumerate(_iterable(values, name))]
 
 
 def _misread(name: str, value: object, expected: str, example: str) -> InputError:
     return InputError(
         f"{name} is {_shown(value)}, expected {expected}",
         code="E-HISTORIES",
-        hint=f"for one user write recommend(run, {example}): the outer list has an entry a user",
+        hint=f"for one user write recommend({example}): the outer list has an entry a user",
     )
 
 
@@ -110,20 +136,17 @@ def _refuse_unordered(values: object, name: str) -> None:
     raise InputError(f"{name} is {what}, expected {expected}", code="E-HISTORIES", hint=hint)
 
 
-def _plain(values: Any, name: str) -> list[Any]:  # noqa: ANN401 - any library's
-    """The values of a list, an array or a Series, as Python's own."""
-    for method in ("to_pylist", "to_list", "tolist"):  # Arrow, polars and pandas, NumPy
-        if hasattr(values, method):
-            values = getattr(values, method)()
-            break
+def _iterable(values: Any, name: str) -> Iterable[Any]:  # noqa: ANN401 - any library's
     try:
-        return list(values)
+        iter(values)
     except TypeError:
         raise InputError(
             f"{name} is {_shown(values)}, expected a list of item ids",
             code="E-HISTORIES",
             hint="pass over users without a history, or give an empty list",
         ) from None
+    rows: Iterable[Any] = values
+    return rows
 
 
 def _is_id(value: object) -> bool:
@@ -152,76 +175,3 @@ def _shown(value: object) -> str:
     text = ascii(value)
     text = text if len(text) <= 40 else f"{text[:40]}..."
     return f"the {type(value).__name__} {text}"
-
-
-def known_items(
-    catalogue: Catalogue, histories: Sequence[Sequence[str]], rules: HistoryRules
-) -> list[list[int]]:
-    """The index of every item of the histories, in their order, as the rules say.
-
-    What was left out, and who is left without an item, is said in one warning each.
-
-    Raises:
-        InputError: an unknown item or an empty history, where the rules do not say otherwise; the
-            message counts all of them.
-    """
-    indexed: list[list[int]] = []
-    lacking: dict[int, list[str]] = {}
-    for number, ids in enumerate(histories):
-        row = [catalogue.find(item_id) for item_id in ids]
-        if None in row:
-            lacking[number] = [i for i, item in zip(ids, row, strict=True) if item is None]
-        indexed.append([item for item in row if item is not None])
-    if lacking:
-        _report_unknown(catalogue, lacking, len(histories), rules)
-    empty = [number for number, row in enumerate(indexed) if not row]
-    if empty:
-        _report_empty(empty, lacking, len(histories), rules)
-    return indexed
-
-
-def _report_unknown(
-    catalogue: Catalogue, lacking: Mapping[int, list[str]], n_histories: int, rules: HistoryRules
-) -> None:
-    n_items = sum(map(len, lacking.values()))
-    counted = f"{n_items:,} unknown in {len(lacking):,} of {n_histories:,} histories"
-    if rules.unknown == "skip":
-        _log.warning("W-ITEMS-SKIPPED %s, left out: %s", counted, _named(lacking, rules))
-        return
-    number, ids = next(iter(lacking.items()))
-    raise rules.refusal(
-        number,
-        f"unknown item id {ids[0]!r}, expected one of {catalogue.n_items} ids; nearest: "
-        f"{catalogue.near_text(ids[0])}" + (f"; {counted}" if n_items > 1 else ""),
-        code="E-ITEM-UNKNOWN",
-        hint=words(
-            python="give unknown='skip' to leave them out",
-            option="give --unknown skip to leave them out",
-        ),
-    )
-
-
-def _report_empty(
-    empty: Sequence[int], lacking: Mapping[int, list[str]], n_histories: int, rules: HistoryRules
-) -> None:
-    counted = f"{len(empty):,} of {n_histories:,} histories have no known item"
-    if rules.empty == "popular":
-        _log.warning("W-POPULAR %s and get the most popular: %s", counted, _named(empty, rules))
-        return
-    why = "none of its items is known" if empty[0] in lacking else "no items"
-    raise rules.refusal(
-        empty[0],
-        f"{why}, expected at least one" + (f"; {counted}" if len(empty) > 1 else ""),
-        code="E-EMPTY",
-        hint=words(
-            python="give empty='popular' to get the most popular items",
-            option="give --empty popular to get the most popular items",
-        ),
-    )
-
-
-def _named(numbers: Iterable[int], rules: HistoryRules) -> str:
-    """The first few histories by name, and how many follow."""
-    every = list(numbers)
-    names = ", ".join(rules.name(number) for number in islice(every, _NAMED))
-    return names if len(every) <= _NAMED else f"{names} and {len(every) - _NAMED:,} more"

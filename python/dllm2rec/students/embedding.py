@@ -63,7 +63,7 @@ class ItemEmbedding(nn.Module):
         """Look up each place of the windows.
 
         Args:
-            sequences: items, (B, L) int64 in 0..n_items.
+            sequences: items, (B, L) int64 in 0..n_items; the padding is the table's last row.
             table: what `table()` gave, or None to project only the windows' own items, place by
                 place (cheaper while B L < N).
 
@@ -73,7 +73,7 @@ class ItemEmbedding(nn.Module):
         # F.embedding's backward is deterministic on CUDA; that of indexing and index_select is not.
         if table is not None or self.projector is None or self.teacher is None:
             rows = self.id_rows() if table is None else table
-            return F.embedding(sequences, rows, padding_idx=self.n_items)
+            return F.embedding(sequences, rows, padding_idx=len(rows) - 1)
         vectors = F.embedding(sequences, self.id_rows(), padding_idx=self.n_items)
         is_item = (sequences < self.n_items).unsqueeze(2)
         texts = F.embedding(sequences.clamp(max=self.n_items - 1), self.teacher)  # (B, L, E)

@@ -93,7 +93,8 @@ class Student(nn.Module):
                 on are ignored.
             lengths: how many are real, (B,) int64 in 0..L. A row without items is read as one
                 padding item: finite, and the same for all such rows.
-            table: what `item_table()` gave.
+            table: what `item_table()` gave, or that of other items, (any number + 1, D): its last
+                row is the padding's.
 
         Returns:
             Users, (B, D'), D' being the width of `output_items`.
@@ -107,7 +108,8 @@ class Student(nn.Module):
                 f"pad or cut the windows to the student's max_length"
             )
         place = newest_last if self.encoder.reads_newest_last else keep_real
-        windows = place(sequences, lengths, self.n_items)
+        padding = self.n_items if table is None else len(table) - 1
+        windows = place(sequences, lengths, padding)
         users: Tensor = self.encoder(self.embedding(windows, table), lengths)
         return users if self.bridge is None else self.bridge(users)
 

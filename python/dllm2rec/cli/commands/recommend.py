@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +46,7 @@ class Empty(StrEnum):
     """What becomes of histories without a known item."""
 
     error = "error"
+    skip = "skip"
     popular = "popular"
 
 
@@ -86,7 +88,7 @@ def recommend(
     empty: Annotated[
         Empty,
         typer.Option(
-            help="Histories without a known item: refuse them, or list what is popular there."
+            help="Histories without a known item: refuse them, give no list, or what is popular."
         ),
     ] = Empty.error,
     student: Annotated[
@@ -143,26 +145,30 @@ def _recommend(request: RecommendRequest) -> None:
     check_run_there(run)
 
     from dllm2rec.runtime.distributed import process_group
-    from dllm2rec.serve.histories import HistoryRules
-    from dllm2rec.serve.recommend import recommend_by_rules
+    from dllm2rec.serve.answers import ListRequest
+    from dllm2rec.serve.histories import BLOCK_ROWS, HistoryBlock
+    from dllm2rec.serve.known_items import HistoryRules
+    from dllm2rec.serve.load import load
 
-    rules = HistoryRules(
-        unknown=request.unknown.value,
-        empty=request.empty.value,
-        path=source,
-        lines=[user.line for user in users] if source else None,
-        names=[f"user {user.name}" for user in users] if source else ["--history"],
+    asked = ListRequest(
+        request.top,
+        exclude_seen=not request.include_seen,
+        rules=HistoryRules(request.unknown.value, request.empty.value, source),
     )
-    with process_group(request.device):
-        lists: Iterable[list[Recommendation]] = recommend_by_rules(
-            run,
-            [user.history for user in users],
-            rules,
-            n=request.top,
-            exclude_seen=not request.include_seen,
-            student=request.student,
-            device=request.device,
+    blocks = [
+        HistoryBlock(
+            [user.history for user in some],
+            first,
+            [user.name if source else "--history" for user in some],
+            [user.line for user in some] if source else None,
         )
+        for first in range(0, len(users), BLOCK_ROWS)
+        for some in [users[first : first + BLOCK_ROWS]]
+    ]
+    with process_group(request.device):
+        model = load(run, student=request.student, device=request.device)
+        answers = [*model.stream(blocks, asked)]
+    lists: Iterable[list[Recommendation]] = chain.from_iterable(answers)
     names = [user.name for user in users]
     if request.json and out is not None:
         lists = list(lists)  # both take them

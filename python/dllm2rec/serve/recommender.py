@@ -1,0 +1,216 @@
+"""A trained student, loaded once, that answers: lists, similar items, vectors and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from dllm2rec.data.dataset import Catalogue
+from dllm2rec.errors import InputError
+from dllm2rec.serve.answers import ListRequest, answers, checked_k
+from dllm2rec.serve.histories import HistoryBlock, history_blocks, ids_of_list
+from dllm2rec.serve.known_items import (
+    Empty,
+    HistoryIndexer,
+    HistoryRules,
+    KnownItems,
+    Unknown,
+    listed_items,
+)
+from dllm2rec.serve.recommendations import Recommendations, joined
+from dllm2rec.serve.scorer import ItemScorer
+
+
+class Recommender:
+    """A trained student with its items, read and verified once; `dllm2rec.load` makes it.
+
+    Everything is exact: all items are scored, lists go by score, descending, then by the place of
+    the item in the catalogue. Several threads may ask at once.
+
+    Attributes:
+        name: which student it is, such as `sasrec`.
+    """
+
+    def __init__(self, name: str, scorer: ItemScorer) -> None:
+        self.name = name
+        self._scorer = scorer
+
+    def __repr__(self) -> str:
+        """Which student, of how many items."""
+        scorer = self._scorer
+        memory = "with" if scorer.memory is not None else "without"
+        return (
+            f"Recommender: {self.name}, {self.n_items:,} items, windows of "
+            f"{scorer.student.max_length}, {memory} pair memory, on {scorer.device}"
+        )
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The items that it knows: ids, and titles where the data has them."""
+        return self._scorer.catalogue
+
+    @property
+    def n_items(self) -> int:
+        """How many items it knows."""
+        return self._scorer.n_items
+
+    def recommend(
+        self,
+        histories: Iterable[Iterable[str | int]],
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        candidates: Iterable[str | int] | None = None,
+        filter: Iterable[str | int] | None = None,  # noqa: A002 - the field's word for it
+        unknown: Unknown = "error",
+        empty: Empty = "error",
+    ) -> Recommendations:
+        """List the best items for each history.
+
+        Histories are worked on in blocks of 4,096, and no users x items matrix is ever held:
+        beyond the lists themselves, 8 bytes a place, memory does not grow with their number.
+
+        Args:
+            histories: one entry a user, each the item ids of that user, oldest first, as texts or
+                whole numbers; the last L count. Lists, generators, arrays and Series of NumPy,
+                pandas, polars and Arrow are taken.
+            k: how many items to list; fewer come back where fewer are left.
+            exclude_seen: leave out every item of the history.
+            candidates: the ids that may be listed; by default all.
+            filter: ids that are never listed.
+            unknown: "error", or "skip" to leave items out that the catalogue lacks.
+            empty: "error", or for histories without a known item "skip" for an empty list,
+                "popular" for the items that are most often the target of a train row, with that
+                count as their score.
+
+        Returns:
+            One list a history; `.counts` says what was passed over, as a warning does.
+
+        Raises:
+            ConfigError: `k` is not within 1..N.
+            InputError: a history is empty or names an unknown item, or these are no lists of ids.
+            ArtifactError: what is popular is asked for, and the run did not keep it.
+        """
+        rules = HistoryRules(unknown=unknown, empty=empty)
+        request = ListRequest(k, exclude_seen, candidates, filter, rules)
+        scorer = self._scorer
+        parts = [*answers(scorer, history_blocks(histories), request)]
+        return joined(parts, k, scorer.catalogue)
+
+    def stream(
+        self, blocks: Iterable[HistoryBlock], request: ListRequest
+    ) -> Iterator[Recommendations]:
+        """Answer block after block, as they come; `recommend` and the command line are made of it.
+
+        Where several processes share the work, each lists for some of the blocks, and all get all
+        lists.
+        """
+        return answers(self._scorer, blocks, request)
+
+    def similar_items(self, ids: Iterable[str | int], k: int = 10) -> Recommendations:
+        """List the items whose vectors point most nearly the same way as those of some items.
+
+        The score is the cosine of the vectors that score the items. An item is not similar to
+        itself.
+
+        Args:
+            ids: of the items.
+            k: how many to list for each.
+
+        Raises:
+            ConfigError: `k` is not within 1..N.
+            InputError: no item has one of the ids.
+        """
+        scorer = self._scorer
+        k = checked_k(k, scorer.n_items)
+        names = ids_of_list(ids, "ids")
+        items, scores = scorer.similar(listed_items(scorer.catalogue, names, "ids"), k)
+        return Recommendations(scorer.catalogue, items, scores, names=names, column="similar_to")
+
+    def embed_items(self, ids: Iterable[str | int] | None = None) -> npt.NDArray[np.float32]:
+        """The vectors that score items, (items, D); by default of all, in the catalogue's order.
+
+        Where a student has no pair memory, no bias and no offset for window items, the score of a
+        user and an item is the product of `embed_users` and this.
+
+        Raises:
+            InputError: no item has one of the ids.
+        """
+        scorer = self._scorer
+        vectors = scorer.matrix.cpu().numpy()
+        if ids is None:
+            return vectors.copy()
+        names = ids_of_list(ids, "ids")
+        found: npt.NDArray[np.float32] = vectors[listed_items(scorer.catalogue, names, "ids")]
+        return found
+
+    def embed_users(
+        self, histories: Iterable[Iterable[str | int]], *, unknown: Unknown = "error"
+    ) -> npt.NDArray[np.float32]:
+        """Encode each history, (histories, D).
+
+        Raises:
+            InputError: as `recommend`; a history without items has no vector.
+        """
+        scorer = self._scorer
+        indexer = HistoryIndexer(scorer.catalogue, HistoryRules(unknown=unknown))
+        vectors = [np.zeros((0, scorer.matrix.shape[1]), dtype=np.float32)]
+        for block in history_blocks(histories):
+            users = scorer.users(scorer.windows(indexer.index(block)))
+            vectors.append(users.cpu().numpy())
+        indexer.warn()
+        return np.concatenate(vectors)
+
+    def score(
+        self,
+        histories: Iterable[Iterable[str | int]],
+        items: Iterable[Iterable[str | int]],
+        *,
+        unknown: Unknown = "error",
+    ) -> list[npt.NDArray[np.float32]]:
+        """Score some items for each history, such as another system's candidates.
+
+        A score is that of `recommend` with `exclude_seen=False`, but for rounding: the student's,
+        the pair memory's and the offset of window items together.
+
+        Args:
+            histories: as for `recommend`.
+            items: for each history, the ids of the items to score.
+            unknown: what becomes of unknown items of histories; `items` must be known.
+
+        Returns:
+            For each history, the scores of its items, in their order.
+
+        Raises:
+            InputError: as `recommend`, or the two are not as many.
+        """
+        scorer = self._scorer
+        indexer = HistoryIndexer(scorer.catalogue, HistoryRules(unknown=unknown))
+        asked = iter(items)
+        found: list[npt.NDArray[np.float32]] = []
+        for block in history_blocks(histories):
+            known = indexer.index(block)
+            some = [
+                listed_items(
+                    scorer.catalogue, ids_of_list(one, f"items[{number}]"), f"items[{number}]"
+                )
+                for number, one in enumerate(islice(asked, len(block.ids)), block.first)
+            ]
+            if len(some) < len(block.ids):
+                raise _uneven(block.first + len(some), f"at least {block.first + len(block.ids)}")
+            pairs = KnownItems.of([one.tolist() for one in some], known.counts)
+            found += np.split(scorer.pair_scores(known, pairs), pairs.offsets[1:-1])
+        if next(asked, None) is not None:
+            raise _uneven(f"more than {len(found)}", str(len(found)))
+        indexer.warn()
+        return found
+
+
+def _uneven(n_items: int | str, n_histories: str) -> InputError:
+    return InputError(
+        f"items: {n_items} lists for {n_histories} histories, expected one for each",
+        code="E-HISTORIES",
+    )
