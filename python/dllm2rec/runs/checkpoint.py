@@ -28,11 +28,14 @@ from dllm2rec.storage.atomic_folder import read_manifest, write_folder
 from dllm2rec.storage.pointers import move_pointers, read_pointer
 from dllm2rec.students import Student, build_student
 from dllm2rec.students.pair_memory import PairMemory, memory_arrays, read_memory
+from dllm2rec.students.text_projection import projection_tensors, read_projection
 from dllm2rec.tracking.metric_names import SELECTION
 
 KIND = "checkpoint"
 WITHOUT_MEMORY, VERSION = 1, 2
 WEIGHTS, MEMORY, STATE = "model.safetensors", "memory.safetensors", "state.json"
+# Beside the weights where text scores; what does not know of it serves the same without it.
+PROJECTION = "projection.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +132,10 @@ def _write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     }
     memory = checkpoint.memory
     arrays = {} if memory is None else memory_arrays(memory)
-    needed = [*(tensor.nbytes for tensor in tensors.values()), *(a.nbytes for a in arrays.values())]
-    check_space(path, sum(needed))
+    projection = folded.kept_projection
+    of_text = {} if projection is None else projection_tensors(projection)
+    parts = [*tensors.values(), *arrays.values(), *of_text.values()]
+    check_space(path, sum(part.nbytes for part in parts))
     state = _State(
         config.model_dump(mode="json"),
         checkpoint.n_items,
@@ -145,12 +150,17 @@ def _write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     def write_memory(file: Path) -> None:
         save_arrays(arrays, file)
 
+    def write_projection(file: Path) -> None:
+        save_file(of_text, file)
+
     def write_state(file: Path) -> None:
         file.write_text(json.dumps(asdict(state), indent=1) + "\n", encoding="utf-8")
 
     writers = {WEIGHTS: write_weights, STATE: write_state}
     if memory is not None:
         writers[MEMORY] = write_memory
+    if projection is not None:
+        writers[PROJECTION] = write_projection
     # What knows of no memory would leave it out in silence: it must not read one that has it.
     version = VERSION if memory is not None else WITHOUT_MEMORY
     write_folder(path, writers, kind=KIND, version=version)
@@ -163,7 +173,7 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
         ArtifactError: there is none, or it is corrupt, of another version or does not fit.
     """
     path = read_pointer(Path(folder), "best")
-    read_manifest(path, KIND, newest_version=VERSION)
+    manifest = read_manifest(path, KIND, newest_version=VERSION)
     state = read_json(path / STATE, _STATE, "the state of a checkpoint; train again")
     try:
         config = Config.model_validate_json(json.dumps(state.config))
@@ -184,6 +194,9 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
         student.load_state_dict(tensors)
         form = state.memory
         memory = None if form is None else read_memory(load_arrays(path / MEMORY), form)
+        if PROJECTION in manifest.files:
+            size = student.embedding.ids.weight.shape[1]
+            student.kept_projection = read_projection(load_file(path / PROJECTION), size)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as err:
         raise ArtifactError(
             f"{path}: {err}, expected a checkpoint that this version can read; train again"

@@ -45,7 +45,7 @@ def load(run: str | Path, *, student: str | None = None, device: str = "auto") -
             f"{catalogue.n_items}, expected as many"
         )
     counts = _popularity(folder)
-    scorer = ItemScorer.of(checkpoint.student.to(place), catalogue, checkpoint.memory, counts)
+    scorer = ItemScorer.of(checkpoint, catalogue, counts, place)
     return Recommender(best.name, scorer)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
 from dllm2rec.data.dataset import Catalogue
-from dllm2rec.errors import InputError
+from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.serve.answers import ListRequest, answers, checked_k
+from dllm2rec.serve.change_items import titles_as_list, with_items, without_items
 from dllm2rec.serve.histories import HistoryBlock, history_blocks, ids_of_list
 from dllm2rec.serve.known_items import (
     Empty,
@@ -37,6 +39,7 @@ class Recommender:
     def __init__(self, name: str, scorer: ItemScorer) -> None:
         self.name = name
         self._scorer = scorer
+        self._changing = threading.Lock()
 
     def __repr__(self) -> str:
         """Which student, of how many items."""
@@ -207,6 +210,54 @@ class Recommender:
             raise _uneven(f"more than {len(found)}", str(len(found)))
         indexer.warn()
         return found
+
+    def add_items(
+        self,
+        ids: Iterable[str | int],
+        *,
+        titles: Iterable[str] | None = None,
+        vectors: npt.ArrayLike | None = None,
+        encode: Callable[[list[str]], npt.ArrayLike] | None = None,
+    ) -> None:
+        """Add items that training never saw, scored by their text; no training is needed.
+
+        They are listed, found similar and known in histories from now on, in this object alone:
+        after another `load`, add them again. The vector of an item is the student's projection of
+        the teacher's vector of its text, as for items that no train row had.
+
+        Args:
+            ids: new ones.
+            titles: a text each; without vectors they are what is encoded.
+            vectors: of the encoder that made the teacher's item vectors, (items, E).
+            encode: makes vectors of titles, such as `SentenceTransformer(...).encode` of the
+                teacher's model; in place of `vectors`.
+
+        Raises:
+            ConfigError: neither vectors nor titles and `encode`, or both.
+            ArtifactError: the student does not score by text.
+            InputError: an id is there already, or vectors and titles do not fit.
+            NonFiniteError: a NaN or infinity in the vectors.
+        """
+        names = ids_of_list(ids, "ids")
+        texts = None if titles is None else titles_as_list(titles)
+        if vectors is None and encode is not None and texts is not None:
+            vectors, encode = encode(texts), None
+        if vectors is None or encode is not None:
+            raise ConfigError("add_items: expected vectors, or titles with encode")
+        with self._changing:
+            self._scorer = with_items(self._scorer, names, texts, vectors)
+
+    def remove_items(self, ids: Iterable[str | int]) -> None:
+        """Take items out, in this object: they are not listed, and unknown in histories.
+
+        Raises:
+            ConfigError: none would be left.
+            InputError: no item has one of the ids.
+        """
+        names = ids_of_list(ids, "ids")
+        with self._changing:
+            scorer = self._scorer
+            self._scorer = without_items(scorer, listed_items(scorer.catalogue, names, "ids"))
 
 
 def _uneven(n_items: int | str, n_histories: str) -> InputError:

@@ -16,6 +16,7 @@ from dllm2rec import _core
 from dllm2rec.data.dataset import Catalogue
 from dllm2rec.errors import ArtifactError
 from dllm2rec.evaluate.ranking import Lists, fused_top_n
+from dllm2rec.runs.checkpoint import Checkpoint
 from dllm2rec.serve.known_items import KnownItems
 from dllm2rec.students import Student
 from dllm2rec.students.pair_memory import ItemBonuses, PairMemory
@@ -63,18 +64,19 @@ class ItemScorer:
     popularity: npt.NDArray[np.int64] | ArtifactError
 
     @classmethod
-    @torch.no_grad()
     def of(
         cls,
-        student: Student,
+        checkpoint: Checkpoint,
         catalogue: Catalogue,
-        memory: PairMemory | None,
         popularity: npt.NDArray[np.int64] | ArtifactError,
+        device: torch.device,
     ) -> ItemScorer:
-        """Hold a folded student ready."""
+        """Hold a checkpoint ready on a device."""
+        student = checkpoint.student.to(device)
         table = student.embedding.table().detach()
         matrix, bias = student.output_items(None)
         bias = None if bias is None else bias.detach()
+        memory = checkpoint.memory
         return cls(student, catalogue, table, matrix.detach(), bias, memory, popularity)
 
     @property

@@ -16,6 +16,7 @@ from dllm2rec.students.caser import Caser
 from dllm2rec.students.embedding import ItemEmbedding
 from dllm2rec.students.gru4rec import GRU4Rec
 from dllm2rec.students.sasrec import SASRec
+from dllm2rec.students.text_projection import TextProjection
 from dllm2rec.students.window_offset import add_window_offset_, keep_real, newest_last
 
 Encoder = GRU4Rec | Caser | SASRec | AuthorsSASRec
@@ -42,6 +43,7 @@ class Student(nn.Module):
 
     Attributes:
         window_offset: what is added to the scores of the window's items, () or None.
+        kept_projection: of a folded student, what projected the teacher's vectors; else None.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Student(nn.Module):
         has_bias = config.tied and config.output_bias
         self.bias = nn.Parameter(torch.zeros(self.n_items)) if has_bias else None
         self.window_offset = nn.Parameter(torch.zeros(())) if config.window_offset else None
+        self.kept_projection: TextProjection | None = None
 
     @property
     def ties_table(self) -> bool:
@@ -75,6 +78,17 @@ class Student(nn.Module):
         """
         with_teacher = self.embedding.projector is not None
         return self.output is None and (self.sides == "both" or not with_teacher)
+
+    def text_projection(self) -> TextProjection | None:
+        """What an item that training never saw is scored by; None where text does not score.
+
+        That is without a teacher's vectors, and where they are on the input side alone.
+        """
+        projector = self.embedding.projector
+        if projector is None or not self.ties_table:
+            return self.kept_projection
+        weight = torch.tensor(float(self.embedding.weight))
+        return TextProjection(projector.weight.detach(), projector.bias.detach(), weight)
 
     def item_table(self) -> Tensor | None:
         """All item vectors with the teacher's part, (N + 1, D); None where no step needs them all.
@@ -151,6 +165,7 @@ class Student(nn.Module):
         folded = copy.deepcopy(self, {id(part): None for part in frozen if part is not None})
         if self.output is None and not self.ties_table:
             _untie(folded, *self.output_items(None))
+        folded.kept_projection = self.text_projection()
         folded.embedding.projector = None
         folded.embedding.ids.weight.copy_(self.embedding.table())
         return folded
