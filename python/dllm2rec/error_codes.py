@@ -611,6 +611,14 @@ CODES: tuple[Code, ...] = (
         cure="Save the array again.",
     ),
     Code(
+        "E-TREC",
+        "runs",
+        (3,),
+        means="An id holds a blank or is empty; a TREC run has blanks between its columns.",
+        example="E-TREC lists.trec: the id 'a b', expected one without blanks: a TREC run has blanks between its columns. hint: write .jsonl, .csv or .parquet",
+        cure="Write the lists as `.jsonl`, `.csv` or `.parquet`.",
+    ),
+    Code(
         "E-TRUNC",
         "both",
         (3, 4),

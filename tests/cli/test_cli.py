@@ -21,7 +21,8 @@ from dllm2rec.cli import main
 from dllm2rec.cli.commands.recommend import split_ids
 from dllm2rec.cli.exit_codes import describe
 from dllm2rec.cli.output.tables import metric_table, print_table, recommendation_table
-from dllm2rec.cli.recommend_files import COLUMNS, read_histories, write_lists
+from dllm2rec.cli.recommend_files import COLUMNS, write_lists
+from dllm2rec.cli.recommend_inputs import read_histories
 from dllm2rec.cli.train_options import names_student
 from dllm2rec.errors import (
     ArtifactError,
@@ -456,7 +457,7 @@ def test_titles_survive_an_ascii_terminal():
 def test_histories_are_read_with_their_names(tmp_path):
     path = tmp_path / "h.jsonl"
     path.write_text('{"user_id": "u", "history": ["1", 2]}\n\n{"history": []}\n')
-    users = read_histories(path)
+    users = list(read_histories(path))
     assert [(user.name, user.history) for user in users] == [("u", ["1", "2"]), ("3", [])]
 
 
@@ -474,16 +475,16 @@ def test_a_bad_history_is_refused_with_its_line(tmp_path, line):
     path = tmp_path / "h.jsonl"
     path.write_text(f'{{"history": ["1"]}}\n{line}\n')
     with pytest.raises(InputError, match=r"h\.jsonl:2") as caught:
-        read_histories(path)
+        list(read_histories(path))
     assert caught.value.line == 2
 
 
 def test_missing_or_binary_histories_are_input_errors(tmp_path):
     with pytest.raises(InputError, match="No such file"):
-        read_histories(tmp_path / "none.jsonl")
+        list(read_histories(tmp_path / "none.jsonl"))
     (tmp_path / "b.jsonl").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="UTF-8"):
-        read_histories(tmp_path / "b.jsonl")
+        list(read_histories(tmp_path / "b.jsonl"))
 
 
 def rows_of(path: Path) -> list[dict[str, object]]:
@@ -507,7 +508,7 @@ def rows_of(path: Path) -> list[dict[str, object]]:
 @pytest.mark.parametrize("ending", [".parquet", ".csv", ".jsonl"])
 def test_lists_are_written_as_they_are(tmp_path, ending):
     path = tmp_path / "new" / f"lists{ending}"
-    write_lists(path, ["u1", "u2"], [LIST, LIST[:1]])
+    write_lists(path, [("u1", LIST), ("u2", LIST[:1])])
     rows = rows_of(path)
     assert [tuple(row.values()) for row in rows] == [
         ("u1", 1, "a,1", "Ünder [b]", 0.5), ("u1", 2, "b", None, 0.25),
@@ -515,17 +516,16 @@ def test_lists_are_written_as_they_are(tmp_path, ending):
     ]  # fmt: skip
     assert tuple(rows[0]) == COLUMNS
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
-    write_lists(path, [], [])
+    write_lists(path, [])
     assert rows_of(path) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
 def test_lists_are_written_without_holding_them(tmp_path, ending):
-    names = (f"u{number}" for number in range(30_000))
-    lists = ([Recommendation(1, f"item-{n}", "t" * 40, 0.5)] * 5 for n in range(30_000))
+    lists = ((f"u{n}", [Recommendation(1, f"item-{n}", "t" * 40, 0.5)] * 5) for n in range(30_000))
     tracemalloc.start()
-    write_lists(tmp_path / f"lists{ending}", names, lists)
+    write_lists(tmp_path / f"lists{ending}", lists)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 40e6  # bytes; a tuple for each of the 150,000 places alone would take more
@@ -534,8 +534,8 @@ def test_lists_are_written_without_holding_them(tmp_path, ending):
 def test_cells_that_look_like_formulas_are_disarmed_if_asked_for(tmp_path):
     rows = [Recommendation(1, "=1+1", "@SUM(A1)", -0.5), Recommendation(2, "a=b", None, 0.25)]
     plain, safe = tmp_path / "plain.csv", tmp_path / "safe.csv"
-    write_lists(plain, ["-u"], [rows])
-    write_lists(safe, ["-u"], [rows], excel_safe=True)
+    write_lists(plain, [("-u", rows)])
+    write_lists(safe, [("-u", rows)], excel_safe=True)
     assert plain.read_text().splitlines()[1:] == ["-u,1,=1+1,@SUM(A1),-0.5", "-u,2,a=b,,0.25"]
     assert safe.read_text().splitlines()[1:] == ["'-u,1,'=1+1,'@SUM(A1),-0.5", "'-u,2,a=b,,0.25"]
     assert main(["recommend", "run", "--history", "a", "--excel-safe"]) == 2
@@ -550,7 +550,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ResourceError, match="No space left"):
-        write_lists(path, ["u"], [LIST])
+        write_lists(path, [("u", LIST)])
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

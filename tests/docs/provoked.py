@@ -290,6 +290,7 @@ ELSEWHERE = {
     "E-MEM": "tests of the teacher's vectors: a machine without memory",
     "E-NONFINITE": "tests of training",
     "E-READ": "a disk that fails",
+    "E-TREC": "tests of the files of recommend: an id with a blank",
     "W-DATA-CHANGED": "tests of resuming",
     "W-ITEMS-SKIPPED": "tests of histories: it is logged",
     "W-NOT-BIT-IDENTICAL": "tests of resuming",

@@ -37,9 +37,9 @@ def _titles(path: Path, layout: str) -> object:
 
 
 def _histories(path: Path) -> object:
-    from dllm2rec.cli.recommend_files import read_histories
+    from dllm2rec.cli.recommend_inputs import read_histories
 
-    return read_histories(path)
+    return list(read_histories(path))
 
 
 def _windows(path: Path) -> object:

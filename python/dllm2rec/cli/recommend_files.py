@@ -1,4 +1,4 @@
-"""Histories in, lists out: the files of `dllm2rec recommend`."""
+"""Lists out: the files that `dllm2rec recommend --out` writes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from dllm2rec.data.text.at_rest import at_rest
-from dllm2rec.data.text.files import JSON_CAP
-from dllm2rec.data.text.json_objects import TwiceError, distinct
-from dllm2rec.data.text.lines import decoded, read_lines
 from dllm2rec.errors import ConfigError, InputError, ResourceError
 from dllm2rec.storage.atomic_file import replace_file
 from dllm2rec.tracking.metric_table import Recommendation
@@ -21,67 +17,6 @@ from dllm2rec.tracking.metric_table import Recommendation
 COLUMNS = ("user_id", "rank", "item_id", "title", "score")
 _BLOCK_ROWS = 1 << 16  # of Parquet, made at a time
 _FORMULA = re.compile(r"[=+\-@\t\r]")  # how a cell begins that a spreadsheet runs
-
-
-class User(NamedTuple):
-    """A history and whose it is.
-
-    Attributes:
-        name: as the file has it, or else the number of its line.
-        history: ids of items, oldest first.
-        line: where it stands in the file, from 1.
-    """
-
-    name: str
-    history: list[str]
-    line: int
-
-
-def read_histories(path: Path) -> list[User]:
-    """Read one history a line: `{"user_id": "u1", "history": ["12", "7"]}`, oldest item first.
-
-    Without `user_id` a history is called by its line, from 1; empty lines are skipped.
-
-    Raises:
-        InputError: the file cannot be read, changes meanwhile, or a line is not of this form.
-    """
-    known: dict[str, str] = {}  # each id is held once, however many histories have it
-    with at_rest(path):
-        lines = read_lines(path, cap=JSON_CAP, may_be_pipe=True)
-        return [
-            _user(path, number, decoded(path, number, line), known)
-            for number, line in lines
-            if line.strip()
-        ]
-
-
-def _user(path: Path, number: int, line: str, known: dict[str, str]) -> User:
-    try:
-        record = json.loads(line, object_pairs_hook=distinct)
-    except TwiceError as err:
-        message = f"key {ascii(err.args[0])[:40]} twice, expected each key once"
-        raise InputError(message, code="E-JSON-KEY", path=path, line=number) from err
-    except (ValueError, RecursionError) as err:
-        message = "not JSON, expected an object"
-        raise InputError(message, code="E-JSON", path=path, line=number, token=line[:40]) from err
-    record = record if isinstance(record, dict) else {}
-    history, name = record.get("history"), record.get("user_id", number)
-    if not isinstance(history, list) or not all(map(_is_id, [*history, name])):
-        raise InputError(
-            'expected {"user_id": ..., "history": [item ids]}, ids as text or whole numbers',
-            code="E-JSON",
-            path=path,
-            line=number,
-        )
-    items = [known.setdefault(text, text) for text in map(str, history)]
-    return User(str(name), items, number)
-
-
-def _is_id(value: object) -> bool:
-    """Whether it is text that can be written, or a whole number."""
-    if isinstance(value, str):
-        return not any("\ud800" <= letter <= "\udfff" for letter in value)
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def check_file(out: Path, *, overwrite: bool, inputs: Iterable[Path]) -> None:
@@ -101,8 +36,7 @@ def check_file(out: Path, *, overwrite: bool, inputs: Iterable[Path]) -> None:
 
 def write_lists(
     out: Path,
-    names: Iterable[str],
-    lists: Iterable[Sequence[Recommendation]],
+    lists: Iterable[tuple[str, Sequence[Recommendation]]],
     *,
     excel_safe: bool = False,
 ) -> None:
@@ -112,25 +46,47 @@ def write_lists(
 
     Args:
         out: the file.
-        names: whose list each is.
-        lists: as many.
+        lists: whose each is, and its places.
         excel_safe: in CSV, put `'` before a text that a spreadsheet would take for a formula.
 
     Raises:
+        InputError: a TREC run cannot hold an id.
         ResourceError: the file cannot be written; what was there before is unchanged.
     """
     rows = (
         (name, row.rank, row.item_id, row.title, row.score)
-        for name, places in zip(names, lists, strict=True)
+        for name, places in lists
         for row in places
     )
     if excel_safe:
         rows = (tuple(map(_disarmed, row)) for row in rows)
+    if out.suffix == ".trec":
+        rows = (_without_blanks(out, row) for row in rows)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise ResourceError(f"{out}: {err.strerror or err}; nothing was written") from err
     replace_file(out, lambda path: _WRITERS[out.suffix](path, rows))
+
+
+def _without_blanks(out: Path, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    for name in (row[0], row[2]):
+        if name.split() != [name]:
+            raise InputError(
+                f"the id {name!r}, expected one without blanks: a TREC run has blanks between its "
+                "columns",
+                code="E-TREC",
+                path=out,
+                hint="write .jsonl, .csv or .parquet",
+            )
+    return row
+
+
+def shard_file(out: Path, shard: tuple[int, int]) -> Path:
+    """The file of one shard: `lists.csv` is `lists-2-of-8.csv` for 2/8."""
+    number, n_shards = shard
+    digits = len(str(n_shards))
+    return out if n_shards == 1 else out.with_stem(f"{out.stem}-{number:0{digits}}-of-{n_shards}")
 
 
 def _disarmed(cell: Any) -> Any:  # noqa: ANN401 - a cell of any column
@@ -165,8 +121,17 @@ def _write_parquet(path: Path, rows: Iterator[tuple[Any, ...]]) -> None:
             file.write_table(pa.table(arrays, schema))
 
 
+def _write_trec(path: Path, rows: Iterator[tuple[Any, ...]]) -> None:
+    """A run as trec_eval, ranx and ir-measures read it: user Q0 item rank score tag."""
+    with path.open("w", encoding="utf-8") as file:
+        for user, rank, item, _, score in rows:
+            # repr: all digits, so that other programs sort as we do
+            file.write(f"{user} Q0 {item} {rank} {score!r} dllm2rec\n")
+
+
 _WRITERS: dict[str, Callable[[Path, Iterator[tuple[Any, ...]]], None]] = {
     ".parquet": _write_parquet,
     ".csv": _write_csv,
     ".jsonl": _write_jsonl,
+    ".trec": _write_trec,
 }

@@ -35,6 +35,7 @@ class Recommendations(Sequence[list[Recommendation]]):
         counts: what was passed over in the histories, as the caller asked.
         items: item indices, (lists, k) uint32; N where no item is left for a place.
         scores: (lists, k) float32, -inf where no item is left.
+        names: whose list each is, where that is known.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Recommendations(Sequence[list[Recommendation]]):
     ) -> None:
         self._catalogue = catalogue
         self._first = first
-        self._names = names
+        self.names = names
         self._column = column
         self.items = items
         self.scores = scores
@@ -108,8 +109,8 @@ class Recommendations(Sequence[list[Recommendation]]):
         )
         whose = (
             pa.array(rows + self._first)
-            if self._names is None
-            else text_array(list(self._names)).take(pa.array(rows))
+            if self.names is None
+            else text_array(list(self.names)).take(pa.array(rows))
         )
         columns = {
             self._column: whose,
@@ -159,7 +160,7 @@ class Recommendations(Sequence[list[Recommendation]]):
         )
 
     def _called(self, number: int) -> str:
-        name = str(self._first + number) if self._names is None else self._names[number]
+        name = str(self._first + number) if self.names is None else self.names[number]
         return visible(name)
 
 

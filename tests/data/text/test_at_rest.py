@@ -14,7 +14,7 @@ import pytest
 import safetensors.numpy
 from pyarrow import parquet
 
-from dllm2rec.cli.recommend_files import read_histories
+from dllm2rec.cli.recommend_inputs import read_histories
 from dllm2rec.data.logs import arrow, delimited, json_lines
 from dllm2rec.data.logs.read import read_interactions
 from dllm2rec.data.logs.titles import title_readers
@@ -56,7 +56,11 @@ READERS = {
     "log.jsonl": (written(JSON), read_interactions, (json_lines, "_chunk")),
     "log.parquet": (parquet_file, read_interactions, (arrow, "_chunk")),
     "titles.csv": (written(TITLES), read_titles, (title_readers, "title_columns")),
-    "histories.jsonl": (written(JSON), read_histories, (files, "foreign_content")),
+    "histories.jsonl": (
+        written(JSON),
+        lambda path: list(read_histories(path)),
+        (files, "foreign_content"),
+    ),
     "v.npy": (
         lambda path: np.save(path, vectors()),
         lambda path: load_embeddings(path, n_items=5),

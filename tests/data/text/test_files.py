@@ -9,7 +9,7 @@ import threading
 import pyarrow as pa
 import pytest
 
-from dllm2rec.cli.recommend_files import User, read_histories
+from dllm2rec.cli.recommend_inputs import User, read_histories
 from dllm2rec.data.text.blocks import text_blocks
 from dllm2rec.data.text.csv_table import read_csv
 from dllm2rec.data.text.files import BLOCK_BYTES, BOM, RECORD_CAP, read_bytes, read_pieces
@@ -22,7 +22,7 @@ READERS = {
     "blocks": lambda path: list(text_blocks(path, ",")),
     "lines": lambda path: list(read_lines(path)),
     "table": lambda path: read_csv(path, ("a",)),
-    "histories": read_histories,
+    "histories": lambda path: list(read_histories(path)),
 }
 REFUSED = {
     "pickle": (b"\x80\x04\x95\x1c", "E-CONTENT", "a Python pickle, expected text"),
@@ -110,5 +110,5 @@ def test_histories_may_come_through_a_pipe(tmp_path):
     os.mkfifo(path)
     writer = threading.Thread(target=path.write_bytes, args=[b'{"history": ["7"]}\n'])
     writer.start()
-    assert read_histories(path) == [User("1", ["7"], 1)]
+    assert list(read_histories(path)) == [User("1", ["7"], 1)]
     writer.join()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,11 +27,16 @@ from dllm2rec.cli.torchrun import process_name
 from dllm2rec.errors import ConfigError
 from dllm2rec.tracking.metric_table import Recommendation
 
+if TYPE_CHECKING:
+    from dllm2rec.serve.histories import HistoryBlock
+    from dllm2rec.serve.recommendations import Recommendations
+
 EXAMPLES = """\b
 Examples:
   dllm2rec recommend runs/games-1 --history "12,7,401"
   dllm2rec recommend runs/games-1 --input histories.jsonl --out lists.parquet --top 50
-A line of FILE.jsonl: {"user_id": "u1", "history": ["12", "7", "401"]}, oldest item first.
+  dllm2rec recommend runs/games-1 --input log.csv --out lists.csv --shard 2/8
+A line of a .jsonl file: {"user_id": "u1", "history": ["12", "7", "401"]}, oldest item first.
 """
 
 
@@ -63,6 +68,7 @@ class RecommendRequest:
     empty: Empty
     student: str | None
     out: Path | None
+    shard: str | None
     excel_safe: bool
     overwrite: bool
     device: str
@@ -76,7 +82,12 @@ def recommend(
         str | None, typer.Option(metavar="ID,ID,...", help="One history, oldest item first.")
     ] = None,
     input_: Annotated[
-        Path | None, typer.Option("--input", metavar="FILE.jsonl", help="Many histories.")
+        Path | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="Many: .jsonl, or .csv or .parquet with a column history, or a log of events.",
+        ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Items a list.")] = 10,
     include_seen: Annotated[
@@ -95,7 +106,14 @@ def recommend(
         StudentName | None, typer.Option(help="Which student; by default the run's best.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write to .parquet, .csv or .jsonl.")
+        Path | None, typer.Option(metavar="FILE", help="Write to .parquet, .csv, .jsonl or .trec.")
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Answer the I-th part of N, in a file of its own, unless it is there.",
+        ),
     ] = None,
     excel_safe: Annotated[
         bool, typer.Option("--excel-safe", help=".csv: disarm texts that look like formulas.")
@@ -119,6 +137,7 @@ def recommend(
         empty=empty,
         student=None if student is None else student.value,
         out=out,
+        shard=shard,
         excel_safe=excel_safe,
         overwrite=overwrite,
         device="auto" if device is None else device.value,
@@ -129,24 +148,30 @@ def recommend(
 
 
 def _recommend(request: RecommendRequest) -> None:
-    from dllm2rec.cli.recommend_files import User, check_file, read_histories, write_lists
+    from dllm2rec.cli.recommend_files import check_file, shard_file
 
     run, source, out = request.run, request.input, request.out
     if (request.history is None) == (source is None):
         raise ConfigError("recommend: expected one of --history and --input")
     if request.excel_safe and (out is None or out.suffix != ".csv"):
         raise ConfigError("recommend: --excel-safe without --out FILE.csv, which it is for")
+    shard = (1, 1) if request.shard is None else split_shard(request.shard)
+    if shard[1] > 1 and (out is None or source is None):
+        raise ConfigError("recommend: --shard without --input and --out, whose parts it is for")
     if out is not None:
+        out = shard_file(out, shard)
         inputs = [run, *([] if source is None else [source])]
+        if shard[1] > 1 and out.is_file() and not request.overwrite:
+            say(f"{out}: there already, nothing was done; give --overwrite to make it anew")
+            return
         check_file(out, overwrite=request.overwrite, inputs=inputs)
     check_device(request.device)
     use_threads(request.threads)
-    users = read_histories(source) if source else [User("", split_ids(request.history or ""), 0)]
+    blocks = _blocks(request, shard)
     check_run_there(run)
 
     from dllm2rec.runtime.distributed import process_group
     from dllm2rec.serve.answers import ListRequest
-    from dllm2rec.serve.histories import BLOCK_ROWS, HistoryBlock
     from dllm2rec.serve.known_items import HistoryRules
     from dllm2rec.serve.load import load
 
@@ -155,41 +180,80 @@ def _recommend(request: RecommendRequest) -> None:
         exclude_seen=not request.include_seen,
         rules=HistoryRules(request.unknown.value, request.empty.value, source),
     )
-    blocks = [
-        HistoryBlock(
-            [user.history for user in some],
-            first,
-            [user.name if source else "--history" for user in some],
-            [user.line for user in some] if source else None,
-        )
-        for first in range(0, len(users), BLOCK_ROWS)
-        for some in [users[first : first + BLOCK_ROWS]]
-    ]
     with process_group(request.device):
         model = load(run, student=request.student, device=request.device)
-        answers = [*model.stream(blocks, asked)]
-    lists: Iterable[list[Recommendation]] = chain.from_iterable(answers)
-    names = [user.name for user in users]
-    if request.json and out is not None:
-        lists = list(lists)  # both take them
-    if out is not None and not process_name():
-        write_lists(out, names, lists, excel_safe=request.excel_safe)
+        parts: Iterable[Recommendations] = model.stream(blocks, asked)
+        if request.json or out is None:
+            parts = [*parts]  # whatever is wrong is told before anything is printed
+        n_lists = 0 if out is None else _write(out, parts, excel_safe=request.excel_safe)
+    lists = _named(parts) if source else (("", places) for part in parts for places in part)
     if request.json:
         # One by one: all of them would fill the memory.
-        print_json_stream({"run": str(run)}, "lists", lists_json(names, lists))
+        print_json_stream({"run": str(run)}, "lists", lists_json(lists))
     elif out is None:
-        _print(names, lists)
+        _print(lists)
     else:
-        say(f"{len(names)} lists written to {out}")
+        say(f"{n_lists} lists written to {out}")
 
 
-def _print(names: list[str], lists: Iterable[list[Recommendation]]) -> None:
+def _blocks(request: RecommendRequest, shard: tuple[int, int]) -> Iterator[HistoryBlock]:
+    """The histories that are asked about; a file that cannot be read is refused at once."""
+    from dllm2rec.cli.recommend_inputs import history_blocks, read_histories
+    from dllm2rec.serve.histories import HistoryBlock
+
+    if request.input is None:
+        return iter([HistoryBlock([split_ids(request.history or "")], names=["--history"])])
+    blocks = history_blocks(read_histories(request.input), shard=shard)
+    return chain([*islice(blocks, 1)], blocks)
+
+
+def _write(out: Path, parts: Iterable[Recommendations], *, excel_safe: bool) -> int:
+    """Write the lists and count them; of several processes the first writes."""
+    from dllm2rec.cli.output.counted import counted
+    from dllm2rec.cli.recommend_files import write_lists
+
+    n_lists = 0
+
+    def through() -> Iterator[Recommendations]:
+        nonlocal n_lists
+        for part in parts if process_name() else counted(parts):
+            yield part
+            n_lists += len(part)
+
+    if process_name():
+        for _ in through():  # each has its share of the work
+            pass
+    else:
+        write_lists(out, _named(through()), excel_safe=excel_safe)
+    return n_lists
+
+
+def _named(parts: Iterable[Recommendations]) -> Iterator[tuple[str, list[Recommendation]]]:
+    for part in parts:
+        yield from zip(part.names or [], part, strict=True)
+
+
+def _print(lists: Iterable[tuple[str, list[Recommendation]]]) -> None:
     from dllm2rec.cli.output.tables import print_table, recommendation_table
 
-    for name, rows in zip(names, lists, strict=True):
+    for name, rows in lists:
         if name:
             say(f"{name}:")
         print_table(recommendation_table(rows))
+
+
+def split_shard(text: str) -> tuple[int, int]:
+    """Read `2/8`: the second of eight.
+
+    Raises:
+        ConfigError: it is no such thing.
+    """
+    number, slash, n_shards = text.partition("/")
+    if slash and number.isdecimal() and n_shards.isdecimal():
+        found = int(number), int(n_shards)
+        if 1 <= found[0] <= found[1]:
+            return found
+    raise ConfigError(f"--shard {text!r}, expected I/N, such as 2/8 for the second of eight")
 
 
 def split_ids(text: str) -> list[str]:
@@ -205,8 +269,8 @@ def split_ids(text: str) -> list[str]:
 
 
 def lists_json(
-    names: Iterable[str], lists: Iterable[list[Recommendation]]
+    lists: Iterable[tuple[str, list[Recommendation]]],
 ) -> Iterator[dict[str, object]]:
     """What `--json` prints of the lists."""
-    for name, rows in zip(names, lists, strict=True):
+    for name, rows in lists:
         yield {"user_id": name or None, "items": [asdict(row) for row in rows]}

@@ -1,0 +1,217 @@
+"""Histories in: the files that `dllm2rec recommend --input` reads, a block at a time."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dllm2rec.data.text.at_rest import at_rest
+from dllm2rec.data.text.files import JSON_CAP
+from dllm2rec.data.text.find_files import plain_name
+from dllm2rec.data.text.json_objects import TwiceError, distinct
+from dllm2rec.data.text.lines import decoded, first_lines, read_lines
+from dllm2rec.errors import ArtifactError, InputError
+from dllm2rec.serve.histories import BLOCK_ROWS, HistoryBlock
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+_log = logging.getLogger(__name__)
+
+HISTORY, USER = "history", "user_id"
+_EXPECTED = 'expected {"user_id": ..., "history": [item ids]}, ids as text or whole numbers'
+
+
+class User(NamedTuple):
+    """A history and whose it is.
+
+    Attributes:
+        name: as the file has it, or else the number of its line or row.
+        history: ids of items, oldest first.
+        line: its line or row in the file, from 1; in a log, the user's number.
+    """
+
+    name: str
+    history: list[str]
+    line: int
+
+
+def read_histories(path: Path) -> Iterator[User]:
+    """Read histories, by the name and the columns of their file.
+
+    - JSON lines: `{"user_id": "u1", "history": ["12", "7"]}`, oldest item first. A file of any
+      other ending is read so, too.
+    - `.csv` with a column `history`: ids with blanks between, or a JSON list; `.parquet` with one:
+      lists of ids. `user_id` is optional.
+    - Everything else that `dllm2rec prepare` reads as a log: a row an event, whose user's history
+      is their events in the order of time.
+
+    Without `user_id` a history is called by its line or row, from 1; empty lines are skipped.
+    Memory is that of a history, but for a log, which is read whole.
+
+    Raises:
+        InputError: the file cannot be read, changes meanwhile, or a line is not of this form.
+        ArtifactError: a Parquet file is corrupt.
+    """
+    ending = Path(plain_name(path).lower()).suffix
+    with at_rest(path):
+        if ending == ".parquet":
+            yield from _of_parquet(path)
+        elif ending == ".csv" and HISTORY in _header(path):
+            yield from _of_csv(path)
+        elif ending in _LOGS and not _is_json(path):
+            yield from _of_log(path)
+        else:
+            lines = read_lines(path, cap=JSON_CAP, may_be_pipe=True)
+            for number, line in lines:
+                if line.strip():
+                    yield _of_json(path, number, decoded(path, number, line))
+
+
+_LOGS = {".csv", ".tsv", ".inter", ".dat", ".data", ".txt"}
+
+
+def history_blocks(
+    users: Iterable[User], *, shard: tuple[int, int] = (1, 1)
+) -> Iterator[HistoryBlock]:
+    """Put users together in blocks, whose numbers do not depend on the shard.
+
+    Args:
+        users: of one file.
+        shard: which of how many, from 1: every n-th block.
+    """
+    number, n_shards = shard
+    rest, first = iter(users), 0
+    while some := [*islice(rest, BLOCK_ROWS)]:
+        if first // BLOCK_ROWS % n_shards == number - 1:
+            names, histories, lines = zip(*some, strict=True)
+            yield HistoryBlock(histories, first, names, lines)
+        first += len(some)
+
+
+def _of_json(path: Path, number: int, line: str) -> User:
+    try:
+        record = json.loads(line, object_pairs_hook=distinct)
+    except TwiceError as err:
+        message = f"key {ascii(err.args[0])[:40]} twice, expected each key once"
+        raise InputError(message, code="E-JSON-KEY", path=path, line=number) from err
+    except (ValueError, RecursionError) as err:
+        message = "not JSON, expected an object"
+        raise InputError(message, code="E-JSON", path=path, line=number, token=line[:40]) from err
+    record = record if isinstance(record, dict) else {}
+    return _user(path, number, record.get(USER, number), record.get(HISTORY))
+
+
+def _user(path: Path, number: int, name: object, history: object) -> User:
+    if not isinstance(history, list) or not all(map(_is_id, [*history, name])):
+        raise InputError(_EXPECTED, code="E-JSON", path=path, line=number)
+    return User(str(name), [*map(str, history)], number)
+
+
+def _is_id(value: object) -> bool:
+    """Whether it is text that can be written, or a whole number."""
+    if isinstance(value, str):
+        return not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_json(path: Path) -> bool:
+    return any(line.startswith("{") for line in first_lines(path, 1))
+
+
+def _header(path: Path) -> list[str]:
+    lines = first_lines(path, 1)
+    try:
+        return next(csv.reader(lines), [])
+    except csv.Error:
+        return []  # told by what reads the file
+
+
+def _of_csv(path: Path) -> Iterator[User]:
+    lines = read_lines(path, cap=JSON_CAP)
+    rows = csv.reader((decoded(path, *line) for line in lines), strict=True)
+    try:
+        header = next(rows)
+        names = {name: place for place, name in enumerate(header)}
+        for row in rows:
+            if not row:
+                continue
+            if len(row) != len(header):
+                message = f"{len(row)} cells, expected {len(header)} as in the header"
+                raise InputError(message, code="E-RAGGED", path=path, line=rows.line_num)
+            cell = row[names[HISTORY]]
+            name = row[names[USER]] if USER in names else rows.line_num
+            yield _user(path, rows.line_num, name, _cell_ids(cell))
+    except csv.Error as err:
+        raise InputError(f"{err}", code="E-CSV", path=path, line=rows.line_num) from err
+
+
+def _cell_ids(cell: str) -> object:
+    """The ids of a cell; whatever is no list is refused by who asked."""
+    if not cell.lstrip().startswith("["):
+        return cell.split()
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _of_parquet(path: Path) -> Iterator[User]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            if HISTORY not in file.schema_arrow.names:
+                yield from _of_log(path)
+                return
+            yield from _of_lists(path, file)
+    except (pa.ArrowException, OSError) as err:
+        if isinstance(err, FileNotFoundError):
+            raise InputError("No such file", code="E-FILE", path=path) from err
+        if isinstance(err, InputError):
+            raise
+        reason = str(err).partition("\n")[0][:120]
+        message = f"E-PARQUET {path}: {reason}, expected a whole Parquet file"
+        raise ArtifactError(message) from err
+
+
+def _of_lists(path: Path, file: pq.ParquetFile) -> Iterator[User]:
+    columns = [name for name in (USER, HISTORY) if name in file.schema_arrow.names]
+    number = 0
+    for batch in file.iter_batches(BLOCK_ROWS, columns=columns):
+        table: dict[str, list[Any]] = batch.to_pydict()
+        names = table.get(USER, range(number + 1, number + 1 + batch.num_rows))
+        for name, history in zip(names, table[HISTORY], strict=True):
+            number += 1
+            yield _user(path, number, name, history)
+
+
+def _of_log(path: Path) -> Iterator[User]:
+    """Each user's events as one history, in the order of the users' first events."""
+    from dllm2rec import _core
+    from dllm2rec.data.logs.layouts.detect_layout import recognise
+    from dllm2rec.data.logs.layouts.read_layout import read_log
+
+    try:
+        log = read_log(recognise([path], find_titles=False), ratings=False)
+    except InputError as err:
+        if "--" not in err.hint:
+            raise
+        # Its hint names options of `prepare`, which this command has not.
+        message = str(err).removesuffix(f". hint: {err.hint}")
+        cure = "call its columns user_id, item_id and timestamp, or write a column history"
+        raise InputError(f"{message}. hint: {cure}") from err
+    for note in log.notes:
+        _log.warning("%s", note)
+    order, starts = _core.order_by_user(log.users, log.times, log.n_users)
+    items = log.items[order]
+    item_ids, user_ids = log.item_ids.to_pylist(), log.user_ids.to_pylist()
+    for number, name in enumerate(user_ids):
+        history = items[starts[number] : starts[number + 1]].tolist()
+        yield User(name, [item_ids[item] for item in history], number + 1)
