@@ -17,6 +17,7 @@ PUBLIC = {
     "Columns",
     "Config",
     "ConfigError",
+    "DLLM2Rec",
     "Dllm2RecError",
     "InputError",
     "Interactions",

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from dllm2rec.runs.checkpoint import load_checkpoint as load_checkpoint
     from dllm2rec.runs.evaluate_run import evaluate_run as evaluate_run
     from dllm2rec.runs.source import Source as Source
+    from dllm2rec.serve.estimator import DLLM2Rec as DLLM2Rec
     from dllm2rec.serve.load import load as load
     from dllm2rec.serve.recommend import recommend as recommend
     from dllm2rec.serve.recommendations import Recommendations as Recommendations
@@ -87,6 +88,7 @@ _HOMES = {
     "Catalogue": "data.dataset",
     "Config": "config.model",
     "ConfigError": "errors",
+    "DLLM2Rec": "serve.estimator",
     "Dllm2RecError": "errors",
     "InputError": "errors",
     "InternalError": "errors",

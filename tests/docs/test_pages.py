@@ -88,6 +88,8 @@ class Page:
         self.folder = folder
         self.launch = launch
         self.shown = ""
+        # A page's blocks go on from each other, as a reader does.
+        self.names: dict[str, object] = {"__name__": "__main__"}
 
     def run(self, block: Block) -> None:
         runners = {
@@ -146,7 +148,7 @@ class Page:
         code = compile(block.text, f"{block}", "exec")
         stream = io.StringIO()
         with contextlib.chdir(self.folder), contextlib.redirect_stdout(stream):
-            exec(code, {"__name__": "__main__"})  # noqa: S102 - our own pages
+            exec(code, self.names)  # noqa: S102 - our own pages
         self.shown += stream.getvalue()
 
     def toml(self, block: Block) -> None:

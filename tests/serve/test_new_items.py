@@ -95,6 +95,7 @@ def test_the_vector_is_the_projection_of_the_text(run: Path) -> None:
     model = load(run, student="sasrec", device="cpu")
     projection = load_checkpoint(run / "sasrec+dllm2rec").student.kept_projection
     assert projection is not None
+    assert model.text_width == 4
     model.add_items(
         ["a", 7], titles=["x", "yy"], encode=lambda titles: [[len(t)] * 4 for t in titles]
     )
@@ -169,6 +170,7 @@ def test_a_run_without_the_projection_serves_and_says_what_it_lacks(
     run: Path, tmp_path: Path
 ) -> None:
     model = without_projection(run, tmp_path)
+    assert model.text_width is None
     with pytest.raises(ArtifactError, match=r"no projection of texts, .*train again"):
         model.add_items(["a"], vectors=np.ones((1, 4)))
     kept = load(run / "sasrec+dllm2rec", device="cpu")

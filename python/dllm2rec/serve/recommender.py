@@ -60,6 +60,12 @@ class Recommender:
         """How many items it knows."""
         return self._scorer.n_items
 
+    @property
+    def text_width(self) -> int | None:
+        """E, the width of the vectors that `add_items` takes; None where text does not score."""
+        projection = self._scorer.student.kept_projection
+        return None if projection is None else projection.matrix.shape[1]
+
     def recommend(
         self,
         histories: Iterable[Iterable[str | int]],
