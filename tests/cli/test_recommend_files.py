@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -214,3 +216,30 @@ def test_a_terminal_sees_how_far_it_is(
     assert recommend(run, tmp_path / "h.jsonl", tmp_path / "b.csv") == 0
     assert "3 lists" in capsys.readouterr().err
     assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
+
+
+WITHOUT_THE_HEAVY = """
+import sys
+sys.modules["torch"] = sys.modules["pyarrow"] = sys.modules["numpy"] = None  # imports would fail
+from dllm2rec.cli import main
+codes = [main(line.split(" ")) for line in sys.argv[1:]]
+sys.exit(codes != [4, 4, 3])
+"""
+
+
+def test_a_wrong_path_is_told_before_anything_heavy_is_loaded(run: Path, tmp_path: Path) -> None:
+    words = [
+        "recommend nowhere --history a",
+        "recommend . --history a",
+        f"recommend {run} --input nowhere.jsonl",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_THE_HEAVY, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert ".: no trained student, expected a folder that dllm2rec train made" in done.stderr
+    assert "E-FILE nowhere.jsonl: No such file" in done.stderr

@@ -64,6 +64,30 @@ def check_run_there(run: Path) -> None:
         raise ArtifactError(f"{run}: no such folder, expected one that dllm2rec train made")
 
 
+def check_is_run(run: Path) -> None:
+    """Refuse a folder that no training ever wrote to, as soon as `check_run_there` does.
+
+    Raises:
+        ArtifactError: there is neither a run nor a student.
+    """
+    signs = (run / "run.json", run.resolve().parent / "run.json", run / "best")
+    if not any(sign.is_file() for sign in signs) and not any(run.glob("*/best")):
+        raise ArtifactError(
+            f"{run}: no trained student, expected a folder that dllm2rec train made"
+        )
+
+
+def check_file_there(path: Path) -> None:
+    """Refuse a file that does not exist, before what reads it is loaded.
+
+    Raises:
+        InputError: nothing has this name.
+    """
+    if not path.exists():
+        message = "No such file or directory, expected a readable file"
+        raise InputError(message, code="E-FILE", path=path)
+
+
 def check_folders_there(dataset: Path | None, teacher: Path | None = None) -> None:
     """Refuse a dataset or a teacher that does not exist, as soon as `check_run_there` does.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -69,7 +70,7 @@ class Catalogue:
         Raises:
             InputError: no item has this id; the message names the nearest ones.
         """
-        index = self.find(item_id)
+        index = self._indices.get(item_id)
         if index is None:
             raise InputError(
                 f"unknown item id {item_id!r}, expected one of {self.n_items} ids; nearest: "
@@ -78,9 +79,9 @@ class Catalogue:
             )
         return index
 
-    def find(self, item_id: str) -> int | None:
-        """Return the dense index of an external id, None where no item has it."""
-        return self._indices.get(item_id)
+    def find_all(self, item_ids: Iterable[str]) -> list[int | None]:
+        """Return the dense index of each external id, None where no item has it."""
+        return [*map(self._indices.get, item_ids)]
 
     def near_text(self, item_id: str) -> str:
         """The nearest ids, as a message names them."""
@@ -104,7 +105,6 @@ class Rows:
     end: Int64Vector
 
     def __repr__(self) -> str:
-        """How many there are."""
         return f"Rows: {len(self):,}"
 
     def __post_init__(self) -> None:

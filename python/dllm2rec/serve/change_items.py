@@ -41,8 +41,8 @@ def with_items(
             "this student has no projection of texts, expected one trained by this version with a "
             'teacher\'s vectors and distillation.embedding_sides = "both"; train again with them'
         )
-    for item_id in ids:
-        if scorer.catalogue.find(item_id) is not None:
+    for item_id, found in zip(ids, scorer.catalogue.find_all(ids), strict=True):
+        if found is not None:
             raise InputError(
                 f"ids: {item_id!r} is there already, expected new ids; remove it first"
             )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -124,10 +124,11 @@ class HistoryIndexer:
             InputError: an unknown item or an empty history, where the rules do not say otherwise;
                 the message counts those of the block.
         """
-        find = self.catalogue.find
-        rows = [[*map(find, ids)] for ids in block.ids]
+        rows = [*map(self.catalogue.find_all, block.ids)]
         with_unknown = [place for place, row in enumerate(rows) if None in row]
-        known = [[item for item in row if item is not None] for row in rows]
+        known = cast("list[list[int]]", rows)
+        if with_unknown:
+            known = [[item for item in row if item is not None] for row in rows]
         n_unknown = sum(len(rows[place]) - len(known[place]) for place in with_unknown)
         without = [place for place, row in enumerate(known) if not row]
         if with_unknown and self.rules.unknown == "error":
@@ -180,7 +181,8 @@ class HistoryIndexer:
     def _refuse_unknown(
         self, block: HistoryBlock, place: int, n_unknown: int, n_with: int
     ) -> InputError:
-        item_id = next(i for i in block.ids[place] if self.catalogue.find(i) is None)
+        found = self.catalogue.find_all(block.ids[place])
+        item_id = block.ids[place][found.index(None)]
         counted = f"; {n_unknown:,} unknown in {n_with:,} of {_read(block)}"
         return self._refusal(
             block,
@@ -226,8 +228,7 @@ def listed_items(
     Raises:
         InputError: no item has one of the ids, and `unknown` is "error".
     """
-    find: Callable[[str], int | None] = catalogue.find
-    found = [*map(find, ids)]
+    found = catalogue.find_all(ids)
     if None in found:
         missing = ids[found.index(None)]
         n_missing = found.count(None)

@@ -18,7 +18,7 @@ from dllm2rec.cli.options import (
     print_json,
     use_threads,
 )
-from dllm2rec.cli.paths import check_folders_there, check_run_there
+from dllm2rec.cli.paths import check_folders_there, check_is_run, check_run_there
 from dllm2rec.errors import ConfigError
 from dllm2rec.tracking.metric_table import MetricTable
 
@@ -117,6 +117,7 @@ def _of_run(request: EvaluateRequest) -> MetricTable:
     check_device(chosen)
     check_run_there(request.run)
     check_folders_there(request.dataset, request.teacher)
+    check_is_run(request.run)
     use_threads(request.threads)
 
     from dllm2rec.runs.evaluate_run import evaluate_run

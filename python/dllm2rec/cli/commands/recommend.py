@@ -22,7 +22,7 @@ from dllm2rec.cli.options import (
     use_threads,
 )
 from dllm2rec.cli.output.lines import say
-from dllm2rec.cli.paths import check_run_there
+from dllm2rec.cli.paths import check_file_there, check_is_run, check_run_there
 from dllm2rec.cli.torchrun import process_name
 from dllm2rec.errors import ConfigError
 from dllm2rec.tracking.metric_table import Recommendation
@@ -165,10 +165,14 @@ def _recommend(request: RecommendRequest) -> None:
             say(f"{out}: there already, nothing was done; give --overwrite to make it anew")
             return
         check_file(out, overwrite=request.overwrite, inputs=inputs)
+    history = [] if source else split_ids(request.history or "")
+    check_run_there(run)
+    check_is_run(run)
+    if source is not None:
+        check_file_there(source)
     check_device(request.device)
     use_threads(request.threads)
-    blocks = _blocks(request, shard)
-    check_run_there(run)
+    blocks = _blocks(source, history, shard)
 
     from dllm2rec.runtime.distributed import process_group
     from dllm2rec.serve.answers import ListRequest
@@ -196,14 +200,16 @@ def _recommend(request: RecommendRequest) -> None:
         say(f"{n_lists} lists written to {out}")
 
 
-def _blocks(request: RecommendRequest, shard: tuple[int, int]) -> Iterator[HistoryBlock]:
+def _blocks(
+    source: Path | None, history: list[str], shard: tuple[int, int]
+) -> Iterator[HistoryBlock]:
     """The histories that are asked about; a file that cannot be read is refused at once."""
     from dllm2rec.cli.recommend_inputs import history_blocks, read_histories
     from dllm2rec.serve.histories import HistoryBlock
 
-    if request.input is None:
-        return iter([HistoryBlock([split_ids(request.history or "")], names=["--history"])])
-    blocks = history_blocks(read_histories(request.input), shard=shard)
+    if source is None:
+        return iter([HistoryBlock([history], names=["--history"])])
+    blocks = history_blocks(read_histories(source), shard=shard)
     return chain([*islice(blocks, 1)], blocks)
 
 
