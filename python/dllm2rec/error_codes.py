@@ -423,7 +423,7 @@ CODES: tuple[Code, ...] = (
         "teacher",
         (3,),
         means="A teacher file is missing or cannot be opened.",
-        example="E-OPEN teacher: no myrank_train.txt and no myrank_train.txt.gz here. hint: the teacher's item lists for the train rows are needed",
+        example="E-OPEN teacher: no myrank_train.txt and no myrank_train.txt.gz here. hint: the teacher's item lists for the train rows, or item vectors, are needed",
         cure="Check the folder: `myrank_train.txt` must be there.",
     ),
     Code(
@@ -809,6 +809,14 @@ CODES: tuple[Code, ...] = (
         means="The file holds more data than its tensor uses.",
         example="W-STORAGE teacher/all_embeddings.pt: the file holds 8,000 bytes, of which 160 are used",
         cure="Save `tensor.clone()`.",
+    ),
+    Code(
+        "W-TEACHER-LACKS",
+        "teacher",
+        (),
+        means="The teacher has nothing for a part of the distillation that the settings ask for. The run goes on without that part, or, for distances of lists, with weights by rank.",
+        example="W-TEACHER-LACKS the teacher has no item vectors, so distillation.embedding_weight = 0",
+        cure="Nothing, or import the teacher again with what is missing.",
     ),
     Code(
         "W-TEACHER-RANDOM",

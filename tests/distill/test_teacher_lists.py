@@ -74,7 +74,7 @@ def test_a_list_that_only_repeats_the_window_weighs_nothing() -> None:
 @pytest.mark.parametrize(
     ("change", "config", "message"),
     [
-        ({"distance": None}, SOFT, "confidence_train.txt"),
+        ({"ranking": None, "distance": None, "target_distance": None}, SOFT, "expected lists"),
         ({"target_distance": None}, IMPORTANCE, "target_distance_train.txt"),
         ({}, SOFT.model_copy(update={"top_k": 9}), "top_k = 8"),
     ],

@@ -12,6 +12,7 @@ from dllm2rec.caller import one_or_more
 from dllm2rec.config.load import changed
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.distill.fit_to_teacher import fit_to_teacher
 from dllm2rec.evaluate.baselines import popularity_counts
 from dllm2rec.evaluate.window_counts import fit_window_counts
 from dllm2rec.plan.memory import peak_bytes
@@ -144,8 +145,7 @@ def plan_run(
 ) -> Plan:
     """Estimate what `train_run` with the same arguments needs; no test row is read.
 
-    Parameters are counted. Memory and time are those of the run's own loop, watched for `watch_s`
-    seconds for each student, of a checkpoint written and removed, and of a page drawn.
+    Memory and time are those of the run's own loop, of a checkpoint and of a page drawn.
 
     Args:
         config: as for `train_run`.
@@ -154,17 +154,17 @@ def plan_run(
         students: names of `student.name`.
         baseline: whether each student is also trained without the teacher.
         watch_s: seconds of training to watch for each student.
-        n_seeds: as for `train_run`. Each is taken to last as long as one alone, which is an upper
-            bound where a GPU trains them side by side.
+        n_seeds: as for `train_run`; an upper bound where a GPU trains them side by side.
         progress: receives which student is measured; by default nothing does.
 
     Raises:
         ConfigError: the device asked for is not there, or a K exceeds the catalogue.
-        InputError: a split has no rows, or the configuration needs what the teacher lacks.
+        InputError: a split has no rows, or nothing of the teacher can be used.
         NonFiniteError: a loss stopped being finite within the watch.
     """
     students = tuple(dict.fromkeys(one_or_more(students, str)))
     options = RunOptions(baseline=baseline, n_seeds=n_seeds)
+    config = fit_to_teacher(config, teacher)[0]
     check_run(config, dataset, teacher, students, options)
     device = choose_device(config.train.device)
     progress = progress or Silent()

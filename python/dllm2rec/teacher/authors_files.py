@@ -6,7 +6,6 @@ Only arrays come out of here; what they mean for a data set is the business of `
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.teacher.embedding_file import PadRow, VectorOptions, load_embeddings
 from dllm2rec.teacher.keyed_vectors import JoinRules
 from dllm2rec.teacher.tensor_files import refuse
-from dllm2rec.teacher.vectors_of_folder import find_vectors, unread_note
+from dllm2rec.teacher.vectors_of_folder import find_vectors, is_there, unopened, unread_note
 
 # A file may also end in .gz.
 RANKING_TRAIN = "myrank_train.txt"
@@ -53,7 +52,7 @@ class AuthorsTeacher:
         warnings: what was accepted but should be known; each starts with a code and names its file.
     """
 
-    ranking: NDArray[np.uint32]
+    ranking: NDArray[np.uint32] | None
     distance: NDArray[np.float32] | None
     target_distance: NDArray[np.float32] | None
     ranking_validation: NDArray[np.uint32] | None
@@ -121,7 +120,7 @@ def read_authors_teacher(
 ) -> AuthorsTeacher:
     """Read the files of a teacher folder in the authors' layout.
 
-    `myrank_train.txt` is needed; `confidence_train.txt`, `target_distance_train.txt`,
+    `myrank_train.txt` or vectors are needed; `confidence_train.txt`, `target_distance_train.txt`,
     `myrank_val.txt`, `myrank_test.txt` (each also as `.gz`) and `all_embeddings.pt` (or `.npy`,
     `.npz`, `.safetensors`, `.parquet`, `.csv`) are read where they are there. Where a `NAME.sha256`
     lies beside a file, the file must agree with it.
@@ -141,20 +140,22 @@ def read_authors_teacher(
     """
     reader = _Reader(folder, n_items, options)
     n_train, n_validation, n_test = n_rows
+    vectors, ids_file = find_vectors(folder, options.embeddings, options.embedding_ids)
     ranking = reader.items(RANKING_TRAIN, n_train)
-    if ranking is None:
+    distance = target_distance = None
+    if ranking is not None:
+        reader.refuse_same_file(RANKING_TRAIN, DISTANCE_TRAIN)
+        distance = reader.distances(DISTANCE_TRAIN, n_train, ranking.shape[1])
+        target_distance = reader.distances(TARGET_DISTANCE_TRAIN, n_train, 1)
+    elif vectors is None or any(map(reader.find, TEXT_FILES)):
         raise _missing(folder, RANKING_TRAIN)
-    reader.refuse_same_file(RANKING_TRAIN, DISTANCE_TRAIN)
-    distance = reader.distances(DISTANCE_TRAIN, n_train, ranking.shape[1])
-    target_distance = reader.distances(TARGET_DISTANCE_TRAIN, n_train, 1)
     validation = reader.items(RANKING_VALIDATION, n_validation)
     test = reader.items(RANKING_TEST, n_test)
     embeddings = None
-    vectors, ids_file = find_vectors(folder, options.embeddings, options.embedding_ids)
     if vectors is not None:
         reader.check_digest(vectors)
         embeddings, notes = load_embeddings(
-            vectors, n_items=n_items, options=_vector_options(options, ids_file, item_ids)
+            vectors, n_items=n_items, options=vector_options(options, ids_file, item_ids)
         )
         reader.warn(vectors, notes)
     read = [*TEXT_FILES, *(path.name for path in (vectors, ids_file) if path is not None)]
@@ -170,9 +171,10 @@ def read_authors_teacher(
     )
 
 
-def _vector_options(
+def vector_options(
     options: TeacherOptions, ids_file: Path | None, item_ids: Sequence[str]
 ) -> VectorOptions:
+    """What the options say of a file of vectors."""
     pad_row = cast("PadRow", options.embeddings_pad_row)
     if pad_row == "none" and options.embeddings_have_pad_row:
         pad_row = "maybe-last"
@@ -203,7 +205,7 @@ class _Reader:
     def find(self, name: str) -> Path | None:
         """The file or its gzipped form; both at once would be a guess."""
         names = (self.folder / name, self.folder / f"{name}.gz")
-        found = [path for path in names if _is_there(path)]
+        found = [path for path in names if is_there(path)]
         if len(found) > 1:
             raise InputError(
                 f"both {name} and {name}.gz exist, expected one of them",
@@ -216,13 +218,13 @@ class _Reader:
     def check_digest(self, path: Path) -> None:
         """Compare a file with the `NAME.sha256` beside it, if there is one."""
         beside = path.with_name(f"{path.name}.sha256")
-        if not _is_there(beside):
+        if not is_there(beside):
             return
         try:
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as err:
-            raise _unopened(path, err) from err
+            raise unopened(path, err) from err
         expected = " ".join(first_lines(beside, 1)).split()[:1]
         if [found] != expected:
             message = f"sha256 {found}, expected what {beside.name} says"
@@ -276,25 +278,10 @@ class _Reader:
             self.warnings.append(f"{code} {path}: {text}")
 
 
-def _is_there(path: Path) -> bool:
-    """Whether a file is there. A link to nothing is no absent file: whoever made it meant one."""
-    if not os.path.lexists(path):
-        return False
-    try:
-        path.stat()
-    except OSError as err:
-        raise _unopened(path, err) from err
-    return True
-
-
-def _unopened(path: Path, err: OSError) -> InputError:
-    return InputError(err.strerror or str(err), code="E-OPEN", path=path)
-
-
 def _missing(folder: Path, name: str) -> InputError:
     return InputError(
         f"no {name} and no {name}.gz here",
         code="E-OPEN",
         path=folder,
-        hint="the teacher's item lists for the train rows are needed",
+        hint="the teacher's item lists for the train rows, or item vectors, are needed",
     )

@@ -20,11 +20,14 @@ from dllm2rec.teacher.authors_files import (
     RANKING_TRAIN,
     TeacherOptions,
     read_authors_teacher,
+    vector_options,
 )
+from dllm2rec.teacher.embedding_file import load_embeddings
 from dllm2rec.teacher.knowledge import SHAPES, TeacherKnowledge, check_teacher, observations
+from dllm2rec.teacher.vectors_of_folder import find_ids
 
 KIND = "teacher"
-VERSION = 1
+VERSION = 2  # from 2 on a teacher may have no lists
 
 _ARRAYS: dict[str, str] = {  # field -> file
     "ranking": "ranking.npy",
@@ -46,7 +49,8 @@ def load_teacher(
 
     Args:
         path: a teacher folder of ours (every file verified against its manifest, and the manifest
-            against the dataset) or one in the authors' layout (`myrank_train.txt`, ...).
+            against the dataset), one in the authors' layout (`myrank_train.txt`, ...), or a file of
+            item vectors alone.
         dataset: the dataset it must belong to.
         options: how files in the authors' layout are to be read; similarities become distances
             from the greatest one, which changes no weight.
@@ -57,13 +61,16 @@ def load_teacher(
         ConfigError: one content given for ranking and distance, or options for a folder of ours.
     """
     folder = Path(path)
-    if not folder.is_dir():
+    if not folder.is_dir() and not folder.is_file():
         raise InputError(
-            "no such folder, expected a teacher folder or one with myrank_train.txt",
+            "no such folder, expected a teacher folder or one with myrank_train.txt, or a file of "
+            "item vectors",
             code="E-FILE",
             path=folder,
         )
-    if (folder / "manifest.json").exists():
+    if folder.is_file():
+        knowledge = _read_vectors(folder, dataset, options or TeacherOptions())
+    elif (folder / "manifest.json").exists():
         if options not in (None, TeacherOptions()):
             raise ConfigError(f"{folder}: imported already, expected no options for its files")
         knowledge = _read_ours(folder, dataset)
@@ -101,7 +108,22 @@ def save_teacher(
         "dataset_name": dataset.name,
         "notes": [note for note in knowledge.notes if note not in counted],
     }
-    return write_folder(folder, writers, kind=KIND, version=VERSION, facts=facts)
+    version = 1 if knowledge.ranking is not None else VERSION
+    return write_folder(folder, writers, kind=KIND, version=version, facts=facts)
+
+
+def _read_vectors(
+    path: Path, dataset: SequenceDataset, options: TeacherOptions
+) -> TeacherKnowledge:
+    """A file of item vectors, and the ids of its rows where they lie beside it."""
+    ids = find_ids(path, options.embedding_ids)
+    vectors, notes = load_embeddings(
+        path,
+        n_items=dataset.n_items,
+        options=vector_options(options, ids, dataset.catalogue.item_ids),
+    )
+    said = [f"{code} {path}: {text}" for code, _, text in (note.partition(" ") for note in notes)]
+    return TeacherKnowledge(item_embeddings=vectors, notes=said)
 
 
 def _read_authors(
@@ -165,7 +187,7 @@ def _read_ours(folder: Path, dataset: SequenceDataset) -> TeacherKnowledge:
         for name, file in _ARRAYS.items()
         if file in manifest.files
     }
-    if "ranking" not in arrays:
+    if "ranking" not in arrays and manifest.version == 1:
         raise ArtifactError(f"{folder}: no {_ARRAYS['ranking']}, expected one")
     if _EMBEDDINGS in manifest.files:
         arrays["item_embeddings"] = _read_tensor(folder / _EMBEDDINGS)

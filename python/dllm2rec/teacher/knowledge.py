@@ -20,11 +20,13 @@ _TILE = 16_384  # rows whose lists and windows are compared at once: about 3 MB 
 class TeacherKnowledge:
     """The teacher's lists for the train rows, how sure it is, and its view of the items.
 
+    Lists alone are a teacher, and so are vectors alone.
+
     Attributes:
         ranking: the teacher's items for each train row, best first, uint32 (R_train, top_n);
-            n_items where a list has fewer.
+            n_items where a list has fewer, and all along a row without an answer.
         distance: distance of the row's generation to each listed item, 0 or more, small is sure,
-            float32 (R_train, top_n).
+            float32 (R_train, top_n); without it lists are weighted by rank.
         target_distance: the same distance to the row's true next item, float32 (R_train,).
         item_embeddings: the teacher's vector of each item, float32 (n_items, E).
         ranking_validation: lists for the validation rows, uint32 (R_validation, n).
@@ -33,7 +35,7 @@ class TeacherKnowledge:
         folder: where it was read, so that a run can find it again; None if it was made in memory.
     """
 
-    ranking: npt.NDArray[np.uint32]
+    ranking: npt.NDArray[np.uint32] | None = None
     distance: npt.NDArray[np.float32] | None = None
     target_distance: npt.NDArray[np.float32] | None = None
     item_embeddings: npt.NDArray[np.float32] | None = None
@@ -55,8 +57,11 @@ class TeacherKnowledge:
         size = "no item vectors"
         if vectors is not None:
             size = f"{vectors.shape[0]:,} item vectors of width {vectors.shape[1]:,}"
+        lists = "no lists"
+        if self.ranking is not None:
+            lists = f"{len(self.ranking):,} lists of {self.top_n} items"
         return (
-            f"TeacherKnowledge: {len(self.ranking):,} lists of {self.top_n} items\n"
+            f"TeacherKnowledge: {lists}\n"
             f"  {', '.join([*there, size])}\n"
             f"  read from {self.folder}; {len(self.notes)} notes in .notes"
         )
@@ -70,14 +75,16 @@ class TeacherKnowledge:
                     f"expected {np.dtype(dtype).name} with {ndim} axes",
                     code="E-SHAPE",
                 )
-        if self.ranking.shape[1] < 1:
+        if self.ranking is None and self.item_embeddings is None:
+            raise InputError("teacher: neither lists nor item vectors, expected one of them")
+        if self.ranking is not None and self.ranking.shape[1] < 1:
             raise InputError("teacher ranking: no columns, expected at least one", code="E-SHAPE")
         self._check_distances()
 
     @property
     def top_n(self) -> int:
-        """How many items the teacher lists for a train row."""
-        return int(self.ranking.shape[1])
+        """How many items the teacher lists for a train row; 0 without lists."""
+        return 0 if self.ranking is None else int(self.ranking.shape[1])
 
     def fingerprint(self) -> str:
         """Return the sha256 of all arrays: what a run that goes on must find again."""
@@ -91,11 +98,12 @@ class TeacherKnowledge:
         return digest.hexdigest()
 
     def _check_distances(self) -> None:
-        n_rows = self.ranking.shape[0]
-        if self.distance is not None and self.distance.shape != self.ranking.shape:
+        shape = (0, 0) if self.ranking is None else self.ranking.shape
+        n_rows = shape[0]
+        if self.distance is not None and self.distance.shape != shape:
             code = "E-ROWS" if self.distance.shape[0] != n_rows else "E-SHAPE"
             raise InputError(
-                f"teacher distance: {self.distance.shape}, expected {self.ranking.shape}: one "
+                f"teacher distance: {self.distance.shape}, expected {shape}: one "
                 "number for each listed item",
                 code=code,
             )
@@ -180,10 +188,11 @@ def _check_numbers(name: str, numbers: npt.NDArray[np.float32] | None, lowest: f
 
 def observations(knowledge: TeacherKnowledge, dataset: SequenceDataset) -> list[str]:
     """Count what is allowed but tells whether teacher and dataset belong together."""
-    n_rows, top_n = knowledge.ranking.shape
-    if n_rows == 0:
+    ranking = knowledge.ranking
+    if ranking is None or not len(ranking):
         return []
-    hits, repeats = _hits_and_repeats(knowledge.ranking, dataset)
+    n_rows, top_n = ranking.shape
+    hits, repeats = _hits_and_repeats(ranking, dataset)
     hit_rate, chance = hits / n_rows, top_n / dataset.n_items
     share = f"hr@{top_n} = {hit_rate:.4f}"
     places = f"{repeats:,} of {n_rows * top_n:,} list places ({repeats / (n_rows * top_n):.1%})"
@@ -191,7 +200,7 @@ def observations(knowledge: TeacherKnowledge, dataset: SequenceDataset) -> list[
         f"the teacher lists the target in {hits:,} of {n_rows:,} train rows ({share})",
         f"{places} repeat an item of the window",
     ]
-    missing = int((knowledge.ranking == dataset.n_items).sum())
+    missing = int((ranking == dataset.n_items).sum())
     if missing:
         notes.append(f"{missing:,} of {n_rows * top_n:,} list places hold no item")
     # In a catalogue of under four lists, twice chance says nothing.

@@ -61,3 +61,34 @@ def unread_note(folder: Path, read: Iterable[str]) -> list[str]:
         return []
     more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
     return [f"W-FILES-UNREAD {folder}: {', '.join(others[:_NAMED])}{more} were not read"]
+
+
+def find_ids(vectors: Path, named: str | None) -> Path | None:
+    """The file of ids beside a file of vectors, `NAME_ids.txt` or `.npy`, None without one.
+
+    Raises:
+        InputError: the one that is named is not there.
+    """
+    if named is not None:
+        if not (beside := vectors.parent / named).is_file():
+            raise InputError("no such file, expected it beside the vectors", code="E-OPEN",
+                             path=beside)  # fmt: skip
+        return beside
+    names = (f"{vectors.stem}_ids{ending}" for ending in (".txt", ".npy"))
+    return next((vectors.parent / name for name in names if is_there(vectors.parent / name)), None)
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file is there. A link to nothing is no absent file: whoever made it meant one."""
+    if not os.path.lexists(path):
+        return False
+    try:
+        path.stat()
+    except OSError as err:
+        raise unopened(path, err) from err
+    return True
+
+
+def unopened(path: Path, err: OSError) -> InputError:
+    """The error for a file that the system does not open."""
+    return InputError(err.strerror or str(err), code="E-OPEN", path=path)

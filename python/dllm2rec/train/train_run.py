@@ -7,10 +7,12 @@ each student with its metrics epoch by epoch, its best checkpoint and the state 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -23,6 +25,7 @@ from dllm2rec.config.load import config_to_toml
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.formats.catalogue_file import save_catalogue
+from dllm2rec.distill.fit_to_teacher import fit_to_teacher
 from dllm2rec.evaluate.baselines import baseline_rows
 from dllm2rec.report.curves import load_plots_ahead
 from dllm2rec.report.page import write_report
@@ -49,6 +52,8 @@ from dllm2rec.train.check_run import RunOptions, check_run, teacher_choices
 from dllm2rec.train.context import TrainingContext
 from dllm2rec.train.loop import selection_ks
 from dllm2rec.train.train_student import student_config, train_student
+
+_log = logging.getLogger(__name__)
 
 
 def train_run(
@@ -87,6 +92,7 @@ def train_run(
     options, folder = options or RunOptions(), Path(folder)
     students = tuple(dict.fromkeys(one_or_more(students, str)))
     progress = as_progress(progress)
+    config, lacks = fit_to_teacher(config, teacher)
     check_run(config, dataset, teacher, students, options, folder)
     device = choose_device(config.train.device)
     manifest = new_manifest(
@@ -99,6 +105,9 @@ def train_run(
         n_seeds=options.n_seeds,
         source=options.source or Source.known(dataset, teacher),
     )
+    manifest = replace(manifest, notes=lacks)
+    for note in lacks if is_first() else ():
+        _log.warning("%s", note)
     check_agreed(
         lambda: f"{data_fingerprints(dataset, teacher)} {config_to_toml(config)}",
         "dataset, teacher or settings",

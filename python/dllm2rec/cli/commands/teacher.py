@@ -21,6 +21,7 @@ EXAMPLES = """\b
 Examples:
   dllm2rec teacher import data/games/teacher --dataset data/games --out teachers/games
   dllm2rec teacher import my-lists --dataset datasets/shop --out teachers/shop --teacher-id-base 1
+  dllm2rec teacher import vectors.parquet --dataset datasets/shop --out teachers/vectors
 """
 
 
@@ -68,7 +69,11 @@ class ImportRequest:
 
 def import_(
     source: Annotated[
-        Path, typer.Argument(metavar="SRC", help="Folder with myrank_train.txt and its siblings.")
+        Path,
+        typer.Argument(
+            metavar="SRC",
+            help="Folder with myrank_train.txt and its siblings, or a file of item vectors alone.",
+        ),
     ],
     dataset: Annotated[
         Path, typer.Option(metavar="DIR", help="The dataset whose rows the teacher ranked.")
@@ -196,7 +201,7 @@ def teacher_facts(knowledge: TeacherKnowledge) -> dict[str, int | str]:
     """What the folder holds: rows, places a list has, width of the item vectors."""
     vectors = knowledge.item_embeddings
     return {
-        "rows": len(knowledge.ranking),
+        "rows": 0 if knowledge.ranking is None else len(knowledge.ranking),
         "items a row": knowledge.top_n,
         "distances": _have(knowledge.distance),
         "target distances": _have(knowledge.target_distance),
