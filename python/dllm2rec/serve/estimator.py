@@ -132,8 +132,9 @@ class DLLM2Rec:
             teacher: what the LLM knows, or its folder; None trains the student alone.
 
         Raises:
-            As `train_run`, `load_dataset` and `load_teacher`; before anything is written where it
-            can be told before.
+            ConfigError, InputError, ArtifactError: as `train_run`, `load_dataset` and
+                `load_teacher`; before anything is written where it can be told before.
+            NonFiniteError, ResourceError: as `train_run`.
         """
         config = self._settings()
         data = dataset if isinstance(dataset, SequenceDataset) else load_dataset(dataset)
