@@ -819,6 +819,14 @@ CODES: tuple[Code, ...] = (
         cure="Nothing, or import the teacher again with what is missing.",
     ),
     Code(
+        "W-TEACHER-LEAK",
+        "teacher",
+        (),
+        means="The teacher's lists hit the train targets more than twice as often as the targets of validation (or test) rows, by over five standard errors. It was shown the answers that it gives.",
+        example="W-TEACHER-LEAK hr@8 is 1.0000 on train rows and 0.1833 on validation rows (840 and 120 with an answer): the teacher seems to have seen the train targets, and a student learns little from lists of what it is shown anyway",
+        cure="Fine-tune or prompt the teacher without the targets of the rows that it answers, and import its lists again.",
+    ),
+    Code(
         "W-TEACHER-RANDOM",
         "teacher",
         (),

@@ -284,6 +284,7 @@ PROVOKED: dict[str, Provoked] = {
 
 # Not provoked here: code -> the test or the circumstances that show it.
 ELSEWHERE = {
+    "W-TEACHER-LEAK": "tests/teacher/test_leak.py",
     "W-TEACHER-LACKS": "tests/train/test_part_teachers.py: said before a training",
     "E-BYTES": "a text file above the limit of bytes, terabytes by default",
     "E-CHANGED": "tests of files at rest: one that is cut, grown or replaced while it is read",

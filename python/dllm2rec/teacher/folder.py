@@ -24,6 +24,7 @@ from dllm2rec.teacher.authors_files import (
 )
 from dllm2rec.teacher.embedding_file import load_embeddings
 from dllm2rec.teacher.knowledge import SHAPES, TeacherKnowledge, check_teacher, observations
+from dllm2rec.teacher.leak import leak_notes
 from dllm2rec.teacher.vectors_of_folder import find_ids
 
 KIND = "teacher"
@@ -79,7 +80,11 @@ def load_teacher(
     check_teacher(knowledge, dataset)
     return dataclasses.replace(
         knowledge,
-        notes=[*knowledge.notes, *observations(knowledge, dataset)],
+        notes=[
+            *knowledge.notes,
+            *observations(knowledge, dataset),
+            *leak_notes(knowledge, dataset),
+        ],
         folder=folder.resolve(),
     )
 
@@ -102,7 +107,10 @@ def save_teacher(
     }
     if knowledge.item_embeddings is not None:
         writers[_EMBEDDINGS] = _tensor_writer(knowledge.item_embeddings)
-    counted = set(observations(knowledge, dataset))  # counted again when it is loaded
+    counted = {
+        *observations(knowledge, dataset),
+        *leak_notes(knowledge, dataset),
+    }  # counted again when it is loaded
     facts = {
         "dataset": dataset.fingerprint(),
         "dataset_name": dataset.name,

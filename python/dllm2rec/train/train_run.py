@@ -46,6 +46,7 @@ from dllm2rec.runtime.signals import interrupts
 from dllm2rec.storage.atomic_file import replace_text
 from dllm2rec.storage.output_folder import clear_output, locked_anew
 from dllm2rec.teacher.knowledge import TeacherKnowledge
+from dllm2rec.teacher.leak import leak_notes
 from dllm2rec.tracking.printed import as_progress
 from dllm2rec.tracking.progress import Progress
 from dllm2rec.train.check_run import RunOptions, check_run, teacher_choices
@@ -105,8 +106,10 @@ def train_run(
         n_seeds=options.n_seeds,
         source=options.source or Source.known(dataset, teacher),
     )
-    manifest = replace(manifest, notes=lacks)
-    for note in lacks if is_first() else ():
+    leaks = [] if teacher is None else leak_notes(teacher, dataset)
+    unsaid = [note for note in leaks if teacher is None or note not in teacher.notes]
+    manifest = replace(manifest, notes=[*lacks, *unsaid])
+    for note in [*lacks, *leaks] if is_first() else ():
         _log.warning("%s", note)
     check_agreed(
         lambda: f"{data_fingerprints(dataset, teacher)} {config_to_toml(config)}",
