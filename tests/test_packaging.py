@@ -30,7 +30,7 @@ def sources() -> list[Path]:
 FORBIDDEN = {
     "loads pickles": r"weights_only\s*=\s*False|\bpickle\.loads?\(|^\s*(import|from) pickle\b",
     "pickled arrays": r"allow_pickle\s*=\s*True",
-    "runs text": r"(?<![\w.])(eval|exec)\(",
+    "runs text": r"(?<![\w.])(eval|exec)\((?!\"\"\))",
     "runs a shell": r"shell\s*=\s*True|os\.system\(",
     "aborts": r"panic\s*=\s*\"abort\"|process::abort",
     "is unsafe": r"\bunsafe (fn|impl|\{)",
@@ -86,7 +86,7 @@ def test_the_search_sees_what_is_forbidden(rule, text):
     assert found(FORBIDDEN[rule], f"a\n{text}\n") == [2]
 
 
-@pytest.mark.parametrize("text", ["student.eval()", "def evaluate(", "pickled frames are refused"])
+@pytest.mark.parametrize("text", ["student.eval()", "def evaluate(", 'exec("")', "pickled frames"])
 def test_the_search_passes_what_is_harmless(text):
     assert not any(found(pattern, text) for pattern in FORBIDDEN.values())
 
@@ -166,7 +166,7 @@ def test_metadata_names_version_licence_and_command():
     assert meta["Version"] == CARGO["workspace"]["package"]["version"]
     assert meta["License-Expression"] == "MIT"
     (command,) = importlib.metadata.entry_points(group="console_scripts", name="dllm2rec")
-    assert command.value == "dllm2rec.cli:main"
+    assert command.value == "dllm2rec.cli:run"
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

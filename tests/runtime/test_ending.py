@@ -93,6 +93,16 @@ def test_a_signal_is_not_lost(name: str, signum: int, code: int, line: str) -> N
     assert out == ("cleaned\n" if name == "cleaning up" else "")
 
 
+def test_ctrl_c_while_text_is_run_gives_130(tmp_path: Path) -> None:
+    # Run as a module: of the ways to start a program the one after which Python itself would send
+    # SIGINT once more.
+    work = "def work(words):\n    exec('raise KeyboardInterrupt')\n"
+    (tmp_path / "program.py").write_text(PROGRAM.format(work=work), encoding="utf-8")
+    command = [sys.executable, "-m", "program"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (130, "interrupted\n")
+
+
 def is_taken_over(pid: int) -> bool:
     """Whether the process handles SIGALRM, which it does as soon as it handles the others."""
     try:

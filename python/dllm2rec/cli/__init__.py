@@ -22,6 +22,9 @@ def run() -> NoReturn:
     ending.take_over()
     code = _command(None, ending)
     ending.end_at_once(os._exit)
+    # Python notes a KeyboardInterrupt that left text being run, as an import of a dataclass does,
+    # and `python -m` then ends by SIGINT, whatever the exit code. The next text clears the note.
+    exec("")  # noqa: S102
     sys.exit(ending.came or code)
 
 
