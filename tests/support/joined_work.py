@@ -315,7 +315,7 @@ def first_tells(folder: Path) -> str:
 
 def authors_variant(folder: Path) -> None:
     dataset = cycle_dataset()
-    config = load_config(recipe="authors", overrides=["train.device=cpu"])
+    config = load_config(recipe="authors", overrides=["train.device=cpu", "distillation.top_k=8"])
     train_run(config, dataset, oracle_teacher(dataset), folder / "run", students=["sasrec"])
 
 
