@@ -38,13 +38,14 @@ class Ending:
     def take_over(self) -> None:
         """Handle the signals, held back for now; off the main thread Python allows no handlers."""
         try:
+            for number in EXITS:
+                # What is ignored stays so: a shell's background job is not for its terminal's
+                # Ctrl-C.
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._handle)
             self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._again)
         except ValueError:
             return
-        for number in EXITS:
-            # What is ignored stays so: a shell's background job is not for its terminal's Ctrl-C.
-            if signal.getsignal(number) != signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._handle)
         sys.unraisablehook = self._lost
 
     def give_back(self) -> None:
