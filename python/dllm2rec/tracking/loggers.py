@@ -116,6 +116,9 @@ class _GuardedLogger:
     def finish(self, summary: str) -> None:
         self._tell(lambda logger: logger.finish(summary))
 
+    def remark(self, training: TrainingName, text: str) -> None:
+        self._tell(lambda logger: logger.remark(training, text))
+
     def results(self, table: MetricTable) -> None:
         self._tell(lambda logger: logger.results(table))
 

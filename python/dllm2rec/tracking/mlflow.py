@@ -72,6 +72,9 @@ class MLflow:
         self._client.set_terminated(self._child)
         self._child = ""
 
+    def remark(self, training: TrainingName, text: str) -> None:
+        """Log nothing: the row of the results says what came of it."""
+
     def results(self, table: MetricTable) -> None:
         """Log the table as a file, and each of its figures as a metric of the parent run."""
         columns, rows = cells(table)

@@ -30,6 +30,11 @@ class PrintedProgress(Silent):
         """Say how the training ended."""
         self._say(summary)
 
+    def remark(self, training: TrainingName, text: str) -> None:
+        """Say it of its training."""
+        self._name = str(training)
+        self._say(text)
+
     def _say(self, text: str) -> None:
         sys.stderr.write(f"{self._name}: {text}\n")
         sys.stderr.flush()

@@ -34,7 +34,10 @@ class TrainingName:
 
 
 class Progress(Protocol):
-    """Told how a run goes: `run`, then for each training `start`, batches, epochs and `finish`."""
+    """Told how a run goes: `run`, then for each training `start`, batches, epochs and `finish`.
+
+    A `remark` may come between trainings.
+    """
 
     def run(self, settings: Mapping[str, Any]) -> None:
         """Begin a run: what it is made from, as its `run.json` holds it."""
@@ -50,6 +53,9 @@ class Progress(Protocol):
 
     def finish(self, summary: str) -> None:
         """End the training with one line."""
+
+    def remark(self, training: TrainingName, text: str) -> None:
+        """Take one more line on a training that has ended."""
 
     def results(self, table: MetricTable) -> None:
         """End the run with its table of the test rows."""
@@ -73,6 +79,9 @@ class Silent:
     def finish(self, summary: str) -> None:
         """Say nothing."""
 
+    def remark(self, training: TrainingName, text: str) -> None:
+        """Say nothing."""
+
     def results(self, table: MetricTable) -> None:
         """Say nothing."""
 
@@ -94,6 +103,10 @@ class BufferedProgress(Silent):
     def finish(self, summary: str) -> None:
         """Keep it."""
         self._calls.append(lambda progress: progress.finish(summary))
+
+    def remark(self, training: TrainingName, text: str) -> None:
+        """Keep it."""
+        self._calls.append(lambda progress: progress.remark(training, text))
 
     def tell(self, progress: Progress) -> None:
         """Tell another all that was kept, and forget it."""
@@ -132,6 +145,11 @@ class ProgressGroup:
         """Tell all."""
         for one in self._watchers:
             one.finish(summary)
+
+    def remark(self, training: TrainingName, text: str) -> None:
+        """Tell all."""
+        for one in self._watchers:
+            one.remark(training, text)
 
     def results(self, table: MetricTable) -> None:
         """Tell all."""

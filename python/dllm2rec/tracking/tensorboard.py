@@ -48,6 +48,9 @@ class TensorBoard:
         """Close the training's file."""
         self.close()
 
+    def remark(self, training: TrainingName, text: str) -> None:
+        """Log nothing: the row of the results says what came of it."""
+
     def results(self, table: MetricTable) -> None:
         """Write the table as text."""
         self._write_text("test", markdown(table))

@@ -52,6 +52,9 @@ class WeightsAndBiases:
         self._training.finish()
         self._training = None
 
+    def remark(self, training: TrainingName, text: str) -> None:
+        """Log nothing: the row of the results says what came of it."""
+
     def results(self, table: MetricTable) -> None:
         """Log the table, and each of its figures as a summary."""
         columns, rows = cells(table)

@@ -82,8 +82,15 @@ class Lines(Silent):
         """Say how the training ended and how long it took."""
         self._say(f"{summary} ({self._status.elapsed_s:.1f} s)")
 
+    def remark(self, training: TrainingName, text: str) -> None:
+        """Say it of its training."""
+        self._print(training, text)
+
     def _say(self, text: str) -> None:
-        print(visible(f"{self._status.training}: {text}"), file=self._stream, flush=True)
+        self._print(self._status.training, text)
+
+    def _print(self, training: TrainingName, text: str) -> None:
+        print(visible(f"{training}: {text}"), file=self._stream, flush=True)
 
 
 class Drawn(Silent):
@@ -123,6 +130,11 @@ class Drawn(Silent):
             self._live.console.print(line(self._status, width, seeds=self._seeds))
             self._live.refresh()
             self._status = None
+
+    def remark(self, training: TrainingName, text: str) -> None:
+        """Leave it below the lines of the trainings, broken where the terminal ends."""
+        said = Text(GAP + visible(f"{training}: {text}"), style="dim")
+        self._live.console.print(said, soft_wrap=False)
 
     def _draw(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
