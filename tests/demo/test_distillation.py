@@ -28,7 +28,7 @@ def test_the_embedded_teacher_helps_and_a_random_one_does_not(tmp_path: Path) ->
     def ndcg(name: str, knowledge: TeacherKnowledge | None) -> float:
         student = student_config(config, "sasrec", with_teacher=knowledge is not None)
         data = make_training_data(student, dataset, knowledge, CPU)
-        context = TrainingContext(dataset, knowledge, data, Silent(), Interrupts())
+        context = TrainingContext(dataset, knowledge, data, dict, Silent(), Interrupts())
         row = train_student(student, context, tmp_path / name)
         return row.test["ndcg@20"]
 

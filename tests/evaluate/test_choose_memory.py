@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +21,14 @@ from dllm2rec.evaluate.evaluate_split import split_counts
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.runs.checkpoint import load_checkpoint
 from dllm2rec.runs.evaluate_run import evaluate_run
+from dllm2rec.runs.run_result import RESULT_FILE, RESULTS_FILE, read_row
 from dllm2rec.serve.recommend import recommend
 from dllm2rec.storage.pointers import read_pointer
 from dllm2rec.students import Student
 from dllm2rec.students.pair_memory import MemoryForm, PairMemory, make_memory
-from tests.support.worlds import N_ITEMS, cycle_dataset
+from dllm2rec.tracking.progress import Silent, TrainingName
+from dllm2rec.train.resume_run import resume_run
+from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 from tests.train.test_train_run import CONFIG as RUN_CONFIG
 from tests.train.test_train_run import train
 
@@ -148,6 +152,48 @@ def test_a_run_keeps_and_serves_the_memory(run: Path) -> None:
     np.testing.assert_allclose(
         [place.score for place in listed], np.sort(scores)[::-1][:5], rtol=1e-5
     )
+
+
+def test_what_was_chosen_is_a_remark_after_the_last_training(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    class Watching(Silent):
+        def start(self, training: TrainingName, *_: object) -> None:
+            told.append(f"start {training}")
+
+        def finish(self, summary: str) -> None:
+            told.append("finish")
+
+        def remark(self, training: TrainingName, text: str) -> None:
+            told.append(f"{training}: {text}")
+
+    config = changed(
+        RUN_CONFIG,
+        train={"max_epochs": 1},
+        student={"pair_memory": True},
+        distillation={"ranking_weight": (0.1, 0.3)},
+    )
+    train(tmp_path / "cycle", config, baseline=False, progress=Watching())
+    *trainings, remark = told
+    assert [line.split()[0] for line in trainings] == ["start", "finish", "start", "finish"]
+    assert remark.startswith("sasrec + dllm2rec: pair memory (weight ")
+    assert "validation ndcg@20 0." in remark
+
+
+def test_a_run_killed_after_its_memory_was_saved_ends_with_the_same_row(
+    run: Path, tmp_path: Path
+) -> None:
+    resumed = tmp_path / run.name
+    shutil.copytree(run, resumed)
+    (folder,) = [child for child in resumed.iterdir() if (child / "best").is_file()]
+    row = read_row(folder)
+    for file in (folder / RESULT_FILE, resumed / RESULTS_FILE):
+        file.unlink()
+    dataset = cycle_dataset()
+    resume_run(resumed, dataset, oracle_teacher(dataset), progress=False)
+    again = read_row(folder)
+    assert (again.validation, again.test) == (row.validation, row.test)
+    assert again.detail["memory_weight"] == row.detail["memory_weight"] > 0
 
 
 def test_a_memory_that_changed_on_disk_is_refused(run: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from dllm2rec.runs.source import Source
 from dllm2rec.serve.recommend import recommend
 from dllm2rec.storage.pointers import read_pointer
 from dllm2rec.teacher.folder import save_teacher
-from dllm2rec.tracking.progress import Silent
+from dllm2rec.tracking.progress import Progress
 from dllm2rec.train.check_run import RunOptions
 from dllm2rec.train.train_run import background_thread, train_run
 from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
@@ -35,7 +35,13 @@ CONFIG = changed(
 )
 
 
-def train(folder: Path, config: Config = CONFIG, *, baseline: bool = True) -> RunResult:
+def train(
+    folder: Path,
+    config: Config = CONFIG,
+    *,
+    baseline: bool = True,
+    progress: Progress | bool = False,
+) -> RunResult:
     dataset = cycle_dataset()
     return train_run(
         config,
@@ -44,7 +50,7 @@ def train(folder: Path, config: Config = CONFIG, *, baseline: bool = True) -> Ru
         folder,
         students=["sasrec"],
         options=RunOptions(baseline=baseline, source=Source("nowhere", None)),
-        progress=Silent(),
+        progress=progress,
     )
 
 

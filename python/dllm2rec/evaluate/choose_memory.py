@@ -21,7 +21,6 @@ from dllm2rec.evaluate.evaluate_split import (
 from dllm2rec.evaluate.metrics import RankCounts, rank_metrics
 from dllm2rec.students import Student
 from dllm2rec.students.pair_memory import (
-    ItemBonuses,
     MemoryForm,
     PairCounts,
     PairMemory,
@@ -97,7 +96,7 @@ class _Trial:
 
 
 class _Search:
-    """Tries forms and weights: the bonuses of a form are made once, weights scale them."""
+    """Tries forms and weights: a block's bonuses are made once for all weights, and let go of."""
 
     def __init__(self, blocks: Sequence[EncodedBlock], counts: Mapping[float, PairCounts]) -> None:
         self._blocks = blocks
@@ -109,11 +108,9 @@ class _Search:
 
     def climb(self, best: _Trial) -> _Trial:
         """Follow the weight in steps for as long as it gets better: no edge is chosen."""
-        bonuses = self._bonuses(best.form)
         for factor in (STEP, 1 / STEP):
             for _ in range(MOST_STEPS):
-                form = replace(best.form, weight=best.form.weight * factor)
-                trial = self._trial(form, bonuses)
+                trial = self.along_weights(best.form, (best.form.weight * factor,))
                 if trial.quality <= best.quality:
                     break
                 best = trial
@@ -121,17 +118,18 @@ class _Search:
 
     def along_weights(self, form: MemoryForm, weights: Sequence[float]) -> _Trial:
         """The best of some weights, of equal ones the first."""
-        bonuses = self._bonuses(form)
-        trials = [self._trial(replace(form, weight=weight), bonuses) for weight in weights]
-        return max(trials, key=lambda trial: trial.quality)
-
-    def _bonuses(self, form: MemoryForm) -> list[ItemBonuses]:
         memory = make_memory(self._counts[form.count_decay], replace(form, weight=1.0))
-        return [block.bonuses(memory) for block in self._blocks]
-
-    def _trial(self, form: MemoryForm, bonuses: Sequence[ItemBonuses]) -> _Trial:
-        pairs = zip(self._blocks, bonuses, strict=True)
-        return _Trial(form, _quality([block.counts(b.scaled(form.weight)) for block, b in pairs]))
+        counts: list[list[RankCounts]] = [[] for _ in weights]
+        for block in self._blocks:
+            bonuses = block.bonuses(memory)
+            for of_weight, weight in zip(counts, weights, strict=True):
+                of_weight.append(block.counts(bonuses.scaled(weight)))
+        qualities = map(_quality, counts)
+        trials = [
+            _Trial(replace(form, weight=weight), quality)
+            for weight, quality in zip(weights, qualities, strict=True)
+        ]
+        return max(trials, key=lambda trial: trial.quality)
 
 
 def _quality(counts: Sequence[RankCounts]) -> float:

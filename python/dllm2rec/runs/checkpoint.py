@@ -141,7 +141,7 @@ def _write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         checkpoint.n_items,
         checkpoint.max_length,
         checkpoint.record,
-        None if memory is None else memory.facts(),
+        None if memory is None else asdict(memory.form),
     )
 
     def write_weights(file: Path) -> None:

@@ -78,6 +78,11 @@ class MemoryForm:
     scale: float = 0.1
     weight: float = 1.0
 
+    def __str__(self) -> str:
+        """`weight 0.5, age decay 0.3, ...`: the weight first."""
+        parts = [f"{name.replace('_', ' ')} {value:.3g}" for name, value in asdict(self).items()]
+        return ", ".join([parts[-1], *parts[:-1]])
+
 
 @dataclass(frozen=True, eq=False)
 class PairMemory:
@@ -123,10 +128,6 @@ class PairMemory:
                 table,
             )
         )
-
-    def facts(self) -> dict[str, float]:
-        """Return the numbers of its form, for tables and files."""
-        return asdict(self.form)
 
 
 def count_pairs(

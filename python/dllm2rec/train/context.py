@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 
 from dllm2rec.batches.training_data import TrainingData
 from dllm2rec.data.dataset import SequenceDataset
-from dllm2rec.evaluate.choose_memory import count_train_pairs
 from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.students.pair_memory import PairCounts
 from dllm2rec.teacher.knowledge import TeacherKnowledge
@@ -24,6 +23,8 @@ class TrainingContext:
         dataset: what to learn from.
         teacher: None trains the students alone.
         data: both, as trainings read them, on the device.
+        pair_counts: gives how often items follow which in the train rows, by the decay of counts;
+            counted once, for all students.
         progress: receives how each training goes.
         interrupts: holds Ctrl-C and SIGTERM back until a state is saved.
     """
@@ -31,13 +32,9 @@ class TrainingContext:
     dataset: SequenceDataset
     teacher: TeacherKnowledge | None
     data: TrainingData
+    pair_counts: Callable[[], Mapping[float, PairCounts]]
     progress: Progress
     interrupts: Interrupts
-
-    @cached_property
-    def pair_counts(self) -> dict[float, PairCounts]:
-        """Which items follow which in the train rows: counted once, for all students."""
-        return count_train_pairs(self.dataset)
 
     @property
     def device(self) -> torch.device:

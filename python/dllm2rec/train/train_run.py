@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from threading import Event
 
@@ -27,6 +28,7 @@ from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.formats.catalogue_file import save_catalogue
 from dllm2rec.distill.fit_to_teacher import fit_to_teacher
 from dllm2rec.evaluate.baselines import baseline_rows
+from dllm2rec.evaluate.choose_memory import count_train_pairs
 from dllm2rec.report.curves import load_plots_ahead
 from dllm2rec.report.page import write_report
 from dllm2rec.runs.run_manifest import (
@@ -189,9 +191,10 @@ def train_students(
             baselines.result()  # beside a GPU's training, but not where it needs the same cores
         else:
             pool.submit(load_plots_ahead)  # where that fails, the report will say so
+        pair_counts = cache(lambda: count_train_pairs(dataset))
         contexts = {
             with_teacher: TrainingContext(
-                dataset, teacher if with_teacher else None, read, progress, signals
+                dataset, teacher if with_teacher else None, read, pair_counts, progress, signals
             )
             for with_teacher, read in data.items()
         }

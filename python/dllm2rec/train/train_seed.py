@@ -172,26 +172,15 @@ def _finished(seed_run: SeedRun, context: TrainingContext, records: Sequence[Rec
 
     The only place of a run that reads those.
     """
-    folder = seed_run.folder
-    checkpoint = load_checkpoint(folder)
+    checkpoint = load_checkpoint(seed_run.folder)
     checkpoint.student.to(context.device)
-    if checkpoint.config.student.pair_memory:
-        checkpoint = _with_memory(checkpoint, context)
-        if is_first() and checkpoint.memory is not None:
-            save_checkpoint(
-                folder,
-                f"epoch-{checkpoint.record['epoch']:.0f}-with-memory",
-                checkpoint.student,
-                checkpoint.config,
-                checkpoint.record,
-                n_items=checkpoint.n_items,
-                max_length=checkpoint.max_length,
-                memory=checkpoint.memory,
-            )
+    may_remember = checkpoint.config.student.pair_memory
+    # One that is there was saved by a process that was killed after it.
+    if may_remember and checkpoint.memory is None:
+        checkpoint = _with_memory(seed_run, checkpoint, context)
     test = _metrics(checkpoint, context.data.events.rows(context.dataset.test))
     record = checkpoint.record
     memory_weight = 0.0 if checkpoint.memory is None else checkpoint.memory.form.weight
-    may_remember = checkpoint.config.student.pair_memory
     return ResultRow(
         name=seed_run.name,
         validation={key: record[key] for key in test},
@@ -206,35 +195,38 @@ def _finished(seed_run: SeedRun, context: TrainingContext, records: Sequence[Rec
     )
 
 
-def _with_memory(checkpoint: Checkpoint, context: TrainingContext) -> Checkpoint:
-    """The checkpoint with the memory that helps it most on validation, or as it is."""
+def _with_memory(seed_run: SeedRun, alone: Checkpoint, context: TrainingContext) -> Checkpoint:
+    """The checkpoint with the memory that helps it most on validation, saved; or as it is."""
     began = time.perf_counter()
-    seen = checkpoint.config.evaluation.exclude_seen
-    memory = choose_memory(
-        checkpoint.student, context.data.validation, context.pair_counts, seen=seen
-    )
-    remembering = replace(checkpoint, memory=memory)
-    alone = checkpoint.record[SELECTION]
+    validation = context.data.validation
+    seen = alone.config.evaluation.exclude_seen
+    memory = choose_memory(alone.student, validation, context.pair_counts(), seen=seen)
+    checkpoint, text = alone, "no pair memory: it adds too little on validation"
     if memory is not None:
-        metrics = _metrics(remembering, context.data.validation)
-        if metrics[SELECTION] > alone:
-            remembering = replace(remembering, record={**checkpoint.record, **metrics})
-            reached = f"{alone:.4f} -> {metrics[SELECTION]:.4f}"
-        else:
-            memory, remembering = None, replace(remembering, memory=None)
-    seconds = time.perf_counter() - began
-    if memory is None:
-        context.progress.finish(
-            f"no pair memory: it adds too little on validation ({seconds:.1f} s)"
+        # Chosen on a part of the rows where there are very many; kept where all of them agree.
+        remembering = replace(alone, memory=memory)
+        metrics = _metrics(remembering, validation)
+        before, after = alone.record[SELECTION], metrics[SELECTION]
+        if after > before:
+            checkpoint = replace(remembering, record={**alone.record, **metrics})
+            reached = f"validation {SELECTION} {before:.4f} -> {after:.4f}"
+            text = f"pair memory ({memory.form}): {reached}"
+    context.progress.remark(
+        TrainingName(seed_run.name, seed=seed_run.seed),
+        f"{text} ({time.perf_counter() - began:.1f} s)",
+    )
+    if checkpoint.memory is not None and is_first():
+        save_checkpoint(
+            seed_run.folder,
+            f"epoch-{checkpoint.record['epoch']:.0f}-with-memory",
+            checkpoint.student,
+            checkpoint.config,
+            checkpoint.record,
+            n_items=checkpoint.n_items,
+            max_length=checkpoint.max_length,
+            memory=checkpoint.memory,
         )
-    else:
-        form = memory.form
-        context.progress.finish(
-            f"pair memory of weight {form.weight:.3g} (age decay {form.age_decay:g}, power "
-            f"{form.power:g}, scale {form.scale:g}, count decay {form.count_decay:g}): "
-            f"validation {SELECTION} {reached} ({seconds:.1f} s)"
-        )
-    return remembering
+    return checkpoint
 
 
 def _metrics(checkpoint: Checkpoint, rows: DeviceRows) -> dict[str, float]:
