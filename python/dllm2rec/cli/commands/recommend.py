@@ -166,11 +166,11 @@ def _recommend(request: RecommendRequest) -> None:
             return
         check_file(out, overwrite=request.overwrite, inputs=inputs)
     history = [] if source else split_ids(request.history or "")
+    check_device(request.device)
     check_run_there(run)
     check_is_run(run)
     if source is not None:
         check_file_there(source)
-    check_device(request.device)
     use_threads(request.threads)
     blocks = _blocks(source, history, shard)
 
