@@ -192,7 +192,7 @@ def _recommend(request: RecommendRequest) -> None:
         n_lists = 0 if out is None else _write(out, parts, excel_safe=request.excel_safe)
     lists = _named(parts) if source else (("", places) for part in parts for places in part)
     if request.json:
-        # One by one: all of them would fill the memory.
+        # One by one: the text of all would take several times the memory of the lists themselves.
         print_json_stream({"run": str(run)}, "lists", lists_json(lists))
     elif out is None:
         _print(lists)
