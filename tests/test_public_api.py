@@ -13,6 +13,7 @@ import dllm2rec
 
 PUBLIC = {
     "ArtifactError",
+    "AskedHistories",
     "Catalogue",
     "Columns",
     "Config",

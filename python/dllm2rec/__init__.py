@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from dllm2rec.serve.recommender import Recommender as Recommender
     from dllm2rec.students import Student as Student
     from dllm2rec.students import build_student as build_student
+    from dllm2rec.teacher.asked_histories import AskedHistories as AskedHistories
     from dllm2rec.teacher.authors_files import TeacherOptions as TeacherOptions
     from dllm2rec.teacher.folder import load_teacher as load_teacher
     from dllm2rec.teacher.folder import save_teacher as save_teacher
@@ -85,6 +86,7 @@ _HOMES = {
     "named_protocol": "data.protocol.model",
     "save_dataset": "data.formats.dataset_folder",
     "ArtifactError": "errors",
+    "AskedHistories": "teacher.asked_histories",
     "Catalogue": "data.dataset",
     "Config": "config.model",
     "ConfigError": "errors",

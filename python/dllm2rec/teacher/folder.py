@@ -15,6 +15,7 @@ import safetensors.numpy
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.storage.atomic_folder import Manifest, read_manifest, write_folder
+from dllm2rec.teacher.asked_histories import HISTORY_ARRAYS, AskedHistories
 from dllm2rec.teacher.authors_files import (
     DISTANCE_TRAIN,
     RANKING_TRAIN,
@@ -28,7 +29,7 @@ from dllm2rec.teacher.leak import leak_notes
 from dllm2rec.teacher.vectors_of_folder import find_ids
 
 KIND = "teacher"
-VERSION = 2  # from 2 on a teacher may have no lists
+VERSION = 3  # from 2 on a teacher may have no lists, from 3 on lists for other histories
 
 _ARRAYS: dict[str, str] = {  # field -> file
     "ranking": "ranking.npy",
@@ -105,6 +106,9 @@ def save_teacher(
         for name, file in _ARRAYS.items()
         if getattr(knowledge, name) is not None
     }
+    if knowledge.histories is not None:
+        for name, array in knowledge.histories.arrays().items():
+            writers[HISTORY_ARRAYS[name][2]] = _array_writer(array)
     if knowledge.item_embeddings is not None:
         writers[_EMBEDDINGS] = _tensor_writer(knowledge.item_embeddings)
     counted = {
@@ -116,7 +120,10 @@ def save_teacher(
         "dataset_name": dataset.name,
         "notes": [note for note in knowledge.notes if note not in counted],
     }
-    version = 1 if knowledge.ranking is not None else VERSION
+    # The oldest version that can hold it, so that what reads that one reads it.
+    version = 1 if knowledge.ranking is not None else 2
+    if knowledge.histories is not None:
+        version = VERSION
     return write_folder(folder, writers, kind=KIND, version=version, facts=facts)
 
 
@@ -197,6 +204,17 @@ def _read_ours(folder: Path, dataset: SequenceDataset) -> TeacherKnowledge:
     }
     if "ranking" not in arrays and manifest.version == 1:
         raise ArtifactError(f"{folder}: no {_ARRAYS['ranking']}, expected one")
+    histories = {
+        name: _read_array(folder / file, dtype, ndim)
+        for name, (dtype, ndim, file) in HISTORY_ARRAYS.items()
+        if file in manifest.files
+    }
+    if histories:
+        lacking = {"offsets", "items", "rankings"} - set(histories)
+        if lacking:
+            missing = HISTORY_ARRAYS[min(lacking)][2]
+            raise ArtifactError(f"{folder}: no {missing}, expected one beside the other histories'")
+        arrays["histories"] = AskedHistories(**histories)
     if _EMBEDDINGS in manifest.files:
         arrays["item_embeddings"] = _read_tensor(folder / _EMBEDDINGS)
     return TeacherKnowledge(**arrays, notes=list(manifest.facts.get("notes", [])))

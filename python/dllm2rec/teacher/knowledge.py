@@ -12,15 +12,16 @@ import numpy.typing as npt
 
 from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.errors import InputError
+from dllm2rec.teacher.asked_histories import AskedHistories, check_histories
 
 _TILE = 16_384  # rows whose lists and windows are compared at once: about 3 MB for K 20 and L 10
 
 
 @dataclass(frozen=True, eq=False)
 class TeacherKnowledge:
-    """The teacher's lists for the train rows, how sure it is, and its view of the items.
+    """The teacher's lists, how sure it is, and its view of the items.
 
-    Lists alone are a teacher, and so are vectors alone.
+    Lists for the train rows, lists for other histories and vectors: each is a teacher alone.
 
     Attributes:
         ranking: the teacher's items for each train row, best first, uint32 (R_train, top_n);
@@ -31,6 +32,7 @@ class TeacherKnowledge:
         item_embeddings: the teacher's vector of each item, float32 (n_items, E).
         ranking_validation: lists for the validation rows, uint32 (R_validation, n).
         ranking_test: lists for the test rows, uint32 (R_test, n).
+        histories: lists for histories that need not be rows of the dataset.
         notes: what a reader of results should know about the teacher, one sentence each.
         folder: where it was read, so that a run can find it again; None if it was made in memory.
     """
@@ -41,6 +43,7 @@ class TeacherKnowledge:
     item_embeddings: npt.NDArray[np.float32] | None = None
     ranking_validation: npt.NDArray[np.uint32] | None = None
     ranking_test: npt.NDArray[np.uint32] | None = None
+    histories: AskedHistories | None = None
     notes: list[str] = field(default_factory=list)
     folder: Path | None = None
 
@@ -54,6 +57,8 @@ class TeacherKnowledge:
             "test lists": self.ranking_test is not None,
         }
         there = [name for name, is_there in having.items() if is_there]
+        if self.histories is not None:
+            there.append(f"{len(self.histories):,} histories with lists")
         size = "no item vectors"
         if vectors is not None:
             size = f"{vectors.shape[0]:,} item vectors of width {vectors.shape[1]:,}"
@@ -75,11 +80,16 @@ class TeacherKnowledge:
                     f"expected {np.dtype(dtype).name} with {ndim} axes",
                     code="E-SHAPE",
                 )
-        if self.ranking is None and self.item_embeddings is None:
+        if not self.has_lists and self.item_embeddings is None:
             raise InputError("teacher: neither lists nor item vectors, expected one of them")
         if self.ranking is not None and self.ranking.shape[1] < 1:
             raise InputError("teacher ranking: no columns, expected at least one", code="E-SHAPE")
         self._check_distances()
+
+    @property
+    def has_lists(self) -> bool:
+        """Whether there are lists to learn from, for train rows or other histories."""
+        return self.ranking is not None or self.histories is not None
 
     @property
     def top_n(self) -> int:
@@ -95,6 +105,8 @@ class TeacherKnowledge:
                 digest.update(f" {name} {array.shape} ".encode())
                 little = np.dtype(dtype).newbyteorder("<")
                 digest.update(np.ascontiguousarray(array, dtype=little).data)
+        if self.histories is not None:
+            self.histories.add_to(digest)
         return digest.hexdigest()
 
     def _check_distances(self) -> None:
@@ -143,6 +155,8 @@ def check_teacher(knowledge: TeacherKnowledge, dataset: SequenceDataset) -> None
     for name, (ranking, rows) in lists.items():
         if ranking is not None:
             _check_ranking(name, ranking, rows, dataset.n_items)
+    if knowledge.histories is not None:
+        check_histories(knowledge.histories, dataset.n_items)
     vectors = knowledge.item_embeddings
     if vectors is not None and vectors.shape[0] != dataset.n_items:
         raise InputError(
