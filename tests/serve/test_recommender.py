@@ -298,12 +298,12 @@ def test_lists_are_those_of_the_kernel_to_the_bit(model: Recommender) -> None:
     padded = torch.tensor([w + [N_ITEMS] * (LENGTH - len(w)) for w in windows])
     assert scorer.memory is not None
     with torch.no_grad():
-        users = scorer.student.encode(padded, torch.tensor([*map(len, windows)]), None)
+        users = scorer.encoder.student.encode(padded, torch.tensor([*map(len, windows)]), None)
         items, scores = fused_top_n(
             users,
-            scorer.matrix,
+            scorer.items.matrix,
             7,
-            bias=scorer.bias,
+            bias=scorer.items.bias,
             window=(offsets, np.concatenate(windows)),
             window_offset=scorer.window_offset,
             bonuses=scorer.memory.bonuses(*windows_of_lists(windows)),

@@ -28,7 +28,7 @@ from dllm2rec.storage.atomic_folder import read_manifest, write_folder
 from dllm2rec.storage.pointers import move_pointers, read_pointer
 from dllm2rec.students import Student, build_student
 from dllm2rec.students.pair_memory import PairMemory, memory_arrays, read_memory
-from dllm2rec.students.text_projection import projection_tensors, read_projection
+from dllm2rec.students.text_projection import projection_arrays, read_projection
 from dllm2rec.tracking.metric_names import SELECTION
 
 KIND = "checkpoint"
@@ -133,7 +133,7 @@ def _write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     memory = checkpoint.memory
     arrays = {} if memory is None else memory_arrays(memory)
     projection = folded.kept_projection
-    of_text = {} if projection is None else projection_tensors(projection)
+    of_text = {} if projection is None else projection_arrays(projection)
     parts = [*tensors.values(), *arrays.values(), *of_text.values()]
     check_space(path, sum(part.nbytes for part in parts))
     state = _State(
@@ -151,7 +151,7 @@ def _write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         save_arrays(arrays, file)
 
     def write_projection(file: Path) -> None:
-        save_file(of_text, file)
+        save_arrays(of_text, file)
 
     def write_state(file: Path) -> None:
         file.write_text(json.dumps(asdict(state), indent=1) + "\n", encoding="utf-8")
@@ -196,7 +196,7 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
         memory = None if form is None else read_memory(load_arrays(path / MEMORY), form)
         if PROJECTION in manifest.files:
             size = student.embedding.ids.weight.shape[1]
-            student.kept_projection = read_projection(load_file(path / PROJECTION), size)
+            student.kept_projection = read_projection(load_arrays(path / PROJECTION), size)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as err:
         raise ArtifactError(
             f"{path}: {err}, expected a checkpoint that this version can read; train again"

@@ -19,6 +19,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from dllm2rec.errors import ConfigError, InternalError, ResourceError
+from dllm2rec.runtime.processes import rank as rank
+from dllm2rec.runtime.processes import size as size
 
 # The longest that one process waits for another: above what loading and saving take, and short
 # enough that a run whose machine hangs does not cost a night. Gloo notices one that ends at once.
@@ -74,16 +76,6 @@ def process_group(device: str = "auto", *, timeout_s: float = TIMEOUT_S) -> Iter
         yield
     finally:
         dist.destroy_process_group()
-
-
-def rank() -> int:
-    """This process's number, from 0."""
-    return dist.get_rank() if _has_group() else 0
-
-
-def size() -> int:
-    """How many processes there are."""
-    return dist.get_world_size() if _has_group() else 1
 
 
 def is_first() -> bool:
@@ -240,10 +232,6 @@ def check_agreed(value: Callable[[], str], what: str) -> None:
             f"{what} of process {rank()} are not those of the first process, expected the same in "
             "all; give every machine the same files"
         )
-
-
-def _has_group() -> bool:
-    return dist.is_available() and dist.is_initialized()
 
 
 def _reduce(tensor: Tensor, operation: dist.ReduceOp.RedOpType, what: str) -> None:

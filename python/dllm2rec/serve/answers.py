@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from dllm2rec.data.dataset import Catalogue
 from dllm2rec.errors import ConfigError
-from dllm2rec.runtime.distributed import gathered, rank, size
+from dllm2rec.runtime.processes import rank, size
+from dllm2rec.serve.encoder import Lists
 from dllm2rec.serve.histories import HistoryBlock, ids_of_list
 from dllm2rec.serve.known_items import HistoryIndexer, HistoryRules, KnownItems, listed_items
 from dllm2rec.serve.recommendations import Recommendations
@@ -84,20 +84,20 @@ def _lists(
     known: Sequence[KnownItems],
     request: ListRequest,
     k: int,
-    bias: torch.Tensor | None,
-) -> list[tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]]:
+    bias: npt.NDArray[np.float32] | None,
+) -> list[Lists]:
     """Items and scores of each of as many blocks as there are processes; N and -inf for no item."""
+    if size() == 1:
+        return [_list(scorer, one, request, k, bias) for one in known]
+    import torch
+
+    from dllm2rec.runtime.distributed import gathered
+
     sizes = [len(one.has_items) for one in known]
     # Items, and the bits of scores: integers, whose sum over processes is exact.
     table = torch.zeros(2, sum(sizes), k, dtype=torch.int32)
     if rank() < len(known):
-        mine = known[rank()]
-        items = np.full((sizes[rank()], k), scorer.n_items, dtype=np.uint32)
-        scores = np.full((sizes[rank()], k), -np.inf, dtype=np.float32)
-        if mine.has_items.any():
-            items[mine.has_items], scores[mine.has_items] = scorer.top_n(
-                mine.answered(), k, exclude_seen=request.exclude_seen, bias=bias
-            )
+        items, scores = _list(scorer, known[rank()], request, k, bias)
         begin = sum(sizes[: rank()])
         bits = np.stack([items.view(np.int32), scores.view(np.int32)])
         table[:, begin : begin + len(items)] = torch.from_numpy(bits)
@@ -111,6 +111,26 @@ def _lists(
             strict=True,
         )
     ]
+
+
+def _list(
+    scorer: ItemScorer,
+    known: KnownItems,
+    request: ListRequest,
+    k: int,
+    bias: npt.NDArray[np.float32] | None,
+) -> Lists:
+    """Items and scores of one block; N and -inf for no item."""
+    if known.has_items.all():  # as nearly always: nothing is to be copied
+        return scorer.top_n(known, k, exclude_seen=request.exclude_seen, bias=bias)
+    n_rows = len(known.has_items)
+    items = np.full((n_rows, k), scorer.n_items, dtype=np.uint32)
+    scores = np.full((n_rows, k), -np.inf, dtype=np.float32)
+    if known.has_items.any():
+        items[known.has_items], scores[known.has_items] = scorer.top_n(
+            known.answered(), k, exclude_seen=request.exclude_seen, bias=bias
+        )
+    return items, scores
 
 
 def checked_k(k: int, n_items: int) -> int:

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from dllm2rec.arrays import float_array
 from dllm2rec.data.dataset import Catalogue
@@ -35,7 +34,7 @@ def with_items(
         InputError: an id is there already, or sizes do not fit.
         NonFiniteError: a NaN or infinity in the vectors.
     """
-    projection = scorer.student.kept_projection
+    projection = scorer.projection
     if projection is None:
         raise ArtifactError(
             "this student has no projection of texts, expected one trained by this version with a "
@@ -53,23 +52,20 @@ def with_items(
     ):
         if found != len(ids):
             raise InputError(f"{name}: {found} for {len(ids)} ids, expected as many")
-    rows = projection.vectors(torch.from_numpy(texts.astype(np.float32)))
-    rows = rows.to(scorer.device)
+    rows = projection.vectors(texts)
     old = scorer.catalogue
     names = [*old.item_ids, *ids]
     known = old.titles
     if known is not None or titles is not None:
         known = [*(known or [""] * old.n_items), *(titles or [""] * len(ids))]
     # One table for both sides: what is projected is tied.
-    table = torch.cat([scorer.table[:-1], rows, scorer.table[-1:]])
-    bias = scorer.bias
+    items = scorer.items.followed_by(rows)
     counts = scorer.popularity
     return replace(
         scorer,
+        encoder=scorer.encoder.over(items),
         catalogue=Catalogue(names, known),
-        table=table,
-        matrix=table[:-1],
-        bias=None if bias is None else torch.cat([bias, bias.new_zeros(len(ids))]),
+        items=items,
         memory=None if scorer.memory is None else _longer(scorer.memory, len(ids)),
         popularity=(
             counts
@@ -102,21 +98,18 @@ def without_items(scorer: ItemScorer, items: npt.NDArray[np.uint32]) -> ItemScor
     kept[items] = False
     if not kept.any():
         raise ConfigError(f"ids: all {scorer.n_items} items, expected to leave one at least")
-    places = torch.from_numpy(np.flatnonzero(kept)).to(scorer.device)
-    table = torch.cat([scorer.table[places], scorer.table[-1:]])
-    is_tied = scorer.matrix.data_ptr() == scorer.table.data_ptr()
+    vectors = scorer.items.take(kept)
     old, counts = scorer.catalogue, scorer.popularity
     where = np.flatnonzero(kept).tolist()
     titles = old.titles
     return replace(
         scorer,
+        encoder=scorer.encoder.over(vectors),
         catalogue=Catalogue(
             [old.item_ids[item] for item in where],
             None if titles is None else [titles[item] for item in where],
         ),
-        table=table,
-        matrix=table[:-1] if is_tied else scorer.matrix[places],
-        bias=None if scorer.bias is None else scorer.bias[places],
+        items=vectors,
         memory=None if scorer.memory is None else _shorter(scorer.memory, kept),
         popularity=counts if isinstance(counts, ArtifactError) else counts[kept],
     )

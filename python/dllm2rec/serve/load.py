@@ -13,6 +13,7 @@ from dllm2rec.runs.run_folder import open_catalogue, open_train_counts, student_
 from dllm2rec.runtime.device import choose_device
 from dllm2rec.serve.recommender import Recommender
 from dllm2rec.serve.scorer import ItemScorer
+from dllm2rec.serve.torch_encoder import TorchEncoder
 from dllm2rec.tracking.metric_names import SELECTION
 
 
@@ -45,7 +46,18 @@ def load(run: str | Path, *, student: str | None = None, device: str = "auto") -
             f"{catalogue.n_items}, expected as many"
         )
     counts = _popularity(folder)
-    scorer = ItemScorer.of(checkpoint, catalogue, counts, place)
+    trained = checkpoint.student
+    encoder = TorchEncoder.of(trained, place)
+    offset = trained.window_offset
+    scorer = ItemScorer(
+        encoder,
+        catalogue,
+        encoder.items,
+        0.0 if offset is None else float(offset.detach()),
+        checkpoint.memory,
+        trained.kept_projection,
+        counts,
+    )
     return Recommender(best.name, scorer)
 
 

@@ -47,7 +47,7 @@ class Recommender:
         memory = "with" if scorer.memory is not None else "without"
         return (
             f"Recommender: {self.name}, {self.n_items:,} items, windows of "
-            f"{scorer.student.max_length}, {memory} pair memory, on {scorer.device}"
+            f"{scorer.encoder.max_length}, {memory} pair memory, on {scorer.encoder.place}"
         )
 
     @property
@@ -63,7 +63,7 @@ class Recommender:
     @property
     def text_width(self) -> int | None:
         """E, the width of the vectors that `add_items` takes; None where text does not score."""
-        projection = self._scorer.student.kept_projection
+        projection = self._scorer.projection
         return None if projection is None else projection.matrix.shape[1]
 
     def recommend(
@@ -149,9 +149,9 @@ class Recommender:
             InputError: no item has one of the ids.
         """
         scorer = self._scorer
-        vectors = scorer.matrix.cpu().numpy()
+        vectors = scorer.items.matrix
         if ids is None:
-            return vectors.copy()
+            return np.array(vectors)
         names = ids_of_list(ids, "ids")
         found: npt.NDArray[np.float32] = vectors[listed_items(scorer.catalogue, names, "ids")]
         return found
@@ -166,10 +166,11 @@ class Recommender:
         """
         scorer = self._scorer
         indexer = HistoryIndexer(scorer.catalogue, HistoryRules(unknown=unknown))
-        vectors = [np.zeros((0, scorer.matrix.shape[1]), dtype=np.float32)]
-        for block in history_blocks(histories):
-            users = scorer.users(scorer.windows(indexer.index(block)))
-            vectors.append(users.cpu().numpy())
+        vectors = [np.zeros((0, scorer.items.matrix.shape[1]), dtype=np.float32)]
+        vectors += [
+            scorer.users(scorer.windows(indexer.index(block)))
+            for block in history_blocks(histories)
+        ]
         indexer.warn()
         return np.concatenate(vectors)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -87,8 +88,9 @@ class Student(nn.Module):
         projector = self.embedding.projector
         if projector is None or not self.ties_table:
             return self.kept_projection
-        weight = torch.tensor(float(self.embedding.weight))
-        return TextProjection(projector.weight.detach(), projector.bias.detach(), weight)
+        parts = (part.detach().cpu().numpy() for part in (projector.weight, projector.bias))
+        matrix, shift = (np.ascontiguousarray(part, dtype=np.float32) for part in parts)
+        return TextProjection(matrix, shift, np.array(self.embedding.weight, np.float32))
 
     def item_table(self) -> Tensor | None:
         """All item vectors with the teacher's part, (N + 1, D); None where no step needs them all.
