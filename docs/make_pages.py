@@ -32,7 +32,10 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "student.output_bias": ("a bias per item in the scores", ""),
     "student.window_offset": ("a learned number added to the scores of the window's items", ""),
     "student.init_std": ("standard deviation of the initial item table", ""),
-    "student.pair_memory": ("add counts of which items follow which, if validation gains", ""),
+    "student.pair_memory": (
+        "add which items follow which and have similar titles, if validation gains",
+        "",
+    ),
     "loss.base": (
         "`softmax`, `sampled_softmax` or `bce`, a sum over the target and its negatives",
         "",

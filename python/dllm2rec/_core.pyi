@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 _Scores: TypeAlias = NDArray[np.float16] | NDArray[np.float32] | NDArray[np.float64]
 _Pairs: TypeAlias = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]
 _Misfit: TypeAlias = tuple[int, int, int, int]  # begin, end, cells, first delimiter too many
-
 __version__: str
 
 def set_threads(n_threads: int) -> None:
@@ -206,9 +205,8 @@ def sample_negatives(
     """Draw negatives for each row, uniformly among the items outside `events[begin:end]`.
 
     `events` is (n_events,), `begin`, `end` and `keys` are (B,), the result is (B, n_negatives),
-    drawn with replacement. A row's draws depend only on `seed`, `epoch`, its key, the index of the
-    draw and the set of items it excludes. Raises InputError for a slice outside the events, an
-    item outside 0..n_items-1 and a row that excludes every item.
+    drawn with replacement. A row's draws depend on `seed`, `epoch`, its key, the draw's index and
+    the set of items it excludes. Raises InputError where a slice, an item or a row leaves no draw.
     """
 
 # --- ranking -------------------------------------------------------------------------------------
@@ -225,8 +223,8 @@ def rank_counts(
 def top_n(scores: _Scores, n: int) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
     """List the `n` best items of each row and their scores: (B, n) and (B, n).
 
-    Score descending, then index ascending; items at -inf are not listed: missing places hold N and
-    -inf. Raises InputError unless 1 <= n <= N, NonFiniteError for NaN and +inf.
+    Score descending, then index; -inf is not listed: missing places hold N and -inf. Raises
+    InputError unless 1 <= n <= N, NonFiniteError for NaN and +inf.
     """
 
 def count_pairs(
@@ -247,6 +245,9 @@ def pair_bonuses(
 ) -> _Pairs:
     """Sum `table` over each row's window: offsets (B + 1,), items that ascend, bonuses."""
 
+def similar_rows(matrix: _Pairs, n_columns: int, most: int) -> _Pairs:
+    """Of each row of a sparse matrix the `most` others with the highest products above 0."""
+
 def fused_rank_counts(
     users: NDArray[np.float32],
     items: NDArray[np.float32],
@@ -257,9 +258,8 @@ def fused_rank_counts(
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Count as `rank_counts`, for users (B, D) x items (N, D) + bias (N,), without the matrix.
 
-    `window` is (offsets (B + 1,), items, shift): the shift is added to the scores of the items that
-    a row lists, once each; -inf masks them. `bonuses` has a shift for each item: offsets, items
-    that ascend within a row, shifts.
+    `window`, (offsets, items, shift), moves what a row lists, once each; -inf masks. `bonuses` has
+    a shift for each item; items ascend within a row.
     """
 
 def fused_top_n(

@@ -12,7 +12,7 @@ import torch
 
 from dllm2rec.batches.training_data import make_student
 from dllm2rec.config.load import changed, load_config
-from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.data.dataset import Catalogue, SequenceDataset
 from dllm2rec.data.device_rows import DeviceRows, device_rows
 from dllm2rec.errors import ArtifactError
 from dllm2rec.evaluate import choose_memory as module
@@ -58,6 +58,25 @@ def test_a_memory_teaches_an_untrained_student_the_cycle(seen: bool) -> None:
     assert memory is not None
     alone, remembering = (ndcg(student, rows, one, seen=seen) for one in (None, memory))
     assert remembering > 0.8 > 0.3 > alone
+
+
+def test_titles_that_name_the_next_item_are_used() -> None:
+    dataset = cycle_dataset()
+    titles = [f"part{n} part{(n + 1) % N_ITEMS}" for n in range(N_ITEMS)]
+    rng = np.random.default_rng(0)
+    titled = replace(
+        dataset,
+        events=rng.permutation(dataset.events),
+        catalogue=Catalogue(dataset.catalogue.item_ids, titles),
+    )
+    rows = device_rows(dataset, dataset.validation, CPU)
+    memory = choose_memory(untrained(dataset), rows, count_train_pairs(titled), seen=False)
+    assert memory is not None
+    assert memory.form.title_weight > 0
+    assert ndcg(untrained(dataset), rows, memory, seen=False) > 0.4
+    untitled = replace(titled, catalogue=Catalogue(dataset.catalogue.item_ids, [""] * N_ITEMS))
+    without = choose_memory(untrained(dataset), rows, count_train_pairs(untitled), seen=False)
+    assert without is None or without.form.title_weight == 0
 
 
 def test_a_memory_of_noise_is_left_out() -> None:

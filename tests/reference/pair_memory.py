@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections import Counter
+
 import numpy as np
 
 
@@ -31,3 +35,28 @@ def bonuses(sequences, lengths, table, age_weights):
         for age, item in enumerate(window[:length][::-1][: len(age_weights)]):
             gained[row] += np.float64(age_weights[age]) * table[item]
     return gained
+
+
+def cosines(titles, most):
+    """How similar each title is to each other, (N, N): the `most` highest of each row, else 0."""
+    words = [re.findall(r"\w\w+", title.casefold()) for title in titles]
+    in_titles = Counter(word for title in words for word in set(title))
+    vectors = []
+    for title in words:
+        weights = {
+            word: (1 + math.log(n)) * (1 + math.log((1 + len(titles)) / (1 + in_titles[word])))
+            for word, n in Counter(title).items()
+            if in_titles[word] > 1
+        }
+        length = math.sqrt(sum(weight**2 for weight in weights.values()))
+        vectors.append({word: weight / length for word, weight in weights.items()})
+    table = np.zeros((len(titles), len(titles)))
+    for a, mine in enumerate(vectors):
+        row = {
+            b: sum(weight * theirs.get(word, 0) for word, weight in mine.items())
+            for b, theirs in enumerate(vectors)
+            if b != a
+        }
+        for b in sorted(row, key=lambda b: (-round(row[b], 9), b))[:most]:
+            table[a, b] = row[b]
+    return table

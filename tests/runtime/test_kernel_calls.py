@@ -66,6 +66,10 @@ def long_calls(name: str) -> Call:
         )
     if name == "consistency_from_scores":
         return lambda: select_rising(300)
+    if name == "similar_rows":
+        n_titles = 60_000  # all have one word
+        words = np.zeros(n_titles, np.uint32), np.ones(n_titles, np.float32)
+        return lambda: _core.similar_rows((np.arange(n_titles + 1), *words), 1, 100)
     if name == "order_by_user":
         users = rng.integers(0, 1000, 30_000_000, dtype=np.uint32)
         times = rng.integers(0, 2**62, len(users))
@@ -101,6 +105,7 @@ LONG = [
     "sample_negatives of one row",
     "consistency_from_scores",
     "order_by_user",
+    "similar_rows",
     "fused_rank_counts",
     "fused_top_n",
 ]

@@ -13,8 +13,20 @@ from hypothesis.extra import numpy as hnp
 from dllm2rec import _core
 from dllm2rec.errors import InputError
 from dllm2rec.students import pair_memory
-from dllm2rec.students.pair_memory import MemoryForm, count_pairs, make_memory, windows_of_lists
+from dllm2rec.students import similar_titles as similar_titles_module
+from dllm2rec.students.pair_memory import (
+    MemoryForm,
+    count_pairs,
+    make_memory,
+    windows_of_lists,
+    with_titles,
+)
+from dllm2rec.students.similar_titles import similar_titles
 from tests.reference import pair_memory as reference
+
+TITLES = st.lists(
+    st.sampled_from(["Zelda", "zelda", "The", "of", "Time", "a", "4", "Été", "(1994)"]), max_size=5
+).map(" ".join)
 
 
 @st.composite
@@ -41,17 +53,22 @@ def dense(offsets, items, values, n_items):
 @given(st.data(), st.integers(1, 9), st.sampled_from([1.0, 0.5, 0.85]), st.integers(1, 4))
 def test_a_memory_equals_its_slow_twin(data, n_items, decay, most):
     rows = data.draw(windows(n_items))
-    form = MemoryForm(count_decay=decay, age_decay=0.7, power=0.5, scale=0.3, weight=1.5)
+    form = MemoryForm(decay, age_decay=0.7, power=0.5, scale=0.3, title_weight=2.0, weight=1.5)
+    titles = data.draw(st.none() | st.lists(TITLES, min_size=n_items, max_size=n_items))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pair_memory, "MOST_FOLLOWERS", most)
         patch.setattr(pair_memory, "MOST_AGES", 4)
         counted = count_pairs(rows, n_items, decay)
+        if titles is not None:
+            counted = with_titles(counted, similar_titles(titles))
         memory = make_memory(counted, form)
         asked = data.draw(windows(n_items))[:2]
         found = memory.bonuses(*asked)
     twin = reference.counts(*rows, n_items, decay, 4)
     np.testing.assert_allclose(counted.row_sums, twin.sum(axis=1), rtol=1e-12)
     table = reference.values(twin, 0.5, 0.3, most)
+    if titles is not None:
+        table += 2.0 * reference.cosines(titles, similar_titles_module.MOST_SIMILAR)
     mine = dense(memory.offsets, memory.items, memory.values, n_items)
     np.testing.assert_allclose(mine, table, rtol=1e-6)
     ages = [1.5 * 0.7**age for age in range(4)]
@@ -108,3 +125,58 @@ def test_rows_without_items_gain_nothing():
     assert found.offsets.tolist() == [0, 0, 1]
     assert found.items.tolist() == [1]
     assert memory.bonuses(*windows_of_lists([])).offsets.tolist() == [0]
+
+
+def test_titles_are_compared_as_scikit_learn_weighs_words():
+    titles = [
+        "Mario Kart Wii",
+        "mario kart 8",
+        "Wii Remote",
+        "Halo 3",
+        "",
+        "halo halo 4",
+        "Été",
+        "été",
+    ]
+    found = similar_titles(titles)
+    got = dense(found.offsets, found.items, found.cosines, len(titles))
+    np.testing.assert_allclose(got, reference.cosines(titles, len(titles)), rtol=1e-6)
+    # sklearn 1.7: TfidfVectorizer(sublinear_tf=True, min_df=2, token_pattern=r"\w\w+")
+    assert got[0, 1] == pytest.approx(0.8164966)
+    assert got[6, 7] == 1
+    assert not got[4].any()
+    assert not got.diagonal().any()
+
+
+def test_the_most_similar_titles_are_kept(monkeypatch):
+    titles = ["blue pen", "blue pen", "blue ink", "blue pen set", "set"]
+    monkeypatch.setattr(similar_titles_module, "MOST_SIMILAR", 1)
+    found = similar_titles(titles)
+    assert found.items.tolist() == [1, 0, 0, 0, 3]  # of equal ones the lowest
+    monkeypatch.setattr(similar_titles_module, "MOST_PAIRS", 5)
+    monkeypatch.setattr(similar_titles_module, "MOST_SIMILAR", 256)
+    assert similar_titles(titles).items.tolist() == [1, 0, 0, 0, 3]
+
+
+def test_words_of_most_titles_are_left_out_where_comparing_takes_long(monkeypatch):
+    titles = ["red pen", "red ink", "red cup", "blue cup"]
+    all_words = similar_titles(titles)
+    assert np.diff(all_words.offsets).tolist() == [2, 2, 3, 1]
+    monkeypatch.setattr(similar_titles_module, "MOST_PRODUCTS", 8)  # of cup 4, of red 9
+    assert np.diff(similar_titles(titles).offsets).tolist() == [0, 0, 1, 1]
+
+
+def test_a_pair_that_was_only_counted_or_only_similar_stands_beside_both():
+    sequences = np.array([[0], [0], [1]], np.uint32)
+    counted = count_pairs(
+        (sequences, np.ones(3, np.uint32), np.array([1, 2, 0], np.uint32)), 3, 1.0
+    )
+    both = with_titles(counted, similar_titles(["pen", "cup", "pen"]))
+    assert both.offsets.tolist() == [0, 2, 3, 4]
+    assert both.items.tolist() == [1, 2, 0, 0]
+    assert both.counts.tolist() == [1, 1, 1, 0]
+    assert both.cosines.tolist() == [0, 1, 0, 1]
+    without = make_memory(both, MemoryForm())
+    alone = make_memory(counted, MemoryForm())
+    for name in ("offsets", "items", "values"):  # what has no value is no pair
+        np.testing.assert_array_equal(getattr(without, name), getattr(alone, name))

@@ -26,11 +26,14 @@ from dllm2rec.students.pair_memory import (
     PairMemory,
     count_pairs,
     make_memory,
+    with_titles,
 )
+from dllm2rec.students.similar_titles import similar_titles
 from dllm2rec.tracking.metric_names import SELECTION, SELECTION_K
 
 # Each field is varied by itself, in this order, the others as chosen so far.
 GRID: Mapping[str, tuple[float, ...]] = {
+    "title_weight": (1.0, 2.0, 4.0),  # where titles were compared
     "age_decay": (0.3, 0.5, 0.7),
     "power": (0.25, 0.5, 0.75),
     "scale": (0.03, 0.1, 0.3),
@@ -47,11 +50,19 @@ LEAST_GAIN = 1.005  # a memory that adds less than this is left out: it costs by
 
 
 def count_train_pairs(dataset: SequenceDataset) -> dict[float, PairCounts]:
-    """Count the pairs of the train rows and their prefix rows, with each decay of the grid."""
+    """Count the pairs of the train rows and their prefix rows, with each decay of the grid.
+
+    Pairs of items with similar titles stand beside those that were counted.
+    """
     rows = dataset.train.followed_by(prefix_rows(dataset))
     windows = dataset.windows(rows)
     arrays = windows.sequences, windows.lengths, windows.targets
-    return {decay: count_pairs(arrays, dataset.n_items, decay) for decay in COUNT_DECAYS}
+    counts = {decay: count_pairs(arrays, dataset.n_items, decay) for decay in COUNT_DECAYS}
+    titles = dataset.catalogue.titles
+    if titles is None or not any(titles):
+        return counts
+    similar = similar_titles(titles)
+    return {decay: with_titles(one, similar) for decay, one in counts.items()}
 
 
 @torch.no_grad()
@@ -79,11 +90,14 @@ def choose_memory(
         search = _Search(blocks, counts)
         best = search.along_weights(MemoryForm(), FIRST_WEIGHTS)
         for field, values in GRID.items():
+            if field == "title_weight" and search.has_no_titles:
+                continue
             for value in values:
                 form = replace(best.form, **{field: value})
                 if form != best.form:
                     best = max(best, search.near(form), key=lambda trial: trial.quality)
-        best = search.climb(best)
+        best = search.climb(best, "title_weight")
+        best = search.climb(best, "weight")
     if best.quality <= LEAST_GAIN * alone:
         return None
     return make_memory(counts[best.form.count_decay], best.form)
@@ -102,15 +116,24 @@ class _Search:
         self._blocks = blocks
         self._counts = counts
 
+    @property
+    def has_no_titles(self) -> bool:
+        """Whether titles were not compared: their weight is 0."""
+        return any(one.cosines is None for one in self._counts.values())
+
     def near(self, form: MemoryForm) -> _Trial:
         """The best of a form with its weight and the two beside it."""
         return self.along_weights(form, (form.weight / STEP, form.weight, form.weight * STEP))
 
-    def climb(self, best: _Trial) -> _Trial:
-        """Follow the weight in steps for as long as it gets better: no edge is chosen."""
+    def climb(self, best: _Trial, field: str) -> _Trial:
+        """Follow a number of the form in steps for as long as it gets better: no edge is chosen."""
         for factor in (STEP, 1 / STEP):
             for _ in range(MOST_STEPS):
-                trial = self.along_weights(best.form, (best.form.weight * factor,))
+                value = getattr(best.form, field) * factor
+                form = replace(best.form, **{field: value})
+                if form == best.form:
+                    break  # 0 stays 0
+                trial = self.along_weights(form, (form.weight,))
                 if trial.quality <= best.quality:
                     break
                 best = trial

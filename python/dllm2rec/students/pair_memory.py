@@ -3,12 +3,13 @@
 The score of item b gains, for each item of the window, `weight * age_decay**k * table[item, b]`, k
 counting from the newest item, and
 
-    table[a, b] = log(1 + M[a, b] / (M[a].sum()**power * scale))
+    table[a, b] = log(1 + M[a, b] / (M[a].sum()**power * scale)) + title_weight * C[a, b]
 
 where M[a, b] adds up `count_decay**k` over the train rows whose target is b and whose window has a
-at age k. A student of item vectors under-memorises pairs; the two are trained apart and their
-scores are added, which multiplies the odds that each gives. Sums over the window come out of a
-table of logarithms rather than the other way round: as good, and no logarithm is left to serving.
+at age k, and C[a, b] is how similar the titles of a and b are (`similar_titles`). A student of item
+vectors under-memorises pairs; the two are trained apart and their scores are added, which
+multiplies the odds that each gives. Sums over the window come out of a table of logarithms rather
+than the other way round: as good, and no logarithm is left to serving.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dllm2rec import _core
+from dllm2rec.students.similar_titles import SimilarTitles
 
 MOST_FOLLOWERS = 256  # kept of each item, the strongest
 MOST_AGES = 32  # older items of a long window are not counted: their weight is below a hundredth
@@ -52,12 +54,14 @@ class PairCounts(NamedTuple):
         items: ascending within an item, uint32 (n,).
         counts: float64 (n,).
         row_sums: of each item, followers that are not kept included, float64 (N,).
+        cosines: of the titles of each pair, float32 (n,); None where titles were not compared.
     """
 
     offsets: npt.NDArray[np.int64]
     items: npt.NDArray[np.uint32]
     counts: npt.NDArray[np.float64]
     row_sums: npt.NDArray[np.float64]
+    cosines: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class MemoryForm:
         age_decay: how much less an older item of the window says.
         power: 0 takes counts as they are, 1 shares of what followed an item.
         scale: below it a count adds in proportion, above it by its logarithm.
+        title_weight: what a pair with the same title gains, in the unit of the logarithms.
         weight: of the whole memory; 0 is none.
     """
 
@@ -76,6 +81,7 @@ class MemoryForm:
     age_decay: float = 0.5
     power: float = 0.5
     scale: float = 0.1
+    title_weight: float = 0.0
     weight: float = 1.0
 
     def __str__(self) -> str:
@@ -91,7 +97,8 @@ class PairMemory:
     Attributes:
         form: the numbers it was made with.
         offsets: where each item's followers begin, int64 (N + 1,).
-        items: ascending within an item, at most `MOST_FOLLOWERS` each, uint32 (n,).
+        items: ascending within an item, uint32 (n,): at most `MOST_FOLLOWERS` that followed it, and
+            those with similar titles.
         values: positive, float32 (n,).
     """
 
@@ -149,12 +156,44 @@ def count_pairs(
     return PairCounts(*counted)
 
 
+def with_titles(counts: PairCounts, similar: SimilarTitles) -> PairCounts:
+    """Put beside the pairs that were counted those whose titles are similar."""
+    counted, alike = (_pair_keys(part.offsets, part.items) for part in (counts, similar))
+    keys = np.union1d(counted, alike)
+    both = np.zeros(len(keys), np.float64)
+    both[np.searchsorted(keys, counted)] = counts.counts
+    cosines = np.zeros(len(keys), np.float32)
+    cosines[np.searchsorted(keys, alike)] = similar.cosines
+    item, follower = np.divmod(keys, len(counts.row_sums))
+    return PairCounts(
+        np.searchsorted(item, np.arange(len(counts.row_sums) + 1)).astype(np.int64),
+        follower.astype(np.uint32),
+        both,
+        counts.row_sums,
+        cosines,
+    )
+
+
+def _pair_keys(
+    offsets: npt.NDArray[np.int64], items: npt.NDArray[np.uint32]
+) -> npt.NDArray[np.int64]:
+    """One number a pair, ascending."""
+    n_items = len(offsets) - 1
+    return np.repeat(np.arange(n_items) * n_items, np.diff(offsets)) + items
+
+
 def make_memory(counts: PairCounts, form: MemoryForm) -> PairMemory:
     """Turn counts into a memory."""
     per_item = np.diff(counts.offsets)
-    norms = np.repeat(counts.row_sums**form.power * form.scale, per_item)
-    values = np.log1p(counts.counts / norms).astype(np.float32)
-    return PairMemory(form, counts.offsets, counts.items, values)
+    followed = np.where(counts.row_sums > 0, counts.row_sums, 1)  # of others nothing was counted
+    norms = np.repeat(followed**form.power * form.scale, per_item)
+    values = np.log1p(counts.counts / norms)
+    if counts.cosines is None:
+        return PairMemory(form, counts.offsets, counts.items, values.astype(np.float32))
+    values += form.title_weight * counts.cosines
+    keep = values > 0
+    offsets = np.concatenate([[0], np.cumsum(keep)])[counts.offsets]
+    return PairMemory(form, offsets, counts.items[keep], values[keep].astype(np.float32))
 
 
 def memory_arrays(memory: PairMemory) -> dict[str, npt.NDArray[Any]]:

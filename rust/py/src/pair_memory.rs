@@ -1,6 +1,6 @@
 //! Bonuses of remembered pairs.
 
-use dllm2rec_core::pair_memory::{self as kernels, MemoryWindows, PairTable};
+use dllm2rec_core::pair_memory::{self as kernels, MemoryWindows, PairTable, SparseRows};
 use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 
@@ -69,8 +69,29 @@ fn count_pairs<'py>(
     ))
 }
 
+#[pyfunction]
+fn similar_rows<'py>(
+    py: Python<'py>,
+    matrix: (PyReadonlyArray1<'py, i64>, PyReadonlyArray1<'py, u32>, PyReadonlyArray1<'py, f32>),
+    n_columns: usize,
+    most: usize,
+) -> PyResult<Bonuses<'py>> {
+    let matrix = SparseRows {
+        offsets: c_order(&matrix.0, "offsets")?,
+        columns: c_order(&matrix.1, "columns")?,
+        values: c_order(&matrix.2, "values")?,
+        n_columns,
+    };
+    let mean = matrix.columns.len() / n_columns.max(1) + 1;
+    let steps = matrix.columns.len().saturating_mul(mean);
+    let found = run(py, steps, |cancel| kernels::similar_rows(matrix, most, cancel))?;
+    let items = PyArray1::from_vec(py, found.items);
+    Ok((PyArray1::from_vec(py, found.offsets), items, PyArray1::from_vec(py, found.values)))
+}
+
 /// Adds this room's functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(count_pairs, module)?)?;
-    module.add_function(wrap_pyfunction!(pair_bonuses, module)?)
+    module.add_function(wrap_pyfunction!(pair_bonuses, module)?)?;
+    module.add_function(wrap_pyfunction!(similar_rows, module)?)
 }

@@ -162,7 +162,7 @@ fn source_counts(
 }
 
 /// Keeps the `most` highest counts, of equal ones those of the lowest items; items ascend again.
-fn keep_highest(followers: &mut Vec<(u32, f64)>, most: usize) {
+pub(super) fn keep_highest(followers: &mut Vec<(u32, f64)>, most: usize) {
     if followers.len() <= most {
         return;
     }

@@ -1,5 +1,6 @@
 //! A memory of item pairs: how often one followed another ([`count_pairs`]), and what that adds to
-//! scores ([`pair_bonuses`]), for each row a sparse sum over its window's items.
+//! scores ([`pair_bonuses`]), for each row a sparse sum over its window's items. [`similar_rows`]
+//! finds the pairs that are alike by what describes them.
 //!
 //! The bonus of item `b` is the sum over the window's items of `age_weights[k] * table[item, b]`,
 //! `k` counting from the newest item. Sums run from the newest item to the oldest, so that they have
@@ -10,6 +11,7 @@
 
 mod accumulator;
 mod counts;
+mod similar;
 
 use std::ops::Range;
 
@@ -17,6 +19,7 @@ use rayon::prelude::*;
 
 use self::accumulator::Accumulator;
 pub use self::counts::{PairCounts, count_pairs};
+pub use self::similar::{SparseRows, similar_rows};
 use crate::memory::with_capacity;
 use crate::shape::check_shape;
 use crate::{CancelToken, Error, Result};
