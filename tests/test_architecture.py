@@ -28,6 +28,7 @@ FLOORS = [
     ["report"],
     ["train"],
     ["plan", "serve"],
+    ["llm"],
     ["cli"],
     ["__main__"],
 ]

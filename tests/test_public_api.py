@@ -46,6 +46,8 @@ PUBLIC = {
     "Titles",
     "TitlesForm",
     "TeacherOptions",
+    "TextTeacherForm",
+    "text_teacher",
     "TrainingName",
     "__version__",
     "build_student",

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from dllm2rec.evaluate.metrics import list_metrics as list_metrics
     from dllm2rec.evaluate.metrics import rank_metrics as rank_metrics
     from dllm2rec.evaluate.score_file import evaluate_scores as evaluate_scores
+    from dllm2rec.llm.text_teacher import TextTeacherForm as TextTeacherForm
+    from dllm2rec.llm.text_teacher import text_teacher as text_teacher
     from dllm2rec.report.page import write_report as write_report
     from dllm2rec.runs.checkpoint import load_checkpoint as load_checkpoint
     from dllm2rec.runs.evaluate_run import evaluate_run as evaluate_run
@@ -78,6 +80,8 @@ _HOMES = {
     "Interactions": "data.logs.interactions",
     "LogForm": "data.logs.log_form",
     "Titles": "data.logs.titles.read_titles",
+    "TextTeacherForm": "llm.text_teacher",
+    "text_teacher": "llm.text_teacher",
     "TitlesForm": "data.logs.titles.title_columns",
     "Prepared": "data.protocol.prepare",
     "PrepareReport": "data.protocol.prepare",

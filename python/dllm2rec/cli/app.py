@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from dllm2rec.cli.commands import bench, evaluate, plan, prepare, recommend, report, teacher, train
+from dllm2rec.cli.commands.make_teacher import embed
 from dllm2rec.cli.paths import checking_paths
 from dllm2rec.cli.torchrun import check_shared
 
@@ -19,8 +20,9 @@ app.command(epilog=evaluate.EXAMPLES)(checking_paths(evaluate.evaluate))
 app.command(epilog=recommend.EXAMPLES)(checking_paths(recommend.recommend))
 app.command(epilog=report.EXAMPLES)(checking_paths(report.report))
 app.command(epilog=bench.EXAMPLES)(checking_paths(bench.bench))
-teacher_app = typer.Typer(help="Import a teacher's lists and vectors.", no_args_is_help=True)
+teacher_app = typer.Typer(help="Import a teacher, or make one.", no_args_is_help=True)
 teacher_app.command("import", epilog=teacher.EXAMPLES)(checking_paths(teacher.import_))
+teacher_app.command("embed", epilog=embed.EXAMPLES)(checking_paths(embed.embed))
 app.add_typer(teacher_app, name="teacher", epilog=teacher.EXAMPLES)
 
 EXAMPLES = """\b

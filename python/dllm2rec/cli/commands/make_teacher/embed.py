@@ -1,0 +1,132 @@
+"""`dllm2rec teacher embed`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dllm2rec.cli.commands.make_teacher.shown import phases
+from dllm2rec.cli.commands.teacher import teacher_facts, teacher_tables
+from dllm2rec.cli.options import (
+    DeviceOption,
+    JsonOption,
+    OverwriteOption,
+    ThreadsOption,
+    check_device,
+    print_json,
+    use_threads,
+)
+from dllm2rec.cli.output.lines import say
+
+EXAMPLES = """\b
+Examples:
+  dllm2rec teacher embed --dataset data/games --model models/all-MiniLM-L6-v2 --out teachers/games
+  dllm2rec teacher embed --dataset datasets/shop --model BAAI/bge-small-en-v1.5 --out teachers/shop
+"""
+
+
+@dataclass(frozen=True)
+class EmbedRequest:
+    """What `dllm2rec teacher embed` was asked for."""
+
+    dataset: Path
+    model: str
+    out: Path
+    top: int
+    fit: bool
+    seed: int
+    batch_size: int
+    device: str
+    overwrite: bool
+    json: bool
+
+
+def embed(
+    dataset: Annotated[Path, typer.Option(metavar="DIR", help="The dataset, with titles.")],
+    model: Annotated[
+        str,
+        typer.Option(metavar="DIR|NAME", help="Sentence encoder: a folder or a hub's name."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")],
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Items a list.")] = 20,
+    no_fit: Annotated[
+        bool,
+        typer.Option("--no-fit", help="Learn nothing from train rows: list what is most alike."),
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the training.")] = 0,
+    batch_size: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Titles a step of the encoder.")
+    ] = 64,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    overwrite: OverwriteOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Make a teacher of titles: vectors of a sentence encoder, and lists of what comes next.
+
+    No train row is answered by what has seen its target.
+    """
+    use_threads(threads)
+    where = "auto" if device is None else device.value
+    request = EmbedRequest(
+        dataset,
+        model,
+        out,
+        top,
+        not no_fit,
+        seed,
+        batch_size,
+        where,
+        overwrite=overwrite,
+        json=json,
+    )
+    _embed(request)
+
+
+def _embed(request: EmbedRequest) -> None:
+    from dllm2rec.storage.output_folder import check_output, clear_output
+
+    out = request.out
+    check_output(out, overwrite=request.overwrite, inputs=[request.dataset])
+    check_device(request.device)
+
+    from dllm2rec.data.formats.load_dataset import load_dataset
+    from dllm2rec.llm.packages import check_packages
+    from dllm2rec.llm.text_teacher import TextTeacherForm, text_teacher
+    from dllm2rec.runtime.device import choose_device
+    from dllm2rec.teacher.folder import load_teacher, save_teacher
+
+    check_packages("sentence_transformers")
+    data = load_dataset(request.dataset)
+    form = TextTeacherForm(
+        request.model,
+        top=request.top,
+        device=str(choose_device(request.device)),
+        seed=request.seed,
+        batch_size=request.batch_size,
+        fit=request.fit,
+    )
+    with phases() as told:
+        made = text_teacher(data, form, report=told)
+    if request.overwrite:
+        clear_output(out)
+    save_teacher(out, made, data)
+    knowledge = load_teacher(out, data)
+
+    from dllm2rec.cli.output.tables import fact_table, metric_table, print_table
+
+    facts, tables = teacher_facts(knowledge), teacher_tables(knowledge, data)
+    notes = [*data.notes, *knowledge.notes]
+    if request.json:
+        rows = [table.as_json() for table in tables]
+        print_json({"out": str(out), "facts": facts, "notes": notes, "tables": rows})
+        return
+    for note in notes:
+        say(f"note: {note}")
+    print_table(fact_table(facts.items()))
+    for table in tables:
+        print_table(metric_table(table))
+    say(f"written to {out}")
