@@ -133,6 +133,7 @@ def problem(
         windows=windows.to(device),
         dro_slope=(torch.rand(N, generator=rng) * 0.5 + 0.3).to(device, dtype),
         in_softmax=counted.to(device) if extras and spec.sums_all else None,
+        share=torch.rand(B, generator=rng).to(device, dtype) if extras else None,
         n_items=N,
         sampled=None if sampled is None else sampled.to(device),
         log_expected=log_expected,
@@ -167,7 +168,8 @@ def plain(leaves: list[Tensor | None], inputs: TermInputs, spec: TermSpec) -> Te
     else:
         log_z = _log_z(counted, target, inputs)
         soft = losses.soft_target_cross_entropy
-        rows = [soft(log_z, target, candidate, inputs.weight, spec.list_weight)]
+        share = spec.list_weight if inputs.share is None else inputs.share
+        rows = [soft(log_z, target, candidate, inputs.weight, share)]
     if spec.dro_weight > 0:
         robust = losses.dros(scores, inputs.items[:, 0], inputs.dro_slope, 1.0)
         rows.append(spec.dro_weight * robust)
@@ -196,7 +198,7 @@ def results(terms: Tensor, leaves: list[Tensor | None]) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("extras", [False, True], ids=["bare", "bias offset mask"])
+@pytest.mark.parametrize("extras", [False, True], ids=["bare", "bias offset mask share"])
 @pytest.mark.parametrize("max_scores", [1 << 28, B * 70], ids=["one chunk", "chunks"])
 @pytest.mark.parametrize("name", SPECS)
 def test_terms_and_gradients_are_those_of_the_plain_form(

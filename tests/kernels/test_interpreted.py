@@ -68,6 +68,15 @@ def test_a_whole_step(run_check, recipe, overrides):
     run_check("check_step", recipe=recipe, overrides=overrides)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "overrides"),
+    [("strong", []), ("strong", ["loss.base=sampled_softmax", "loss.n_negatives=37"])],
+    ids=["softmax", "sampled softmax"],
+)
+def test_a_step_on_rows_with_and_without_a_target(run_check, recipe, overrides):
+    run_check("check_step", recipe=recipe, overrides=overrides, histories=True)
+
+
 @each_step
 def test_a_step_whose_kernels_are_collected(run_check, recipe, overrides):
     run_check("check_collecting", recipe=recipe, overrides=overrides)

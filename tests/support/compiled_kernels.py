@@ -94,10 +94,10 @@ def main() -> None:
     driver.set_active(Driver())
     check_last_batch()
     names = set()
-    for recipe, overrides in STEPS:
-        for kernel, programs, arguments, constants in collected(
-            step_of(recipe, overrides, hidden_size=64)
-        ):
+    steps = [step_of(recipe, overrides, hidden_size=64) for recipe, overrides in STEPS]
+    steps.append(step_of("strong", [], hidden_size=64, histories=True))
+    for step in steps:
+        for kernel, programs, arguments, constants in collected(step):
             compiled = kernel.warmup(*arguments, grid=programs, **constants)
             assert compiled.asm["cubin"], kernel.fn.__name__
             names.add(kernel.fn.__name__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from dllm2rec.distill.torch_objective import TorchObjective
 from dllm2rec.students.fused_sasrec import can_fuse
 from dllm2rec.students.item_scores import scatter_buffer_size
 from dllm2rec.train.step import Stepper
-from tests.support.worlds import cycle_dataset, oracle_teacher
+from tests.support.worlds import asked_histories, cycle_dataset, oracle_teacher
 
 # A form of the loss for each way that a step takes on CUDA.
 STEPS = (
@@ -75,10 +75,14 @@ class Step:
             )
 
 
-def step_of(recipe: str, overrides: list[str], *, hidden_size: int) -> Step:
-    """A step on a small world, without dropout."""
+def step_of(
+    recipe: str, overrides: list[str], *, hidden_size: int, histories: bool = False
+) -> Step:
+    """A step on a small world, without dropout; some of its rows may be the teacher's histories."""
     dataset = cycle_dataset()
     teacher = oracle_teacher(dataset)
+    if histories:
+        teacher = replace(teacher, histories=asked_histories())
     config: Config = changed(
         load_config(recipe=recipe, overrides=overrides),
         student={"dropout": 0.0, "hidden_size": hidden_size},
@@ -93,4 +97,5 @@ def step_of(recipe: str, overrides: list[str], *, hidden_size: int) -> Step:
     negatives = None if task.sampler is None else task.sampler.epoch(0, 0)
     propensity = torch.rand(dataset.n_items)
     stepper = Stepper(student, task.rows, config, propensity=propensity, negatives=negatives)
-    return Step(stepper, torch.tensor([3, 500, 501, 7, 839]), negatives)
+    rows = [3, 500, 501, 7, 839, *([840, 899, 851] if histories else [])]
+    return Step(stepper, torch.tensor(rows), negatives)

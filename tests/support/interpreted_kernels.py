@@ -175,9 +175,9 @@ def recorded() -> Iterator[Stream]:
     assert not side.has_unjoined_work, "work that the graph's end does not wait for"
 
 
-def check_step(recipe: str, overrides: list[str]) -> None:
+def check_step(recipe: str, overrides: list[str], *, histories: bool = False) -> None:
     """A whole step as CUDA takes it, recorded in a graph with its second stream, and as torch."""
-    step = step_of(recipe, overrides, hidden_size=16)
+    step = step_of(recipe, overrides, hidden_size=16, histories=histories)
     stepper, n_rows, batch = step.stepper, len(step.rows), step.batch()
     for one, other in zip(flat(batch), flat(step.gathered()), strict=True):
         assert torch.equal(one, other)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
+from dllm2rec.teacher.asked_histories import AskedHistories
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 N_ITEMS, LENGTH = 40, 5
@@ -55,6 +56,23 @@ def oracle_teacher(dataset: SequenceDataset, *, top_n: int = 8, seed: int = 0) -
     angle = 2 * np.pi * np.arange(N_ITEMS) / N_ITEMS
     circle = np.stack([np.cos(angle), np.sin(angle), np.cos(2 * angle), np.sin(2 * angle)], axis=1)
     return _teacher(dataset, ranking, circle, seed)
+
+
+def asked_histories(*, distances: bool = True, seed: int = 3) -> AskedHistories:
+    """Histories along the cycle, of 1 to 9 items and no rows of any dataset, and what follows."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 10, 60)
+    starts = rng.integers(0, N_ITEMS, 60)
+    items = [(start + np.arange(n)) % N_ITEMS for start, n in zip(starts, lengths, strict=True)]
+    following = (starts + lengths)[:, None] + np.arange(7)
+    ranking = np.where(np.arange(7) < rng.integers(1, 8, 60)[:, None], following % N_ITEMS, -1)
+    distance = np.sort(rng.uniform(0.4, 1.2, ranking.shape), axis=1).astype(np.float32)
+    return AskedHistories(
+        offsets=np.append(0, lengths.cumsum()),
+        items=np.concatenate(items).astype(np.int32),
+        rankings=ranking.astype(np.int32),
+        distances=distance if distances else None,
+    )
 
 
 def random_teacher(dataset: SequenceDataset, *, top_n: int = 8, seed: int = 0) -> TeacherKnowledge:

@@ -10,7 +10,7 @@ import pytest
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
 from dllm2rec.errors import ArtifactError, InputError
 from dllm2rec.storage.atomic_folder import write_folder
-from dllm2rec.teacher.asked_histories import AskedHistories
+from dllm2rec.teacher.asked_histories import AskedHistories, as_train_rows
 from dllm2rec.teacher.folder import load_teacher, save_teacher
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 
@@ -90,6 +90,16 @@ FAULTS = {
     "int64 items": ({"items": np.array([3, 1, 3, 11])}, "E-SHAPE", "expected int32"),
     "flat lists": ({"rankings": np.zeros(2, dtype=np.int32)}, "E-SHAPE", "with 2 axes"),
     "no columns": ({"rankings": np.zeros((2, 0), dtype=np.int32)}, "E-SHAPE", "no columns"),
+    "none": (
+        {
+            "offsets": np.array([0]),
+            "items": np.zeros(0, dtype=np.int32),
+            "rankings": np.zeros((0, 3), dtype=np.int32),
+            "distances": None,
+        },
+        "E-EMPTY",
+        "none, expected at least one",
+    ),
     "a list more": ({"offsets": np.array([0, 4])}, "E-ROWS", "2 numbers, expected 3"),
     "begins late": ({"offsets": np.array([1, 3, 4])}, "E-ROWS", "from 1 to 4, expected from 0"),
     "ends early": ({"offsets": np.array([0, 2, 3])}, "E-ROWS", "to 4, the number of items"),
@@ -170,3 +180,34 @@ def test_a_folder_with_a_part_of_the_histories_is_refused(dataset, tmp_path):
     )
     with pytest.raises(ArtifactError, match=r"no history_offsets\.npy"):
         load_teacher(tmp_path / "teacher", dataset)
+
+
+def test_histories_become_train_rows_behind_the_events(dataset):
+    rows = as_train_rows(dataset, histories())
+    assert rows.events[: dataset.events.size].tolist() == dataset.events.tolist()
+    windows = rows.windows(rows.train)
+    assert windows.sequences.tolist() == [[3, 1, 3], [11, N_ITEMS, N_ITEMS]]
+    assert windows.targets.tolist() == [3, 11]  # the last item once more
+    longer = histories(
+        offsets=np.array([0, 1, 6]), items=np.array([9, 4, 5, 6, 7, 8], dtype=np.int32)
+    )
+    windows = dataset.windows(dataset.train)
+    rows = as_train_rows(dataset, longer)
+    assert rows.windows(rows.train).sequences.tolist() == [[9, N_ITEMS, N_ITEMS], [6, 7, 8]]
+    assert rows.windows(dataset.train).sequences.tolist() == windows.sequences.tolist()
+
+
+def test_a_note_counts_answers_and_repeats(dataset, tmp_path):
+    # Item 0 is in neither history, 3 in the first alone, 11 in the second alone.
+    asked = histories(
+        rankings=np.array([[3, 0, 11], [3, 11, -1], [-1, -1, -1]], dtype=np.int32),
+        offsets=np.array([0, 3, 4, 5]),
+        items=np.array([3, 1, 3, 11, 2], dtype=np.int32),
+        distances=None,
+    )
+    save_teacher(tmp_path / "teacher", TeacherKnowledge(histories=asked), dataset)
+    (note,) = load_teacher(tmp_path / "teacher", dataset).notes
+    assert note == (
+        "the teacher has lists for 2 of 3 histories of its own; 2 of 5 list places (40.0%) repeat "
+        "an item of the history"
+    )

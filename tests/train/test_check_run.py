@@ -20,7 +20,7 @@ from dllm2rec.tracking.progress import Silent
 from dllm2rec.train.check_run import RunOptions
 from dllm2rec.train.resume_run import resume_run
 from dllm2rec.train.train_run import train_run
-from tests.support.worlds import cycle_dataset, oracle_teacher
+from tests.support.worlds import asked_histories, cycle_dataset, oracle_teacher
 from tests.teacher.test_import_options import place
 
 # Each lack is looked for by several commands.
@@ -62,6 +62,14 @@ CALLS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         },
         InputError,
         "list of train row 0 has places without an item",
+    ),
+    "histories that the authors' losses cannot read": (
+        {
+            "teacher": replace(TEACHER, histories=asked_histories()),
+            "config": config(recipe="authors"),
+        },
+        InputError,
+        "lists for 60 histories of its own.*hint: train with the recipe paper or strong",
     ),
     "no vectors": (
         {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from dllm2rec.batches.asked_rows import with_histories
 from dllm2rec.batches.device_splits import DeviceSplits, device_splits
 from dllm2rec.batches.negative_sampler import NegativeSampler
 from dllm2rec.batches.training_rows import (
@@ -45,12 +46,14 @@ class TrainingData:
     def for_ranking_weight(self, weight: float) -> TrainingData:
         """The same without the teacher's lists where their weight is 0: the loss has no term then.
 
-        All else is shared.
+        Its histories go with them. All else is shared.
         """
         if weight > 0:
             return self
-        sampler = None if self.sampler is None else replace(self.sampler, listed=None)
-        return replace(self, rows=replace(self.rows, lists=None), sampler=sampler)
+        sampler, n = self.sampler, self.rows.n_targets
+        if sampler is not None:
+            sampler = replace(sampler, begin=sampler.begin[:n], end=sampler.end[:n], listed=None)
+        return replace(self, rows=self.rows.without_lists(), sampler=sampler)
 
 
 def make_student(
@@ -97,6 +100,10 @@ def training_data(
         InputError: the configuration needs what the teacher does not have.
     """
     rows, sampler = training_rows(config, splits, teacher), splits.sampler
+    row_names = f"{splits.dataset.name} train rows"
+    if teacher is not None and teacher.histories is not None and rows.lists is not None:
+        rows, sampler = with_histories(rows, config, splits, teacher.histories)
+        row_names += f" (from {rows.n_targets} on, histories of the teacher)"
     # In a softmax's sum every item stands for itself, the listed ones too.
     if config.loss.base == "bce" and config.loss.exclude_listed and rows.lists is not None:
         assert sampler is not None  # noqa: S101 - for mypy
@@ -107,7 +114,7 @@ def training_data(
         events=splits.events,
         target_counts=splits.target_counts,
         sampler=sampler,
-        row_names=f"{splits.dataset.name} train rows",
+        row_names=row_names,
     )
 
 

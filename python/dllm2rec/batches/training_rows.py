@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dllm2rec.batches.device_splits import DeviceSplits
-from dllm2rec.config.model import Config
+from dllm2rec.config.model import Config, DistillationConfig
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.distill.batch import Batch
@@ -27,16 +27,31 @@ class TrainingRows:
     """The train split on the device, with what the teacher says of each row.
 
     Attributes:
-        rows: R rows; prefix rows, where they are asked for, come last.
+        rows: R rows: those of the train split, prefix rows where they are asked for, the teacher's
+            histories.
         lists: the teacher's lists, or None; prefix rows have empty ones.
         log_expected: as in `Batch`, of all rows.
         in_softmax: which items the softmax counts, (N,) bool, or None for all.
+        n_histories: how many rows, the last ones, are the teacher's histories: they have a window
+            and a list, but no target.
     """
 
     rows: DeviceRows
     lists: TeacherLists | None
     log_expected: Tensor | None
     in_softmax: Tensor | None = None
+    n_histories: int = 0
+
+    @property
+    def n_targets(self) -> int:
+        """How many rows, the first ones, have a target."""
+        return len(self.rows) - self.n_histories
+
+    def without_lists(self) -> TrainingRows:
+        """The rows with a target alone, and no lists: histories would teach nothing."""
+        n = self.n_targets
+        log_expected = None if self.log_expected is None else self.log_expected[:n]
+        return TrainingRows(self.rows.first(n), None, log_expected, self.in_softmax)
 
     def batch(self, rows: Tensor, negatives: Tensor | None) -> Batch:
         """Gather a batch on the device.
@@ -53,7 +68,11 @@ class TrainingRows:
         lists = None if self.lists is None else self.lists.of_rows(rows)
         parts = [targets[:, None], drawn, None if lists is None else lists.items]
         listed = torch.cat([part for part in parts if part is not None], dim=1)
-        return Batch(sequences, lengths, targets, drawn, log_expected, lists, listed)
+        has_target = self._has_target(rows)
+        return Batch(sequences, lengths, targets, drawn, log_expected, lists, listed, has_target)
+
+    def _has_target(self, rows: Tensor) -> Tensor | None:
+        return rows < self.n_targets if self.n_histories else None
 
     def _gathered(
         self, rows: Tensor, negatives: Tensor | None, log_expected: Tensor | None
@@ -69,7 +88,10 @@ class TrainingRows:
         lists = None
         if self.lists is not None:
             lists = TeacherLists(listed[:, first_list:], values, kept, self.lists.meaning)
-        return Batch(sequences, lengths, listed[:, 0], drawn, log_expected, lists, listed)
+        has_target = self._has_target(rows)
+        return Batch(
+            sequences, lengths, listed[:, 0], drawn, log_expected, lists, listed, has_target
+        )
 
 
 def training_rows(
@@ -84,9 +106,7 @@ def training_rows(
     """
     dataset, device = splits.dataset, splits.device
     counted = seen_items(dataset) if config.leaves_out_unseen else None
-    weight = max(config.distillation.ranking_weights)
-    distillation = config.distillation.model_copy(update={"ranking_weight": weight})
-    lists = teacher_lists(dataset, teacher, distillation, list_meaning(config), counted)
+    lists = teacher_lists(dataset, teacher, list_settings(config), list_meaning(config), counted)
     if lists is not None:
         lists = lists.followed_by_empty(len(splits.is_trained) - len(dataset.train))
         if not splits.is_trained.all():
@@ -98,6 +118,12 @@ def training_rows(
         log_expected=splits.log_expected,
         in_softmax=None if counted is None else torch.from_numpy(counted).to(device),
     )
+
+
+def list_settings(config: Config) -> DistillationConfig:
+    """The settings of the lists for all ranking weights: of the greatest, which is 0 if all are."""
+    weight = max(config.distillation.ranking_weights)
+    return config.distillation.model_copy(update={"ranking_weight": weight})
 
 
 def seen_items(dataset: SequenceDataset) -> npt.NDArray[np.bool_]:

@@ -6,7 +6,7 @@ them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -36,6 +36,15 @@ class DeviceRows:
     def __len__(self) -> int:
         """The number of rows, R."""
         return len(self.end)
+
+    def first(self, n_rows: int) -> DeviceRows:
+        """The first rows."""
+        return replace(self, start=self.start[:n_rows], end=self.end[:n_rows])
+
+    def followed_by(self, other: DeviceRows) -> DeviceRows:
+        """These rows and then the others, whose events begin with these."""
+        start, end = torch.cat([self.start, other.start]), torch.cat([self.end, other.end])
+        return replace(other, start=start, end=end)
 
     def windows(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cut the windows of some rows, without a host synchronisation.

@@ -22,6 +22,8 @@ class Batch:
             negatives, (B,), or None where the loss does not correct for it.
         lists: the teacher's lists of these rows, or None without ranking distillation.
         listed: target, negatives and the teacher's items side by side, (B, 1 + M + K).
+        has_target: which rows have a target, (B,) bool; None where all have. The others, histories
+            of the teacher's, learn from their list alone; `targets` holds their last item.
     """
 
     sequences: Tensor
@@ -31,6 +33,7 @@ class Batch:
     log_expected: Tensor | None
     lists: TeacherLists | None
     listed: Tensor
+    has_target: Tensor | None = None
 
     def zero_(self) -> Batch:
         """Set it to empty windows and item 0, in place: unfilled memory may hold anything."""

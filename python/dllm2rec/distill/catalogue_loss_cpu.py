@@ -109,7 +109,8 @@ def terms(
         slopes[:, 0] -= 1
     else:
         is_listed = inputs.weight > 0
-        share = spec.list_weight * is_listed.any(1).to(listed_scores.dtype)
+        most = spec.list_weight if inputs.share is None else inputs.share
+        share = most * is_listed.any(1).to(listed_scores.dtype)
         listed = (inputs.weight * candidate.masked_fill(~is_listed, 0)).sum(1)
         base = log_z - torch.lerp(target, listed, share)
         slopes[:, 0] += share - 1

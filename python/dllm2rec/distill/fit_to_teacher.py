@@ -22,7 +22,7 @@ def fit_to_teacher(config: Config, teacher: TeacherKnowledge | None) -> tuple[Co
         return config, []
     distillation, values, notes = config.distillation, dict[str, Any](), []
     ranks, embeds = any(distillation.ranking_weights), distillation.embedding_weight > 0
-    has_lists, has_vectors = teacher.ranking is not None, teacher.item_embeddings is not None
+    has_lists, has_vectors = teacher.has_lists, teacher.item_embeddings is not None
     if not (ranks and has_lists) and not (embeds and has_vectors):
         return config, []
     if ranks and not has_lists:
@@ -40,10 +40,16 @@ def fit_to_teacher(config: Config, teacher: TeacherKnowledge | None) -> tuple[Co
                 "no distances to the true next items, so that the paper's confidence weight cannot "
                 "be computed and distillation.confidence_gamma = 0"
             )
-        if list_meaning(config) != "weight" and teacher.distance is None:
+        if list_meaning(config) != "weight" and _lacks_distances(teacher):
             notes.append(
                 "no distances of its lists, so that they are weighted by rank: place r counts as "
                 f"the distance {RANK_DISTANCE} log r"
             )
     notes = [f"W-TEACHER-LACKS the teacher has {note}" for note in notes]
     return (changed(config, distillation=values) if values else config), notes
+
+
+def _lacks_distances(teacher: TeacherKnowledge) -> bool:
+    """Whether some of its lists have none."""
+    of_rows = teacher.ranking is not None and teacher.distance is None
+    return of_rows or (teacher.histories is not None and teacher.histories.distances is None)

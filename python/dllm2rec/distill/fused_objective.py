@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dllm2rec.distill.batch import Batch
 from dllm2rec.distill.catalogue_loss import catalogue_terms
+from dllm2rec.distill.losses import list_alone, list_share
 from dllm2rec.distill.scorer import scorer_of
 from dllm2rec.distill.step_buffers import StepBuffers
 from dllm2rec.kernels.catalogue.backend import CatalogueBackend
@@ -43,7 +44,7 @@ class FusedObjective:
     def terms(self, student: Student, batch: Batch) -> Tensor:
         """As `Objective.terms`."""
         scored = scorer_of(student, batch, self.buffers)
-        return catalogue_terms(
+        terms = catalogue_terms(
             scored.users,
             scored.items,
             scored.bias,
@@ -52,6 +53,8 @@ class FusedObjective:
             self.spec,
             backend=self.backend,
         )
+        share = self.spec.list_weight if self.spec.base == "soft_targets" else 0.0
+        return list_alone(terms, self.names, batch.has_target, share)
 
     def _inputs(
         self, batch: Batch, n_items: int, side_stream: torch.cuda.Stream | None
@@ -62,6 +65,7 @@ class FusedObjective:
             window = window_items(batch.sequences, batch.targets, n_items)
             sampled = torch.cat([batch.negatives, window], dim=1)
             listed = torch.cat([listed[:, :1], listed[:, 1 + self.spec.n_sampled :]], dim=1)
+        share = list_share(self.spec.list_weight, batch.has_target)
         return TermInputs(
             items=listed,
             weight=none if batch.lists is None else batch.lists.values,
@@ -70,6 +74,7 @@ class FusedObjective:
             dro_slope=self.dro_slope,
             in_softmax=self.in_softmax,
             n_items=n_items,
+            share=share if isinstance(share, Tensor) else None,
             sampled=sampled,
             log_expected=None if sampled is None else batch.log_expected,
             buffer=self.buffers.scores,

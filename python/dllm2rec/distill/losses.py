@@ -7,6 +7,7 @@ widen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -149,7 +150,7 @@ def soft_target_cross_entropy(
     target_scores: Tensor,
     candidate_scores: Tensor,
     candidate_probabilities: Tensor,
-    share: float,
+    share: float | Tensor,
 ) -> Tensor:
     """Cross entropy with (1 - share) of the target and share of the teacher's list.
 
@@ -161,12 +162,46 @@ def soft_target_cross_entropy(
         target_scores: (B,).
         candidate_scores: (B, K); ignored, even if infinite, where q = 0.
         candidate_probabilities: q, `soft_target_probabilities`, (B, K).
-        share: 0..1.
+        share: 0..1, of all rows or of each, (B,).
     """
     is_listed = candidate_probabilities > 0
     listed = candidate_probabilities * candidate_scores.masked_fill(~is_listed, 0)
     shares = share * is_listed.any(1).to(target_scores.dtype)
     return log_normaliser - torch.lerp(target_scores, listed.sum(1), shares)
+
+
+def list_share(share: float, has_target: Tensor | None) -> float | Tensor:
+    """The list's share of each row's soft targets: all of it where a row has no target.
+
+    Args:
+        share: of a row with a target.
+        has_target: (B,) bool, or None where all rows have one.
+    """
+    if has_target is None:
+        return share
+    return torch.ones_like(has_target, dtype=torch.float32).masked_fill(has_target, share)
+
+
+def list_alone(
+    terms: Tensor, names: Sequence[str], has_target: Tensor | None, share: float
+) -> Tensor:
+    """Leave to rows without a target what their list teaches, at the weight it has in other rows.
+
+    The base loss of such a row counts `share` times: with soft targets it is that of its list
+    alone, which is `share` of what a row with a target learns from; without them it is the target's
+    and counts 0 times. DROS is the target's. The ranking term is the list's already.
+
+    Args:
+        terms: as `Objective.terms`, (n_terms, B).
+        names: of the terms: "base", "dro", "ranking".
+        has_target: (B,) bool, or None where all rows have one.
+        share: the list's share of the soft targets; 0 where the base loss has none.
+    """
+    if has_target is None:
+        return terms
+    weights = {"base": share, "dro": 0.0, "ranking": 1.0}
+    rows = zip(names, terms, strict=True)
+    return torch.stack([torch.where(has_target, row, weights[name] * row) for name, row in rows])
 
 
 def window_keep(ranking: Tensor, sequences: Tensor) -> Tensor:

@@ -36,7 +36,8 @@ class Objective(Protocol):
     def terms(self, student: Student, batch: Batch) -> Tensor:
         """Compute the terms of B rows, already weighted: (n_terms, B).
 
-        The mean of their sum is the loss.
+        The loss is their sum over all terms and rows, divided by B: by the number of all rows,
+        those without a target too, of which each term that is the target's is 0.
 
         Args:
             student: in train mode.

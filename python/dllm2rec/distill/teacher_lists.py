@@ -81,11 +81,14 @@ class TeacherLists:
         """The lists of some rows, given by their numbers or by a mask."""
         return self._with(part[rows] for part in self._parts())
 
+    def followed_by(self, other: TeacherLists) -> TeacherLists:
+        """These lists and then the others, of the same meaning and K."""
+        parts = zip(self._parts(), other._parts(), strict=True)
+        return self._with(torch.cat(pair) for pair in parts)
+
     def followed_by_empty(self, n_rows: int) -> TeacherLists:
         """These lists and then `n_rows` rows without an item."""
-        return self._with(
-            torch.cat([part, part.new_zeros(n_rows, part.shape[1])]) for part in self._parts()
-        )
+        return self.followed_by(empty_lists(n_rows, self.items.shape[1], self.meaning))
 
     def to(self, device: torch.device) -> TeacherLists:
         """The same lists on another device."""
@@ -97,6 +100,12 @@ class TeacherLists:
     def _with(self, parts: Iterable[Tensor]) -> TeacherLists:
         items, values, kept = parts
         return TeacherLists(items, values, kept, self.meaning)
+
+
+def empty_lists(n_rows: int, top_k: int, meaning: Meaning) -> TeacherLists:
+    """Lists without an item."""
+    none = torch.zeros(n_rows, top_k)
+    return TeacherLists(none.int(), none, none.clone(), meaning)
 
 
 def teacher_lists(
@@ -126,7 +135,8 @@ def teacher_lists(
         )
     for fault in list_faults(dataset.n_items, teacher, config, meaning):
         raise fault
-    assert teacher.ranking is not None  # noqa: S101 - for mypy: list_faults said so
+    if teacher.ranking is None:  # all its lists are for histories of its own
+        return empty_lists(len(dataset.train), config.top_k, meaning)
     kept = _kept(dataset, teacher.ranking, config)
     if counted is not None:
         kept &= np.append(counted, False)[np.minimum(teacher.ranking, dataset.n_items)]
@@ -145,14 +155,20 @@ def list_faults(
     n_items: int, teacher: TeacherKnowledge, config: DistillationConfig, meaning: Meaning
 ) -> Iterator[InputError]:
     """Say all that a teacher's lists lack for what is asked of them."""
-    if teacher.ranking is None:
+    if not teacher.has_lists:
         yield InputError(
             "ranking distillation with a teacher of vectors alone, expected lists",
             hint="add lists, or set distillation.ranking_weight = 0",
         )
         return
+    if meaning == "authors' weight" and teacher.histories is not None:
+        yield InputError(
+            f"the teacher has lists for {len(teacher.histories):,} histories of its own, expected "
+            'lists for train rows alone with variant = "authors": its losses need a target',
+            hint="train with the recipe paper or strong, or set distillation.ranking_weight = 0",
+        )
     top_n = teacher.top_n
-    if top_n < config.top_k:
+    if teacher.ranking is not None and top_n < config.top_k:
         yield InputError(
             f"the teacher lists {top_n} items a row, expected at least distillation.top_k = "
             f"{config.top_k}",
@@ -165,7 +181,7 @@ def list_faults(
             "confidence weight",
             hint="add target_distance_train.txt, or set distillation.confidence_gamma = 0",
         )
-    if meaning == "authors' weight" and top_n >= config.top_k:
+    if meaning == "authors' weight" and teacher.ranking is not None and top_n >= config.top_k:
         short = (teacher.ranking < n_items).sum(axis=1) < config.top_k
         if short.any():
             yield InputError(

@@ -17,6 +17,8 @@ from dllm2rec.distill.choose_loss import needs_all_scores, single_ranking_weight
 from dllm2rec.distill.losses import (
     bce,
     dros,
+    list_alone,
+    list_share,
     ranking_distillation,
     sampled_softmax,
     soft_target_cross_entropy,
@@ -76,7 +78,9 @@ class TorchObjective:
             weight = self._importance(batch.lists, scored)
             ranking = ranking_distillation(candidate, weight)
             terms.append(single_ranking_weight(self.config) * ranking)
-        return torch.stack(terms)
+        is_soft = loss.base != "bce" and batch.lists is not None and not self.has_ranking
+        share = single_ranking_weight(self.config) if is_soft else 0.0
+        return list_alone(torch.stack(terms), self.names, batch.has_target, share)
 
     def _window(self, batch: Batch) -> Tensor | None:
         """The window's items that stand among the negatives, (B, L), -1 at places without one."""
@@ -109,7 +113,7 @@ class TorchObjective:
             log_normaliser = sampled_softmax(target, negative, *log_q) + target
         if batch.lists is None or self.has_ranking:
             return log_normaliser - target
-        share = single_ranking_weight(self.config)
+        share = list_share(single_ranking_weight(self.config), batch.has_target)
         return soft_target_cross_entropy(
             log_normaliser, target, candidate, batch.lists.probability, share
         )

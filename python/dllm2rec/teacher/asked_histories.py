@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.errors import InputError
 
 # The type, the number of axes and the file of each array, in their order.
@@ -59,6 +60,11 @@ class AskedHistories:
                     f"expected {np.dtype(dtype).name} with {ndim} axes",
                     code="E-SHAPE",
                 )
+        if not len(self):
+            raise InputError(
+                "teacher histories: none, expected at least one; leave the argument out",
+                code="E-EMPTY",
+            )
         if self.top_n < 1:
             raise InputError(
                 "teacher histories.rankings: no columns, expected at least one", code="E-SHAPE"
@@ -158,3 +164,39 @@ def check_histories(histories: AskedHistories, n_items: int) -> None:
             f"expected 0..{n_items - 1}, or -1 for no item",
             code="E-RANK-RANGE",
         )
+
+
+def as_train_rows(dataset: SequenceDataset, histories: AskedHistories) -> SequenceDataset:
+    """The dataset with the histories behind its events, and one train row for each in their order.
+
+    Where a row's target stands, its history's last item stands once more, as there is no target: a
+    softmax counts that item once, as it does every other, and it can be no negative anyway.
+    """
+    begin, end = histories.offsets[:-1], histories.offsets[1:]
+    events = np.insert(histories.items, end, histories.items[end - 1]).astype(np.uint32)
+    first = dataset.events.size + np.arange(len(histories), dtype=np.int64)
+    return replace(
+        dataset,
+        name=f"the teacher's histories for {dataset.name}",
+        events=np.concatenate([dataset.events, events]),
+        train=Rows(first + begin, first + end),
+        users=None,
+    )
+
+
+def history_notes(histories: AskedHistories, dataset: SequenceDataset) -> list[str]:
+    """Count what the lists hold, and what of it the histories hold already."""
+    listed = histories.rankings >= 0
+    n_listed, n_items = int(listed.sum()), dataset.n_items
+    n_answered = int(listed.any(axis=1).sum())
+    # One number for each (history, item), so that one look finds the repeats.
+    owner = np.repeat(np.arange(len(histories)), np.diff(histories.offsets))
+    known = owner * n_items + histories.items
+    places = np.arange(len(histories))[:, None] * n_items + histories.rankings
+    n_repeats = int(np.isin(places[listed], known).sum())
+    share = n_repeats / max(n_listed, 1)
+    note = (
+        f"the teacher has lists for {n_answered:,} of {len(histories):,} histories of its own; "
+        f"{n_repeats:,} of {n_listed:,} list places ({share:.1%}) repeat an item of the history"
+    )
+    return [note]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.errors import InputError
-from dllm2rec.teacher.asked_histories import AskedHistories, check_histories
+from dllm2rec.teacher.asked_histories import AskedHistories, check_histories, history_notes
 
 _TILE = 16_384  # rows whose lists and windows are compared at once: about 3 MB for K 20 and L 10
 
@@ -202,8 +202,17 @@ def _check_numbers(name: str, numbers: npt.NDArray[np.float32] | None, lowest: f
 
 def observations(knowledge: TeacherKnowledge, dataset: SequenceDataset) -> list[str]:
     """Count what is allowed but tells whether teacher and dataset belong together."""
-    ranking = knowledge.ranking
-    if ranking is None or not len(ranking):
+    notes = [] if knowledge.ranking is None else _row_notes(knowledge, knowledge.ranking, dataset)
+    if knowledge.histories is not None:
+        notes += history_notes(knowledge.histories, dataset)
+    return notes
+
+
+def _row_notes(
+    knowledge: TeacherKnowledge, ranking: npt.NDArray[np.uint32], dataset: SequenceDataset
+) -> list[str]:
+    """Count what the lists of the train rows hold."""
+    if not len(ranking):
         return []
     n_rows, top_n = ranking.shape
     hits, repeats = _hits_and_repeats(ranking, dataset)

@@ -148,11 +148,6 @@ def _teacher_faults(
         yield from list_faults(dataset.n_items, teacher, distillation, list_meaning(config))
     if distillation.embedding_weight > 0 and teacher.item_embeddings is None:
         yield no_vectors()
-    if teacher.histories is not None:
-        yield ConfigError(
-            "the teacher has lists for histories of its own, expected none: they are not trained "
-            "with yet"
-        )
 
 
 def _process_faults(config: Config, options: RunOptions) -> Iterator[Dllm2RecError]:

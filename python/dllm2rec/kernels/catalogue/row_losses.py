@@ -36,6 +36,7 @@ def terms(
         inputs.weight,
         inputs.kept,
         listed_scores if inputs.log_expected is None else inputs.log_expected,
+        listed_scores if inputs.share is None else inputs.share,
         rows,
         slopes,
         log_z,
@@ -51,6 +52,7 @@ def terms(
         SOFTMAX=spec.base != "bce",
         SAMPLED=spec.n_sampled > 0,
         SOFT_TARGETS=spec.base == "soft_targets",
+        SHARES=inputs.share is not None,
         DRO=spec.dro_weight > 0,
         RANKING=spec.has_ranking,
         COUNT=spec.counts,
@@ -116,6 +118,7 @@ def _terms(
     weight,
     kept,
     log_expected,
+    shares,
     rows,
     slopes,
     log_z_out,
@@ -131,6 +134,7 @@ def _terms(
     SOFTMAX: tl.constexpr,
     SAMPLED: tl.constexpr,
     SOFT_TARGETS: tl.constexpr,
+    SHARES: tl.constexpr,
     DRO: tl.constexpr,
     RANKING: tl.constexpr,
     COUNT: tl.constexpr,
@@ -159,7 +163,10 @@ def _terms(
         tl.store(log_z_out + row, log_z + expected)
         if SOFT_TARGETS:
             is_listed = listed > 0
-            share = list_weight * tl.max(is_listed.to(tl.float32), axis=0)
+            share = list_weight
+            if SHARES:
+                share = tl.load(shares + row)
+            share = share * tl.max(is_listed.to(tl.float32), axis=0)
             mean = tl.sum(tl.where(is_listed, listed * score, 0.0), axis=0)
             base = log_z - (target + share * (mean - target))
             slope = tl.where(is_candidate, -share * listed, 0.0)

@@ -63,6 +63,8 @@ class TermInputs:
         dro_slope: propensity over temperature, (N,); read where DROS is.
         in_softmax: which items the softmax counts, (N,) bool, or None for all.
         n_items: N; the matrix may have more rows, which get no gradient.
+        share: the list's share of each row's soft targets, (B,) float32, where it is not
+            `list_weight` in all; or None.
         sampled: what stands for all items but the target in a sampled softmax, int64, or None: M
             drawn items, none of them the row's target or in its window, then the window's items
             once each and -1 at the places that are left, (B, M + L).
@@ -80,6 +82,7 @@ class TermInputs:
     dro_slope: Tensor
     in_softmax: Tensor | None
     n_items: int
+    share: Tensor | None = None
     sampled: Tensor | None = None
     log_expected: Tensor | None = None
     buffer: Tensor | None = None
