@@ -13,6 +13,8 @@ import dllm2rec
 
 PUBLIC = {
     "ArtifactError",
+    "AnswerColumns",
+    "AnswerOptions",
     "AskedHistories",
     "Catalogue",
     "Columns",
@@ -20,6 +22,7 @@ PUBLIC = {
     "ConfigError",
     "DLLM2Rec",
     "Dllm2RecError",
+    "ImportedAnswers",
     "InputError",
     "Interactions",
     "InternalError",
@@ -44,6 +47,7 @@ PUBLIC = {
     "RunOptions",
     "LogForm",
     "Titles",
+    "TitleReport",
     "TitlesForm",
     "TeacherOptions",
     "TextTeacherForm",
@@ -57,6 +61,7 @@ PUBLIC = {
     "evaluate_run",
     "evaluate_scores",
     "from_frame",
+    "import_answers",
     "list_metrics",
     "load",
     "load_checkpoint",

@@ -58,10 +58,15 @@ if TYPE_CHECKING:
     from dllm2rec.serve.recommender import Recommender as Recommender
     from dllm2rec.students import Student as Student
     from dllm2rec.students import build_student as build_student
+    from dllm2rec.teacher.answers.columns import AnswerColumns as AnswerColumns
+    from dllm2rec.teacher.answers.import_answers import AnswerOptions as AnswerOptions
+    from dllm2rec.teacher.answers.import_answers import ImportedAnswers as ImportedAnswers
+    from dllm2rec.teacher.answers.import_answers import import_answers as import_answers
     from dllm2rec.teacher.asked_histories import AskedHistories as AskedHistories
     from dllm2rec.teacher.authors_files import TeacherOptions as TeacherOptions
     from dllm2rec.teacher.folder import load_teacher as load_teacher
     from dllm2rec.teacher.folder import save_teacher as save_teacher
+    from dllm2rec.teacher.grounding.title_report import TitleReport as TitleReport
     from dllm2rec.teacher.knowledge import TeacherKnowledge as TeacherKnowledge
     from dllm2rec.tracking.loggers import logging_to as logging_to
     from dllm2rec.tracking.metric_table import MetricRow as MetricRow
@@ -90,6 +95,11 @@ _HOMES = {
     "named_protocol": "data.protocol.model",
     "save_dataset": "data.formats.dataset_folder",
     "ArtifactError": "errors",
+    "AnswerColumns": "teacher.answers.columns",
+    "AnswerOptions": "teacher.answers.import_answers",
+    "ImportedAnswers": "teacher.answers.import_answers",
+    "import_answers": "teacher.answers.import_answers",
+    "TitleReport": "teacher.grounding.title_report",
     "AskedHistories": "teacher.asked_histories",
     "Catalogue": "data.dataset",
     "Config": "config.model",

@@ -24,6 +24,7 @@ import pyarrow as pa
 import torch
 from pyarrow import parquet
 
+import dllm2rec
 from dllm2rec import Catalogue, Dllm2RecError, _core, error_codes
 from dllm2rec.cli import main
 from dllm2rec.serve.histories import history_blocks
@@ -143,6 +144,20 @@ def parse_items(data: bytes, **options: object) -> Provoked:
     )
 
 
+def answers(data: bytes, name: str = "answers.jsonl") -> Provoked:
+    """What a model answered for the three train rows of the same dataset."""
+    return Provoked(
+        {**AUTHORS, name: data}, f"teacher import {name} --dataset data --out teachers/x"
+    )
+
+
+def titleless(name: str) -> object:
+    """Answers for a dataset without titles."""
+    frame = {"user_id": ["u"] * 4, "item_id": [*"abcd"], "timestamp": [1, 2, 3, 4]}
+    known = dllm2rec.prepare(dllm2rec.from_frame(pa.table(frame)))
+    return dllm2rec.import_answers(name, known.dataset)
+
+
 GZIPPED = gzip.compress(RANKING, mtime=0)
 JSON = b'{"user_id": "u1", "item_id": "i1"}\n'
 
@@ -201,6 +216,23 @@ PROVOKED: dict[str, Provoked] = {
     "W-RANK-DUP": parse_items(b"1 3 9\n2 11 2\n7 12 4\n", on_duplicate="keep"),
     "W-STORAGE": teacher(vectors=torch_bytes(torch.ones(1000, 2)[:N_ITEMS])),
     "W-TEACHER-RANDOM": teacher(ranking=b"9\n11\n12\n", distances=None),
+    # Answers of a language model.
+    "E-FOREIGN": answers(b'{"row": 0, "titles": ["Title 3", "Tetris", "Doom", "Myst"]}\n'),
+    "E-LIST-KEY": answers(b'{"row": "first", "item_ids": [3, 4]}\n'),
+    "E-LIST-TWICE": answers(b'{"row": 0, "item_ids": [3]}\n{"row": 0, "item_ids": [4]}\n'),
+    "E-ROW-OTHER": answers(b'{"row": 2, "history": [0, 1], "item_ids": [3, 4]}\n'),
+    "E-TITLES": Provoked(
+        {"a.csv": b"row,title,rank\n0,Tetris,1\n"},
+        call=lambda: titleless("a.csv"),
+    ),
+    "E-USERS": answers(b"user_id,item_id,rank\nu7,3,1\n", "answers.csv"),
+    "W-LISTS-CUT": answers(b'{"row": 0, "item_ids": [3, 4]}\n{"row": 1, "item_ids": [5]}\n'),
+    "W-LISTS-MIXED": answers(
+        b'{"row": 0, "item_ids": [3, 4, 5, 6, 7]}\n'
+        b'{"row": 1, "item_ids": ["a", "b", "c", "d", "e"]}\n'
+    ),
+    "W-LISTS-UNKNOWN": answers(b'{"row": 0, "item_ids": [3, "B00", 4]}\n'),
+    "W-TITLES-UNMATCHED": answers(b'{"row": 0, "titles": ["Title 3", "Tetris", "title 4"]}\n'),
     # Logs.
     "E-BOMB": prepare(gzip.compress(log(*["u1,i1,1600000000,5"] * 2_000_000)), name="log.csv.gz"),
     "E-CATALOGUE": prepare(log(*[f"u1,i1,{T + n},5" for n in range(3)])),

@@ -15,6 +15,8 @@ import safetensors.numpy
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.storage.atomic_folder import Manifest, read_manifest, write_folder
+from dllm2rec.teacher.answers.columns import is_answers
+from dllm2rec.teacher.answers.import_answers import import_answers
 from dllm2rec.teacher.asked_histories import HISTORY_ARRAYS, AskedHistories
 from dllm2rec.teacher.authors_files import (
     DISTANCE_TRAIN,
@@ -24,6 +26,7 @@ from dllm2rec.teacher.authors_files import (
     vector_options,
 )
 from dllm2rec.teacher.embedding_file import load_embeddings
+from dllm2rec.teacher.grounding.title_report import TITLES_FILE, TitleReport
 from dllm2rec.teacher.knowledge import SHAPES, TeacherKnowledge, check_teacher, observations
 from dllm2rec.teacher.leak import leak_notes
 from dllm2rec.teacher.vectors_of_folder import find_ids
@@ -51,8 +54,8 @@ def load_teacher(
 
     Args:
         path: a teacher folder of ours (every file verified against its manifest, and the manifest
-            against the dataset), one in the authors' layout (`myrank_train.txt`, ...), or a file of
-            item vectors alone.
+            against the dataset), one in the authors' layout (`myrank_train.txt`, ...), a file of
+            item vectors alone, or one of a language model's answers.
         dataset: the dataset it must belong to.
         options: how files in the authors' layout are to be read; similarities become distances
             from the greatest one, which changes no weight.
@@ -66,10 +69,14 @@ def load_teacher(
     if not folder.is_dir() and not folder.is_file():
         raise InputError(
             "no such folder, expected a teacher folder or one with myrank_train.txt, or a file of "
-            "item vectors",
+            "item vectors or answers",
             code="E-FILE",
             path=folder,
         )
+    if folder.is_file() and is_answers(folder):
+        if options not in (None, TeacherOptions()):
+            raise ConfigError(f"{folder}: a file of answers, expected no options of other files")
+        return import_answers(folder, dataset).knowledge
     if folder.is_file():
         knowledge = _read_vectors(folder, dataset, options or TeacherOptions())
     elif (folder / "manifest.json").exists():
@@ -91,9 +98,15 @@ def load_teacher(
 
 
 def save_teacher(
-    folder: str | Path, knowledge: TeacherKnowledge, dataset: SequenceDataset
+    folder: str | Path,
+    knowledge: TeacherKnowledge,
+    dataset: SequenceDataset,
+    *,
+    titles: TitleReport | None = None,
 ) -> Manifest:
     """Write a teacher folder that belongs to `dataset`, whole or not at all.
+
+    `titles` goes with it as `titles.csv`, for people to look through.
 
     Raises:
         InputError: the knowledge does not fit the dataset.
@@ -111,6 +124,8 @@ def save_teacher(
             writers[HISTORY_ARRAYS[name][2]] = _array_writer(array)
     if knowledge.item_embeddings is not None:
         writers[_EMBEDDINGS] = _tensor_writer(knowledge.item_embeddings)
+    if titles is not None:
+        writers[TITLES_FILE] = titles.write
     counted = {
         *observations(knowledge, dataset),
         *leak_notes(knowledge, dataset),

@@ -214,16 +214,20 @@ def _row_notes(
     """Count what the lists of the train rows hold."""
     if not len(ranking):
         return []
-    n_rows, top_n = ranking.shape
+    top_n, n_items = ranking.shape[1], dataset.n_items
+    n_rows = int((ranking < n_items).any(axis=1).sum())
+    if not n_rows:
+        return [f"none of {len(ranking):,} train rows has a list"]
     hits, repeats = _hits_and_repeats(ranking, dataset)
-    hit_rate, chance = hits / n_rows, top_n / dataset.n_items
+    hit_rate, chance = hits / n_rows, top_n / n_items
     share = f"hr@{top_n} = {hit_rate:.4f}"
     places = f"{repeats:,} of {n_rows * top_n:,} list places ({repeats / (n_rows * top_n):.1%})"
+    answered = "" if n_rows == len(ranking) else " with a list"
     notes = [
-        f"the teacher lists the target in {hits:,} of {n_rows:,} train rows ({share})",
+        f"the teacher lists the target in {hits:,} of {n_rows:,} train rows{answered} ({share})",
         f"{places} repeat an item of the window",
     ]
-    missing = int((ranking == dataset.n_items).sum())
+    missing = n_rows * top_n - int((ranking < n_items).sum())
     if missing:
         notes.append(f"{missing:,} of {n_rows * top_n:,} list places hold no item")
     # In a catalogue of under four lists, twice chance says nothing.

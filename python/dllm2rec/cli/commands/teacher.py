@@ -9,12 +9,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dllm2rec.cli.commands.teacher_answers import (
+    DEFAULT_MIN_KNOWN,
+    DistanceColumn,
+    FirstRow,
+    HistoryColumn,
+    IdsColumn,
+    ListsOf,
+    ListsOfOption,
+    MinKnown,
+    RankColumn,
+    RowColumn,
+    TitlesColumn,
+    UserColumn,
+    options_if_answers,
+    say_titles,
+    title_facts,
+)
 from dllm2rec.cli.options import JsonOption, OverwriteOption, print_json
 from dllm2rec.cli.output.lines import say
 from dllm2rec.tracking.metric_table import MetricRow, MetricTable
 
 if TYPE_CHECKING:  # numpy and pyarrow are imported when the command runs
     from dllm2rec.data.dataset import SequenceDataset
+    from dllm2rec.teacher.grounding.title_report import TitleReport
     from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 EXAMPLES = """\b
@@ -22,6 +40,7 @@ Examples:
   dllm2rec teacher import data/games/teacher --dataset data/games --out teachers/games
   dllm2rec teacher import my-lists --dataset datasets/shop --out teachers/shop --teacher-id-base 1
   dllm2rec teacher import vectors.parquet --dataset datasets/shop --out teachers/vectors
+  dllm2rec teacher import answers.jsonl --dataset datasets/shop --out teachers/llm
 """
 
 
@@ -63,6 +82,7 @@ class ImportRequest:
     dataset: Path
     out: Path
     options: dict[str, Any]
+    answers: dict[str, Any]
     overwrite: bool
     json: bool
 
@@ -72,7 +92,8 @@ def import_(
         Path,
         typer.Argument(
             metavar="SRC",
-            help="Folder with myrank_train.txt and its siblings, or a file of item vectors alone.",
+            help="Folder with myrank_train.txt and its siblings, a file of item vectors alone, or "
+            "a language model's answers as JSON lines, CSV, TSV, Parquet or a TREC run.",
         ),
     ],
     dataset: Annotated[
@@ -141,10 +162,32 @@ def import_(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse text whose last line has no line end.")
     ] = False,
+    row_column: RowColumn = None,
+    user_column: UserColumn = None,
+    history_column: HistoryColumn = None,
+    titles_column: TitlesColumn = None,
+    ids_column: IdsColumn = None,
+    rank_column: RankColumn = None,
+    distance_column: DistanceColumn = None,
+    lists_of: ListsOfOption = ListsOf.auto,
+    first_row: FirstRow = 0,
+    min_known: MinKnown = DEFAULT_MIN_KNOWN,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Check the authors' teacher files against a dataset and write them as one folder."""
+    """Check a teacher's files against a dataset and write them as one folder."""
+    answers = {
+        "row_column": row_column,
+        "user_column": user_column,
+        "history_column": history_column,
+        "titles_column": titles_column,
+        "ids_column": ids_column,
+        "rank_column": rank_column,
+        "distance_column": distance_column,
+        "lists_of": lists_of,
+        "first_row": first_row,
+        "min_known": min_known,
+    }
     options = {
         "id_base": id_base,
         "skip_rows": skip_rows,
@@ -159,7 +202,7 @@ def import_(
         "unknown_vectors": unknown_vectors.value,
         "strict": strict,
     }
-    _import(ImportRequest(source, dataset, out, options, overwrite, json))
+    _import(ImportRequest(source, dataset, out, options, answers, overwrite, json))
 
 
 def _import(request: ImportRequest) -> None:
@@ -173,17 +216,33 @@ def _import(request: ImportRequest) -> None:
     from dllm2rec.teacher.folder import load_teacher, save_teacher
 
     data = load_dataset(request.dataset)
-    knowledge = load_teacher(request.source, data, options=TeacherOptions(**request.options))
+    titles = None
+    if (
+        options := options_if_answers(request.source, request.answers, request.options)
+    ) is not None:
+        from dllm2rec.teacher.answers.import_answers import import_answers
+
+        imported = import_answers(request.source, data, options=options)
+        knowledge, titles = imported.knowledge, imported.titles
+    else:
+        knowledge = load_teacher(request.source, data, options=TeacherOptions(**request.options))
     if request.overwrite:
         clear_output(out)
-    save_teacher(out, knowledge, data)
-    _print(request, knowledge, data)
+    save_teacher(out, knowledge, data, titles=titles)
+    _print(request, knowledge, data, titles)
 
 
-def _print(request: ImportRequest, knowledge: TeacherKnowledge, data: SequenceDataset) -> None:
+def _print(
+    request: ImportRequest,
+    knowledge: TeacherKnowledge,
+    data: SequenceDataset,
+    titles: TitleReport | None,
+) -> None:
     from dllm2rec.cli.output.tables import fact_table, metric_table, print_table
 
     facts, tables = teacher_facts(knowledge), teacher_tables(knowledge, data)
+    if titles is not None:
+        facts |= title_facts(titles)
     notes = [*data.notes, *knowledge.notes]
     if request.json:
         rows = [table.as_json() for table in tables]
@@ -194,6 +253,8 @@ def _print(request: ImportRequest, knowledge: TeacherKnowledge, data: SequenceDa
     print_table(fact_table(facts.items()))
     for table in tables:
         print_table(metric_table(table))
+    if titles is not None:
+        say_titles(titles)
     say(f"written to {request.out}")
 
 
