@@ -795,6 +795,14 @@ CODES: tuple[Code, ...] = (
         cure="Check that the answers for several datasets were not put into one file.",
     ),
     Code(
+        "W-LISTS-PERMUTED",
+        "teacher",
+        (),
+        means="The lists of a file of answers fit the histories that they are for no better than each other's. They may stand in another order, belong to other users, or be the same for everybody.",
+        example="W-LISTS-PERMUTED 256 lists fit the histories that they are for no better than each other's: check that they are not in another order, or the same for everybody",
+        cure="Check that each line has the user or the history that the model was shown for it.",
+    ),
+    Code(
         "W-LISTS-UNKNOWN",
         "teacher",
         (),

@@ -316,6 +316,7 @@ PROVOKED: dict[str, Provoked] = {
 
 # Not provoked here: code -> the test or the circumstances that show it.
 ELSEWHERE = {
+    "W-LISTS-PERMUTED": "tests/teacher/test_answer_fit.py: needs fifty lists",
     "W-TEACHER-LEAK": "tests/teacher/test_leak.py",
     "W-TEACHER-LACKS": "tests/train/test_part_teachers.py: said before a training",
     "E-BYTES": "a text file above the limit of bytes, terabytes by default",

@@ -16,6 +16,7 @@ from dllm2rec.caller import words
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.teacher.answers.columns import AnswerColumns, find_columns
+from dllm2rec.teacher.answers.fit import permuted_notes
 from dllm2rec.teacher.answers.keys import check_row, check_share, check_window, user_states
 from dllm2rec.teacher.answers.lists import AnsweredList, read_lists
 from dllm2rec.teacher.answers.records import open_answers
@@ -157,6 +158,7 @@ class _Builder:
         lists, asked = [one for one, _ in kept], [history for _, history in kept]
         items, distances = self._arrays(lists)
         offsets = np.cumsum([0, *map(len, asked)], dtype=np.int64)
+        self._notes += permuted_notes(asked, [row[row >= 0] for row in items])
         histories = AskedHistories(offsets, np.concatenate(asked), items, distances)
         return TeacherKnowledge(histories=histories, notes=self._said(lists, items))
 
