@@ -14,7 +14,7 @@ build:  ## build the extension and install the package with its test and lint to
 # The Python tests test the installed package: after a change, `make build` first.
 test:  ## run the Rust and the Python tests
 	cargo test --locked --workspace --all-targets
-	python -m pytest --durations=15
+	python -m pytest -n 2 --dist loadfile --durations=15
 	$(tell)
 
 test-fast:  ## those for the inner loop: the core's unit tests, Python tests without a marker

@@ -58,7 +58,7 @@ def cells(sides: tuple[str, ...]) -> Iterator[tuple[str, Config, tuple[float, ..
 
 def softmax_cells() -> Iterator[tuple[str, Config, tuple[float, ...]]]:
     """The strong student without the teacher, and with its vectors and lists."""
-    strong = load_config(recipe="strong", overrides=["distillation.ranking_weight=0.0"])
+    strong = load_config(recipe="light", overrides=["distillation.ranking_weight=0.0"])
     alone = changed(strong, distillation={"embedding_weight": 0.0})
     yield "softmax alone", alone, (0.0,)
     yield "softmax + vectors + lists", strong, SOFT_SHARES

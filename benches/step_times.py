@@ -35,7 +35,7 @@ PAPER = changed(
     loss={"dro_weight": 0.5},
     distillation={"ranking_weight": 0.3},
 )
-STRONG = changed(load_config(recipe="strong"), distillation={"ranking_weight": 0.3})
+STRONG = changed(load_config(recipe="light"), distillation={"ranking_weight": 0.3})
 ALONE = changed(STRONG, distillation={"ranking_weight": 0.0, "embedding_weight": 0.0})
 SAMPLED = {"base": "sampled_softmax", "n_negatives": 1024}
 STEPS = 200

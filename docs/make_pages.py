@@ -123,14 +123,14 @@ def spelled(value: object) -> str:
 
 
 def settings_tables() -> str:
-    """A table for each section, and what the demo recipe changes.
+    """A table for each section, and what the smaller recipes change.
 
     Raises:
         KeyError: a field is not explained in `MEANINGS`, or one is explained that does not exist.
     """
     if extra := MEANINGS.keys() - set(fields()):
         raise KeyError(f"MEANINGS explains {sorted(extra)}, expected fields of the model")
-    recipes = {name: load_config(recipe=name) for name in (*RECIPES, "demo")}
+    recipes = {name: load_config(recipe=name) for name in (*RECIPES, "light", "demo")}
     lines: list[str] = []
     section = None
     for field in fields():
@@ -141,12 +141,14 @@ def settings_tables() -> str:
         flags = ", ".join(f"`{f}`" if f.startswith("--") else f for f in flag.split(", ") if f)
         values = " | ".join(spelled(value_of(recipes[name], field)) for name in RECIPES)
         lines.append(f"| `{field.rpartition('.')[2]}` | {means} | {values} | {flags} |")
-    changed = [
-        f"`{field} = {spelled(value_of(recipes['demo'], field))}`"
-        for field in fields()
-        if value_of(recipes["demo"], field) != value_of(recipes["strong"], field)
-    ]
-    return "\n".join([*lines, "", f"`demo` is `strong` with {', '.join(changed)}.", ""])
+    for small in ("light", "demo"):
+        changed = [
+            f"`{field} = {spelled(value_of(recipes[small], field))}`"
+            for field in fields()
+            if value_of(recipes[small], field) != value_of(recipes["strong"], field)
+        ]
+        lines += ["", f"`{small}` is `strong` with {', '.join(changed)}."]
+    return "\n".join([*lines, ""])
 
 
 def settings_page(text: str) -> str:

@@ -47,7 +47,7 @@ def hit_rate(
 @pytest.mark.parametrize("name", ["gru4rec", "caser", "sasrec"])
 def test_a_student_learns_the_cycle(name: str) -> None:
     config = changed(
-        load_config(recipe="strong"),
+        load_config(recipe="light"),
         student={**SMALL, "name": name},
         distillation=ALONE,
         train=TRAIN,
@@ -59,7 +59,7 @@ def test_a_student_learns_the_cycle(name: str) -> None:
 @pytest.mark.parametrize("name", ["gru4rec", "caser", "sasrec"])
 def test_a_student_of_shuffled_events_stays_at_chance(name: str) -> None:
     config = changed(
-        load_config(recipe="strong"),
+        load_config(recipe="light"),
         student={**SMALL, "name": name},
         distillation=ALONE,
         train=TRAIN,
@@ -69,7 +69,7 @@ def test_a_student_of_shuffled_events_stays_at_chance(name: str) -> None:
     assert abs(hit_rate(config, dataset, None, k=5) - chance) < 4 * spread
 
 
-@pytest.mark.parametrize(("recipe", "weight"), [("strong", 0.5), ("paper", 0.7)])
+@pytest.mark.parametrize(("recipe", "weight"), [("light", 0.5), ("paper", 0.7)])
 def test_a_teacher_that_knows_helps_and_one_that_does_not_does_not(
     recipe: str, weight: float
 ) -> None:

@@ -32,8 +32,24 @@ def refusal(*overrides: str, recipe: str | None = None, path: Path | None = None
     return message
 
 
-def test_recipe_strong_is_the_default_and_holds_the_defaults():
-    assert load_config() == load_config(recipe="strong") == Config()
+def test_recipe_light_holds_the_defaults_and_strong_is_wider():
+    assert load_config(recipe="light") == Config()
+    strong = load_config()
+    assert strong == load_config(recipe="strong")
+    assert (strong.student.hidden_size, strong.student.n_blocks) == (128, 2)
+    assert strong.student.dropouts == (0.3, 0.5)
+    light = {"hidden_size": 64, "n_blocks": 1, "dropout": 0.4}
+    train = {"max_epochs": 40, "schedule": "constant", "ema_decay": 0.0}
+    assert changed(strong, student=light, train=train) == Config()
+
+
+def test_a_grid_of_dropouts_is_sorted_and_checked():
+    config = load_config(overrides="student.dropout=[0.5, 0.1, 0.5]")
+    assert config.student.dropouts == (0.1, 0.5)
+    assert load_config(overrides="student.dropout=0.2").student.dropouts == (0.2,)
+    for wrong in ("[]", "[0.1, 1.0]", "[-0.1]", "1.0"):
+        with pytest.raises(ConfigError, match=r"student\.dropout"):
+            load_config(overrides=f"student.dropout={wrong}")
 
 
 # The table of the recipes: what differs from the defaults.
@@ -83,7 +99,7 @@ def test_file_wins_over_recipe_and_override_over_file(tmp_path):
 
 def test_recipe_argument_wins_over_the_file_s(tmp_path):
     path = written(tmp_path, 'recipe = "paper"\n')
-    assert load_config(recipe="strong", path=path) == Config()
+    assert load_config(recipe="light", path=path) == Config()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +147,7 @@ def test_the_last_override_wins():
         ("student.name=sasrek", ["'sasrek', expected one of 'gru4rec', 'caser' or 'sasrec'"]),
         ("student.dropout=1.0", ["1.0, expected a number below 1"]),
         ("student.dropout=nan", ["nan"]),
-        ("student.n_heads=3", ["n_heads = 3 does not divide hidden_size = 64"]),
+        ("student.n_heads=3", ["n_heads = 3 does not divide hidden_size = 128"]),
         ("student.filter_heights=\"__import__('os')\"", ["expected a list"]),
         ("student.filter_heights=[2, 0]", ["0, expected a number at least 1"]),
         ("loss.dro_temperature=0", ["0, expected a number at least 0.001"]),

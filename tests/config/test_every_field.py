@@ -131,7 +131,7 @@ def test_every_field_is_covered() -> None:
 def test_a_field_changes_what_comes_out(field: str) -> None:
     base, value = CASES[field]
     config = changed(
-        load_config(recipe="strong"), **{**base, "train": TRAIN | base.get("train", {})}
+        load_config(recipe="light"), **{**base, "train": TRAIN | base.get("train", {})}
     )
     section, name = field.split(".")
     other = changed(config, **{section: {name: value}})
@@ -183,7 +183,7 @@ def test_a_field_about_what_the_rows_leave_out_changes_what_comes_out(
 ) -> None:
     dataset = replace(DATASET, train=DATASET.train.take(rows))
     section, name = field.split(".")
-    other = changed(load_config(recipe="strong"), **SOFT, train=TRAIN)
+    other = changed(load_config(recipe="light"), **SOFT, train=TRAIN)
     assert other == changed(other, loss={"unseen_by_text": "auto"}, train={"prefix_rows": True})
     config = changed(other, **{section: {name: False}})
     assert outcome(config, dataset) == outcome(config, dataset)
@@ -204,7 +204,7 @@ def test_rows_without_a_possible_negative_are_refused_or_passed_over() -> None:
         test=last,
         users=Users(pa.array(["few", "=all", "two"]), np.array([0, 4, 46, 50])),
     )
-    config = changed(load_config(recipe="strong"), **IMPORTANCE, train=TRAIN)
+    config = changed(load_config(recipe="light"), **IMPORTANCE, train=TRAIN)
     config = changed(config, train={"prefix_rows": False})
     config = changed(config, loss={"exclude": "history", "exclude_listed": False})
     with pytest.raises(
@@ -237,7 +237,7 @@ def test_rows_without_a_possible_negative_are_refused_or_passed_over() -> None:
 def test_items_that_training_never_sees_have_no_id_vector_and_leave_lists_and_softmax() -> None:
     dataset = replace(DATASET, train=DATASET.train.take(slice(0, 9)))
     config = changed(
-        load_config(recipe="strong"), **SOFT, train=TRAIN, loss={"unseen_by_text": True}
+        load_config(recipe="light"), **SOFT, train=TRAIN, loss={"unseen_by_text": True}
     )
     task = make_training_data(config, dataset, oracle_teacher(dataset), torch.device("cpu"))
     student = make_student(config, dataset, oracle_teacher(dataset))

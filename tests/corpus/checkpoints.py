@@ -213,8 +213,8 @@ def leaving(name: str) -> Callable[[Path], None]:
 
 
 def leftovers(student: Path) -> None:
-    (student / "training-weight-9-epoch-9-step-9").mkdir()
-    (student / ".training-weight-0.3-epoch-1-step-7.999999999.abcd.tmp").mkdir()
+    (student / "training-dropout-0-weight-9-epoch-9-step-9").mkdir()
+    (student / ".training-dropout-0-weight-0.3-epoch-1-step-7.999999999.abcd.tmp").mkdir()
 
 
 def clean_and_whole(folder: Path) -> None:
@@ -370,7 +370,7 @@ K = [
     Case(name="K02-500-flipped-bits", call=flips(500), slow=True),
     resumes("K03-leftovers", leftovers, check=clean_and_whole),
     bad("K04-no-manifest", lambda student: (newest(student) / "manifest.json").unlink(), "manifest.json"),
-    bad("K05-last-names-nothing", lambda student: (student / "last").write_text("nowhere\n"), "names 'nowhere', expected one of the folders there: ", "training-weight-0.3-epoch-1-step-"),
+    bad("K05-last-names-nothing", lambda student: (student / "last").write_text("nowhere\n"), "names 'nowhere', expected one of the folders there: ", "training-dropout-", "-weight-0.3-epoch-1-step-"),
     bad("K06-model", with_state(other_config("student", name="gru4rec")), "student.name = gru4rec, expected sasrec"),
     bad("K06-width", with_state(other_config("student", hidden_size=16)), "student.hidden_size = 16, expected 8"),
     bad("K06-top-k", with_state(other_config("distillation", top_k=3)), "distillation.top_k = 3, expected 5"),

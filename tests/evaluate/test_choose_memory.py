@@ -34,7 +34,7 @@ from tests.train.test_train_run import train
 
 CPU = torch.device("cpu")
 CONFIG = changed(
-    load_config(recipe="strong"),
+    load_config(recipe="light"),
     student={"hidden_size": 8},
     distillation={"embedding_weight": 0.0, "ranking_weight": 0.0},
 )

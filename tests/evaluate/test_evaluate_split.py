@@ -17,7 +17,7 @@ from tests.support.worlds import cycle_dataset
 
 # With an offset for window items, whose lists are then used.
 CONFIG = changed(
-    load_config(recipe="strong"),
+    load_config(recipe="light"),
     student={"hidden_size": 8},
     distillation={"embedding_weight": 0.0, "ranking_weight": 0.0},
 )

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 CONFIG = changed(
-    load_config(recipe="strong"),
+    load_config(recipe="light"),
     student={"hidden_size": 16},
     distillation={"ranking_weight": [0.0, 0.1, 0.3], "top_k": 6},
     train={"batch_size": 64, "max_epochs": 3, "device": "cpu"},

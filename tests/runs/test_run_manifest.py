@@ -23,7 +23,7 @@ from dllm2rec.runs.run_result import (
 from dllm2rec.runs.source import Source
 from dllm2rec.tracking.metric_table import ResultRow
 
-CONFIG = load_config(recipe="strong")
+CONFIG = load_config(recipe="light")
 MANIFEST = RunManifest(
     students=["sasrec"],
     baseline=False,

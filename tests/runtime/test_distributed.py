@@ -153,7 +153,7 @@ def test_a_run_is_written_once_and_its_table_is_the_same_everywhere(of, run, n):
         assert state is not None
         assert [record["epoch"] for record in state.records] == [1, 2]
     names = {path.name for path in run.rglob("*")}
-    assert {path.name for path in written.rglob("*")} <= names | {"weight-0.3-epoch-1"}
+    assert {path.name for path in written.rglob("*")} <= names | {"dropout-0-weight-0.3-epoch-1"}
 
 
 @pytest.mark.parametrize("n", SEVERAL)

@@ -25,9 +25,9 @@ from tests.support.worlds import asked_histories, cycle_dataset, oracle_teacher
 STEPS = (
     ("paper", ["loss.dro_weight=0.5"]),
     ("paper", ["distillation.embedding_sides=input"]),
-    ("strong", []),
-    ("strong", ["loss.base=sampled_softmax", "loss.n_negatives=37"]),
-    ("strong", ["loss.base=sampled_softmax", "loss.n_negatives=1"]),
+    ("light", []),
+    ("light", ["loss.base=sampled_softmax", "loss.n_negatives=37"]),
+    ("light", ["loss.base=sampled_softmax", "loss.n_negatives=1"]),
     ("paper", ["distillation.consistency_gamma=0", "loss.n_negatives=3"]),
     ("paper", ["student.window_offset=true", "loss.n_negatives=3"]),
 )

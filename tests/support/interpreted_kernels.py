@@ -26,6 +26,7 @@ from dllm2rec.kernels.catalogue import grid
 from dllm2rec.kernels.catalogue import loss as catalogue_kernels
 from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
 from dllm2rec.runs.training_state import TrainingState
+from dllm2rec.runs.trial import trial_of
 from dllm2rec.students import build_student, score_items
 from dllm2rec.students.fused_sasrec import encode_fused
 from dllm2rec.students.item_scores import scatter_buffer_size
@@ -250,7 +251,7 @@ def check_training(*, first_on_gpu: bool, second_on_gpu: bool) -> None:
     dataset = cycle_dataset(4)
     teacher = oracle_teacher(dataset)
     config = changed(
-        load_config(recipe="strong"),
+        load_config(recipe="light"),
         student={"dropout": 0.0, "hidden_size": 16},
         distillation={"ranking_weight": 0.3, "top_k": 6},
         train={"batch_size": 16, "max_epochs": 2, "ema_decay": 0.9, "learning_rate": 0.01},
@@ -274,9 +275,10 @@ def check_training(*, first_on_gpu: bool, second_on_gpu: bool) -> None:
         training.close_epoch({"ndcg@20": float(training.epoch), "loss": training.losses()["loss"]})
 
     def state_of(training: Training) -> TrainingState:
-        records = [{**record, "ranking_weight": 0.3} for record in training.records]
+        trial = trial_of(config)
+        records = [{**record, **trial._asdict()} for record in training.records]
         tensors = {name: value.detach().clone() for name, value in training.tensors().items()}
-        return TrainingState(tensors, {}, N_ITEMS, 0, 0.0, records, 0.3, "elsewhere")
+        return TrainingState(tensors, {}, N_ITEMS, 0, 0.0, records, trial, "elsewhere")
 
     def end_of(training: Training) -> list[Tensor]:
         training.stepper.optimizer.swap_average()

@@ -34,11 +34,13 @@ from dllm2rec.config.load import changed, config_to_toml, load_config
 from dllm2rec.runs.run_folder import student_folders
 from dllm2rec.runs.source import Source
 from dllm2rec.runs.training_state import TrainingState, load_state, save_state
+from dllm2rec.runs.trial import Trial
 from dllm2rec.storage.pointers import read_pointer
 from dllm2rec.train import train_run as run
 from tests.support.worlds import cycle_dataset, oracle_teacher
 
 # Everything that a state holds is used: dropout, negatives, averages, a schedule, two weights.
+TRIAL = Trial(0.1, 0.3)
 CONFIG = changed(
     load_config(recipe="paper"),
     student={"name": "sasrec", "hidden_size": 16, "dropout": 0.2},
@@ -152,7 +154,7 @@ def kill_while_saving(folder: Path, seconds: float, chance: random.Random) -> di
     def save_on() -> int:
         for step in range(10**6):
             tensors = {"student.x": torch.full((50_000,), float(step))}
-            save_state(folder, TrainingState(tensors, {}, 5, step, 0.0, [], 0.3, "cpu"))
+            save_state(folder, TrainingState(tensors, {}, 5, step, 0.0, [], TRIAL, "cpu"))
         return 0
 
     child = forked(save_on, folder.with_suffix(".log"))

@@ -46,7 +46,7 @@ def wide_dataset() -> SequenceDataset:
 
 def wide_config(device: str, overrides: list[str]) -> Config:
     small = {"batch_size": 512, "max_epochs": 1, "device": device}
-    return changed(load_config(recipe="strong", overrides=overrides), train=small)
+    return changed(load_config(recipe="light", overrides=overrides), train=small)
 
 
 def main(what: str, device: str, overrides: list[str]) -> int:

@@ -27,7 +27,7 @@ from dllm2rec.train.train_run import train_run
 from tests.support.worlds import cycle_dataset, oracle_teacher
 
 CONFIG = changed(
-    load_config(recipe="strong"),
+    load_config(recipe="light"),
     student={"hidden_size": 16},
     distillation={"ranking_weight": [0.0, 0.3], "top_k": 6},
     train={"batch_size": 64, "max_epochs": 2, "device": "cpu"},

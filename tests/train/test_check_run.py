@@ -33,7 +33,7 @@ EMPTY_PLACES = np.where(np.arange(8) < 3, TEACHER.ranking, DATASET.n_items).asty
 TWO_ITEMS = replace(DATASET, max_length=2)
 
 
-def config(*overrides: str, recipe: str = "strong") -> Any:
+def config(*overrides: str, recipe: str = "light") -> Any:
     few = ("train.max_epochs=1", "student.hidden_size=16", "distillation.top_k=6")
     return load_config(recipe=recipe, overrides=[*few, "train.device=cpu", *overrides])
 

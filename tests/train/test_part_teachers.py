@@ -29,10 +29,10 @@ NO_VECTORS = "no item vectors, so distillation.embedding_weight = 0"
 BY_RANK = "no distances of its lists, so that they are weighted by rank"
 NO_CONFIDENCE = "the paper's confidence weight cannot be computed"
 LACKS: dict[tuple[str, str], list[str]] = {
-    ("strong", "lists"): [NO_VECTORS, BY_RANK],
+    ("light", "lists"): [NO_VECTORS, BY_RANK],
     ("paper", "lists"): [NO_VECTORS, NO_CONFIDENCE],
     ("authors", "lists"): [NO_VECTORS, BY_RANK],
-    ("strong", "vectors"): [NO_LISTS],
+    ("light", "vectors"): [NO_LISTS],
     ("paper", "vectors"): [NO_LISTS],
     ("authors", "vectors"): [NO_LISTS],
 }
@@ -68,7 +68,7 @@ def test_a_part_of_a_teacher_trains_with_every_recipe(
 
 @pytest.mark.slow
 def test_a_plan_of_a_part_of_a_teacher() -> None:
-    plan = plan_run(config("strong"), DATASET, VECTORS, students="sasrec", watch_s=0.1)
+    plan = plan_run(config("light"), DATASET, VECTORS, students="sasrec", watch_s=0.1)
     assert plan.students[-1].ranking_weights == (0.0,)
 
 
@@ -82,13 +82,13 @@ def test_each_lack_is_named(recipe: str, kind: str) -> None:
     )
 
 
-@pytest.mark.parametrize("recipe", ["strong", "paper", "authors"])
+@pytest.mark.parametrize("recipe", ["light", "paper", "authors"])
 def test_a_whole_teacher_changes_nothing(recipe: str) -> None:
     assert fit_to_teacher(config(recipe), WHOLE) == (config(recipe), [])
 
 
 def test_lists_without_distances_are_weighted_by_rank() -> None:
-    asked = config("strong", "distillation.drop_window_items=false").distillation
+    asked = config("light", "distillation.drop_window_items=false").distillation
     lists = teacher_lists(DATASET, LISTS, asked, "probability")
     assert lists is not None
     expected = np.arange(1, 7) ** (-RANK_DISTANCE / asked.confidence_temperature)
@@ -99,7 +99,7 @@ def test_a_place_without_an_item_keeps_the_rank_of_those_after_it() -> None:
     assert LISTS.ranking is not None
     ranking = LISTS.ranking.copy()
     ranking[0, 1] = DATASET.n_items
-    asked = config("strong", "distillation.drop_window_items=false").distillation
+    asked = config("light", "distillation.drop_window_items=false").distillation
     lists = teacher_lists(DATASET, replace(LISTS, ranking=ranking), asked, "probability")
     assert lists is not None
     ranks = np.array([1, 3, 4, 5, 6, 7])
@@ -108,7 +108,7 @@ def test_a_place_without_an_item_keeps_the_rank_of_those_after_it() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["strong", "paper"])
+@pytest.mark.parametrize("recipe", ["light", "paper"])
 def test_rows_without_an_answer_learn_from_their_target_alone(recipe: str, tmp_path: Path) -> None:
     assert LISTS.ranking is not None
     ranking = LISTS.ranking.copy()

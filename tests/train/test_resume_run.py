@@ -27,6 +27,7 @@ from dllm2rec.data.dataset import Catalogue
 from dllm2rec.errors import ArtifactError, ConfigError, ResourceError
 from dllm2rec.runs.source import Source
 from dllm2rec.runs.training_state import TrainingState, load_state, save_state
+from dllm2rec.runs.trial import Trial
 from dllm2rec.storage.atomic_file import check_space
 from dllm2rec.storage.atomic_folder import write_folder
 from dllm2rec.storage.output_folder import locked
@@ -44,6 +45,7 @@ from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
+TRIAL = Trial(0.1, 0.3)
 DATASET = cycle_dataset()
 TEACHER = oracle_teacher(DATASET)
 # Only what is asked for is saved: a test then knows where a run was stopped.
@@ -137,9 +139,7 @@ def test_the_state_is_that_of_the_step_where_the_signal_came(
     student = stop_at(step, tmp_path / "run")
     state = load_state(student)
     assert state is not None
-    assert int(state.tensors["optimizer.n_updates"]) == state.step + N_STEPS * sum(
-        record["ranking_weight"] == state.ranking_weight for record in state.records
-    )
+    assert int(state.tensors["optimizer.n_updates"]) == state.step + N_STEPS * state.epoch
     assert state.step + N_STEPS * len(state.records) == step + 1
     resume_run(tmp_path / "run", DATASET, TEACHER)
     assert what_it_made(tmp_path / "run") == whole
@@ -492,7 +492,7 @@ def test_a_state_of_an_older_version_is_refused_with_a_way_out(copied: Path) -> 
         "training.json": lambda path: path.write_text(json.dumps(facts)),
     }
     write_folder(newest, writers, kind="training", version=1)
-    with pytest.raises(ArtifactError, match=r"format version 1 written by dllm2rec .*expected 2"):
+    with pytest.raises(ArtifactError, match=r"format version 1 written by dllm2rec .*expected 3"):
         resume_run(copied, DATASET, TEACHER)
 
 
@@ -508,7 +508,7 @@ def test_a_run_that_has_ended_gives_its_table_again(tmp_path: Path) -> None:
 
 def test_leftovers_of_a_killed_process_go(copied: Path, whole: str) -> None:
     student = copied / "sasrec+dllm2rec"
-    (student / "training-weight-9-epoch-9-step-9").mkdir()
+    (student / "training-dropout-0-weight-9-epoch-9-step-9").mkdir()
     (student / ".weight-0-epoch-7.999999999.abcd.tmp").mkdir()
     for name in (
         ".prev.999999999.tmp",
@@ -567,7 +567,7 @@ def files_of_at_most(n_bytes: int) -> Iterator[None]:
 
 def test_a_full_disk_leaves_the_state_before(tmp_path: Path) -> None:
     def state(step: int) -> TrainingState:
-        return TrainingState({"x": torch.full((20_000,), step)}, {}, 5, step, 0.0, [], 0.3, "cpu")
+        return TrainingState({"x": torch.full((20_000,), step)}, {}, 5, step, 0.0, [], TRIAL, "cpu")
 
     save_state(tmp_path, state(1))
     size = (read_pointer(tmp_path, "last") / "training.safetensors").stat().st_size
@@ -588,7 +588,7 @@ def test_a_full_disk_leaves_the_state_before(tmp_path: Path) -> None:
 
 def test_room_is_asked_for_before_a_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, 79_999))
-    state = TrainingState({"x": torch.zeros(20_000)}, {}, 5, 1, 0.0, [], 0.3, "cpu")
+    state = TrainingState({"x": torch.zeros(20_000)}, {}, 5, 1, 0.0, [], TRIAL, "cpu")
     with pytest.raises(ResourceError, match=r"80,000 bytes to write, 79,999 bytes free"):
         save_state(tmp_path, state)
     assert list(tmp_path.iterdir()) == []

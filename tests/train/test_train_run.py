@@ -28,7 +28,7 @@ from dllm2rec.train.train_run import background_thread, train_run
 from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
 CONFIG = changed(
-    load_config(recipe="strong"),
+    load_config(recipe="light"),
     student={"hidden_size": 16, "dropout": 0.1, "pair_memory": False},
     distillation={"ranking_weight": [0.0, 0.3], "top_k": 6},
     train={"batch_size": 64, "learning_rate": 0.01, "max_epochs": 3, "device": "cpu"},
@@ -101,6 +101,22 @@ def test_every_epoch_of_every_weight_is_logged(run: tuple[Path, RunResult]) -> N
     assert taught.detail["ranking_weight"] == best["ranking_weight"]
     assert taught.detail["epoch"] == best["epoch"]
     assert taught.validation["ndcg@20"] == best["ndcg@20"]
+
+
+def test_a_grid_of_dropouts_is_tried_and_its_best_is_kept(tmp_path: Path) -> None:
+    grid = changed(CONFIG, student={"dropout": [0.1, 0.9]}, train={"max_epochs": 2})
+    taught = train(tmp_path / "run", grid).rows[-1]
+    lines = (tmp_path / "run" / "sasrec+dllm2rec" / "metrics.jsonl").read_text(encoding="utf-8")
+    records = [json.loads(line) for line in lines.splitlines()]
+    tried = list(dict.fromkeys((r["dropout"], r["ranking_weight"]) for r in records))
+    best = max(records, key=lambda r: r["ndcg@20"])
+    by_dropout = max(records[:4], key=lambda r: r["ndcg@20"])["dropout"]
+    assert tried == [(0.1, 0.3), (0.9, 0.3), (by_dropout, 0.0)]
+    assert len(records) == 6
+    assert (taught.detail["dropout"], taught.detail["ranking_weight"]) == (
+        best["dropout"],
+        best["ranking_weight"],
+    )
 
 
 def test_no_other_checkpoint_than_best_and_last_is_kept(run: tuple[Path, RunResult]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,12 @@ import typer
 
 from dllm2rec.cli.options import Device, StudentName, use_threads
 from dllm2rec.errors import ConfigError
+from dllm2rec.runtime.gpu import has_gpu
 
 if TYPE_CHECKING:  # pydantic: `--help` must not wait for it
     from dllm2rec.config.model import Config
+
+_log = logging.getLogger(__name__)
 
 TeacherOption = Annotated[
     Path | None,
@@ -22,7 +26,8 @@ TeacherOption = Annotated[
 RecipeOption = Annotated[
     str | None,
     typer.Option(
-        help="strong (the default), paper, authors; demo, for the demo world.", metavar="NAME"
+        help="strong (the default on a GPU), light (without one), paper, authors; demo.",
+        metavar="NAME",
     ),
 ]
 ConfigOption = Annotated[Path | None, typer.Option(help="A TOML file of settings.", metavar="FILE")]
@@ -72,13 +77,16 @@ class SettingsOptions:
                 "--teacher without --dataset: the demo world has a teacher of its own; expected "
                 "the dataset that this teacher belongs to"
             )
-        recipe = self.recipe
-        if self.dataset is None and recipe is None and self.config is None:
-            recipe = "demo"
+        chosen = self.recipe is not None or self.config is not None
+        recipe = "demo" if self.dataset is None and not chosen else self.recipe
         settings = load_config(recipe=recipe, path=self.config, overrides=self.overrides)
         device = None if self.device is None else self.device.value
         given = {"device": device, "seed": self.seed}
-        settings = changed(settings, train={k: v for k, v in given.items() if v is not None})
+        train = {k: v for k, v in given.items() if v is not None}
+        settings = changed(settings, train=train)
+        if self.dataset is not None and not chosen and not _on_gpu(settings):
+            _log.info("no GPU: --recipe light; --recipe strong has a wider student, for hours")
+            settings = changed(load_config(recipe="light", overrides=self.overrides), train=train)
         everyone = (
             self.dataset is None and self.config is None and not names_student(self.overrides)
         )
@@ -92,6 +100,11 @@ class SettingsOptions:
         It is so small that a second thread would mostly wait for the first.
         """
         use_threads(1 if self.dataset is None and n_threads is None else n_threads)
+
+
+def _on_gpu(settings: Config) -> bool:
+    """Whether a training would be on one, before torch is loaded."""
+    return settings.train.device != "cpu" and has_gpu()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from dllm2rec.config.messages import first_error, shown, spelled, unknown_key, u
 from dllm2rec.config.model import Config, Section
 from dllm2rec.errors import ConfigError
 
-Recipe = Literal["strong", "paper", "authors", "demo"]
+Recipe = Literal["strong", "light", "paper", "authors", "demo"]
 RECIPES: tuple[str, ...] = get_args(Recipe)
 MAX_BYTES = 100_000
 MAX_DOTS = 16  # in one key; the parser's memory grows with their square
@@ -64,7 +64,7 @@ def load_config(
         origin = f"--set {spelled(text)}"
         _lay_over(table, origins, _override(text, origin), origin)
     config = _validated(table, origins)
-    for name in ("evaluation.ks", "distillation.ranking_weight"):
+    for name in ("evaluation.ks", "student.dropout", "distillation.ranking_weight"):
         _note_if_reordered(name, table, config)
     return config
 

@@ -39,6 +39,11 @@ Grid = Annotated[
     tuple[NonNegative, ...], Strict(strict=False), Field(min_length=1), AfterValidator(_increasing)
 ]
 
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+DropoutGrid = Annotated[
+    tuple[Dropout, ...], Strict(strict=False), Field(min_length=1), AfterValidator(_increasing)
+]
+
 
 class Section(BaseModel):
     """Frozen; an unknown key is an error, and neither a bool nor a string passes for a number."""
@@ -60,7 +65,8 @@ class StudentConfig(Section):
 
     name: Literal["gru4rec", "caser", "sasrec"] = "sasrec"  # the authors' --model_name
     hidden_size: PositiveInt = 64  # the authors' --hidden_factor
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.4  # the authors' --dropout_rate
+    # The authors' --dropout_rate. A list of values is a grid, as for distillation.ranking_weight.
+    dropout: Dropout | DropoutGrid = 0.4
     n_blocks: PositiveInt = 1
     n_heads: PositiveInt = 2
     n_filters: PositiveInt = 16  # Caser: filters of each height
@@ -72,6 +78,11 @@ class StudentConfig(Section):
     # Counts of which items followed which, added to the trained student's scores where that helps
     # on validation.
     pair_memory: bool = True
+
+    @property
+    def dropouts(self) -> tuple[float, ...]:
+        """The values of `dropout` to train with: one, or the grid in increasing order."""
+        return self.dropout if isinstance(self.dropout, tuple) else (self.dropout,)
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:

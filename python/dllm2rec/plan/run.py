@@ -16,6 +16,7 @@ from dllm2rec.distill.fit_to_teacher import fit_to_teacher
 from dllm2rec.evaluate.baselines import popularity_counts
 from dllm2rec.evaluate.window_counts import fit_window_counts
 from dllm2rec.plan.memory import peak_bytes
+from dllm2rec.plan.student_plan import StudentPlan
 from dllm2rec.plan.timing import catalogue_s, report_s
 from dllm2rec.plan.trial_training import train_for_a_moment
 from dllm2rec.runtime.device import choose_device, deterministic, device_name
@@ -40,49 +41,6 @@ PARTS = {
 N_CHECKPOINTS = 2
 # States of a training: `last` and, until the student is done, `prev`; a third for a moment.
 N_STATES = 3
-
-
-@dataclass(frozen=True)
-class StudentPlan:
-    """One student, without or with the teacher.
-
-    Attributes:
-        name: as the run's table calls it.
-        ranking_weights: each is trained.
-        parameters: how many are trained, by part.
-        memory: bytes at the peak, by part, of the ranking weight that needs most: on a GPU those of
-            its tensors, on the CPU those of the process. What stays is counted, the rest is
-            measured; where it does not fit, it is what could be counted.
-        fits: whether the device has as much free; where it has not, nothing was timed.
-        checkpoint_bytes: the weights of one checkpoint.
-        state_bytes: what it takes to resume a training, 0 where it does not fit.
-        steps_per_epoch: batches.
-        train_s: seconds for the steps of an epoch, of the slowest ranking weight.
-        validation_s: seconds of its validation pass.
-        seconds: all trainings to their last epoch, each epoch saved, and the test rows once.
-    """
-
-    name: str
-    ranking_weights: tuple[float, ...]
-    parameters: dict[str, int]
-    memory: dict[str, int]
-    fits: bool
-    checkpoint_bytes: int
-    state_bytes: int
-    steps_per_epoch: int
-    train_s: float | None
-    validation_s: float | None
-    seconds: float | None
-
-    @property
-    def n_parameters(self) -> int:
-        """All parts."""
-        return sum(self.parameters.values())
-
-    @property
-    def memory_bytes(self) -> int:
-        """All parts."""
-        return sum(self.memory.values())
 
 
 @dataclass(frozen=True)
@@ -184,7 +142,7 @@ def plan_run(
                 plan, shown = _plan_student(student_plan, dataset, knowledge, device, watch_s)
                 progress.finish(f"{plan.n_parameters:,} parameters")
                 plans.append(plan)
-                keys += [shown] * len(plan.ranking_weights)
+                keys += [shown] * plan.n_trainings
                 peaks += [peak_bytes(), plan.memory_bytes if device.type == "cpu" else 0]
     known = [plan.seconds for plan in plans if plan.seconds is not None]
     drawing_s = writing_s + report_s(keys, config.train.max_epochs)
@@ -232,8 +190,10 @@ def _plan_student(
     watch_s: float,
 ) -> tuple[StudentPlan, tuple[str, ...]]:
     """One student, and the keys of its epochs' records."""
-    weights = config.distillation.ranking_weights
-    kinds = list(_kinds(weights))
+    dropouts, weights = config.student.dropouts, config.distillation.ranking_weights
+    config = changed(config, student={"dropout": max(dropouts)})  # as dear as the others
+    middle = weights[len(weights) // 2]
+    kinds = list(_kinds((*weights, *[middle] * (len(dropouts) - 1))))
     seen = []
     for weight, n_trainings in kinds:
         one = changed(config, distillation={"ranking_weight": weight})
@@ -254,6 +214,7 @@ def _plan_student(
     student = seen[-1].student
     plan = StudentPlan(
         name=student_label(config, with_teacher=teacher is not None),
+        dropouts=dropouts,
         ranking_weights=weights,
         parameters=_parameters(student),
         memory=_largest([one.memory for one in seen]),

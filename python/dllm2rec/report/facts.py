@@ -116,16 +116,27 @@ def _settings(file: Path, record: FileRecord | None) -> str:
 
 
 def _trainings(folder: Path, student: Path, *, sealed: bool) -> list[Epochs]:
-    """The trainings of one student: one for each ranking weight."""
+    """The trainings of one student: one for each trial of its grid."""
     name = student.relative_to(folder).as_posix()
     records = read_epochs(student, sealed=sealed)
-    weights = list(dict.fromkeys(record.get("ranking_weight", 0.0) for record in records))
+    fields = {"dropout": "dropout", "ranking_weight": "ranking weight"}
+    trials = [tuple(record.get(field, 0.0) for field in fields) for record in records]
+    varied = [len(set(values)) > 1 for values in zip(*trials, strict=True)]
     return [
         Epochs(
-            name if len(weights) == 1 else f"{name}, ranking weight {weight:g}",
-            tuple(r for r in records if r.get("ranking_weight", 0.0) == weight),
+            ", ".join(
+                [
+                    name,
+                    *(
+                        f"{label} {value:g}"
+                        for label, value, varies in zip(fields.values(), trial, varied, strict=True)
+                        if varies
+                    ),
+                ]
+            ),
+            tuple(r for r, its in zip(records, trials, strict=True) if its == trial),
         )
-        for weight in weights
+        for trial in dict.fromkeys(trials)
     ]
 
 

@@ -22,13 +22,14 @@ from torch import Tensor
 from dllm2rec.caller import words
 from dllm2rec.errors import ArtifactError
 from dllm2rec.runs.read_json import read_json
+from dllm2rec.runs.trial import Trial
 from dllm2rec.storage.atomic_file import check_space
 from dllm2rec.storage.atomic_folder import read_manifest, write_folder
 from dllm2rec.storage.pointers import move_pointers, pointed, read_pointer
 from dllm2rec.tracking.metric_names import SELECTION
 
 KIND = "training"
-VERSION = 2
+VERSION = 3
 TENSORS, FACTS = "training.safetensors", "training.json"
 
 
@@ -42,9 +43,9 @@ class TrainingState:
         n_items: N.
         step: steps taken of the epoch under way.
         seconds: training time of the epoch under way.
-        records: one of every epoch done, those of earlier ranking weights included; each has its
-            `ranking_weight`.
-        ranking_weight: the one under way.
+        records: one of every epoch done, those of earlier trials included; each has the fields of
+            its trial.
+        trial: the one under way.
         device: "cpu" or "cuda": the generators are those of its kind alone.
         weights_only: whether of the tensors the weights alone are to be taken over.
     """
@@ -55,20 +56,28 @@ class TrainingState:
     step: int
     seconds: float
     records: list[dict[str, float]]
-    ranking_weight: float
+    trial: Trial
     device: str
     weights_only: bool = False
 
     @property
     def epoch(self) -> int:
         """The epoch under way, from 0."""
-        return sum(record["ranking_weight"] == self.ranking_weight for record in self.records)
+        return len(self.own_records())
+
+    def own_records(self) -> list[dict[str, float]]:
+        """Those of the trial under way, without its fields."""
+        return [
+            {key: value for key, value in record.items() if key not in Trial._fields}
+            for record in self.records
+            if self.trial.is_of(record)
+        ]
 
     @property
     def name(self) -> str:
         """The name of its folder."""
         what = "weights" if self.weights_only else "training"
-        return f"{what}-weight-{self.ranking_weight:g}-epoch-{self.epoch}-step-{self.step}"
+        return f"{what}-{self.trial}-epoch-{self.epoch}-step-{self.step}"
 
     def at_epoch_start(self, *, weights_only: bool = False) -> TrainingState:
         """The same, before the first step of the epoch under way."""
@@ -86,12 +95,12 @@ class _Facts:
     step: Annotated[int, Field(ge=0)]
     seconds: float
     records: list[dict[str, float]]
-    ranking_weight: float
+    trial: Trial
     device: str
     weights_only: bool
 
     def __post_init__(self) -> None:
-        for key in ("epoch", "ranking_weight", "train_s", "validation_s", SELECTION):
+        for key in ("epoch", *Trial._fields, "train_s", "validation_s", SELECTION):
             if not all(key in record for record in self.records):
                 raise ValueError(f"an epoch without {key}")
 

@@ -128,11 +128,12 @@ def _other_than_authors(config: StudentConfig) -> Iterator[ConfigError]:
 
 def _default_encoder(config: StudentConfig, max_length: int) -> Encoder:
     size = config.hidden_size
+    (dropout,) = config.dropouts
     if config.name == "gru4rec":
-        return GRU4Rec(size, config.n_blocks, config.dropout)
+        return GRU4Rec(size, config.n_blocks, dropout)
     if config.name == "caser":
         return _caser(config, max_length, is_authors=False)
-    return SASRec(size, max_length, config.n_blocks, config.n_heads, config.dropout)
+    return SASRec(size, max_length, config.n_blocks, config.n_heads, dropout)
 
 
 def _authors_encoder(config: StudentConfig, max_length: int) -> Encoder:
@@ -141,11 +142,12 @@ def _authors_encoder(config: StudentConfig, max_length: int) -> Encoder:
         return GRU4Rec(size, config.n_blocks, dropout=0.0)
     if config.name == "caser":
         return _caser(config, max_length, is_authors=True)
-    return AuthorsSASRec(size, max_length, config.dropout)
+    return AuthorsSASRec(size, max_length, *config.dropouts)
 
 
 def _caser(config: StudentConfig, max_length: int, *, is_authors: bool) -> Caser:
-    filters = (config.n_filters, config.filter_heights, config.dropout)
+    (dropout,) = config.dropouts
+    filters = (config.n_filters, config.filter_heights, dropout)
     return Caser(
         config.hidden_size,
         max_length,

@@ -107,7 +107,7 @@ def _weights(student: Student) -> EncoderWeights:
 
 def _shape(student: Student) -> EncoderShape:
     """Number of items, heads, and the share that is dropped."""
-    dropout = student.config.dropout if student.training else 0.0
+    dropout = student.config.dropouts[0] if student.training else 0.0
     return EncoderShape(student.n_items, student.config.n_heads, dropout)
 
 

@@ -32,8 +32,9 @@ def named(record: Mapping[str, float]) -> Iterator[tuple[str, float]]:
 
 def path_of(training: TrainingName) -> str:
     """A training as a path: `sasrec+dllm2rec/weight-0.3/seed-1`."""
-    weight, seed = training.ranking_weight, training.seed
+    dropout, weight, seed = training.dropout, training.ranking_weight, training.seed
     parts = [training.student.replace(" ", "")]
+    parts += [] if dropout is None else [f"dropout-{dropout:g}"]
     parts += [] if weight is None else [f"weight-{weight:g}"]
     parts += [] if seed is None else [f"seed-{seed}"]
     return "/".join(parts)

@@ -53,7 +53,11 @@ class MLflow:
             tags={"mlflow.parentRunId": self._parent},
         )
         self._child = run.info.run_id
-        details = {"ranking_weight": training.ranking_weight, "seed": training.seed}
+        details = {
+            "dropout": training.dropout,
+            "ranking_weight": training.ranking_weight,
+            "seed": training.seed,
+        }
         parameters = [Param(key, str(value)) for key, value in details.items() if value is not None]
         parameters.append(Param("student", training.student))
         self._client.log_batch(self._child, params=parameters)

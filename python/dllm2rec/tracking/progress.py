@@ -20,15 +20,18 @@ class TrainingName:
         student: as tables call it: `sasrec`, `sasrec + dllm2rec`.
         ranking_weight: the one of this training; None where the student has only one.
         seed: that of this training; None where the run has only one.
+        dropout: that of this training; None where the student has only one.
     """
 
     student: str
     ranking_weight: float | None = None
     seed: int | None = None
+    dropout: float | None = None
 
     def __str__(self) -> str:
         """`sasrec + dllm2rec (ranking weight 0.3, seed 1)`, without what is None."""
-        parts = [] if self.ranking_weight is None else [f"ranking weight {self.ranking_weight:g}"]
+        parts = [] if self.dropout is None else [f"dropout {self.dropout:g}"]
+        parts += [] if self.ranking_weight is None else [f"ranking weight {self.ranking_weight:g}"]
         parts += [] if self.seed is None else [f"seed {self.seed}"]
         return f"{self.student} ({', '.join(parts)})" if parts else self.student
 

@@ -34,7 +34,11 @@ class WeightsAndBiases:
 
     def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Begin a training."""
-        details = {"student": training.student, "ranking_weight": training.ranking_weight}
+        details = {
+            "student": training.student,
+            "dropout": training.dropout,
+            "ranking_weight": training.ranking_weight,
+        }
         seed = self._settings.get("seed") if training.seed is None else training.seed
         config = {**self._settings, **details, "seed": seed}
         self._training = self._begin(str(training), "training", config)

@@ -7,10 +7,10 @@ import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from dllm2rec.config.model import Config
 from dllm2rec.runs.checkpoint import save_checkpoint
 from dllm2rec.runs.epoch_log import append_epoch, rewrite_epochs
 from dllm2rec.runs.training_state import TrainingState, save_state
+from dllm2rec.runs.trial import trial_of
 from dllm2rec.runtime.distributed import is_first
 from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.tracking.metric_names import SELECTION
@@ -20,13 +20,13 @@ _log = logging.getLogger(__name__)
 
 
 class Checkpointer(TrainingCallback):
-    """Saves a student's trainings, one ranking weight after the other, in one folder.
+    """Saves a student's trainings, one trial after the other, in one folder.
 
     Of several processes only the first writes; all hold the records.
 
     Attributes:
         folder: the student's.
-        records: one of every epoch done, each with its `ranking_weight`.
+        records: one of every epoch done, each with the fields of its `Trial`.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class Checkpointer(TrainingCallback):
     def after_epoch(self, training: Training, record: Record) -> None:
         """Write the epoch's line, and the student if none before was better."""
         to_beat = max((earlier[SELECTION] for earlier in self.records), default=-1.0)
-        weight = _ranking_weight(training.config)
-        self.records.append({"ranking_weight": weight, **record})
+        trial = trial_of(training.config)
+        self.records.append({**trial._asdict(), **record})
         if not is_first():
             return
         if record[SELECTION] > to_beat:
             save_checkpoint(
                 self.folder,
-                f"weight-{weight:g}-epoch-{record['epoch']:.0f}",
+                f"{trial}-epoch-{record['epoch']:.0f}",
                 training.student,
                 training.config,
                 record,
@@ -81,7 +81,7 @@ class Checkpointer(TrainingCallback):
             step=training.step,
             seconds=training.seconds,
             records=self.records,
-            ranking_weight=_ranking_weight(training.config),
+            trial=trial_of(training.config),
             device=training.device.type,
         )
         save_state(self.folder, state)
@@ -99,7 +99,3 @@ class Checkpointer(TrainingCallback):
             self.folder,
             self.folder.parent,
         )
-
-
-def _ranking_weight(config: Config) -> float:
-    return config.distillation.ranking_weights[0]

@@ -236,11 +236,7 @@ class Training:
                 "from its weights alone with "
                 + words(python="weights_only=True", option="--weights-only-resume")
             ) from err
-        self.records = [
-            {key: value for key, value in record.items() if key != "ranking_weight"}
-            for record in state.records
-            if record["ranking_weight"] == state.ranking_weight
-        ]
+        self.records = state.own_records()
         self.step, self.seconds = state.step, state.seconds
         stepper.guard.steps.fill_(state.step)
 

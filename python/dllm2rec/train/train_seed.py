@@ -1,4 +1,4 @@
-"""One seed of a student: trained for each ranking weight, from the start or a saved state."""
+"""One seed of a student: its trials are trained, from the start or a saved state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from dllm2rec.batches.training_data import make_student
-from dllm2rec.config.load import changed, config_to_toml
+from dllm2rec.config.load import config_to_toml
 from dllm2rec.config.model import Config
 from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.errors import ArtifactError
@@ -22,6 +22,7 @@ from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dllm2rec.runs.run_result import RESULT_FILE, read_row, write_row
 from dllm2rec.runs.training_state import TrainingState, load_state
+from dllm2rec.runs.trial import Trial, trial_of, trials
 from dllm2rec.runtime.distributed import (
     OthersEndedError,
     broadcast_from_first,
@@ -66,18 +67,14 @@ def train_seed(seed_run: SeedRun, context: TrainingContext) -> Generator[None, N
     state = load_state(folder)
     records = [] if state is None else state.records
     checkpointer = Checkpointer(folder, context.interrupts, context.dataset.max_length, records)
-    only = len(config.distillation.ranking_weights) == 1
-    for weight in _weights_left(config, state):
-        one = changed(config, distillation={"ranking_weight": weight})
+    for trial in _trials_left(config, state, checkpointer.records):
         progress.start(
-            TrainingName(
-                seed_run.name, ranking_weight=None if only else weight, seed=seed_run.seed
-            ),
+            _training_name(seed_run, trial),
             config.train.max_epochs,
-            [record for record in checkpointer.records if record["ranking_weight"] == weight],
+            [record for record in checkpointer.records if trial.is_of(record)],
         )
-        training = new_training(one, context)
-        if state is not None and state.ranking_weight == weight:
+        training = new_training(trial.config(config), context)
+        if state is not None and state.trial == trial:
             _resume(training, state, folder)
         with context.interrupts.deferred():
             yield from _train_to_end(training, progress, checkpointer)
@@ -107,12 +104,26 @@ def _clean(folder: Path) -> None:
         load_checkpoint(folder)  # refused now, not after the training
 
 
-def _weights_left(config: Config, state: TrainingState | None) -> tuple[float, ...]:
-    """The ranking weights from the one under way."""
-    weights = config.distillation.ranking_weights
-    if state is None or state.ranking_weight not in weights:
-        return weights
-    return weights[weights.index(state.ranking_weight) :]
+def _trials_left(
+    config: Config, state: TrainingState | None, records: Sequence[Record]
+) -> Iterator[Trial]:
+    """The trials from the one under way."""
+    under_way = None if state is None else state.trial
+    for trial in trials(config, records):
+        if under_way in (None, trial):
+            under_way = None
+            yield trial
+
+
+def _training_name(seed_run: SeedRun, trial: Trial) -> TrainingName:
+    """What a training is called: the values that others of its student do not have."""
+    student, distillation = seed_run.config.student, seed_run.config.distillation
+    return TrainingName(
+        seed_run.name,
+        dropout=trial.dropout if len(student.dropouts) > 1 else None,
+        ranking_weight=trial.ranking_weight if len(distillation.ranking_weights) > 1 else None,
+        seed=seed_run.seed,
+    )
 
 
 def _train_to_end(
@@ -180,6 +191,9 @@ def _finished(seed_run: SeedRun, context: TrainingContext, records: Sequence[Rec
         checkpoint = _with_memory(seed_run, checkpoint, context)
     test = _metrics(checkpoint, context.data.events.rows(context.dataset.test))
     record = checkpoint.record
+    chosen = trial_of(checkpoint.config)._asdict()
+    if len(seed_run.config.student.dropouts) == 1:
+        del chosen["dropout"]
     memory_weight = 0.0 if checkpoint.memory is None else checkpoint.memory.form.weight
     return ResultRow(
         name=seed_run.name,
@@ -187,7 +201,7 @@ def _finished(seed_run: SeedRun, context: TrainingContext, records: Sequence[Rec
         test=test,
         detail={
             "epoch": record["epoch"],
-            "ranking_weight": checkpoint.config.distillation.ranking_weights[0],
+            **chosen,
             **({"memory_weight": memory_weight} if may_remember else {}),
             "train_s_per_epoch": record["train_s"],
             "seconds": sum(one["train_s"] + one["validation_s"] for one in records),

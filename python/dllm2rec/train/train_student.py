@@ -1,4 +1,4 @@
-"""One student, with or without the teacher: each ranking weight is trained, validation chooses."""
+"""One student, with or without the teacher: what a grid holds is trained, validation chooses."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def student_label(config: Config, *, with_teacher: bool) -> str:
 def train_student(
     config: Config, context: TrainingContext, run_folder: Path, *, n_seeds: int = 1
 ) -> ResultRow:
-    """Train one student for each ranking weight, keep the best on validation, test it once.
+    """Train one student for each dropout and ranking weight, keep the best, test it once.
 
     Its folder is `run_folder/<name>` with blanks left out: `sasrec`, `sasrec+dllm2rec`, ...; with
     several seeds each has its own, `sasrec-seed-3`. A student that is done there is not trained
     again; one that was interrupted is resumed. Each seed's result is what it would be alone.
 
     Args:
-        config: with a list of ranking weights each is tried, by every seed for itself.
+        config: with lists of dropouts or ranking weights each seed tries them by itself (`trials`).
         context: what it shares with the other students.
         run_folder: the run's.
         n_seeds: train.seed and the following ones; the row is their mean.
@@ -112,7 +112,7 @@ def _train_seeds(seed_runs: Sequence[SeedRun], context: TrainingContext) -> None
 
 def draws_from_own_seed(config: Config) -> bool:
     """Whether what a training draws on CUDA depends on its own seed and step alone."""
-    return config.student.name == "sasrec" or config.student.dropout == 0
+    return config.student.name == "sasrec" or not any(config.student.dropouts)
 
 
 def _side_by_side(trainings: Sequence[Iterator[None]]) -> None:

@@ -8,7 +8,8 @@ from rich.table import Table
 from dllm2rec.cli.output.lines import say
 from dllm2rec.cli.output.tables import print_table
 from dllm2rec.cli.output.units import size_text, time_text
-from dllm2rec.plan.run import Plan, StudentPlan
+from dllm2rec.plan.run import Plan
+from dllm2rec.plan.student_plan import StudentPlan
 
 
 def print_plan(plan: Plan) -> None:
@@ -49,7 +50,7 @@ def student_table(plan: Plan) -> Table:
             f"{student_plan.steps_per_epoch:,}",
             size_text(student_plan.memory_bytes),
             _epoch_text(student_plan),
-            f"{plan.n_seeds * len(student_plan.ranking_weights)}",
+            f"{plan.n_seeds * student_plan.n_trainings}",
             "does not fit"
             if student_plan.seconds is None
             else time_text(plan.n_seeds * student_plan.seconds),

@@ -25,7 +25,10 @@ from dllm2rec.tracking.progress import Progress, Record, Silent, TrainingName
 DRAW_EVERY_S = 0.25
 BAR_WIDTH = 20
 # Columns after the name, by width; the last ones only where the terminal has room for them.
-COLUMNS = {"weight": 6, "seed": 5, "epoch": 7, "loss": 7, SELECTION: 7, "best (epoch)": 12}
+COLUMNS = {"dropout": 7, "weight": 6, "seed": 5, "epoch": 7, "loss": 7} | {
+    SELECTION: 7,
+    "best (epoch)": 12,
+}
 MORE_COLUMNS = {"rows/s": 10, "time": 12}
 NAME_WIDTH, GAP = 24, "  "
 
@@ -107,7 +110,8 @@ class Drawn(Silent):
         self._status = TrainingStatus(training, n_epochs, records)
         if not self._headed:
             self._headed, self._seeds = True, training.seed is not None
-            self._live.console.print(heading(self._live.console.width, seeds=self._seeds))
+            width, dropouts = self._live.console.width, training.dropout is not None
+            self._live.console.print(heading(width, seeds=self._seeds, dropouts=dropouts))
         self._draw(at_once=True)
 
     def batch(self, done: int, total: int, loss: float) -> None:
@@ -155,9 +159,9 @@ def drawing(console: Console) -> Iterator[Drawn]:
         yield Drawn(live)
 
 
-def heading(width: int, *, seeds: bool) -> Text:
+def heading(width: int, *, seeds: bool, dropouts: bool = False) -> Text:
     """The names of the columns."""
-    columns = _columns(width, seeds=seeds)
+    columns = _columns(width, seeds=seeds, dropouts=dropouts)
     text = _laid({"name": "training", **{name: name for name in columns}}, columns, width)
     text.stylize("dim")
     return text
@@ -168,6 +172,8 @@ def line(status: TrainingStatus, width: int, *, seeds: bool, runs: bool = False)
     training, record = status.training, status.record
     epoch = min(status.epochs + runs, status.n_epochs)
     cells = {"name": training.student, "epoch": f"{epoch}/{status.n_epochs}"}
+    if training.dropout is not None:
+        cells["dropout"] = f"{training.dropout:g}"
     if training.ranking_weight is not None:
         cells["weight"] = f"{training.ranking_weight:g}"
     if training.seed is not None:
@@ -181,7 +187,7 @@ def line(status: TrainingStatus, width: int, *, seeds: bool, runs: bool = False)
     if "rows_per_s" in record:
         cells["rows/s"] = f"{record['rows_per_s']:,.0f}"
     cells["time"] = time_text(status.elapsed_s)
-    return _laid(cells, _columns(width, seeds=seeds), width)
+    return _laid(cells, _columns(width, seeds=seeds, dropouts="dropout" in cells), width)
 
 
 def picture(status: TrainingStatus, width: int, *, seeds: bool) -> RenderableType:
@@ -215,8 +221,9 @@ def _indented(bar: ProgressBar) -> Table:
     return grid
 
 
-def _columns(width: int, *, seeds: bool) -> dict[str, int]:
-    columns = {name: size for name, size in COLUMNS.items() if seeds or name != "seed"}
+def _columns(width: int, *, seeds: bool, dropouts: bool) -> dict[str, int]:
+    optional = {"seed": seeds, "dropout": dropouts}
+    columns = {name: size for name, size in COLUMNS.items() if optional.get(name, True)}
     more = columns | MORE_COLUMNS
     needed = NAME_WIDTH + sum(more.values()) + len(GAP) * len(more)
     return more if width >= needed else columns
