@@ -29,6 +29,7 @@ FLOORS = [
     ["train"],
     ["plan", "serve"],
     ["llm"],
+    ["exports"],
     ["cli"],
     ["__main__"],
 ]

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from dllm2rec.evaluate.metrics import list_metrics as list_metrics
     from dllm2rec.evaluate.metrics import rank_metrics as rank_metrics
     from dllm2rec.evaluate.score_file import evaluate_scores as evaluate_scores
+    from dllm2rec.exports.export import Export as Export
+    from dllm2rec.exports.export import export as export
+    from dllm2rec.exports.load_export import load_export as load_export
     from dllm2rec.llm.text_teacher import TextTeacherForm as TextTeacherForm
     from dllm2rec.llm.text_teacher import text_teacher as text_teacher
     from dllm2rec.report.page import write_report as write_report
@@ -106,6 +109,7 @@ _HOMES = {
     "ConfigError": "errors",
     "DLLM2Rec": "serve.estimator",
     "Dllm2RecError": "errors",
+    "Export": "exports.export",
     "InputError": "errors",
     "InternalError": "errors",
     "MetricRow": "tracking.metric_table",
@@ -137,9 +141,11 @@ _HOMES = {
     "read_titles": "data.logs.titles.read_titles",
     "evaluate_run": "runs.evaluate_run",
     "evaluate_scores": "evaluate.score_file",
+    "export": "exports.export",
     "list_metrics": "evaluate.metrics",
     "load": "serve.load",
     "load_checkpoint": "runs.checkpoint",
+    "load_export": "exports.load_export",
     "load_config": "config.load",
     "load_dataset": "data.formats.load_dataset",
     "load_teacher": "teacher.folder",

@@ -6,7 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from dllm2rec.cli.commands import bench, evaluate, plan, prepare, recommend, report, teacher, train
+from dllm2rec.cli.commands import (
+    bench,
+    evaluate,
+    export,
+    plan,
+    prepare,
+    recommend,
+    report,
+    teacher,
+    train,
+)
 from dllm2rec.cli.commands.make_teacher import embed
 from dllm2rec.cli.paths import checking_paths
 from dllm2rec.cli.torchrun import check_shared
@@ -18,6 +28,7 @@ app.command(epilog=train.EXAMPLES)(checking_paths(train.train))
 app.command(epilog=plan.EXAMPLES)(checking_paths(plan.plan))
 app.command(epilog=evaluate.EXAMPLES)(checking_paths(evaluate.evaluate))
 app.command(epilog=recommend.EXAMPLES)(checking_paths(recommend.recommend))
+app.command(epilog=export.EXAMPLES)(checking_paths(export.export))
 app.command(epilog=report.EXAMPLES)(checking_paths(report.report))
 app.command(epilog=bench.EXAMPLES)(checking_paths(bench.bench))
 teacher_app = typer.Typer(help="Import a teacher, or make one.", no_args_is_help=True)

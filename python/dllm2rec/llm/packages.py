@@ -18,7 +18,7 @@ def check_packages(*names: str) -> None:
     for name in names:
         if importlib.util.find_spec(name) is None:
             raise ConfigError(
-                f"the package {name} is not installed, expected it; pip install 'dllm2rec[llm]'"
+                f"the package {name} is not installed, expected it; pip install '.[llm]' in a clone"
             )
 
 

@@ -51,6 +51,11 @@ class Recommender:
         )
 
     @property
+    def scorer(self) -> ItemScorer:
+        """What answers for item indices, as it is now: `add_items` puts another in its place."""
+        return self._scorer
+
+    @property
     def catalogue(self) -> Catalogue:
         """The items that it knows: ids, and titles where the data has them."""
         return self._scorer.catalogue
