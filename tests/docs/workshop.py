@@ -27,6 +27,7 @@ def build(folder: Path) -> None:
     write_logs(folder)
     scores = np.random.default_rng(0).random((N_ROWS["test"], dataset.n_items), np.float32)
     np.save(folder / "scores.npy", scores)
+    write_answers(folder, dataset, teacher)
     users = [{"user_id": f"u{n}", "history": [str(n), str(n + 1)]} for n in range(5)]
     lines = "".join(f"{json.dumps(user)}\n" for user in users)
     (folder / "users.jsonl").write_text(lines, encoding="utf-8")
@@ -73,6 +74,36 @@ def write_teacher(folder: Path, dataset: SequenceDataset, teacher: TeacherKnowle
     np.savetxt(folder / "target_distance_train.txt", teacher.target_distance[train], fmt="%.6f")
     np.savetxt(folder / "myrank_test.txt", teacher.ranking_test[: N_ROWS["test"]], fmt="%d")
     torch.save(torch.from_numpy(teacher.item_embeddings), folder / "all_embeddings.pt")
+
+
+def write_answers(folder: Path, dataset: SequenceDataset, teacher: TeacherKnowledge) -> None:
+    """What models said: by user of the log of films, for some rows, and with their histories."""
+    assert teacher.ranking is not None
+    titles = dataset.catalogue.titles or []
+    windows = dataset.windows(dataset.train.take(slice(80)))
+    by_user = [
+        {
+            "user_id": str(user + 1),
+            "titles": [f"{n}. Film {(7 * user + n) % N_SKUS + 1} (1999)" for n in range(1, 25)],
+        }
+        for user in range(N_USERS)
+    ]
+    by_row = [
+        {"row": 5 * row, "item_ids": [str(item) for item in teacher.ranking[5 * row]]}
+        for row in range(100)
+    ]
+    by_history = [
+        {
+            "history": [titles[item] for item in sequence[:length]],
+            "titles": [titles[item] for item in ranking],
+        }
+        for sequence, length, ranking in zip(
+            windows.sequences, windows.lengths, teacher.ranking, strict=False
+        )
+    ]
+    for name, records in (("answers", by_user), ("rows", by_row), ("histories", by_history)):
+        text = "".join(f"{json.dumps(record)}\n" for record in records)
+        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
 
 
 def write_logs(folder: Path) -> None:
