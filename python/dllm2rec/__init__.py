@@ -48,6 +48,14 @@ if TYPE_CHECKING:
     from dllm2rec.exports.export import Export as Export
     from dllm2rec.exports.export import export as export
     from dllm2rec.exports.load_export import load_export as load_export
+    from dllm2rec.llm.causal import load_causal as load_causal
+    from dllm2rec.llm.generate import GenerateForm as GenerateForm
+    from dllm2rec.llm.generate import generate_lists as generate_lists
+    from dllm2rec.llm.plan_questions import Plan as Plan
+    from dllm2rec.llm.plan_questions import plan_questions as plan_questions
+    from dllm2rec.llm.plan_questions import spread_teacher as spread_teacher
+    from dllm2rec.llm.prompts import QuestionForm as QuestionForm
+    from dllm2rec.llm.prompts import questions as questions
     from dllm2rec.llm.text_teacher import TextTeacherForm as TextTeacherForm
     from dllm2rec.llm.text_teacher import text_teacher as text_teacher
     from dllm2rec.report.page import write_report as write_report
@@ -88,6 +96,14 @@ _HOMES = {
     "Interactions": "data.logs.interactions",
     "LogForm": "data.logs.log_form",
     "Titles": "data.logs.titles.read_titles",
+    "GenerateForm": "llm.generate",
+    "Plan": "llm.plan_questions",
+    "QuestionForm": "llm.prompts",
+    "generate_lists": "llm.generate",
+    "load_causal": "llm.causal",
+    "plan_questions": "llm.plan_questions",
+    "questions": "llm.prompts",
+    "spread_teacher": "llm.plan_questions",
     "TextTeacherForm": "llm.text_teacher",
     "text_teacher": "llm.text_teacher",
     "TitlesForm": "data.logs.titles.title_columns",

@@ -9,17 +9,15 @@ from typing import Annotated
 import typer
 
 from dllm2rec.cli.commands.make_teacher.shown import phases
-from dllm2rec.cli.commands.teacher import teacher_facts, teacher_tables
+from dllm2rec.cli.commands.make_teacher.written import tell_teacher
 from dllm2rec.cli.options import (
     DeviceOption,
     JsonOption,
     OverwriteOption,
     ThreadsOption,
     check_device,
-    print_json,
     use_threads,
 )
-from dllm2rec.cli.output.lines import say
 
 EXAMPLES = """\b
 Examples:
@@ -87,7 +85,7 @@ def embed(
 
 
 def _embed(request: EmbedRequest) -> None:
-    from dllm2rec.storage.output_folder import check_output, clear_output
+    from dllm2rec.storage.output_folder import check_output
 
     out = request.out
     check_output(out, overwrite=request.overwrite, inputs=[request.dataset])
@@ -97,7 +95,6 @@ def _embed(request: EmbedRequest) -> None:
     from dllm2rec.llm.packages import check_packages
     from dllm2rec.llm.text_teacher import TextTeacherForm, text_teacher
     from dllm2rec.runtime.device import choose_device
-    from dllm2rec.teacher.folder import load_teacher, save_teacher
 
     check_packages("sentence_transformers")
     data = load_dataset(request.dataset)
@@ -111,22 +108,4 @@ def _embed(request: EmbedRequest) -> None:
     )
     with phases() as told:
         made = text_teacher(data, form, report=told)
-    if request.overwrite:
-        clear_output(out)
-    save_teacher(out, made, data)
-    knowledge = load_teacher(out, data)
-
-    from dllm2rec.cli.output.tables import fact_table, metric_table, print_table
-
-    facts, tables = teacher_facts(knowledge), teacher_tables(knowledge, data)
-    notes = [*data.notes, *knowledge.notes]
-    if request.json:
-        rows = [table.as_json() for table in tables]
-        print_json({"out": str(out), "facts": facts, "notes": notes, "tables": rows})
-        return
-    for note in notes:
-        say(f"note: {note}")
-    print_table(fact_table(facts.items()))
-    for table in tables:
-        print_table(metric_table(table))
-    say(f"written to {out}")
+    tell_teacher(made, data, out, overwrite=request.overwrite, json=request.json)

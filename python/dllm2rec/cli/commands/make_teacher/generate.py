@@ -1,0 +1,106 @@
+"""`dllm2rec teacher generate`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dllm2rec.cli.commands.make_teacher.shown import phases
+from dllm2rec.cli.commands.make_teacher.written import tell_teacher
+from dllm2rec.cli.options import (
+    DeviceOption,
+    JsonOption,
+    OverwriteOption,
+    ThreadsOption,
+    check_device,
+    use_threads,
+)
+
+EXAMPLES = """\b
+Examples:
+  dllm2rec teacher generate --dataset data/games --model models/tuned --out teachers/games
+  dllm2rec teacher generate --dataset data/games --model model.gguf --out teachers/g --history 5
+What was stopped goes on where it was: shards are kept beside --out until it is there.
+"""
+
+
+class Precision(StrEnum):
+    """What the model computes in."""
+
+    bfloat16 = "bfloat16"
+    float32 = "float32"
+
+
+@dataclass(frozen=True)
+class GenerateRequest:
+    """What `dllm2rec teacher generate` was asked for."""
+
+    dataset: Path
+    model: str
+    out: Path
+    form: dict[str, int]
+    precision: str
+    device: str
+    overwrite: bool
+    json: bool
+
+
+def generate(
+    dataset: Annotated[Path, typer.Option(metavar="DIR", help="The dataset, with titles.")],
+    model: Annotated[
+        str, typer.Option(metavar="DIR|FILE|NAME", help="Causal model: folder, .gguf, hub's name.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")],
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Items a list.")] = 20,
+    beams: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Titles searched for at once.")
+    ] = 20,
+    history: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Titles shown of a history, the newest.")
+    ] = 10,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Rows a step.")] = 64,
+    precision: Annotated[
+        Precision, typer.Option(help="What the model computes in.")
+    ] = Precision.bfloat16,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    overwrite: OverwriteOption = False,
+    json: JsonOption = False,
+) -> None:
+    """List titles of the catalogue by a causal language model, for all rows of a dataset.
+
+    Beams are held to the catalogue; nothing is sampled, whatever the model's own settings say.
+    """
+    use_threads(threads)
+    form = {"top": top, "n_beams": beams, "n_history": history, "batch_size": batch_size}
+    where = "auto" if device is None else device.value
+    _generate(GenerateRequest(dataset, model, out, form, precision.value, where, overwrite, json))
+
+
+def _generate(request: GenerateRequest) -> None:
+    import shutil
+
+    from dllm2rec.storage.output_folder import check_output
+
+    out = request.out
+    check_output(out, overwrite=request.overwrite, inputs=[request.dataset])
+    check_device(request.device)
+
+    from dllm2rec.data.formats.load_dataset import load_dataset
+    from dllm2rec.llm.causal import load_causal
+    from dllm2rec.llm.generate import GenerateForm, generate_lists
+    from dllm2rec.runtime.device import choose_device
+
+    form = GenerateForm(**request.form)
+    data = load_dataset(request.dataset)
+    device = str(choose_device(request.device))
+    causal = load_causal(request.model, device=device, precision=request.precision)
+    shards = out.with_name(f"{out.name}-shards")
+    with phases() as told:
+        made = generate_lists(causal, data, form, shards, report=told)
+    tell_teacher(made, data, out, overwrite=request.overwrite, json=request.json)
+    shutil.rmtree(shards, ignore_errors=True)
