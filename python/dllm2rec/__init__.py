@@ -58,6 +58,9 @@ if TYPE_CHECKING:
     from dllm2rec.llm.prompts import questions as questions
     from dllm2rec.llm.text_teacher import TextTeacherForm as TextTeacherForm
     from dllm2rec.llm.text_teacher import text_teacher as text_teacher
+    from dllm2rec.llm.tune_causal import TuneForm as TuneForm
+    from dllm2rec.llm.tune_causal import save_causal as save_causal
+    from dllm2rec.llm.tune_causal import tune_causal as tune_causal
     from dllm2rec.report.page import write_report as write_report
     from dllm2rec.runs.checkpoint import load_checkpoint as load_checkpoint
     from dllm2rec.runs.evaluate_run import evaluate_run as evaluate_run
@@ -99,6 +102,9 @@ _HOMES = {
     "GenerateForm": "llm.generate",
     "Plan": "llm.plan_questions",
     "QuestionForm": "llm.prompts",
+    "TuneForm": "llm.tune_causal",
+    "save_causal": "llm.tune_causal",
+    "tune_causal": "llm.tune_causal",
     "generate_lists": "llm.generate",
     "load_causal": "llm.causal",
     "plan_questions": "llm.plan_questions",

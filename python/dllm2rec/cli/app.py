@@ -17,7 +17,7 @@ from dllm2rec.cli.commands import (
     teacher,
     train,
 )
-from dllm2rec.cli.commands.make_teacher import embed, generate, prompts
+from dllm2rec.cli.commands.make_teacher import embed, fit, generate, prompts
 from dllm2rec.cli.commands.make_teacher import plan as teacher_plan
 from dllm2rec.cli.paths import checking_paths
 from dllm2rec.cli.torchrun import check_shared
@@ -37,6 +37,7 @@ teacher_app.command("import", epilog=teacher.EXAMPLES)(checking_paths(teacher.im
 teacher_app.command("embed", epilog=embed.EXAMPLES)(checking_paths(embed.embed))
 teacher_app.command("plan", epilog=teacher_plan.PLAN_EXAMPLES)(checking_paths(teacher_plan.plan))
 teacher_app.command("prompts", epilog=prompts.EXAMPLES)(checking_paths(prompts.prompts))
+teacher_app.command("fit", epilog=fit.EXAMPLES)(checking_paths(fit.fit))
 teacher_app.command("generate", epilog=generate.EXAMPLES)(checking_paths(generate.generate))
 teacher_app.command("spread", epilog=teacher_plan.SPREAD_EXAMPLES)(
     checking_paths(teacher_plan.spread)
