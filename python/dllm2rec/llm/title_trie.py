@@ -2,8 +2,9 @@
 
 Node 0 is the root. The edges of node v are `edges[v]:edges[v + 1]`, by rising token; edge e carries
 `token[e]` and leads to node e + 1: nodes are numbered in the order of the edges that lead to them,
-level by level. A title ends with the end token, so that no title is the beginning of another; the
-node behind an end token has no edges and stands for one distinct title.
+level by level. A title ends with the end token, so that no title is the beginning of another. It
+ends in the trie where no other title goes on: the tokens behind are forced, and what is forced
+costs nothing. The node there has no edges and stands for one distinct title.
 
 A step of the search asks for the scores of the edges of many nodes at once: a gather from the
 logits at `token`, over at most `width` edges a node. It is one product of index arithmetic on the
@@ -31,7 +32,7 @@ class TitleTrie:
         edges: where the edges of each node begin, int64 (V + 1,).
         token: of each edge, int64 (V - 1,).
         title: the distinct title that ends at each node, -1 elsewhere, int64 (V,).
-        depth: tokens of the longest title, the end token included.
+        depth: tokens that tell any title from all others, the end token included.
         level_width: how many edges a node has at most, by its depth, `depth` numbers.
     """
 
@@ -72,6 +73,19 @@ class TitleTrie:
         return scores.masked_fill(~there, -torch.inf), edge + 1
 
 
+def _told_apart(
+    table: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Cut sorted titles behind the first token that no other has there; two alike stay whole."""
+    same = np.cumprod(table[1:] == table[:-1], axis=1).sum(axis=1)
+    needed = np.ones(len(table), dtype=np.int64)
+    needed[1:] = same + 1
+    needed[:-1] = np.maximum(needed[:-1], same + 1)
+    lengths = np.minimum(lengths, needed)
+    depth = int(lengths.max())
+    return table[:, :depth], lengths
+
+
 def build_trie(titles: Sequence[Sequence[int]], end: int) -> TitleTrie:
     """Build the trie of distinct titles.
 
@@ -93,7 +107,7 @@ def build_trie(titles: Sequence[Sequence[int]], end: int) -> TitleTrie:
     if int((table == end).sum()) != len(titles):
         raise InputError("trie: a title holds the end token, expected it behind each only")
     order = np.lexsort(table.T[::-1])
-    table, lengths = table[order], lengths[order]
+    table, lengths = _told_apart(table[order], lengths[order])
     # Titles that are alike up to a token share a node; sorted, they stand together.
     tokens: list[npt.NDArray[np.int64]] = []
     widths: list[int] = []
@@ -101,7 +115,7 @@ def build_trie(titles: Sequence[Sequence[int]], end: int) -> TitleTrie:
     n_above = 1
     parts: list[npt.NDArray[np.int64]] = []
     ends = [np.full(1, -1, np.int64)]
-    for level in range(depth):
+    for level in range(table.shape[1]):
         column, alive = table[:, level], lengths > level
         new = np.ones(len(table), dtype=np.bool_)
         new[1:] = (column[1:] != column[:-1]) | (node_of_title[1:] != node_of_title[:-1])
@@ -129,6 +143,6 @@ def build_trie(titles: Sequence[Sequence[int]], end: int) -> TitleTrie:
         torch.from_numpy(edges),
         torch.from_numpy(np.concatenate(tokens)),
         torch.from_numpy(np.concatenate(ends)),
-        depth,
+        len(widths),
         tuple(widths),
     )
