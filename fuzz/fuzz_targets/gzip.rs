@@ -10,6 +10,8 @@ fuzz_target!(|bytes: &[u8]| {
     std::fs::write(&path, bytes).expect("the temporary folder can be written");
     let limits = Limits { expected_rows: Some(100), block_bytes: 1 << 12, ..Limits::default() };
     let on_duplicate = OnDuplicate::Keep;
-    let rules = ItemRules { n_items: 100, min_columns: 1, id_base: 0, on_duplicate, limits };
+    let short_lists = false;
+    let rules =
+        ItemRules { n_items: 100, min_columns: 1, id_base: 0, on_duplicate, short_lists, limits };
     let _ = parse_items(&path, &rules, &mut [], &CancelToken::new());
 });

@@ -8,7 +8,8 @@ use libfuzzer_sys::fuzz_target;
 fn rules(block_bytes: usize, piece_bytes: usize) -> ItemRules {
     let limits = Limits { block_bytes, piece_bytes, ..Limits::default() };
     let on_duplicate = OnDuplicate::Error;
-    ItemRules { n_items: 17_408, min_columns: 1, id_base: 0, on_duplicate, limits }
+    let short_lists = false;
+    ItemRules { n_items: 17_408, min_columns: 1, id_base: 0, on_duplicate, short_lists, limits }
 }
 
 fuzz_target!(|text: &[u8]| {

@@ -77,10 +77,10 @@ if TYPE_CHECKING:
     from dllm2rec.teacher.answers.import_answers import ImportedAnswers as ImportedAnswers
     from dllm2rec.teacher.answers.import_answers import import_answers as import_answers
     from dllm2rec.teacher.asked_histories import AskedHistories as AskedHistories
-    from dllm2rec.teacher.authors_files import TeacherOptions as TeacherOptions
     from dllm2rec.teacher.folder import load_teacher as load_teacher
     from dllm2rec.teacher.folder import save_teacher as save_teacher
     from dllm2rec.teacher.grounding.title_report import TitleReport as TitleReport
+    from dllm2rec.teacher.import_options import TeacherOptions as TeacherOptions
     from dllm2rec.teacher.knowledge import TeacherKnowledge as TeacherKnowledge
     from dllm2rec.tracking.loggers import logging_to as logging_to
     from dllm2rec.tracking.metric_table import MetricRow as MetricRow
@@ -152,7 +152,7 @@ _HOMES = {
     "Source": "runs.source",
     "Student": "students",
     "TeacherKnowledge": "teacher.knowledge",
-    "TeacherOptions": "teacher.authors_files",
+    "TeacherOptions": "teacher.import_options",
     "__version__": "_core",
     "build_student": "students",
     "changed": "config.load",

@@ -29,22 +29,21 @@ def parse_items(
     id_base: int = 0,
     skip_rows: int = 0,
     on_duplicate: str = "error",
+    short_lists: bool = False,
     strict: bool = False,
 ) -> tuple[NDArray[np.uint32], list[str]]:
     """Read a file or pipe of item lists, gzipped or not: a row a line, blanks or commas between.
-
-    Items are whole numbers, written as such or as `1.000000000000000000e+00`; they never pass
-    through a float. Every row has as many columns as the first; leading lines that start with `#`
-    and blank lines at the very end are no rows.
 
     Args:
         n_items: items are `0..n_items-1`.
         min_columns: refuse lists that are shorter.
         expected_rows: refuse any other number of rows; reading stops at the first one too many.
         id_base: the number of the first item in the file; items count from 0 in the result.
-        skip_rows: lines to pass over before anything else.
-        on_duplicate: an item twice in a row is refused ("error"), kept ("keep"), or its later
-            copies become `n_items` in place ("keep-first"); the last two with a warning.
+        skip_rows: lines to pass over before anything else, lines of `#` at the start aside.
+        on_duplicate: an item twice in a row is refused ("error"), kept with a warning ("keep"), or
+            its later copies become `n_items` in place ("keep-first").
+        short_lists: accept rows shorter than the longest and -1, nan, the number after the last
+            item (and 0 before the first) for no item: `n_items` in the result.
         strict: refuse a last line without newline, which is otherwise a warning.
 
     Returns the items, (rows, columns), and warnings, each of which starts with its code. Raises
@@ -57,13 +56,14 @@ def parse_distances(
     expected_rows: int | None = None,
     expected_columns: int | None = None,
     kind: str = "distance",
+    short_lists: bool = False,
     strict: bool = False,
 ) -> tuple[NDArray[np.float32], list[str]]:
     """Read a text file of distances: as `numpy.loadtxt` in float64, then rounded to float32.
 
     `path`, `strict`, warnings and errors are those of `parse_items`. `kind` is "distance" (never
     negative, small is sure) or "similarity" (any sign, large is sure); the numbers are returned as
-    they are either way, (rows, columns), finite.
+    they are either way, (rows, columns), finite; with `short_lists` NaN for nan, inf, -1, nothing.
     """
 
 # --- logs ----------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ CODES: tuple[Code, ...] = (
         "teacher",
         (3,),
         means="A distance is NaN or infinite.",
-        example='E-CONF-NONFINITE teacher/confidence_train.txt:2:1: not finite, expected a finite distance (token "nan")',
+        example='E-CONF-NONFINITE teacher/confidence_train.txt:2:1: not finite, expected a finite distance (token "nan"). hint: if it stands for no item, pass short_lists=True (--short-lists)',
         cure="Find out why the teacher gave none for this item, and write a finite one.",
     ),
     Code(
@@ -495,7 +495,7 @@ CODES: tuple[Code, ...] = (
         "both",
         (3,),
         means="A row has more or fewer columns than the rows before it.",
-        example="E-RAGGED teacher/myrank_train.txt:2:5: row 2: 2 columns, expected 3 as in line 1",
+        example="E-RAGGED teacher/myrank_train.txt:2:5: row 2: 2 columns, expected 3 as in line 1. hint: if lists may be shorter, pass short_lists=True (--short-lists)",
         cure="Complete the row; if it is the last one, the file may be cut.",
     ),
     Code(
@@ -519,7 +519,7 @@ CODES: tuple[Code, ...] = (
         "teacher",
         (3,),
         means="A listed item is outside 0 to N-1.",
-        example='E-RANK-RANGE teacher/myrank_train.txt:2:3: item id 20 is outside 0..19 (token "20"). hint: 20 is the padding id; no 0 came before it: if the file counts items from 1, pass id_base=1 (--teacher-id-base 1)',
+        example='E-RANK-RANGE teacher/myrank_train.txt:2:3: item id 20 is outside 0..19 (token "20"). hint: 20 is the padding id; no 0 came before it: if the file counts items from 1, pass id_base=1 (--teacher-id-base 1); if it stands for no item, pass short_lists=True (--short-lists)',
         cure="Write item indices counted from 0; the padding index N is not allowed.",
     ),
     Code(

@@ -62,7 +62,8 @@ def n_lines(case: ListCase) -> int:
 def option_words(case: ListCase) -> list[str]:
     words = [w for key, option in OPTIONS.items() if key in case.options
              for w in (option, str(case.options[key]))]  # fmt: skip
-    return [*words, "--strict"] if case.options.get("strict") else words
+    flags = {"strict": "--strict", "short_lists": "--short-lists"}
+    return [*words, *(flag for key, flag in flags.items() if case.options.get(key))]
 
 
 def ending(suffix: str) -> str:

@@ -14,8 +14,8 @@ from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
 from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.storage.atomic_folder import write_folder
-from dllm2rec.teacher.authors_files import TeacherOptions
 from dllm2rec.teacher.folder import load_teacher, save_teacher
+from dllm2rec.teacher.import_options import TeacherOptions
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 N_ITEMS = 40

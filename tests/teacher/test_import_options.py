@@ -13,8 +13,8 @@ import torch
 from dllm2rec.cli import main
 from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.errors import ConfigError
-from dllm2rec.teacher.authors_files import TeacherOptions
 from dllm2rec.teacher.folder import load_teacher
+from dllm2rec.teacher.import_options import TeacherOptions
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 N_ITEMS = 5
@@ -74,6 +74,30 @@ CASES: dict[str, tuple[dict[str, Any], list[str], str, Any]] = {
         "E-RANK-DUP",
         lambda t: t.ranking[0].tolist() == [2, 0, N_ITEMS],
     ),
+    "short-lists": (
+        {"myrank_train.txt": "2 -1 -1\n3 4 0\n", "confidence_train.txt": "1 2 3\n0 1 2\n"},
+        ["--short-lists"],
+        "E-RANK-RANGE",
+        lambda t: (
+            t.ranking.tolist() == [[2, N_ITEMS, N_ITEMS], [3, 4, 0]]
+            and t.distance.tolist() == [[1, 0, 0], [0, 1, 2]]
+        ),
+    ),
+    "ragged-lists": (
+        {"myrank_train.txt": "2\n3 4 0\n", "confidence_train.txt": "1 inf\n0 1 2\n"},
+        ["--short-lists"],
+        "E-RAGGED",
+        lambda t: (
+            t.ranking.tolist() == [[2, N_ITEMS, N_ITEMS], [3, 4, 0]]
+            and t.distance.tolist() == [[1, 0, 0], [0, 1, 2]]
+        ),
+    ),
+    "lists-of-a-frame": (
+        {"myrank_train.txt": "2.0,,\n3.0,nan,0.0\n"},
+        ["--short-lists"],
+        "E-TOKEN",
+        lambda t: t.ranking.tolist() == [[2, N_ITEMS, N_ITEMS], [3, N_ITEMS, 0]],
+    ),
     "similarity": (
         LISTS | {"confidence_train.txt": "0.5 0 -1\n0.25 0 -1\n"},
         ["--confidence-kind", "similarity"],
@@ -109,6 +133,33 @@ def test_what_is_refused_without_the_option_is_imported_with_it(tmp_path, capsys
     assert status == 0, capsys.readouterr().err
     teacher: TeacherKnowledge = load_teacher(out, load_dataset(data))
     assert check(teacher)
+
+
+def test_short_lists_of_similarities_and_another_split(tmp_path):
+    files = {
+        "myrank_train.txt": "2 -1\n3 4\n",
+        "confidence_train.txt": "0.25\n0.5 -1\n",
+        "myrank_test.txt": "1\n0 2 3\n",
+    }
+    status, data, out = run(tmp_path, files, ["--short-lists", "--confidence-kind", "similarity"])
+    assert status == 0
+    teacher = load_teacher(out, load_dataset(data))
+    assert teacher.distance.tolist() == [[0.25, 0], [0, 1.5]]
+    assert teacher.ranking_test.tolist() == [[1, N_ITEMS, N_ITEMS], [0, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("distances", "says"),
+    [
+        ("0 nan\n0 1 2\n", "row 1: no number for item 2 of its list (1 such items)"),
+        ("0 1 2\n0 1\n", "row 2: no number for item 3"),
+        ("0 1 2 3\n0 1\n", "4 columns, expected 3"),
+    ],
+)
+def test_a_listed_item_without_its_distance_is_refused(tmp_path, capsys, distances, says):
+    files = {"myrank_train.txt": "2 1\n3 4 0\n", "confidence_train.txt": distances}
+    assert run(tmp_path, files, ["--short-lists"])[0] == 3
+    assert says in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

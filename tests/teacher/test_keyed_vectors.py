@@ -16,8 +16,8 @@ from pyarrow import parquet
 from dllm2rec.cli import main
 from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.errors import ArtifactError, Dllm2RecError, InputError
-from dllm2rec.teacher.authors_files import TeacherOptions
 from dllm2rec.teacher.folder import load_teacher
+from dllm2rec.teacher.import_options import TeacherOptions
 from tests.teacher.test_import_options import DISTANCES, LISTS, place
 
 N, E = 5, 3

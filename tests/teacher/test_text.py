@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 
 from dllm2rec import _core
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
-from dllm2rec.teacher.authors_files import TeacherOptions, read_authors_teacher
+from dllm2rec.teacher.authors_files import read_authors_teacher
+from dllm2rec.teacher.import_options import TeacherOptions
 from tests.corpus.lists import DISTANCES, GOOD, N_ITEMS, RANKING, ROWS, Case, write
 from tests.reference import teacher as reference
 

@@ -18,6 +18,7 @@ from dllm2rec import _core
 from dllm2rec.data.text.lines import first_lines
 from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.teacher.embedding_file import PadRow, VectorOptions, load_embeddings
+from dllm2rec.teacher.import_options import TeacherOptions
 from dllm2rec.teacher.keyed_vectors import JoinRules
 from dllm2rec.teacher.tensor_files import refuse
 from dllm2rec.teacher.vectors_of_folder import find_vectors, is_there, unopened, unread_note
@@ -43,7 +44,8 @@ class AuthorsTeacher:
 
     Attributes:
         ranking: the teacher's items for each train row, best first, uint32 (R, K), in `0..N-1`;
-            with `on_duplicate="keep-first"` later copies of an item are N.
+            with `on_duplicate="keep-first"` later copies of an item are N, with `short_lists`
+            places without one.
         distance: the distance to each of them, float32 (R, K), >= 0, small is sure.
         target_distance: the distance to the row's true next item, float32 (R,), >= 0.
         ranking_validation: the same lists for the validation rows, uint32 (V, K').
@@ -61,61 +63,12 @@ class AuthorsTeacher:
     warnings: list[str]
 
 
-@dataclass(frozen=True)
-class TeacherOptions:
-    """How the authors' files are to be read; the defaults refuse whatever is in doubt.
-
-    Attributes:
-        min_columns: the shortest list that is of use, in items.
-        id_base: the number of the first item in the ranking files.
-        skip_rows: header lines of the ranking files.
-        on_duplicate: "error", "keep" or "keep-first": an item twice in one list.
-        confidence_kind: "distance" (small is sure) or "similarity" (large is sure).
-        strict: refuse a text file whose last line has no newline.
-        tensor_key: which tensor holds the embeddings, where their file has several by name.
-        embeddings_have_pad_row: the embeddings may end with one row for the padding item.
-        embeddings_pad_row: "none", "first" or "last": which row of a matrix is the padding item's.
-        embeddings: the name of the file of vectors in the folder, where it holds several or one of
-            another name.
-        embedding_ids: the name of the file with the ids of a matrix's rows; by default
-            `all_embeddings_ids.txt` or `.npy`, where it is there.
-        unknown_vectors: "error", or "skip": vectors of items that the catalogue lacks.
-    """
-
-    min_columns: int = 1
-    id_base: int = 0
-    skip_rows: int = 0
-    on_duplicate: str = "error"
-    confidence_kind: str = "distance"
-    strict: bool = False
-    tensor_key: str | None = None
-    embeddings_have_pad_row: bool = False
-    embeddings_pad_row: str = "none"
-    embeddings: str | None = None
-    embedding_ids: str | None = None
-    unknown_vectors: str = "error"
-
-    def __post_init__(self) -> None:
-        for name, allowed in (
-            ("on_duplicate", ("error", "keep", "keep-first")),
-            ("confidence_kind", ("distance", "similarity")),
-            ("embeddings_pad_row", ("none", "first", "last")),
-            ("unknown_vectors", ("error", "skip")),
-        ):
-            if getattr(self, name) not in allowed:
-                got = f"{name} = {getattr(self, name)!r}"
-                raise ConfigError(f"{got}, expected one of {', '.join(allowed)}")
-        for name, least in (("min_columns", 1), ("id_base", 0), ("skip_rows", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} = {getattr(self, name)}, expected at least {least}")
-
-
 def read_authors_teacher(
     folder: Path,
     *,
     n_items: int,
     n_rows: tuple[int, int, int],
-    options: TeacherOptions = TeacherOptions(),
+    options: TeacherOptions | None = None,
     item_ids: Sequence[str] = (),
 ) -> AuthorsTeacher:
     """Read the files of a teacher folder in the authors' layout.
@@ -138,6 +91,7 @@ def read_authors_teacher(
         ConfigError: two of the files are one and the same.
         ResourceError: no memory.
     """
+    options = options or TeacherOptions()
     reader = _Reader(folder, n_items, options)
     n_train, n_validation, n_test = n_rows
     vectors, ids_file = find_vectors(folder, options.embeddings, options.embedding_ids)
@@ -145,8 +99,8 @@ def read_authors_teacher(
     distance = target_distance = None
     if ranking is not None:
         reader.refuse_same_file(RANKING_TRAIN, DISTANCE_TRAIN)
-        distance = reader.distances(DISTANCE_TRAIN, n_train, ranking.shape[1])
-        target_distance = reader.distances(TARGET_DISTANCE_TRAIN, n_train, 1)
+        distance = reader.distances(DISTANCE_TRAIN, ranking)
+        target_distance = reader.target_distances(TARGET_DISTANCE_TRAIN, n_train)
     elif vectors is None or any(map(reader.find, TEXT_FILES)):
         raise _missing(folder, RANKING_TRAIN)
     validation = reader.items(RANKING_VALIDATION, n_validation)
@@ -245,20 +199,37 @@ class _Reader:
             id_base=self.options.id_base,
             skip_rows=self.options.skip_rows,
             on_duplicate=self.options.on_duplicate,
+            short_lists=self.options.short_lists,
             strict=self.options.strict,
         )
         self.warn(path, notes)
         return items
 
-    def distances(self, name: str, n_rows: int, n_columns: int) -> NDArray[np.float32] | None:
+    def distances(self, name: str, ranking: NDArray[np.uint32]) -> NDArray[np.float32] | None:
+        """The distance to each listed item; where none is listed a number that means nothing."""
         path = self.open(name)
         if path is None:
             return None
+        n_rows, n_columns = ranking.shape
+        distances = self._parse_distances(path, n_rows, n_columns, self.options.short_lists)
+        if self.options.short_lists:
+            is_distance = self.options.confidence_kind == "distance"
+            _fill_unlisted(path, distances, ranking < self.n_items, is_distance=is_distance)
+        return distances
+
+    def target_distances(self, name: str, n_rows: int) -> NDArray[np.float32] | None:
+        path = self.open(name)
+        return None if path is None else self._parse_distances(path, n_rows, 1, short_lists=False)
+
+    def _parse_distances(
+        self, path: Path, n_rows: int, n_columns: int, short_lists: bool
+    ) -> NDArray[np.float32]:
         distances, notes = _core.parse_distances(
             path,
             expected_rows=n_rows,
             expected_columns=n_columns,
             kind=self.options.confidence_kind,
+            short_lists=short_lists,
             strict=self.options.strict,
         )
         self.warn(path, notes)
@@ -276,6 +247,27 @@ class _Reader:
         for note in notes:
             code, _, text = note.partition(" ")
             self.warnings.append(f"{code} {path}: {text}")
+
+
+def _fill_unlisted(
+    path: Path,
+    distances: NDArray[np.float32],
+    is_listed: NDArray[np.bool_],
+    *,
+    is_distance: bool,
+) -> None:
+    """Give places without an item a number; refuse a listed item without one."""
+    missing = np.isnan(distances) & is_listed
+    if missing.any():
+        row, place = (int(axis) for axis in np.argwhere(missing)[0])
+        raise InputError(
+            f"row {row + 1}: no number for item {place + 1} of its list ({int(missing.sum())} such "
+            "items), expected one for each",
+            code="E-CONF-NONFINITE",
+            path=path,
+        )
+    surest = 0.0 if is_distance else distances.max(initial=0.0, where=is_listed)
+    distances[~is_listed] = surest
 
 
 def _missing(folder: Path, name: str) -> InputError:

@@ -21,12 +21,12 @@ from dllm2rec.teacher.asked_histories import HISTORY_ARRAYS, AskedHistories
 from dllm2rec.teacher.authors_files import (
     DISTANCE_TRAIN,
     RANKING_TRAIN,
-    TeacherOptions,
     read_authors_teacher,
     vector_options,
 )
 from dllm2rec.teacher.embedding_file import load_embeddings
 from dllm2rec.teacher.grounding.title_report import TITLES_FILE, TitleReport
+from dllm2rec.teacher.import_options import TeacherOptions
 from dllm2rec.teacher.knowledge import SHAPES, TeacherKnowledge, check_teacher, observations
 from dllm2rec.teacher.leak import leak_notes
 from dllm2rec.teacher.vectors_of_folder import find_ids

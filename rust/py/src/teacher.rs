@@ -19,7 +19,7 @@ type Parsed<'py, T> = (Bound<'py, PyArray2<T>>, Vec<String>);
 /// Reads lists of items; see the stub.
 #[pyfunction]
 #[pyo3(signature = (path, *, n_items, min_columns=1, expected_rows=None, id_base=0, skip_rows=0,
-                    on_duplicate="error", strict=false))]
+                    on_duplicate="error", short_lists=false, strict=false))]
 #[expect(clippy::too_many_arguments)]
 fn parse_items<'py>(
     py: Python<'py>,
@@ -30,6 +30,7 @@ fn parse_items<'py>(
     id_base: u32,
     skip_rows: usize,
     on_duplicate: &str,
+    short_lists: bool,
     strict: bool,
 ) -> PyResult<Parsed<'py, u32>> {
     let on_duplicate = match on_duplicate {
@@ -41,7 +42,7 @@ fn parse_items<'py>(
         }
     };
     let limits = Limits { expected_rows, skip_rows, strict, ..Limits::default() };
-    let rules = ItemRules { n_items, min_columns, id_base, on_duplicate, limits };
+    let rules = ItemRules { n_items, min_columns, id_base, on_duplicate, short_lists, limits };
     parsed(py, &path, &rules.limits, |room, cancel| {
         teacher::parse_items(&path, &rules, room, cancel)
     })
@@ -49,13 +50,15 @@ fn parse_items<'py>(
 
 /// Reads lists of distances; see the stub.
 #[pyfunction]
-#[pyo3(signature = (path, *, expected_rows=None, expected_columns=None, kind="distance", strict=false))]
+#[pyo3(signature = (path, *, expected_rows=None, expected_columns=None, kind="distance",
+                    short_lists=false, strict=false))]
 fn parse_distances<'py>(
     py: Python<'py>,
     path: PathBuf,
     expected_rows: Option<usize>,
     expected_columns: Option<usize>,
     kind: &str,
+    short_lists: bool,
     strict: bool,
 ) -> PyResult<Parsed<'py, f32>> {
     let meaning = match kind {
@@ -64,7 +67,7 @@ fn parse_distances<'py>(
         other => return Err(choice("kind", other, "\"distance\" or \"similarity\"")),
     };
     let limits = Limits { expected_rows, strict, ..Limits::default() };
-    let rules = DistanceRules { expected_columns, meaning, limits };
+    let rules = DistanceRules { expected_columns, meaning, short_lists, limits };
     let parse = |room: &mut _, cancel: &_| teacher::parse_distances(&path, &rules, room, cancel);
     parsed(py, &path, &rules.limits, parse)
 }

@@ -122,6 +122,10 @@ def import_(
             help="An item twice in a list: refuse it, keep both, or empty the later places."
         ),
     ] = Duplicates.error,
+    short_lists: Annotated[
+        bool,
+        typer.Option("--short-lists", help="Lists of unequal length, filled with -1 or not."),
+    ] = False,
     confidence_kind: Annotated[
         ConfidenceKind,
         typer.Option(help="Numbers of the confidence files: small is sure, or large is sure."),
@@ -193,6 +197,7 @@ def import_(
         "skip_rows": skip_rows,
         "min_columns": min_columns,
         "on_duplicate": on_duplicate.value,
+        "short_lists": short_lists,
         "confidence_kind": confidence_kind.value,
         "tensor_key": tensor_key,
         "embeddings_have_pad_row": embeddings_have_pad_row,
@@ -212,8 +217,8 @@ def _import(request: ImportRequest) -> None:
     check_output(out, overwrite=request.overwrite, inputs=inputs)
 
     from dllm2rec.data.formats.load_dataset import load_dataset
-    from dllm2rec.teacher.authors_files import TeacherOptions
     from dllm2rec.teacher.folder import load_teacher, save_teacher
+    from dllm2rec.teacher.import_options import TeacherOptions
 
     data = load_dataset(request.dataset)
     titles = None

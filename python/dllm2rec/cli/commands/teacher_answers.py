@@ -67,7 +67,7 @@ def options_if_answers(
     from dllm2rec.errors import ConfigError
     from dllm2rec.teacher.answers.columns import AnswerColumns, is_answers
     from dllm2rec.teacher.answers.import_answers import AnswerOptions
-    from dllm2rec.teacher.authors_files import TeacherOptions
+    from dllm2rec.teacher.import_options import TeacherOptions
 
     columns = {
         name.removesuffix("_column"): value

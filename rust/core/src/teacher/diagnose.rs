@@ -40,6 +40,9 @@ pub(super) fn token(
         if fault.code != TOKEN {
             return Fault { start, ..fault }.token(token);
         }
+        if !fault.hint.is_empty() {
+            return Fault { start, ..fault }.token(token);
+        }
         let hint = hint(token, is_first);
         Fault { start, ..fault }.token(token).hint(hint)
     })

@@ -68,6 +68,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod values;
+mod widest;
 
 pub use fault::{Failure, TextError};
 pub use input::source::effort;

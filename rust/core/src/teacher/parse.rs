@@ -9,6 +9,7 @@ use super::read::read;
 use super::rules::{DistanceRules, ItemRules, Limits};
 use super::table::Table;
 use super::values::value_rules::ValueRules;
+use super::widest::widest_row;
 use crate::CancelToken;
 
 /// Reads a file of items; they count from 0 in the table whatever the file does.
@@ -53,7 +54,7 @@ pub fn read_items(
     rules: &ItemRules,
     cancel: &CancelToken,
 ) -> Result<Table<u32>, Failure> {
-    read(rules, &rules.limits, text, &mut [], cancel)
+    read(rules, &rules.limits, text, None, &mut [], cancel)
 }
 
 /// [`parse_distances`] of any uncompressed source of text.
@@ -66,7 +67,7 @@ pub fn read_distances(
     rules: &DistanceRules,
     cancel: &CancelToken,
 ) -> Result<Table<f32>, Failure> {
-    read(rules, &rules.limits, text, &mut [], cancel)
+    read(rules, &rules.limits, text, None, &mut [], cancel)
 }
 
 fn parse_file<R: ValueRules>(
@@ -79,7 +80,11 @@ fn parse_file<R: ValueRules>(
     let source = Source::open(path, cancel);
     cancel.check()?; // an interrupted wait for a pipe is not the pipe's fault
     let mut source = source?;
-    let table = read(rules, limits, &mut source.reader, room, cancel);
+    let columns = match rules.nothing() {
+        Some(_) => widest_row(path, limits, cancel)?,
+        None => None,
+    };
+    let table = read(rules, limits, &mut source.reader, columns, room, cancel);
     cancel.check()?;
     source.check_unchanged()?; // errors caused by a changing file are not faults of its text
     table

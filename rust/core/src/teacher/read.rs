@@ -14,16 +14,21 @@ use crate::parallel::join;
 
 /// Reads a whole text, into `room` if all its values fit there.
 ///
-/// The next block is read while this one is parsed.
+/// The next block is read while this one is parsed. `columns` are those of the widest row, where
+/// that is known; else the first row says.
 pub(super) fn read<R: ValueRules>(
     rules: &R,
     limits: &Limits,
     reader: &mut (impl Read + Send),
+    columns: Option<usize>,
     room: &mut [R::Value],
     cancel: &CancelToken,
 ) -> Result<Table<R::Value>, Failure> {
     let (mut block, mut next) = first_block(limits, reader)?;
-    let layout = layout::of_text(&block, limits.skip_rows)?;
+    let mut layout = layout::of_text(&block, limits.skip_rows)?;
+    if rules.nothing().is_some() {
+        layout.columns = columns.unwrap_or(layout.columns).max(rules.least_columns());
+    }
     let mut table = TableBuilder::new(rules, limits, layout, room);
     let mut skipped = layout.skipped;
     loop {
@@ -52,7 +57,10 @@ pub(super) fn read<R: ValueRules>(
     }
 }
 
-fn first_block(limits: &Limits, reader: &mut impl Read) -> Result<(Block, Block), Failure> {
+pub(super) fn first_block(
+    limits: &Limits,
+    reader: &mut impl Read,
+) -> Result<(Block, Block), Failure> {
     let mut block = Block::default();
     block.follow(&Block::with_size(limits.block_bytes)?, reader)?;
     match mem::take(&mut block.then) {

@@ -39,9 +39,15 @@ pub(super) fn parse<R: ValueRules>(
             let fault = diagnose::not_a_number();
             Err(diagnose::token(fault, bare, start, token, layout, is_first, is_cut))
         }
-        Some((start, _)) => Err(ragged(found, layout, start, is_cut)),
-        None if found < layout.columns => Err(ragged(found, layout, bare.len(), is_cut)),
-        None => Ok(()),
+        Some((start, _)) => Err(ragged(rules, found, layout, start, is_cut)),
+        None => match rules.nothing() {
+            Some(nothing) => {
+                slots.for_each(|slot| *slot = nothing);
+                Ok(())
+            }
+            None if found < layout.columns => Err(ragged(rules, found, layout, bare.len(), is_cut)),
+            None => Ok(()),
+        },
     }
 }
 
@@ -53,9 +59,20 @@ fn value<R: ValueRules>(rules: &R, token: &[u8]) -> Result<R::Value, Fault> {
     }
 }
 
-fn ragged(found: usize, layout: &Layout, start: usize, is_cut: bool) -> Fault {
+fn ragged<R: ValueRules>(
+    rules: &R,
+    found: usize,
+    layout: &Layout,
+    start: usize,
+    is_cut: bool,
+) -> Fault {
     let Layout { columns, first_line, .. } = layout;
     let message = format!("{found} columns, expected {columns} as in line {first_line}");
-    let hint = if is_cut { "the file may be cut: its last line has no end" } else { "" };
+    let cut = "the file may be cut: its last line has no end";
+    let hint = match rules.nothing() {
+        _ if is_cut => cut,
+        None => rules.ragged_hint(),
+        Some(_) => "the longest list of a pipe must come first; write a file",
+    };
     Fault::new("E-RAGGED", start, message).in_row().hint(hint)
 }

@@ -52,6 +52,10 @@ pub struct ItemRules {
     pub id_base: u32,
     /// What to do with repeated items.
     pub on_duplicate: OnDuplicate,
+    /// Lists may be shorter than the longest: rows may have fewer columns, and places may hold no
+    /// item, written as -1, as the number after the last item (and 0 where items count from 1), as
+    /// nan or as nothing between commas. They become `n_items` (the padding).
+    pub short_lists: bool,
     /// What holds for any table.
     pub limits: Limits,
 }
@@ -72,6 +76,10 @@ pub struct DistanceRules {
     pub expected_columns: Option<usize>,
     /// What the numbers mean.
     pub meaning: Meaning,
+    /// Lists may be shorter than the longest: rows may have fewer columns, and places may hold no
+    /// distance, written as nan, inf, -1 (not where larger is surer) or as nothing between commas.
+    /// They become NaN.
+    pub short_lists: bool,
     /// What holds for any table.
     pub limits: Limits,
 }

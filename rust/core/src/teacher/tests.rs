@@ -20,12 +20,13 @@ fn item_rules(limits: Limits) -> ItemRules {
         min_columns: 1,
         id_base: 0,
         on_duplicate: OnDuplicate::Error,
+        short_lists: false,
         limits,
     }
 }
 
 fn distance_rules(limits: Limits) -> DistanceRules {
-    DistanceRules { expected_columns: None, meaning: Meaning::Distance, limits }
+    DistanceRules { expected_columns: None, meaning: Meaning::Distance, short_lists: false, limits }
 }
 
 fn items(text: &[u8], limits: Limits) -> Result<Table<u32>, Failure> {
@@ -157,6 +158,39 @@ fn likely_values_are_at_least_those_of_an_even_file() {
     assert!(likely_values(&file.0, &absurd) <= text.len());
     assert_eq!(likely_values(Path::new("/dev/zero"), &told), 0);
     assert_eq!(likely_values(Path::new("/none"), &told), 0);
+}
+
+/// Lists as they are written when some are shorter: filled with a mark, or simply shorter.
+#[test]
+fn short_lists_are_filled_up_to_the_longest() {
+    let text = "3 -1 -1\n4 5 6 7\n\n8 nan 17408 9\n";
+    let file = Scratch::new("short", text.replace("\n\n", "\n").as_bytes());
+    let rules = ItemRules { short_lists: true, ..item_rules(Limits::default()) };
+    let token = CancelToken::new();
+    let none = rules.n_items;
+    for seams in [limits(1 << 12, 1 << 12), limits(64, 5)] {
+        let rules = ItemRules { limits: seams, ..rules.clone() };
+        let table = parse_items(&file.0, &rules, &mut [], &token).unwrap();
+        assert_eq!((table.rows, table.columns), (3, 4));
+        let expected = [3, none, none, none, 4, 5, 6, 7, 8, none, none, 9];
+        assert_eq!(table.values, expected);
+    }
+    let blank = Scratch::new("short-blank", text.as_bytes());
+    assert_eq!(refusal(parse_items(&blank.0, &rules, &mut [], &token)).code, "E-BLANK");
+    assert_eq!(refusal(items(b"1 2\n3\n", Limits::default())).code, "E-RAGGED");
+    // Of a pipe the first row is the longest.
+    let error = refusal(read_items(&mut &b"1\n2 3\n"[..], &rules, &token));
+    assert_eq!(error.code, "E-RAGGED");
+    assert!(error.hint.contains("pipe"), "{}", error.hint);
+}
+
+#[test]
+fn one_long_list_among_many_short_ones_is_refused_before_it_is_filled() {
+    let text = "1\n".repeat(300_000) + &"2 ".repeat(100_000) + "\n";
+    let file = Scratch::new("one-long", text.as_bytes());
+    let rules = DistanceRules { short_lists: true, ..distance_rules(Limits::default()) };
+    let error = refusal(parse_distances(&file.0, &rules, &mut [], &CancelToken::new()));
+    assert_eq!((error.code, error.line), ("E-RAGGED", Some(300_001)));
 }
 
 #[test]

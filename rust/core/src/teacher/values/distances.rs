@@ -1,6 +1,6 @@
 //! The teacher's distances: finite numbers, small where it is sure.
 
-use super::value_rules::ValueRules;
+use super::value_rules::{NO_ITEM, SHORT_LISTS, ValueRules};
 use crate::teacher::diagnose;
 use crate::teacher::fault::{Fault, TextError};
 use crate::teacher::numbers::float::{self, NotFinite};
@@ -31,19 +31,37 @@ impl ValueRules for DistanceRules {
     }
 
     fn exact(&self, token: &[u8]) -> Result<f32, Fault> {
-        let value = float::exact(token).map_err(|why| not_finite(why, token))?;
-        if self.meaning == Meaning::Distance && value < 0.0 {
-            return Err(Fault::new("E-CONF-NEGATIVE", 0, "a negative distance, expected >= 0")
-                .hint(
-                    "if larger is surer, pass kind=\"similarity\" (--confidence-kind similarity)",
-                ));
+        if self.short_lists && (token.is_empty() || names_no_number(token)) {
+            return Ok(f32::NAN);
         }
-        Ok(value)
+        let value = float::exact(token).map_err(|why| not_finite(why, token))?;
+        if self.meaning == Meaning::Similarity || value >= 0.0 {
+            return Ok(value);
+        }
+        let marks_no_item = value.to_bits() == (-1.0_f32).to_bits();
+        if self.short_lists && marks_no_item {
+            return Ok(f32::NAN);
+        }
+        let hint = if marks_no_item { format!("{KIND}; {NO_ITEM}") } else { KIND.to_owned() };
+        Err(Fault::new("E-CONF-NEGATIVE", 0, "a negative distance, expected >= 0").hint(hint))
+    }
+
+    fn nothing(&self) -> Option<f32> {
+        self.short_lists.then_some(f32::NAN)
+    }
+
+    fn least_columns(&self) -> usize {
+        self.expected_columns.unwrap_or(0)
+    }
+
+    fn ragged_hint(&self) -> &'static str {
+        if self.expected_columns == Some(1) { "" } else { SHORT_LISTS }
     }
 
     fn finish_row(&self, row: &mut [f32], tally: &mut Tally) -> Result<(), (usize, Fault)> {
         if self.meaning == Meaning::Distance {
-            tally.add(row);
+            let n_listed = row.iter().position(|value| value.is_nan()).unwrap_or(row.len());
+            tally.add(if self.short_lists { row.get(..n_listed).unwrap_or(row) } else { row });
         }
         Ok(())
     }
@@ -100,14 +118,21 @@ fn probabilities() -> TextError {
     )
 }
 
-fn not_finite(why: NotFinite, token: &[u8]) -> Fault {
+/// What to do about negative distances.
+const KIND: &str = "if larger is surer, pass kind=\"similarity\" (--confidence-kind similarity)";
+
+fn names_no_number(token: &[u8]) -> bool {
     let bare = token.strip_prefix(b"-").or(token.strip_prefix(b"+")).unwrap_or(token);
-    let is_named =
-        [&b"nan"[..], b"inf", b"infinity"].iter().any(|name| bare.eq_ignore_ascii_case(name));
+    [&b"nan"[..], b"inf", b"infinity"].iter().any(|name| bare.eq_ignore_ascii_case(name))
+}
+
+fn not_finite(why: NotFinite, token: &[u8]) -> Fault {
     match why {
-        NotFinite::NotANumber if is_named => {
+        NotFinite::NotANumber if names_no_number(token) => {
             Fault::new("E-CONF-NONFINITE", 0, "not finite, expected a finite distance")
+                .hint(NO_ITEM)
         }
+        NotFinite::NotANumber if token.is_empty() => diagnose::not_a_number().hint(NO_ITEM),
         NotFinite::NotANumber => diagnose::not_a_number(),
         NotFinite::Overflow => {
             Fault::new("E-OVERFLOW", 0, "the number exceeds the largest float32")

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::value_rules::ValueRules;
+use super::value_rules::{NO_ITEM, SHORT_LISTS, ValueRules};
 use crate::teacher::diagnose;
 use crate::teacher::fault::{Fault, TextError};
 use crate::teacher::numbers::integer::{self, NotWhole};
@@ -41,7 +41,15 @@ impl ValueRules for ItemRules {
     }
 
     fn exact(&self, token: &[u8]) -> Result<u32, Fault> {
-        let id = integer::exact(token).map_err(not_whole)?;
+        let is_named = token.is_empty() || token.eq_ignore_ascii_case(b"nan");
+        if is_named && self.short_lists {
+            return Ok(self.n_items);
+        }
+        let id = integer::exact(token)
+            .map_err(|why| if is_named { not_whole(why).hint(NO_ITEM) } else { not_whole(why) })?;
+        if self.short_lists && self.marks_no_item(id) {
+            return Ok(self.n_items);
+        }
         let item =
             id.checked_sub(i64::from(self.id_base)).and_then(|item| u32::try_from(item).ok());
         match item {
@@ -50,10 +58,18 @@ impl ValueRules for ItemRules {
         }
     }
 
+    fn nothing(&self) -> Option<u32> {
+        self.short_lists.then_some(self.n_items)
+    }
+
+    fn ragged_hint(&self) -> &'static str {
+        SHORT_LISTS
+    }
+
     fn finish_row(&self, row: &mut [u32], tally: &mut Tally) -> Result<(), (usize, Fault)> {
         // Counted, since a search that stops early does not vectorise.
         tally.has_zero |= row.iter().filter(|&&item| item == 0).count() > 0;
-        if !tally.suspects(row) || !tally.repeats(row) {
+        if !tally.suspects(row) || !tally.repeats(row, self.n_items) {
             return Ok(());
         }
         tally.rows_with_duplicates = tally.rows_with_duplicates.saturating_add(1);
@@ -61,7 +77,7 @@ impl ValueRules for ItemRules {
         let later = row
             .iter_mut()
             .enumerate()
-            .filter_map(|(column, item)| (!seen.insert(*item)).then_some((column, item)));
+            .filter(|(_, item)| **item < self.n_items && !seen.insert(**item));
         match self.on_duplicate {
             OnDuplicate::Keep => Ok(()),
             OnDuplicate::KeepFirst => {
@@ -91,12 +107,12 @@ impl ValueRules for ItemRules {
         if is_padding && self.id_base == 0 && !tallies.any(|tally| tally.has_zero) {
             error.hint = format!(
                 "{} is the padding id; no 0 came before it: if the file counts items from 1, \
-                 pass id_base=1 (--teacher-id-base 1)",
+                 pass id_base=1 (--teacher-id-base 1); {NO_ITEM}",
                 self.n_items
             );
         } else if is_padding {
             error.hint = format!(
-                "{} is the padding id",
+                "{} is the padding id; {NO_ITEM}",
                 u64::from(self.n_items).saturating_add(u64::from(self.id_base))
             );
         }
@@ -124,11 +140,21 @@ impl ValueRules for ItemRules {
 const PADDING: &str = "padding";
 
 impl ItemRules {
+    /// Whether a number that is no item is one that programs write for "no item".
+    fn marks_no_item(&self, id: i64) -> bool {
+        let (base, n_items) = (i64::from(self.id_base), i64::from(self.n_items));
+        id == -1 || id == base.saturating_add(n_items) || (id == 0 && base == 1)
+    }
+
     fn out_of_range(&self, id: i64) -> Fault {
         let (lowest, n_items) = (i64::from(self.id_base), i64::from(self.n_items));
         let end = lowest.saturating_add(n_items);
         let message = format!("item id {id} is outside {lowest}..{}", end.saturating_sub(1));
-        let hint = if id == end { PADDING } else { "" };
+        let hint = match id {
+            _ if id == end => PADDING,
+            _ if self.marks_no_item(id) => NO_ITEM,
+            _ => "",
+        };
         Fault::new("E-RANK-RANGE", 0, message).hint(hint)
     }
 
@@ -174,9 +200,9 @@ impl Tally {
         is_shared
     }
 
-    fn repeats(&mut self, row: &[u32]) -> bool {
+    fn repeats(&mut self, row: &[u32], n_items: u32) -> bool {
         self.sorted.clear();
-        self.sorted.extend_from_slice(row);
+        self.sorted.extend(row.iter().filter(|&&item| item < n_items));
         self.sorted.sort_unstable();
         self.sorted.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
     }

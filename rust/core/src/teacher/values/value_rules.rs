@@ -2,6 +2,13 @@
 
 use crate::teacher::fault::{Fault, TextError};
 
+/// What to do about lists that are shorter than others.
+pub(crate) const SHORT_LISTS: &str =
+    "if lists may be shorter, pass short_lists=True (--short-lists)";
+
+/// What to do about a token that may stand for no item.
+pub(crate) const NO_ITEM: &str = "if it stands for no item, pass short_lists=True (--short-lists)";
+
 /// The rules that the values of a table must obey, and how they are read.
 pub(crate) trait ValueRules: Sync {
     type Value: Copy + Default + Send + Sync;
@@ -18,6 +25,17 @@ pub(crate) trait ValueRules: Sync {
 
     /// Reads a token; the fault's place is set by the caller.
     fn exact(&self, token: &[u8]) -> Result<Self::Value, Fault>;
+
+    /// What stands in places that a short row leaves; `None` where every row must be whole.
+    fn nothing(&self) -> Option<Self::Value>;
+
+    /// How many columns there must be at least, where rows may be short.
+    fn least_columns(&self) -> usize {
+        0
+    }
+
+    /// What to do about a row that is shorter or longer than the first.
+    fn ragged_hint(&self) -> &'static str;
 
     /// Checks a whole row; a fault comes with its column (from 0).
     fn finish_row(
