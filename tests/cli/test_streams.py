@@ -266,3 +266,17 @@ def test_a_path_that_is_not_there_is_told_before_torch_is_loaded(tmp_path: Path)
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("nowhere: no such folder") == len(lines)
+
+
+def test_a_folder_that_is_no_run_is_told_before_torch_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    commands = ("report empty", "train --resume empty", "evaluate empty")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *[f"4 {words}" for words in commands]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("empty: no trained student, expected a folder") == len(commands)

@@ -23,6 +23,13 @@ def ids(*items: int) -> list[str]:
     return [f"item-{item % N_ITEMS}" for item in items]
 
 
+def test_the_number_of_items_is_taken_by_its_former_name(run: Path) -> None:
+    (named,) = recommend(run, [[*ids(1, 2)]], n=2, device="cpu")  # type: ignore[call-arg]
+    assert len(named) == 2
+    with pytest.raises(TypeError, match="'n'"):
+        recommend(run, [ids(1)], k=1, n=2)  # type: ignore[call-arg]
+
+
 def test_lists_do_not_depend_on_the_blocks(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     histories = [ids(*range(first, first + 1 + first % 4)) for first in range(7)]
     whole = recommend(run, histories, k=3, device="cpu")

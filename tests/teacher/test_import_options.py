@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +202,24 @@ def test_a_value_that_cannot_be_meant_is_a_usage_error(tmp_path, words):
 def test_a_value_that_cannot_be_meant_is_refused_in_python_too(changes):
     with pytest.raises(ConfigError, match=f"{next(iter(changes))} = .*, expected"):
         TeacherOptions(**changes)
+
+
+@pytest.mark.parametrize("command", ["train", "plan"])
+def test_the_import_that_a_refusal_shows_can_be_typed(tmp_path, capsys, monkeypatch, command):
+    data, teacher = place(tmp_path, {"myrank_train.txt": "2 -1 -1\n3 4 0\n"})
+    monkeypatch.chdir(tmp_path)
+    assert main([command, "--dataset", str(data), "--teacher", str(teacher)]) == 3
+    said = capsys.readouterr().err
+    shown = re.search(r"run: dllm2rec (teacher import [^;]*); (\S+) is the teacher then", said)
+    assert shown, said
+    assert main(shlex.split(shown[1])) == 0
+    assert load_teacher(shown[2], load_dataset(data)).top_n == 3
+
+
+def test_a_refusal_with_several_ways_out_shows_the_import_without_them(tmp_path, capsys):
+    data, teacher = place(tmp_path, {"myrank_train.txt": "2 5 1\n3 4 1\n"})
+    assert main(["plan", "--dataset", str(data), "--teacher", str(teacher)]) == 3
+    assert f"with such an option, run: dllm2rec teacher import {teacher}" in capsys.readouterr().err
 
 
 def test_an_imported_teacher_takes_no_options_for_its_files(tmp_path):

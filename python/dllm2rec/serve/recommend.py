@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from dllm2rec.serve.known_items import Empty, HistoryRules, Unknown
 from dllm2rec.serve.load import load
 from dllm2rec.serve.recommendations import Recommendations
 
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
+
+def _also_as_n(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """A function of `k` that takes it by its former name, too."""
+
+    @functools.wraps(function)
+    def called(*args: Parameters.args, **named: Parameters.kwargs) -> Result:
+        if "n" in named and "k" not in named:
+            named["k"] = named.pop("n")
+        return function(*args, **named)
+
+    return called
+
+
+@_also_as_n
 def recommend(
     run: str | Path,
     histories: Iterable[Iterable[str | int]],
@@ -29,7 +47,8 @@ def recommend(
         run: the folder of a run or of one of its students.
         histories: one entry a user, each the item ids of that user, oldest first, as texts or whole
             numbers; the last L count. Lists, arrays and Series of either are taken.
-        k: how many items to recommend; fewer come back where fewer are left.
+        k: how many items to recommend; fewer come back where fewer are left. Its former name `n` is
+            taken, too.
         exclude_seen: leave out every item of the history.
         student: a name of `student.name`; by default all, of which validation's best is taken.
         device: "auto", "cpu" or "cuda".

@@ -94,7 +94,8 @@ def _dataset_faults(config: Config, dataset: SequenceDataset) -> Iterator[Dllm2R
         if len(rows) == 0:
             yield InputError(
                 f"{dataset.name}: no {name} rows, expected at least one",
-                hint='prepare the log with split = "leave_one_out", or give it all three splits',
+                hint='prepare the log with split = "leave_one_out", or give it all three splits'
+                + (", or set cut_validation = true" if name == "validation" else ""),
             )
     limits = {"evaluation.ks": max(config.evaluation.ks)}
     if any(config.distillation.ranking_weights):

@@ -15,6 +15,7 @@ from dllm2rec.cli.options import (
     print_json,
 )
 from dllm2rec.cli.paths import check_folders_there
+from dllm2rec.cli.raw_teacher import naming_import
 from dllm2rec.cli.streams import tell
 from dllm2rec.cli.train_options import (
     BaselineOption,
@@ -95,7 +96,8 @@ def _plan(request: PlanRequest) -> None:
     from dllm2rec.plan.run import plan_run
     from dllm2rec.runs.source import Source
 
-    data, knowledge = Source.of(options.dataset, options.teacher).open()
+    with naming_import(options.teacher, options.dataset):
+        data, knowledge = Source.of(options.dataset, options.teacher).open()
     opening_s = time.perf_counter() - began
     planned = plan_run(
         settings,

@@ -9,7 +9,7 @@ import typer
 
 from dllm2rec.cli.options import JsonOption, print_json
 from dllm2rec.cli.output.lines import say
-from dllm2rec.cli.paths import check_run_there
+from dllm2rec.cli.paths import check_is_run, check_run_there
 
 EXAMPLES = """\b
 Examples:
@@ -23,6 +23,7 @@ def report(
 ) -> None:
     """Write report.html of a run again, also while it is still training."""
     check_run_there(run)
+    check_is_run(run)
     from dllm2rec.report.page import write_report
 
     page = write_report(run)

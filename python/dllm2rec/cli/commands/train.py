@@ -22,7 +22,8 @@ from dllm2rec.cli.options import (
     use_threads,
 )
 from dllm2rec.cli.output.lines import say
-from dllm2rec.cli.paths import check_folders_there, check_run_there
+from dllm2rec.cli.paths import check_folders_there, check_is_run, check_run_there
+from dllm2rec.cli.raw_teacher import naming_import
 from dllm2rec.cli.torchrun import join_and_choose, n_processes, process_name
 from dllm2rec.cli.train_options import (
     BaselineOption,
@@ -171,7 +172,8 @@ def _start(context: typer.Context, request: TrainRequest) -> RunResult:
     from dllm2rec.train.train_run import train_run
 
     source = Source.of(options.dataset, options.teacher)
-    data, knowledge = source.open()
+    with naming_import(options.teacher, options.dataset):
+        data, knowledge = source.open()
     with _progress(request.log, folder) as progress:
         return train_run(
             settings,
@@ -193,6 +195,7 @@ def _resume(context: typer.Context, request: TrainRequest, run: Path) -> RunResu
     """Resume a run that was interrupted."""
     check_run_there(run)
     check_folders_there(request.settings.dataset, request.settings.teacher)
+    check_is_run(run)
     from dllm2rec.runs.run_folder import open_source
     from dllm2rec.runs.run_manifest import read_config, read_run
     from dllm2rec.tracking.loggers import check_logger
