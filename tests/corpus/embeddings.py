@@ -118,6 +118,16 @@ def tar_bytes() -> bytes:
     return sink.getvalue()
 
 
+# The header of MATRIX.
+PLAIN = "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 4)}\n"
+
+
+def npy_text(header: str, version: int) -> bytes:
+    """MATRIX behind any header of a version."""
+    size = struct.pack("<H" if version == 1 else "<I", len(header))
+    return b"\x93NUMPY" + bytes((version, 0)) + size + header.encode() + MATRIX.tobytes()
+
+
 def framed(header: object, data: bytes = MATRIX.tobytes()) -> bytes:
     """A safetensors file with any header: JSON of it, or text or bytes as they are."""
     text = header if isinstance(header, str | bytes) else json.dumps(header)
@@ -326,6 +336,11 @@ E = [
     bad_file("E28-negative", "a.npy", npy_header("-1, 4"), 4, "E-NPY", "negative"),
     bad_file("E28-overflow", "a.npy", npy_header(f"{2**62}, {2**62}"), 4, "E-TRUNC"),
     bad_file("E28-no-header", "a.npy", b"\x93NUMPY\x01\x00\x16\x00__import__('os').getpid()\n", 4, "E-NPY", "header"),
+    *[bad_file(f"E28-header-{kind}-{name}", f"a.{kind}", pack(npy_text(text, version)), 4, "E-NPY")
+      for kind, pack in (("npy", bytes), ("npz", npz_member))
+      for name, text, version in (("version-9", PLAIN, 9), ("nested", "(" * 5000, 1), ("cut", PLAIN[:40], 1),
+                                  ("text-for-order", PLAIN.replace("False", "'x'"), 1), ("text-for-shape", PLAIN.replace("(6, 4)", "'ab'"), 1))],
+    good_file("E28-header-of-version-3", "a.npy", npy_text(PLAIN, 3)),
     good_file("E29-big-endian", "a.npy", npy_bytes(MATRIX.astype(">f4"))),
     good_file("E29-big-endian-f64", "a.npy", npy_bytes(MATRIX.astype(">f8"))),
     good_file("E30-c", "a.npy", npy_bytes(MATRIX)),

@@ -29,6 +29,7 @@ from dllm2rec.teacher.grounding.title_report import TITLES_FILE, TitleReport
 from dllm2rec.teacher.import_options import TeacherOptions
 from dllm2rec.teacher.knowledge import SHAPES, TeacherKnowledge, check_teacher, observations
 from dllm2rec.teacher.leak import leak_notes
+from dllm2rec.teacher.tensor_files import header_of
 from dllm2rec.teacher.vectors_of_folder import find_ids
 
 KIND = "teacher"
@@ -240,10 +241,7 @@ def _read_array(path: Path, dtype: type[np.generic], ndim: int) -> npt.NDArray[A
     expected = np.dtype(dtype).newbyteorder("<")
     try:
         with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            if version != (1, 0):
-                raise ArtifactError(f"{path}: .npy version {version}, expected (1, 0)")
-            shape, is_fortran, found = np.lib.format.read_array_header_1_0(file)
+            shape, is_fortran, found = header_of(file)
             payload = path.stat().st_size - file.tell()
     except ValueError as err:
         raise ArtifactError(f"{path}: no .npy file ({err})") from err

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import math
+import tokenize
 import warnings
 import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,6 +162,24 @@ class NpyHeader:
     offset: int
 
 
+def header_of(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type of the `.npy` array that begins here; what NumPy raises is sorted.
+
+    Raises:
+        ValueError: there is none, its version is not known, or its header is damaged.
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in {(1, 0), (2, 0), (3, 0)}:
+        raise ValueError(f".npy version {version}")
+    read = np.lib.format.read_array_header_1_0
+    read = read if version == (1, 0) else np.lib.format.read_array_header_2_0
+    try:
+        return read(file)
+    # How Python text that is none, or nests without end, ends.
+    except (tokenize.TokenError, SyntaxError, TypeError, RecursionError, MemoryError) as err:
+        raise ValueError("the header is no Python text") from err
+
+
 def read_npy_header(path: Path) -> NpyHeader:
     """Read the header of a `.npy` file of numbers, whose size it is compared with.
 
@@ -174,10 +193,7 @@ def read_npy_header(path: Path) -> NpyHeader:
         raise InputError(err.strerror or str(err), code="E-OPEN", path=path) from None
     try:
         with file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0
-            read = read if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, is_fortran, dtype = read(file)
+            shape, is_fortran, dtype = header_of(file)
             offset = file.tell()
     except (ValueError, OSError, EOFError):
         raise refuse(path, "E-NPY", "the header is damaged", "copy or download it again") from None

@@ -19,7 +19,7 @@ from pyarrow import compute, csv
 from dllm2rec.data.text.lines import first_lines
 from dllm2rec.errors import InputError
 from dllm2rec.teacher.keyed_vectors import Vectors
-from dllm2rec.teacher.tensor_files import check_shape, one_name, refuse, wrong_dtype
+from dllm2rec.teacher.tensor_files import check_shape, header_of, one_name, refuse, wrong_dtype
 
 ID_COLUMNS = ("item_id", "id", "item", "movieId", "parent_asin", "asin")
 MAX_RATIO = 100  # of bytes inside to bytes on disk; vectors hardly shrink at all
@@ -92,10 +92,7 @@ def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> ND
     """One array, whose header is compared with what the archive holds before it is believed."""
     try:
         with archive.open(member) as file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0
-            read = read if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(file)
+            shape, _, dtype = header_of(file)
             offset = file.tell()
         size = member.file_size - offset
         if dtype.hasobject:
