@@ -182,9 +182,11 @@ def _of_parquet(path: Path) -> Iterator[User]:
 
 
 def _of_lists(path: Path, file: pq.ParquetFile) -> Iterator[User]:
+    from dllm2rec.data.text.parquet_text import checked_batches
+
     columns = [name for name in (USER, HISTORY) if name in file.schema_arrow.names]
     number = 0
-    for batch in file.iter_batches(BLOCK_ROWS, columns=columns):
+    for batch in checked_batches(path, file.iter_batches(BLOCK_ROWS, columns=columns)):
         table: dict[str, list[Any]] = batch.to_pydict()
         names = table.get(USER, range(number + 1, number + 1 + batch.num_rows))
         for name, history in zip(names, table[HISTORY], strict=True):

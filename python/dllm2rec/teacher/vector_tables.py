@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pyarrow import compute, csv
 
 from dllm2rec.data.text.lines import first_lines
+from dllm2rec.data.text.parquet_text import checked_batches
 from dllm2rec.errors import InputError
 from dllm2rec.teacher.keyed_vectors import Vectors
 from dllm2rec.teacher.tensor_files import check_shape, header_of, one_name, refuse, wrong_dtype
@@ -129,7 +130,7 @@ def read_parquet_vectors(path: Path) -> Vectors:
             check_ratio(path, sum(group.total_byte_size for group in groups))
             # Repeated values take no bytes in the file, but each takes four here.
             check_ratio(path, 4 * sum(_n_values(group) for group in groups))
-            batches = file.iter_batches(_BATCH_ROWS)
+            batches = checked_batches(path, file.iter_batches(_BATCH_ROWS))
             return _table(path, file.schema_arrow, batches)
     except (pa.ArrowException, OSError) as err:
         if isinstance(err, InputError):

@@ -13,6 +13,7 @@ from dllm2rec.data.logs.columns import Chunk, is_text
 from dllm2rec.data.logs.interactions import Columns
 from dllm2rec.data.logs.roles import roles_of
 from dllm2rec.data.text.files import most_inflated
+from dllm2rec.data.text.parquet_text import checked_batches
 from dllm2rec.errors import ArtifactError, InputError
 
 _BATCH_ROWS = 1 << 17
@@ -37,7 +38,7 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[Chunk]:
             metadata = file.metadata
         # A text that many rows share is held once.
         with _opened(path, metadata=metadata, read_dictionary=texts) as file:
-            for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
+            for batch in checked_batches(path, file.iter_batches(_BATCH_ROWS, columns=wanted)):
                 if batch.num_rows:
                     chunk = _chunk(path, roles, batch, done)
                     _check_lengths(chunk)

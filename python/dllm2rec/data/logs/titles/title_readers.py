@@ -26,6 +26,7 @@ from dllm2rec.data.logs.titles.title_columns import (
 )
 from dllm2rec.data.text.files import JSON_CAP, RECORD_CAP
 from dllm2rec.data.text.lines import decoded, first_lines, read_lines
+from dllm2rec.data.text.parquet_text import checked_batches
 from dllm2rec.errors import ArtifactError, InputError
 
 _N_LINES = 50
@@ -204,7 +205,7 @@ def _parquet(source: Source) -> Titled:
             columns = source.columns(file.schema_arrow.names)
             check_size(path, file, list(columns))
             batches = file.iter_batches(columns=list(dict.fromkeys(columns)))
-            for batch in batches:
+            for batch in checked_batches(path, batches):
                 yield from _pairs(path, *(batch.column(name) for name in columns))
     except (pa.ArrowException, OSError) as err:
         if isinstance(err, InputError):
