@@ -47,6 +47,17 @@ def test_tuned_model_lists_what_follows(dataset, tmp_path, method):
     assert hit[1] > hit[0] + 0.1
 
 
+def test_a_model_that_refuses_another_precision_is_tuned(dataset, tmp_path, monkeypatch):
+    causal = load_causal(tiny_causal(tmp_path / "model"), device="cpu", precision="float32")
+
+    def refuses(*_):
+        raise ValueError("not supported for quantized model")  # as of one read from a GGUF file
+
+    monkeypatch.setattr(causal.model, "float", refuses)
+    monkeypatch.setattr(causal.model, "to", refuses)
+    assert tune_causal(causal, dataset, replace(FORM, epochs=1, rows=16))
+
+
 def test_a_row_learns_every_title_but_the_first(dataset, tmp_path):
     causal = load_causal(tiny_causal(tmp_path / "model"), device="cpu", precision="float32")
     row = _sequences(causal, dataset, FORM)[1]

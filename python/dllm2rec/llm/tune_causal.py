@@ -83,7 +83,8 @@ def tune_causal(
     sequences = _sequences(causal, dataset, form)
     device = causal.model.device
     precision = causal.model.dtype
-    model: Any = causal.model.float()
+    # Not the model's own `float`, which refuses what was read from a GGUF file, dequantised or not.
+    model: Any = torch.nn.Module.float(causal.model)
     if form.method == "lora":
         check_packages("peft")
         from peft import LoraConfig, get_peft_model
@@ -120,7 +121,7 @@ def tune_causal(
             report("rows learnt", done, form.epochs * len(sequences))
     if form.method == "lora":
         model.merge_and_unload()
-    causal.model.to(precision).eval()
+    torch.nn.Module.to(causal.model, precision).eval()
     return losses
 
 
