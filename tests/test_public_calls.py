@@ -48,7 +48,9 @@ def test_a_whole_run_with_paths_as_text(tmp_path: Path) -> None:
     dllm2rec.save_teacher(teacher, oracle_teacher(dataset), dataset)
     assert dllm2rec.load_teacher(teacher, dataset).top_n > 1
     settings = str(tmp_path / "config.toml")
-    Path(settings).write_text(dllm2rec.config_to_toml(dllm2rec.load_config(overrides=FEW)))
+    Path(settings).write_text(
+        dllm2rec.config_to_toml(dllm2rec.load_config(recipe="light", overrides=FEW))
+    )
     config = dllm2rec.load_config(path=settings)
     source = dllm2rec.Source.of(folder)
     options = dllm2rec.RunOptions(source=source)

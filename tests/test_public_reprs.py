@@ -25,7 +25,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(dataset: dllm2rec.SequenceDataset, folder: Path, **options: object) -> dllm2rec.Config:
-    config = dllm2rec.load_config(overrides=FEW)
+    config = dllm2rec.load_config(recipe="light", overrides=FEW)
     return dllm2rec.train_run(config, dataset, None, folder, students="gru4rec", **options)
 
 
@@ -44,7 +44,7 @@ def test_objects_are_shown_in_a_few_lines_without_arrays(folders: Path, tmp_path
         "popularity": result,
         "gru4rec  ": result.table("test"),
         "Checkpoint: gru4rec, 40 items": checkpoint,
-        "hidden_size=16": dllm2rec.load_config(overrides=FEW),
+        "hidden_size=16": dllm2rec.load_config(recipe="light", overrides=FEW),
     }
     for words, value in shown.items():
         text = repr(value)

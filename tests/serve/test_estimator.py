@@ -101,7 +101,7 @@ def test_a_run_is_where_it_was_asked_for_or_goes_with_the_object(tmp_path: Path)
 def test_folders_will_do(tmp_path: Path) -> None:
     dataset = cycle_dataset()
     dllm2rec.save_dataset(dllm2rec.prepare(EVENTS), tmp_path / "data")
-    few = load_config(overrides=["train.max_epochs=1", "student.hidden_size=16"])
+    few = load_config(recipe="light", overrides=["train.max_epochs=1", "student.hidden_size=16"])
     one = estimator(config=few).fit(str(tmp_path / "data"))
     assert one.evaluate().n_rows > 0
     dllm2rec.save_teacher(tmp_path / "teacher", oracle_teacher(dataset), dataset)
