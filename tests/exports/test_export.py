@@ -262,7 +262,7 @@ def test_what_cannot_be_meant_is_refused(
         load_export(folders["sasrec"], threads=0)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     for call in (lambda: export(run, tmp_path / "a"), lambda: load_export(folders["sasrec"])):
-        with pytest.raises(ConfigError, match=r"is not installed, .*pip install 'dllm2rec\["):
+        with pytest.raises(ConfigError, match=r"is not installed, .*pip install '\.\["):
             call()
     assert not (tmp_path / "a").exists()
 

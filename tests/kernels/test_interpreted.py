@@ -70,7 +70,7 @@ def test_a_whole_step(run_check, recipe, overrides):
 
 @pytest.mark.parametrize(
     ("recipe", "overrides"),
-    [("strong", []), ("strong", ["loss.base=sampled_softmax", "loss.n_negatives=37"])],
+    [("light", []), ("light", ["loss.base=sampled_softmax", "loss.n_negatives=37"])],
     ids=["softmax", "sampled softmax"],
 )
 def test_a_step_on_rows_with_and_without_a_target(run_check, recipe, overrides):

@@ -95,7 +95,7 @@ def main() -> None:
     check_last_batch()
     names = set()
     steps = [step_of(recipe, overrides, hidden_size=64) for recipe, overrides in STEPS]
-    steps.append(step_of("strong", [], hidden_size=64, histories=True))
+    steps.append(step_of("light", [], hidden_size=64, histories=True))
     for step in steps:
         for kernel, programs, arguments, constants in collected(step):
             compiled = kernel.warmup(*arguments, grid=programs, **constants)

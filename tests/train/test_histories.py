@@ -61,7 +61,7 @@ def test_what_no_target_shows_is_learnt_from_the_lists_alone(base: str) -> None:
     )
     world = replace(world, events=events, validation=shifted)
     settings = changed(
-        config("strong", "train.learning_rate=0.01", "train.max_epochs=25"),
+        config("light", "train.learning_rate=0.01", "train.max_epochs=25"),
         loss={"base": base, "n_negatives": 20},
         distillation={"embedding_weight": 0.0, "ranking_weight": 0.5, "top_k": 3},
         train={"batch_size": 64, "patience": 25},
@@ -79,7 +79,7 @@ def test_what_no_target_shows_is_learnt_from_the_lists_alone(base: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["strong", "paper"])
+@pytest.mark.parametrize("recipe", ["light", "paper"])
 @pytest.mark.parametrize("teacher", [ALONE, BOTH], ids=["alone", "beside train rows"])
 def test_histories_train_with_a_recipe_and_a_run_of_them_resumes(
     recipe: str, teacher: TeacherKnowledge, tmp_path: Path
@@ -99,7 +99,7 @@ def test_histories_train_with_a_recipe_and_a_run_of_them_resumes(
 
 @pytest.mark.slow
 def test_a_plan_counts_the_histories() -> None:
-    asked = config("strong", "train.batch_size=420")
+    asked = config("light", "train.batch_size=420")
     plan = plan_run(asked, DATASET, ALONE, students="sasrec", watch_s=0.1)
     assert plan.n_train == 840
     assert [student.steps_per_epoch for student in plan.students] == [2, 3]
@@ -108,13 +108,13 @@ def test_a_plan_counts_the_histories() -> None:
 NO_VECTORS = "no item vectors, so distillation.embedding_weight = 0"
 BY_RANK = "no distances of its lists, so that they are weighted by rank"
 LACKS: dict[str, tuple[TeacherKnowledge, str, list[str]]] = {
-    "alone, strong": (ALONE, "strong", [NO_VECTORS, BY_RANK]),
+    "alone, light": (ALONE, "light", [NO_VECTORS, BY_RANK]),
     "alone, paper": (ALONE, "paper", [NO_VECTORS, "the paper's confidence weight cannot be"]),
-    "both, strong": (BOTH, "strong", []),
+    "both, light": (BOTH, "light", []),
     "both, paper": (BOTH, "paper", []),
     "lists of one kind without distances": (
         replace(BOTH, histories=ALONE.histories),
-        "strong",
+        "light",
         [BY_RANK],
     ),
 }
