@@ -27,13 +27,13 @@ COMMANDS = {
         *("--set", "train.max_epochs=30"),
         *("--set", "train.patience=99"),
     ],
-    "strong, batch 2048": [
-        *("--recipe", "strong"),
+    "light, batch 2048": [
+        *("--recipe", "light"),
         *("--set", "train.batch_size=2048"),
         *("--set", "distillation.ranking_weight=0.3"),
     ],
-    "strong, batch 2048, taught alone": [
-        *("--recipe", "strong", "--no-baseline"),
+    "light, batch 2048, taught alone": [
+        *("--recipe", "light", "--no-baseline"),
         *("--set", "train.batch_size=2048"),
         *("--set", "distillation.ranking_weight=0.3"),
     ],
@@ -88,7 +88,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         environment = surroundings(Path(place) / "bytecode" if bytecode else None)
         if bytecode:  # a run imports some modules only as it needs them
-            first = [*data, "--recipe", "strong", "--set", "train.max_epochs=1", *extra]
+            first = [*data, "--recipe", "light", "--set", "train.max_epochs=1", *extra]
             timed(first, Path(place) / "run", Path(place) / "kernels", environment)
         for number, (name, words) in enumerate(COMMANDS.items()):
             cache = Path(place) / f"kernels-{number}"

@@ -19,12 +19,15 @@ from dllm2rec.runs.run_folder import student_folders
 from dllm2rec.runs.run_manifest import read_run
 from dllm2rec.runs.run_result import RunResult
 from dllm2rec.runs.source import Source
+from dllm2rec.runs.training_state import TrainingState
+from dllm2rec.runs.trial import Trial
 from dllm2rec.serve.recommend import recommend
 from dllm2rec.storage.pointers import read_pointer
 from dllm2rec.teacher.folder import save_teacher
 from dllm2rec.tracking.progress import Progress
 from dllm2rec.train.check_run import RunOptions
 from dllm2rec.train.train_run import background_thread, train_run
+from dllm2rec.train.train_seed import SeedRun, _trials_left
 from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
 CONFIG = changed(
@@ -295,3 +298,12 @@ def test_what_runs_beside_a_training_is_stopped_when_that_fails() -> None:
     assert time.monotonic() - began < 5
     assert futures[0].result() is True
     assert futures[1].cancelled()
+
+
+def test_a_state_of_a_training_that_the_grid_lacks_is_refused(tmp_path: Path) -> None:
+    state = TrainingState({}, {}, N_ITEMS, 0, 0.0, [], Trial(0.1, 0.7), "cpu")
+    seed_run = SeedRun("sasrec", tmp_path, CONFIG)
+    with pytest.raises(ArtifactError, match=r"dropout-0\.1-weight-0\.7, expected one of this"):
+        list(_trials_left(seed_run, state, []))
+    of_grid = replace(state, trial=Trial(0.1, 0.3))
+    assert list(_trials_left(seed_run, of_grid, [])) == [Trial(0.1, 0.3)]

@@ -85,7 +85,9 @@ class SettingsOptions:
         train = {k: v for k, v in given.items() if v is not None}
         settings = changed(settings, train=train)
         if self.dataset is not None and not chosen and not _on_gpu(settings):
-            _log.info("no GPU: --recipe light; --recipe strong has a wider student, for hours")
+            _log.info(
+                "no GPU: --recipe light; the wider student of --recipe strong would take hours"
+            )
             settings = changed(load_config(recipe="light", overrides=self.overrides), train=train)
         everyone = (
             self.dataset is None and self.config is None and not names_student(self.overrides)

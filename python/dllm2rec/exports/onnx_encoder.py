@@ -10,7 +10,8 @@ import numpy.typing as npt
 import onnxruntime
 
 from dllm2rec.errors import ArtifactError
-from dllm2rec.exports.files import ITEM_TABLE, LENGTHS, SEQUENCES, USERS
+from dllm2rec.exports.files import USERS
+from dllm2rec.exports.network_inputs import network_inputs
 from dllm2rec.serve.encoder import FloatMatrix, ItemVectors, ListedItems, Lists, Windows, host_top_n
 from dllm2rec.students.pair_memory import ItemBonuses
 
@@ -77,12 +78,7 @@ class OnnxEncoder:
 
     def users(self, windows: Windows) -> FloatMatrix:
         """Encode windows, (B, D')."""
-        fed = {
-            SEQUENCES: windows.sequences.astype(np.int64),
-            LENGTHS: windows.lengths.astype(np.int64),
-            ITEM_TABLE: self.items.table,
-        }
-        users: FloatMatrix = self.session.run([USERS], fed)[0]
+        users: FloatMatrix = self.session.run([USERS], network_inputs(windows, self.items))[0]
         return users
 
     def top_n(

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import openvino
 
 from dllm2rec.errors import ArtifactError
-from dllm2rec.exports.files import ITEM_TABLE, LENGTHS, SEQUENCES
+from dllm2rec.exports.files import ITEM_TABLE
+from dllm2rec.exports.network_inputs import network_inputs
 from dllm2rec.serve.encoder import FloatMatrix, ItemVectors, ListedItems, Lists, Windows, host_top_n
 from dllm2rec.students.pair_memory import ItemBonuses
 
@@ -74,11 +75,7 @@ class OpenVinoEncoder:
         """Encode windows, (B, D')."""
         if not hasattr(self._requests, "own"):
             self._requests.own = self.compiled.create_infer_request()
-        fed = {
-            SEQUENCES: windows.sequences.astype(np.int64),
-            LENGTHS: windows.lengths.astype(np.int64),
-            ITEM_TABLE: self.items.table,
-        }
+        fed = network_inputs(windows, self.items)
         results = self._requests.own.infer(fed, share_inputs=True)
         users: FloatMatrix = np.array(results[0])
         return users

@@ -67,7 +67,7 @@ def train_seed(seed_run: SeedRun, context: TrainingContext) -> Generator[None, N
     state = load_state(folder)
     records = [] if state is None else state.records
     checkpointer = Checkpointer(folder, context.interrupts, context.dataset.max_length, records)
-    for trial in _trials_left(config, state, checkpointer.records):
+    for trial in _trials_left(seed_run, state, checkpointer.records):
         progress.start(
             _training_name(seed_run, trial),
             config.train.max_epochs,
@@ -105,14 +105,23 @@ def _clean(folder: Path) -> None:
 
 
 def _trials_left(
-    config: Config, state: TrainingState | None, records: Sequence[Record]
+    seed_run: SeedRun, state: TrainingState | None, records: Sequence[Record]
 ) -> Iterator[Trial]:
-    """The trials from the one under way."""
+    """The trials from the one under way.
+
+    Raises:
+        ArtifactError: that one is none of the configuration's.
+    """
     under_way = None if state is None else state.trial
-    for trial in trials(config, records):
+    for trial in trials(seed_run.config, records):
         if under_way in (None, trial):
             under_way = None
             yield trial
+    if under_way is not None:
+        raise ArtifactError(
+            f"{seed_run.folder}: its training is {under_way}, expected one of this configuration; "
+            "train again in another folder"
+        )
 
 
 def _training_name(seed_run: SeedRun, trial: Trial) -> TrainingName:
