@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ from dllm2rec.students import pair_memory
 from dllm2rec.students import similar_titles as similar_titles_module
 from dllm2rec.students.pair_memory import (
     MemoryForm,
+    PairMemory,
     count_pairs,
     make_memory,
+    read_memory,
     windows_of_lists,
     with_titles,
 )
@@ -105,6 +108,50 @@ def test_the_strongest_followers_are_kept():
     assert counted.row_sums[0] == len(targets)
     left_out = np.setdiff1d(np.arange(1, n), counted.items)
     assert (left_out % 3 + 1).max() <= counted.counts.min()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, ""),
+        ({"values": np.ones(2, np.float32)}, "as many"),
+        ({"values": np.array([1, 2, np.nan], np.float32)}, "finite"),
+        ({"items": np.array([1, 0, 4], np.uint32)}, "below 4"),
+        ({"offsets": np.array([0, 2, 1, 3, 3])}, "fall at item 1"),
+        ({"offsets": np.array([0, 1, 2, 2, 2])}, "rise from 0 to 3"),
+        ({"offsets": np.array([], np.int64)}, "rise from 0 to 3"),
+    ],
+)
+def test_a_table_is_checked_whole_when_it_is_read(changes, message):
+    table = {
+        "offsets": np.array([0, 1, 2, 3, 3]),
+        "items": np.array([1, 0, 3], np.uint32),
+        "values": np.ones(3, np.float32),
+    }
+    form = {"weight": 1.0}
+    if not message:
+        assert read_memory(table | changes, form).n_items == 4
+        return
+    with pytest.raises(InputError, match=message):
+        read_memory(table | changes, form)
+
+
+def test_one_answer_costs_the_same_in_a_larger_catalogue():
+    one, window = np.ones(1, np.uint32), np.zeros((1, 1), np.uint32)
+
+    def seconds(n_items):
+        offsets = np.minimum(np.arange(n_items + 1) * 20, 20 * n_items)
+        items = np.tile(np.arange(20, dtype=np.uint32), n_items)
+        memory = PairMemory(MemoryForm(), offsets, items, np.ones(len(items), np.float32))
+        best = np.inf
+        for _ in range(20):
+            begin = time.perf_counter()
+            assert len(memory.bonuses(window, one).items) == 20
+            best = min(best, time.perf_counter() - begin)
+        return best
+
+    # Reading the whole table of the larger one takes milliseconds.
+    assert seconds(300_000) < 10 * seconds(3_000) + 0.0005
 
 
 def test_what_is_outside_the_catalogue_is_refused():

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dllm2rec import _core
+from dllm2rec.errors import InputError
 from dllm2rec.students.similar_titles import SimilarTitles
 
 MOST_FOLLOWERS = 256  # kept of each item, the strongest
@@ -213,8 +214,26 @@ def read_memory(arrays: Mapping[str, npt.NDArray[Any]], form: Mapping[str, float
         if arrays[name].dtype != dtype or arrays[name].ndim != 1:
             raise TypeError(f"{name}: {arrays[name].dtype}, expected {np.dtype(dtype)}")
     memory = PairMemory(MemoryForm(**form), arrays["offsets"], arrays["items"], arrays["values"])
-    memory.bonuses(np.zeros((0, 1), np.uint32), np.zeros(0, np.uint32))  # checks the whole table
+    _check_table(memory)
     return memory
+
+
+def _check_table(memory: PairMemory) -> None:
+    """Check the whole table once; an answer checks no more than what it reads of it."""
+    offsets, items, values = memory.offsets, memory.items, memory.values
+    wrong = ""
+    if len(values) != len(items):
+        wrong = f"values: {len(values)} for {len(items)} items, expected as many"
+    elif not len(offsets) or offsets[0] != 0 or offsets[-1] != len(items):
+        wrong = f"offsets: expected them to rise from 0 to {len(items)}, the number of pairs"
+    elif (offsets[1:] < offsets[:-1]).any():
+        wrong = f"offsets: fall at item {int((offsets[1:] < offsets[:-1]).argmax())}"
+    elif len(items) and int(items.max()) >= memory.n_items:
+        wrong = f"items: {int(items.max())}, expected below {memory.n_items}"
+    elif not np.isfinite(values).all():
+        wrong = f"values: {values[~np.isfinite(values)][0]}, expected finite numbers"
+    if wrong:
+        raise InputError(f"pair memory: {wrong}")
 
 
 def windows_of_lists(

@@ -61,6 +61,64 @@ impl Accumulator {
     }
 }
 
+/// Items of a catalogue for each window item that is asked for, above which sums are sorted.
+const SORTED_ABOVE: usize = 512;
+
+/// The sums of one row after the other, in whichever way is cheaper for the catalogue.
+#[derive(Debug)]
+pub enum Sums {
+    /// Many rows: an array as long as the catalogue.
+    Array(Accumulator),
+    /// A few rows: the terms, in the order they came.
+    Terms(Vec<(u32, f64)>),
+}
+
+impl Sums {
+    /// No sum in use yet.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Error::Memory`].
+    pub fn new(n_items: usize, n_asked: usize) -> Result<Self> {
+        if n_items > n_asked.saturating_mul(SORTED_ABOVE) {
+            return Ok(Self::Terms(Vec::new()));
+        }
+        Accumulator::new(n_items).map(Self::Array)
+    }
+
+    /// Sums in use, or more.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Array(sums) => sums.len(),
+            Self::Terms(terms) => terms.len(),
+        }
+    }
+
+    /// Adds to the sum of an item, which must be one of the catalogue.
+    #[inline]
+    pub fn add(&mut self, item: u32, value: f64) {
+        match self {
+            Self::Array(sums) => sums.add(item, value),
+            Self::Terms(terms) => terms.push((item, value)),
+        }
+    }
+
+    /// Calls `take` with each item in use, ascending, and its sum; then none is in use.
+    #[inline]
+    pub fn drain(&mut self, mut take: impl FnMut(u32, f64)) {
+        match self {
+            Self::Array(sums) => sums.drain(take),
+            Self::Terms(terms) => {
+                terms.sort_by_key(|&(item, _)| item); // stable: sums keep their order, so their bits
+                for same in terms.chunk_by(|one, next| one.0 == next.0) {
+                    take(same[0].0, same.iter().fold(0.0, |sum, &(_, value)| sum + value));
+                }
+                terms.clear();
+            }
+        }
+    }
+}
+
 /// The numbers of the bits that are set, ascending.
 fn bits(mut word: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
@@ -73,6 +131,25 @@ fn bits(mut word: u64) -> impl Iterator<Item = usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_ways_give_the_same_bits() {
+        let found = [0, usize::MAX].map(|n_asked| {
+            let mut sums = Sums::new(5000, n_asked).unwrap();
+            let mut rows = Vec::new();
+            for row in 0..3 {
+                for term in 0..700_u32 {
+                    sums.add((term * 37 + row) % 90 * 55, 1.0 / f64::from(term + 1));
+                }
+                assert!(sums.len() >= 90);
+                sums.drain(|item, sum| rows.push((item, sum.to_bits())));
+                assert_eq!(sums.len(), 0);
+            }
+            (matches!(sums, Sums::Terms(_)), rows)
+        });
+        assert_eq!([found[0].0, found[1].0], [true, false]);
+        assert_eq!(found[0].1, found[1].1);
+    }
 
     #[test]
     fn sums_come_out_once_and_in_order() {

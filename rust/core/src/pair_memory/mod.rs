@@ -7,7 +7,8 @@
 //! the same bits however rows are shared among threads. A row's items come out ascending.
 //!
 //! Each row is added up in an array as long as the catalogue; bits in two levels say which of its
-//! places are in use, so that neither clearing nor ordering costs more than the items there are.
+//! places are in use, so that neither clearing nor ordering costs more than the items there are. For
+//! a few rows of a large catalogue the array would cost more than the rows: they are sorted.
 
 mod accumulator;
 mod counts;
@@ -17,7 +18,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use self::accumulator::Accumulator;
+use self::accumulator::Sums;
 pub use self::counts::{PairCounts, count_pairs};
 pub use self::similar::{SparseRows, similar_rows};
 use crate::memory::with_capacity;
@@ -79,27 +80,38 @@ impl PairTable<'_> {
         self.offsets.len().saturating_sub(1)
     }
 
-    fn check(&self) -> Result<()> {
+    /// What needs no pass over the pairs.
+    fn check_ends(&self) -> Result<()> {
         check_shape("values", self.values.len(), self.items.len())?;
-        let (n_items, n_pairs) = (self.n_items(), self.items.len() as i64);
-        let rises = self.offsets.windows(2).all(|pair| pair[0] <= pair[1]);
-        if self.offsets.first() != Some(&0) || self.offsets.last() != Some(&n_pairs) || !rises {
-            let rule = "offsets that rise from 0 to the number of pairs";
-            return Err(Error::Value { name: "offsets", row: 0, column: 0, value: 0.0, rule });
+        let n_pairs = self.items.len() as i64;
+        if self.offsets.first() != Some(&0) || self.offsets.last() != Some(&n_pairs) {
+            return Err(wrong_offsets(0, self.offsets.last().copied().unwrap_or(0)));
         }
-        if let Some(row) = self.items.iter().position(|&item| item as usize >= n_items) {
-            let item = self.items[row].into();
-            return Err(Error::ItemOutOfRange { name: "items", row, column: 0, item, n_items });
-        }
-        finite("values", self.values)
+        Ok(())
     }
 
-    fn followers(&self, item: usize) -> Range<usize> {
-        self.offsets[item] as usize..self.offsets[item + 1] as usize
+    /// The items that follow one, and how strongly; only what is given is checked.
+    fn followers(&self, item: usize) -> Result<impl Iterator<Item = (u32, f32)>> {
+        let (begin, end) = (self.offsets[item], self.offsets[item + 1]);
+        let range = usize::try_from(begin).ok().zip(usize::try_from(end).ok());
+        let pairs = range.and_then(|(begin, end)| {
+            Some((begin, self.items.get(begin..end)?, self.values.get(begin..end)?))
+        });
+        let Some((begin, items, values)) = pairs else {
+            return Err(wrong_offsets(item, end));
+        };
+        let n_items = self.n_items();
+        if let Some(place) = items.iter().position(|&item| item as usize >= n_items) {
+            let (row, item) = (begin + place, items[place].into());
+            return Err(Error::ItemOutOfRange { name: "items", row, column: 0, item, n_items });
+        }
+        finite_from(begin, "values", values)?;
+        Ok(items.iter().copied().zip(values.iter().copied()))
     }
 }
 
-/// The bonuses of some rows.
+/// The bonuses of some rows. Of the table only what the windows ask for is read and checked, so that
+/// one row costs the same in any catalogue; who reads a table from a file checks it whole.
 ///
 /// # Errors
 ///
@@ -110,7 +122,7 @@ pub fn pair_bonuses(
     table: PairTable,
     cancel: &CancelToken,
 ) -> Result<Bonuses> {
-    table.check()?;
+    table.check_ends()?;
     finite("age_weights", windows.age_weights)?;
     let n_rows = windows.lengths.len();
     windows.max_length()?;
@@ -135,7 +147,8 @@ fn rows_bonuses(
     cancel: &CancelToken,
 ) -> Result<Bonuses> {
     let max_length = windows.max_length()?;
-    let mut sums = Accumulator::new(table.n_items())?;
+    let asked = rows.len().saturating_mul(max_length.min(windows.age_weights.len()));
+    let mut sums = Sums::new(table.n_items(), asked)?;
     let mut found = Bonuses::default();
     for row in rows {
         if row % CHECK_ROWS == 0 {
@@ -146,9 +159,7 @@ fn rows_bonuses(
             real_items(window, windows.lengths, row)?.iter().rev().zip(windows.age_weights)
         {
             let item = known_item("sequences", item, row, table.n_items())?;
-            let followers = table.followers(item);
-            let pairs = table.items[followers.clone()].iter().zip(&table.values[followers]);
-            for (&follower, &value) in pairs {
+            for (follower, value) in table.followers(item)? {
                 sums.add(follower, f64::from(weight) * f64::from(value));
             }
         }
@@ -204,10 +215,23 @@ fn joined(parts: Vec<Bonuses>, n_rows: usize) -> Result<Bonuses> {
     Ok(all)
 }
 
+fn wrong_offsets(row: usize, end: i64) -> Error {
+    let rule = "offsets that rise from 0 to the number of pairs";
+    Error::Value { name: "offsets", row, column: 0, value: end as f64, rule }
+}
+
 fn finite(name: &'static str, values: &[f32]) -> Result<()> {
+    finite_from(0, name, values)
+}
+
+/// Refuses the first value that is not finite; the first of all has the number `first_row`.
+fn finite_from(first_row: usize, name: &'static str, values: &[f32]) -> Result<()> {
     match values.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
-        Some(row) => Err(Error::NonFinite { name, row, column: 0, value: values[row].into() }),
+        Some(place) => {
+            let (row, value) = (first_row + place, values[place].into());
+            Err(Error::NonFinite { name, row, column: 0, value })
+        }
     }
 }
 
@@ -255,14 +279,30 @@ mod tests {
         let windows = MemoryWindows { sequences: &[0], lengths: &[1], age_weights: &[f32::NAN] };
         assert!(pair_bonuses(windows, TABLE, &CancelToken::new()).is_err());
         for table in [
-            PairTable { offsets: &[0, 2, 1, 3, 4], ..TABLE },
             PairTable { offsets: &[], ..TABLE },
-            PairTable { items: &[3, 1, 0, 4], ..TABLE },
-            PairTable { values: &[0.5, 2.0, f32::INFINITY, 4.0], ..TABLE },
+            PairTable { offsets: &[0, 2, 3, 3, 5], ..TABLE },
             PairTable { values: &[0.5], ..TABLE },
         ] {
             let windows = MemoryWindows { sequences: &[], lengths: &[], age_weights: &[1.0] };
             assert!(pair_bonuses(windows, table, &CancelToken::new()).is_err());
+        }
+    }
+
+    #[test]
+    fn of_the_table_what_is_asked_for_is_checked() {
+        let one = |item, table| {
+            let windows = MemoryWindows { sequences: &[item], lengths: &[1], age_weights: &[1.0] };
+            pair_bonuses(windows, table, &CancelToken::new())
+        };
+        for (item, table) in [
+            (1, PairTable { offsets: &[0, 2, 1, 3, 4], ..TABLE }),
+            (1, PairTable { offsets: &[0, 2, -1, 3, 4], ..TABLE }),
+            (1, PairTable { offsets: &[0, 2, 9, 3, 4], ..TABLE }),
+            (3, PairTable { items: &[3, 1, 0, 4], ..TABLE }),
+            (0, PairTable { values: &[0.5, f32::INFINITY, 1.0, 4.0], ..TABLE }),
+        ] {
+            assert!(one(item, table).is_err(), "{item} {table:?}");
+            assert!(one(if item == 3 { 0 } else { 3 }, table).is_ok(), "{item} {table:?}");
         }
     }
 }
