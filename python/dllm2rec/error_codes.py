@@ -699,6 +699,22 @@ CODES: tuple[Code, ...] = (
         cure="Vectors go by the dataset's external ids; `--unknown-vectors skip` and `--on-duplicate keep-first` leave vectors out.",
     ),
     Code(
+        "W-ANSWERS-CUT",
+        "teacher",
+        (),
+        means="Answers of a batch broke off at the limit of their length; the last line of each is left out.",
+        example="W-ANSWERS-CUT answers.jsonl: 2 of 2 answers broke off at the limit of their length; their last lines are left out: raise max_tokens, or ask for fewer",
+        cure="Raise max_tokens of the requests, or ask for fewer titles, and ask again for these rows.",
+    ),
+    Code(
+        "W-ANSWERS-FAILED",
+        "teacher",
+        (),
+        means="Requests of a batch have no answer: the server refused them, or the model said nothing.",
+        example="W-ANSWERS-FAILED answers.jsonl: 1 of 2 requests have no answer, such as row 1 (status 429: rate limit reached): ask again for them",
+        cure="Ask again for these rows; without a list they learn from their target alone.",
+    ),
+    Code(
         "W-COLD",
         "logs",
         (),

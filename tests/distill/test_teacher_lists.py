@@ -132,3 +132,33 @@ def test_the_authors_static_weight_is_that_of_each_item_s_distance() -> None:
     close = np.exp(-teacher.distance[:, :5].astype(np.float64)) + 1e-8
     expected = 0.3 * position / position.sum() + 0.5 * close / close.sum(1, keepdims=True)
     np.testing.assert_allclose(lists.weight.numpy(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("config", [IMPORTANCE, SOFT], ids=["importance", "soft targets"])
+@pytest.mark.parametrize("with_distances", [True, False])
+def test_lists_that_may_be_short_have_empty_places_behind_them(config, with_distances) -> None:
+    dataset = cycle_dataset()
+    teacher = oracle_teacher(dataset, top_n=3)
+    if not with_distances:
+        teacher = replace(teacher, distance=None)
+    meaning = "weight" if config is IMPORTANCE else "probability"
+    with pytest.raises(InputError, match="E-RANK-COLS"):
+        teacher_lists(dataset, teacher, config, meaning)
+    lists = teacher_lists(dataset, replace(teacher, short_lists=True), config, meaning)
+    asked = teacher_lists(dataset, teacher, config.model_copy(update={"top_k": 3}), meaning)
+    assert lists is not None
+    assert asked is not None
+    assert lists.items.shape == (len(dataset.train), 5)
+    assert not lists.kept[:, 3:].any()
+    assert not lists.values[:, 3:].any()
+    np.testing.assert_array_equal(lists.items[:, :3], asked.items)
+    np.testing.assert_array_equal(lists.kept[:, :3], asked.kept)
+    if config is SOFT:
+        np.testing.assert_array_equal(lists.values[:, :3], asked.values)
+
+
+def test_the_authors_losses_refuse_lists_that_may_be_short() -> None:
+    dataset = cycle_dataset()
+    teacher = replace(oracle_teacher(dataset, top_n=3), short_lists=True)
+    with pytest.raises(InputError, match="list of train row 0 has places without an item"):
+        teacher_lists(dataset, teacher, IMPORTANCE, "authors' weight")

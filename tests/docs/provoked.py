@@ -76,6 +76,18 @@ def teacher(**files: bytes | None) -> Provoked:
     return Provoked({**AUTHORS, **there}, IMPORT)
 
 
+def batch_results(texts: list[str | None], reason: str = "stop") -> bytes:
+    """Results of an OpenAI batch for the first train rows; a text of None is a failed request."""
+    lines = []
+    for row, text in enumerate(texts):
+        choice = {"index": 0, "message": {"content": text}, "finish_reason": reason}
+        answered = {"status_code": 200, "body": {"choices": [choice]}}
+        failed = {"status_code": 429, "body": {"error": {"message": "rate limit reached"}}}
+        response = failed if text is None else answered
+        lines.append({"custom_id": f"train-{row}", "response": response, "error": None})
+    return "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+
+
 def authors(**files: bytes) -> Provoked:
     """The same dataset with other files, looked at by `prepare`."""
     changed = {f"data/{name}.csv": data for name, data in files.items()}
@@ -226,6 +238,8 @@ PROVOKED: dict[str, Provoked] = {
         call=lambda: titleless("a.csv"),
     ),
     "E-USERS": answers(b"user_id,item_id,rank\nu7,3,1\n", "answers.csv"),
+    "W-ANSWERS-CUT": answers(batch_results(["3\n4\n5", "6\n7"], reason="length")),
+    "W-ANSWERS-FAILED": answers(batch_results(["3\n4", None])),
     "W-LISTS-CUT": answers(b'{"row": 0, "item_ids": [3, 4]}\n{"row": 1, "item_ids": [5]}\n'),
     "W-LISTS-MIXED": answers(
         b'{"row": 0, "item_ids": [3, 4, 5, 6, 7]}\n'

@@ -101,7 +101,19 @@ def write_answers(folder: Path, dataset: SequenceDataset, teacher: TeacherKnowle
             windows.sequences, windows.lengths, teacher.ranking, strict=False
         )
     ]
-    for name, records in (("answers", by_user), ("rows", by_row), ("histories", by_history)):
+    batch = [
+        {
+            "custom_id": f"train-{7 * row}",
+            "response": {"status_code": 200, "body": {"choices": [{"message": {"content": text}}]}},
+            "error": None,
+        }
+        for row in range(60)
+        for text in ["\n".join(titles[item] for item in teacher.ranking[7 * row][:15])]
+    ]
+    files = {
+        "answers": by_user, "rows": by_row, "histories": by_history, "batch-output": batch
+    }  # fmt: skip
+    for name, records in files.items():
         text = "".join(f"{json.dumps(record)}\n" for record in records)
         (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
 

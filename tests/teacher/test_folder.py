@@ -55,7 +55,7 @@ def knowledge(**changes: object) -> TeacherKnowledge:
 
 def arrays_of(teacher: TeacherKnowledge) -> dict[str, np.ndarray]:
     fields = dataclasses.asdict(teacher)
-    del fields["notes"], fields["folder"]
+    del fields["notes"], fields["folder"], fields["short_lists"]
     return {name: array for name, array in fields.items() if array is not None}
 
 
@@ -71,6 +71,12 @@ def test_saved_teacher_is_loaded_bit_for_bit(dataset, tmp_path):
     # Saved and loaded again, the counted notes do not pile up.
     save_teacher(tmp_path / "again", loaded, dataset)
     assert load_teacher(tmp_path / "again", dataset).notes == loaded.notes
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_whether_lists_may_be_short_is_kept(dataset, tmp_path, short):
+    save_teacher(tmp_path / "teacher", knowledge(short_lists=short), dataset)
+    assert load_teacher(tmp_path / "teacher", dataset).short_lists is short
 
 
 def test_ranking_alone_is_enough(dataset, tmp_path):

@@ -85,14 +85,12 @@ def _history_lists(
         meaning: what is prepared of each place.
         counted: which items may be listed, (N,), or None for all.
     """
-    lacking = max(0, config.top_k - histories.top_n)
     ranking = np.where(histories.rankings < 0, dataset.n_items, histories.rankings)
-    ranking = np.pad(ranking, ((0, 0), (0, lacking)), constant_values=dataset.n_items)
-    distance = histories.distances
     rows = TeacherKnowledge(
         ranking=ranking.astype(np.uint32),
-        distance=None if distance is None else np.pad(distance, ((0, 0), (0, lacking))),
+        distance=histories.distances,
         target_distance=np.zeros(len(histories), dtype=np.float32),  # all alike
+        short_lists=True,
     )
     lists = teacher_lists(dataset, rows, config, meaning, counted)
     assert lists is not None  # noqa: S101 - for mypy: the ranking weight is above 0

@@ -137,11 +137,17 @@ def teacher_lists(
         raise fault
     if teacher.ranking is None:  # all its lists are for histories of its own
         return empty_lists(len(dataset.train), config.top_k, meaning)
-    kept = _kept(dataset, teacher.ranking, config)
+    ranking, distance = teacher.ranking, teacher.distance
+    if teacher.top_n < config.top_k:  # what may not be short was refused
+        lacking = ((0, 0), (0, config.top_k - teacher.top_n))
+        ranking = np.pad(ranking, lacking, constant_values=dataset.n_items)
+        distance = None if distance is None else np.pad(distance, lacking)
+        teacher = replace(teacher, ranking=ranking, distance=distance)
+    kept = _kept(dataset, ranking, config)
     if counted is not None:
-        kept &= np.append(counted, False)[np.minimum(teacher.ranking, dataset.n_items)]
+        kept &= np.append(counted, False)[np.minimum(ranking, dataset.n_items)]
     columns = _first_kept(kept, config.top_k)
-    items = np.take_along_axis(teacher.ranking, columns, axis=1)
+    items = np.take_along_axis(ranking, columns, axis=1)
     kept = np.take_along_axis(kept, columns, axis=1)
     return TeacherLists(
         items=torch.from_numpy(np.where(kept, items, 0).astype(np.int32)),
@@ -168,7 +174,7 @@ def list_faults(
             hint="train with the recipe paper or strong, or set distillation.ranking_weight = 0",
         )
     top_n = teacher.top_n
-    if teacher.ranking is not None and top_n < config.top_k:
+    if teacher.ranking is not None and top_n < config.top_k and not teacher.short_lists:
         yield InputError(
             f"the teacher lists {top_n} items a row, expected at least distillation.top_k = "
             f"{config.top_k}",
@@ -181,7 +187,8 @@ def list_faults(
             "confidence weight",
             hint="add target_distance_train.txt, or set distillation.confidence_gamma = 0",
         )
-    if meaning == "authors' weight" and teacher.ranking is not None and top_n >= config.top_k:
+    is_wide = top_n >= config.top_k or teacher.short_lists
+    if meaning == "authors' weight" and teacher.ranking is not None and is_wide:
         short = (teacher.ranking < n_items).sum(axis=1) < config.top_k
         if short.any():
             yield InputError(

@@ -134,6 +134,7 @@ def save_teacher(
     facts = {
         "dataset": dataset.fingerprint(),
         "dataset_name": dataset.name,
+        **({"short_lists": True} if knowledge.short_lists else {}),
         "notes": [note for note in knowledge.notes if note not in counted],
     }
     # The oldest version that can hold it, so that what reads that one reads it.
@@ -176,6 +177,7 @@ def _read_authors(
         item_embeddings=read.item_embeddings,
         ranking_validation=read.ranking_validation,
         ranking_test=read.ranking_test,
+        short_lists=options.short_lists,
         notes=list(read.warnings),
     )
 
@@ -233,7 +235,11 @@ def _read_ours(folder: Path, dataset: SequenceDataset) -> TeacherKnowledge:
         arrays["histories"] = AskedHistories(**histories)
     if _EMBEDDINGS in manifest.files:
         arrays["item_embeddings"] = _read_tensor(folder / _EMBEDDINGS)
-    return TeacherKnowledge(**arrays, notes=list(manifest.facts.get("notes", [])))
+    return TeacherKnowledge(
+        **arrays,
+        short_lists=manifest.facts.get("short_lists") is True,
+        notes=list(manifest.facts.get("notes", [])),
+    )
 
 
 def _read_array(path: Path, dtype: type[np.generic], ndim: int) -> npt.NDArray[Any]:

@@ -33,6 +33,8 @@ class TeacherKnowledge:
         ranking_validation: lists for the validation rows, uint32 (R_validation, n).
         ranking_test: lists for the test rows, uint32 (R_test, n).
         histories: lists for histories that need not be rows of the dataset.
+        short_lists: whether lists of train rows may be shorter than what is asked for, as answers
+            are: the places that they lack hold no item then.
         notes: what a reader of results should know about the teacher, one sentence each.
         folder: where it was read, so that a run can find it again; None if it was made in memory.
     """
@@ -44,6 +46,7 @@ class TeacherKnowledge:
     ranking_validation: npt.NDArray[np.uint32] | None = None
     ranking_test: npt.NDArray[np.uint32] | None = None
     histories: AskedHistories | None = None
+    short_lists: bool = False
     notes: list[str] = field(default_factory=list)
     folder: Path | None = None
 

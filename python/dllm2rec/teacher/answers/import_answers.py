@@ -78,9 +78,10 @@ def import_answers(
 ) -> ImportedAnswers:
     """Read ranked lists of a language model, by row, by user, or with their histories.
 
-    The file is JSON lines, CSV, TSV, Parquet or a TREC run; a list stands in one cell, or a line an
-    item with its rank. Titles are brought to items; what is not matched leaves its list, which goes
-    on with the next. An item twice in a list keeps its first place.
+    The file is JSON lines, CSV, TSV, Parquet, a TREC run or the results of an OpenAI batch; a list
+    stands in one cell, or a line an item with its rank. Titles are brought to items; what is not
+    matched leaves its list, which goes on with the next. An item twice in a list keeps its first
+    place.
 
     Raises:
         InputError: the file is broken, is another dataset's, or does not say whose its lists are.
@@ -95,15 +96,19 @@ def import_answers(
         columns = replace(columns, titles=None)
     is_id = frozenset(dataset.catalogue.item_ids).__contains__
     lists = read_lists(file.path, file.records(), columns, is_id)
+    notes = file.notes()
     if not lists:
-        raise InputError("no lists, expected some", code="E-EMPTY", path=file.path)
+        told = f"; {notes[0].partition(': ')[2]}" if notes else ""
+        raise InputError(f"no lists, expected some{told}", code="E-EMPTY", path=file.path)
     resolver = Resolver(file.path, dataset, columns, options.lists_of, lists)
     resolver.check_known(options.min_known)
     builder = _Builder(file.path, dataset, resolver, options)
     knowledge = builder.by_row(lists) if columns.row is not None else builder.by_history(lists)
     check_teacher(knowledge, dataset)
     seen = [*observations(knowledge, dataset), *leak_notes(knowledge, dataset)]
-    knowledge = replace(knowledge, notes=[*knowledge.notes, *seen], folder=file.path.resolve())
+    knowledge = replace(
+        knowledge, notes=[*notes, *knowledge.notes, *seen], folder=file.path.resolve()
+    )
     return ImportedAnswers(knowledge, resolver.report())
 
 
@@ -141,7 +146,8 @@ class _Builder:
             distance = np.zeros(ranking.shape, np.float32)
             distance[rows] = distances
         self._notes.append(f"{len(lists):,} of {n_rows:,} train rows have a list")
-        return TeacherKnowledge(ranking=ranking, distance=distance, notes=self._said(lists, items))
+        said = self._said(lists, items)
+        return TeacherKnowledge(ranking=ranking, distance=distance, short_lists=True, notes=said)
 
     def by_history(self, lists: list[AnsweredList]) -> TeacherKnowledge:
         """Lists of histories: those in the file, else the users' states after train."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 from dllm2rec.errors import InputError
 from dllm2rec.teacher.answers.columns import AnswerColumns
+from dllm2rec.teacher.answers.model_text import list_in_text
 from dllm2rec.teacher.answers.records import Record
 
 Key = tuple[str, ...]
@@ -240,23 +240,19 @@ class _Reader:
 def split_items(cell: object, is_id: Callable[[str], bool]) -> list[Any]:
     """The items of a cell: a list as it is, a text by its lines or the signs between its titles.
 
-    A text is a JSON list if it begins with `[`. Else what separates is, in this order, the line
-    end, `|`, `;`, a tab and the comma; also a blank, where most words are ids or all are numbers.
-    Lines without number or bullet beside ones that have them are a model's own words and are left
-    out.
+    A text may hold a JSON list, also in a fence or an object. Else what separates is, in this
+    order, the line end, `|`, `;`, a tab and the comma; also a blank, where most words are ids or
+    all are numbers. Lines without number or bullet beside ones that have them are a model's own
+    words and are left out.
     """
     if cell is None:
         return []
     if not isinstance(cell, str):
         return list(cell) if isinstance(cell, (list, tuple)) else [cell]
-    text = cell.strip()
+    text = list_in_text(cell)
+    if not isinstance(text, str):
+        return text
     if text.startswith("[") and text.endswith("]"):
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):
-            found = None
-        if isinstance(found, list):
-            return found
         text = text[1:-1]
     words = [one for one in re.split(r"[\s,;|]+", text) if one]
     if re.fullmatch(r"[\d\s,;|-]*", text) or 2 * sum(map(is_id, words)) > len(words):

@@ -16,6 +16,7 @@ from dllm2rec.data.text.find_files import plain_name
 from dllm2rec.data.text.json_objects import TwiceError, distinct
 from dllm2rec.data.text.lines import decoded, first_lines, read_lines
 from dllm2rec.errors import ArtifactError, InputError
+from dllm2rec.teacher.answers import batch_results
 
 TREC_COLUMNS = ["qid", "Q0", "docno", "rank", "score", "tag"]
 _BATCH_ROWS = 4096
@@ -48,6 +49,8 @@ class AnswerFile:
     def records(self) -> Iterator[Record]:
         """Read the records in their order; blank lines are passed over.
 
+        Of a batch's results only those with an answer; `notes` tells of the others.
+
         Raises:
             InputError: a line or row is broken; the message names it.
             ArtifactError: a Parquet file is corrupt.
@@ -57,10 +60,24 @@ class AnswerFile:
                 yield from _of_parquet(self.path)
             elif self.kind == "jsonl":
                 yield from _of_json(self.path)
+            elif self.kind == "batch":
+                results = ((line, one) for line, one in _of_batch(self.path) if not one.failure)
+                for line, one in results:
+                    yield Record(line, {"row": one.row, "answer": one.answer})
             elif self.kind == "trec":
                 yield from _of_trec(self.path)
             else:
                 yield from _of_table(self)
+
+    def notes(self) -> list[str]:
+        """What a reader should know of the file itself.
+
+        Raises:
+            InputError: a line is broken; the message names it.
+        """
+        if self.kind != "batch":
+            return []
+        return [*batch_results.said_of(self.path, (one for _, one in _of_batch(self.path)))]
 
 
 def open_answers(path: Path) -> AnswerFile:
@@ -77,7 +94,10 @@ def open_answers(path: Path) -> AnswerFile:
     if not line:
         raise InputError("an empty file, expected answers", code="E-EMPTY", path=path)
     if line.lstrip().startswith(("{", "[")):
-        return AnswerFile(path, "jsonl", list(next(_of_json(path)).cells))
+        names = list(next(_of_json(path)).cells)
+        if all(key in names for key in batch_results.KEYS):
+            return AnswerFile(path, "batch", batch_results.COLUMNS)
+        return AnswerFile(path, "jsonl", names)
     cells = line.split()
     if len(cells) == len(TREC_COLUMNS) and (ending in (".trec", ".run") or cells[1] == "Q0"):
         return AnswerFile(path, "trec", TREC_COLUMNS)
@@ -98,6 +118,11 @@ def _of_json(path: Path) -> Iterator[Record]:
         text = decoded(path, number, line)
         if text.strip():
             yield Record(number, _object(path, number, text))
+
+
+def _of_batch(path: Path) -> Iterator[tuple[int, batch_results.Result]]:
+    for number, record in _of_json(path):
+        yield number, batch_results.read_result(path, number, record)
 
 
 def _object(path: Path, number: int, text: str) -> dict[str, Any]:
