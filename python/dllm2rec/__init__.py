@@ -62,6 +62,9 @@ if TYPE_CHECKING:
     from dllm2rec.llm.tune_causal import save_causal as save_causal
     from dllm2rec.llm.tune_causal import tune_causal as tune_causal
     from dllm2rec.report.page import write_report as write_report
+    from dllm2rec.report.teacher.page import write_teacher_page as write_teacher_page
+    from dllm2rec.report.teacher.report import TeacherReport as TeacherReport
+    from dllm2rec.report.teacher.report import teacher_report as teacher_report
     from dllm2rec.runs.checkpoint import load_checkpoint as load_checkpoint
     from dllm2rec.runs.evaluate_run import evaluate_run as evaluate_run
     from dllm2rec.runs.source import Source as Source
@@ -152,6 +155,9 @@ _HOMES = {
     "Source": "runs.source",
     "Student": "students",
     "TeacherKnowledge": "teacher.knowledge",
+    "TeacherReport": "report.teacher.report",
+    "teacher_report": "report.teacher.report",
+    "write_teacher_page": "report.teacher.page",
     "TeacherOptions": "teacher.import_options",
     "__version__": "_core",
     "build_student": "students",

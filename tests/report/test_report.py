@@ -13,7 +13,7 @@ import pytest
 from dllm2rec.config.load import changed, load_config
 from dllm2rec.errors import ArtifactError
 from dllm2rec.report import page as report_page
-from dllm2rec.report.curves import FONT, WIDTH
+from dllm2rec.report.drawing import FONT, WIDTH
 from dllm2rec.report.facts import read_facts
 from dllm2rec.report.page import write_report
 from dllm2rec.runs.epoch_log import METRICS_FILE, rewrite_epochs

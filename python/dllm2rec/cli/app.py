@@ -15,6 +15,7 @@ from dllm2rec.cli.commands import (
     recommend,
     report,
     teacher,
+    teacher_report,
     train,
 )
 from dllm2rec.cli.commands.make_teacher import embed, fit, generate, prompts
@@ -42,6 +43,7 @@ teacher_app.command("generate", epilog=generate.EXAMPLES)(checking_paths(generat
 teacher_app.command("spread", epilog=teacher_plan.SPREAD_EXAMPLES)(
     checking_paths(teacher_plan.spread)
 )
+teacher_app.command("report", epilog=teacher_report.EXAMPLES)(checking_paths(teacher_report.report))
 app.add_typer(teacher_app, name="teacher", epilog=teacher.EXAMPLES)
 
 EXAMPLES = """\b

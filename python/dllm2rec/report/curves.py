@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import importlib.util
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from dllm2rec.report.drawing import HUES, drawn
 from dllm2rec.report.facts import Epochs
 from dllm2rec.runtime.visible import visible
 from dllm2rec.tracking.metric_names import EPOCH_METRICS
 
-# One hue a student, so that its trainings with and without the teacher stay together; from Okabe
-# and Ito, whose colours differ to the colour-blind too.
-HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-# Inches and points: on a phone, 358 px of which are the page's, text is still 11 px high.
-WIDTH, HEIGHT, FONT = 4.8, 3.6, 11.0
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 DASHES = ("-", "--", ":", "-.")
 
 
@@ -59,17 +57,9 @@ def _title(key: str) -> str:
 
 
 def _image(key: str, trainings: Sequence[Epochs]) -> str:
-    # Not pyplot: no global state, no backend to choose.
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    # The salt and the missing date make the same run the same bytes.
-    with rc_context({"svg.hashsalt": "dllm2rec", "font.size": FONT, "text.parse_math": False}):
-        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
-        FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
+    def draw(axes: Axes) -> None:
         for (colour, dash), training in zip(_styles(trainings), trainings, strict=True):
             series = training.series(key)
             if not series:
@@ -86,12 +76,8 @@ def _image(key: str, trainings: Sequence[Epochs]) -> str:
         axes.set(xlabel="epoch", ylabel=key)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-        # Below the axes: beside them it would take half the width of a phone.
-        figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=FONT)
-        file = io.BytesIO()
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
+
+    return drawn(draw)
 
 
 def _styles(trainings: Sequence[Epochs]) -> list[tuple[str, str]]:

@@ -102,6 +102,16 @@ def fact_table(
     return table
 
 
+def plain_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Lay out rows of texts under their heads; all but the first column is of figures."""
+    table = Table(box=None, pad_edge=False)
+    for number, head in enumerate(heads):
+        table.add_column(escape(head), justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
 def step_table(steps: Sequence[Step]) -> Table:
     """Lay out what each rule left and how many events it dropped."""
     table = Table(box=None, pad_edge=False)

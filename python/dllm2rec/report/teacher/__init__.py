@@ -1,0 +1,1 @@
+"""The page of a teacher: how good its lists are, where, and beside a student."""
