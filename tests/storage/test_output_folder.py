@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dllm2rec.errors import ArtifactError, ConfigError
-from dllm2rec.storage.output_folder import check_output, clear_output, locked, locked_anew
+from dllm2rec.storage.output_folder import check_output, clear_output, locked, locked_anew, next_run
 
 
 def test_a_folder_of_a_run_killed_before_its_first_file_is_as_good_as_empty(tmp_path: Path) -> None:
@@ -56,3 +56,34 @@ def test_a_folder_beside_the_one_that_was_made_stays(tmp_path):
         (tmp_path / "runs" / "two").mkdir()
         raise ZeroDivisionError
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["two"]
+
+
+def test_next_run_takes_the_first_free_number(tmp_path):
+    assert next_run("games", tmp_path) == tmp_path / "games-1"
+    (tmp_path / "games-1").mkdir()
+    (tmp_path / "games-2").symlink_to("nowhere")
+    assert next_run("games", tmp_path) == tmp_path / "games-3"
+
+
+def test_output_of_ours_may_be_overwritten(tmp_path):
+    run_folder = tmp_path / "run"
+    run_folder.mkdir()
+    (run_folder / "config.toml").write_text("")
+    check_output(run_folder, overwrite=True)
+    assert (run_folder / "config.toml").exists()
+    clear_output(run_folder)
+    assert list(run_folder.iterdir()) == []
+
+
+def test_output_may_not_be_or_hold_an_input(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    with pytest.raises(ConfigError, match="is or holds the input"):
+        check_output(data, overwrite=True, inputs=[data])
+    with pytest.raises(ConfigError, match="is or holds the input"):
+        check_output(tmp_path, overwrite=True, inputs=[data])
+    (tmp_path / "link").symlink_to(data)
+    with pytest.raises(ConfigError, match="is or holds the input"):
+        check_output(tmp_path / "link", overwrite=True, inputs=[data])
+    check_output(data / "runs", overwrite=False, inputs=[data])
+    assert list(data.iterdir()) == []
