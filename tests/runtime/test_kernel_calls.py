@@ -70,6 +70,20 @@ def long_calls(name: str) -> Call:
         n_titles = 60_000  # all have one word
         words = np.zeros(n_titles, np.uint32), np.ones(n_titles, np.float32)
         return lambda: _core.similar_rows((np.arange(n_titles + 1), *words), 1, 100)
+    if name == "count_pairs":
+        windows = rng.integers(0, 20_000, (400_000, 50), dtype=np.uint32)
+        lengths = np.full(len(windows), 50, np.uint32)
+        ages = np.ones(50, np.float32)
+        return lambda: _core.count_pairs(windows, lengths, windows[:, 0].copy(), ages, 20_000, 50)
+    if name.startswith("pair_bonuses"):
+        shape = (1, 500_000) if name.endswith("one row") else (100_000, 50)
+        windows = np.zeros(shape, np.uint32)  # of one item, which every item follows
+        lengths = np.full(len(windows), shape[1], np.uint32)
+        n_items = 2000
+        offsets = np.full(n_items + 1, n_items)
+        offsets[0] = 0
+        table = offsets, np.arange(n_items, dtype=np.uint32), np.ones(n_items, np.float32)
+        return lambda: _core.pair_bonuses(windows, lengths, np.ones(shape[1], np.float32), table)
     if name == "order_by_user":
         users = rng.integers(0, 1000, 30_000_000, dtype=np.uint32)
         times = rng.integers(0, 2**62, len(users))
@@ -105,6 +119,9 @@ LONG = [
     "sample_negatives of one row",
     "consistency_from_scores",
     "order_by_user",
+    "count_pairs",
+    "pair_bonuses",
+    "pair_bonuses of one row",
     "similar_rows",
     "fused_rank_counts",
     "fused_top_n",

@@ -34,6 +34,16 @@ pub fn with_capacity<T>(len: usize) -> Result<Vec<T>> {
     Ok(values)
 }
 
+/// Makes room for at least `more` values, and for some after them.
+///
+/// # Errors
+///
+/// [`Error::Memory`].
+pub fn reserve<T>(values: &mut Vec<T>, more: usize) -> Result<()> {
+    let bytes = values.len().saturating_add(more).saturating_mul(size_of::<T>());
+    values.try_reserve(more).map_err(|_| Error::Memory { bytes })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +53,6 @@ mod tests {
         assert_eq!(filled(7, 3), Ok(vec![7; 3]));
         assert_eq!(filled(0_u64, 1 << 60), Err(Error::Memory { bytes: 1 << 63 }));
         assert_eq!(with_capacity::<u32>(usize::MAX), Err(Error::Memory { bytes: usize::MAX }));
+        assert_eq!(reserve(&mut vec![7_u8], 1 << 63), Err(Error::Memory { bytes: (1 << 63) + 1 }));
     }
 }

@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use super::columns::Span;
 use super::hash::hash_of;
+use crate::memory::{reserve, zeros};
 use crate::{CancelToken, Error, Result};
 
 /// Ids whose slots are looked up together.
@@ -194,11 +195,7 @@ impl IdTable {
             return Err(Error::Parameter { name: "ids", value: needed as f64, rule });
         }
         let n_slots = self.slots.len() * 2;
-        let mut slots: Vec<u64> = Vec::new();
-        slots
-            .try_reserve_exact(n_slots)
-            .map_err(|_| Error::Memory { bytes: n_slots.saturating_mul(8) })?;
-        slots.resize(n_slots, 0);
+        let slots = zeros::<u64>(n_slots)?;
         let old = std::mem::replace(&mut self.slots, slots);
         for slot in old.into_iter().filter(|&slot| slot != 0) {
             let mut place = self.place((slot >> 32) as u32);
@@ -209,11 +206,6 @@ impl IdTable {
         }
         Ok(())
     }
-}
-
-fn reserve<T>(vector: &mut Vec<T>, more: usize) -> Result<()> {
-    let bytes = (vector.len() + more).saturating_mul(size_of::<T>());
-    vector.try_reserve(more).map_err(|_| Error::Memory { bytes })
 }
 
 #[cfg(test)]

@@ -10,12 +10,12 @@ use rayon::prelude::*;
 
 use super::accumulator::Accumulator;
 use super::{MemoryWindows, finite, known_item, real_items};
-use crate::memory::{filled, with_capacity, zeros};
+use crate::memory::{filled, reserve, with_capacity, zeros};
 use crate::shape::check_shape;
 use crate::{CancelToken, Result};
 
-/// Rows between two checks of the cancel token.
-const CHECK_ROWS: usize = 1 << 12;
+/// Places of windows, or pairs of an item, between two checks of the cancel token.
+const CHECK_PLACES: usize = 1 << 16;
 
 /// What followed each item: item `a` was followed by `items[offsets[a]..offsets[a + 1]]`.
 #[derive(Debug, Default, PartialEq)]
@@ -49,17 +49,19 @@ pub fn count_pairs(
     let n_rows = windows.lengths.len();
     check_shape("targets", targets.len(), n_rows)?;
     let max_length = windows.max_length()?;
-    for (row, &target) in targets.iter().enumerate() {
-        known_item("targets", target, row, n_items)?;
-        for &item in
-            real_items(&windows.sequences[row * max_length..][..max_length], windows.lengths, row)?
-        {
-            known_item("sequences", item, row, n_items)?;
+    for rows in blocks(n_rows, max_length) {
+        cancel.check()?;
+        for row in rows {
+            known_item("targets", targets[row], row, n_items)?;
+            let window = &windows.sequences[row * max_length..][..max_length];
+            for &item in real_items(window, windows.lengths, row)? {
+                known_item("sequences", item, row, n_items)?;
+            }
         }
     }
     let in_pool = rayon::current_thread_index().is_some();
     let n_tasks = if in_pool { 4 * rayon::current_num_threads() } else { 1 };
-    let sources = even_ranges(&pairs_by_source(windows, n_items)?, n_tasks);
+    let sources = even_ranges(&pairs_by_source(windows, n_items, cancel)?, n_tasks);
     let work =
         |sources: Range<usize>| source_counts(windows, targets, n_items, sources, most, cancel);
     let parts: Vec<Result<PairCounts>> = if in_pool {
@@ -67,7 +69,13 @@ pub fn count_pairs(
     } else {
         sources.into_iter().map(work).collect()
     };
-    joined(parts.into_iter().collect::<Result<Vec<_>>>()?, n_items)
+    joined(parts.into_iter().collect::<Result<Vec<_>>>()?, n_items, cancel)
+}
+
+/// Rows in order, so many at a time that the cancel token is checked often enough.
+fn blocks(n_rows: usize, max_length: usize) -> impl Iterator<Item = Range<usize>> {
+    let step = (CHECK_PLACES / max_length.max(1)).max(1);
+    (0..n_rows).step_by(step).map(move |row| row..(row + step).min(n_rows))
 }
 
 /// Each real item of the windows within the ages that count, with its row and age.
@@ -85,10 +93,17 @@ fn for_each_pair(
     }
 }
 
-fn pairs_by_source(windows: MemoryWindows, n_items: usize) -> Result<Vec<usize>> {
+fn pairs_by_source(
+    windows: MemoryWindows,
+    n_items: usize,
+    cancel: &CancelToken,
+) -> Result<Vec<usize>> {
     let mut pairs = zeros(n_items)?;
-    let rows = 0..windows.lengths.len();
-    for_each_pair(windows, rows, windows.max_length()?, |_, item, _| pairs[item as usize] += 1);
+    let max_length = windows.max_length()?;
+    for rows in blocks(windows.lengths.len(), max_length) {
+        cancel.check()?;
+        for_each_pair(windows, rows, max_length, |_, item, _| pairs[item as usize] += 1);
+    }
     Ok(pairs)
 }
 
@@ -116,9 +131,8 @@ fn source_counts(
     cancel: &CancelToken,
 ) -> Result<PairCounts> {
     let (max_length, n_rows) = (windows.max_length()?, windows.lengths.len());
-    let blocks = || (0..n_rows).step_by(CHECK_ROWS).map(|row| row..(row + CHECK_ROWS).min(n_rows));
     let mut ends = zeros::<usize>(sources.len() + 1)?;
-    for rows in blocks() {
+    for rows in blocks(n_rows, max_length) {
         cancel.check()?;
         for_each_pair(windows, rows, max_length, |_, item, _| {
             if sources.contains(&(item as usize)) {
@@ -131,7 +145,7 @@ fn source_counts(
     }
     // Filling an item's pairs moves its begin to its end.
     let mut pairs = filled((0_u32, 0_u32), ends[sources.len()])?;
-    for rows in blocks() {
+    for rows in blocks(n_rows, max_length) {
         cancel.check()?;
         for_each_pair(windows, rows, max_length, |row, item, age| {
             if sources.contains(&(item as usize)) {
@@ -142,18 +156,29 @@ fn source_counts(
         });
     }
     let mut sums = Accumulator::new(n_items)?;
-    let mut found = PairCounts::default();
+    let mut found = PairCounts {
+        offsets: with_capacity(sources.len())?,
+        row_sums: with_capacity(sources.len())?,
+        ..PairCounts::default()
+    };
     let mut followers: Vec<(u32, f64)> = Vec::new();
     let mut begin = 0;
     for &end in &ends[..sources.len()] {
-        for &(target, age) in &pairs[begin..end] {
-            sums.add(target, f64::from(windows.age_weights[age as usize]));
+        cancel.check()?;
+        for some in pairs[begin..end].chunks(CHECK_PLACES) {
+            cancel.check()?;
+            for &(target, age) in some {
+                sums.add(target, f64::from(windows.age_weights[age as usize]));
+            }
         }
         begin = end;
         followers.clear();
+        reserve(&mut followers, sums.len())?;
         sums.drain(|item, count| followers.push((item, count)));
         found.row_sums.push(followers.iter().map(|&(_, count)| count).sum());
         keep_highest(&mut followers, most);
+        reserve(&mut found.items, followers.len())?;
+        reserve(&mut found.counts, followers.len())?;
         found.items.extend(followers.iter().map(|&(item, _)| item));
         found.counts.extend(followers.iter().map(|&(_, count)| count));
         found.offsets.push(found.items.len() as i64);
@@ -171,7 +196,7 @@ pub(super) fn keep_highest(followers: &mut Vec<(u32, f64)>, most: usize) {
     followers.sort_unstable_by_key(|&(item, _)| item);
 }
 
-fn joined(parts: Vec<PairCounts>, n_items: usize) -> Result<PairCounts> {
+fn joined(parts: Vec<PairCounts>, n_items: usize, cancel: &CancelToken) -> Result<PairCounts> {
     let n_pairs = parts.iter().map(|part| part.items.len()).sum();
     let mut all = PairCounts {
         offsets: with_capacity(n_items + 1)?,
@@ -181,6 +206,7 @@ fn joined(parts: Vec<PairCounts>, n_items: usize) -> Result<PairCounts> {
     };
     all.offsets.push(0);
     for part in parts {
+        cancel.check()?;
         let begin = all.items.len() as i64;
         all.offsets.extend(part.offsets.iter().map(|end| begin + end));
         all.items.extend_from_slice(&part.items);

@@ -21,15 +21,12 @@ use rayon::prelude::*;
 use self::accumulator::Sums;
 pub use self::counts::{PairCounts, count_pairs};
 pub use self::similar::{SparseRows, similar_rows};
-use crate::memory::with_capacity;
+use crate::memory::{reserve, with_capacity};
 use crate::shape::check_shape;
 use crate::{CancelToken, Error, Result};
 
 /// The fewest rows of a task, each of which has an accumulator of its own.
 const TASK_ROWS: usize = 256;
-
-/// Rows between two checks of the cancel token.
-const CHECK_ROWS: usize = 64;
 
 /// Which items follow which: those after item `a` are `items[offsets[a]..offsets[a + 1]]`.
 #[derive(Debug, Clone, Copy)]
@@ -137,7 +134,7 @@ pub fn pair_bonuses(
     } else {
         begins.into_iter().map(work).collect()
     };
-    joined(parts.into_iter().collect::<Result<Vec<_>>>()?, n_rows)
+    joined(parts.into_iter().collect::<Result<Vec<_>>>()?, n_rows, cancel)
 }
 
 fn rows_bonuses(
@@ -149,21 +146,21 @@ fn rows_bonuses(
     let max_length = windows.max_length()?;
     let asked = rows.len().saturating_mul(max_length.min(windows.age_weights.len()));
     let mut sums = Sums::new(table.n_items(), asked)?;
-    let mut found = Bonuses::default();
+    let mut found = Bonuses { offsets: with_capacity(rows.len())?, ..Bonuses::default() };
     for row in rows {
-        if row % CHECK_ROWS == 0 {
-            cancel.check()?;
-        }
+        cancel.check()?;
         let window = &windows.sequences[row * max_length..][..max_length];
         for (&item, &weight) in
             real_items(window, windows.lengths, row)?.iter().rev().zip(windows.age_weights)
         {
+            cancel.check()?;
             let item = known_item("sequences", item, row, table.n_items())?;
             for (follower, value) in table.followers(item)? {
                 sums.add(follower, f64::from(weight) * f64::from(value));
             }
         }
-        reserve(&mut found, sums.len())?;
+        reserve(&mut found.items, sums.len())?;
+        reserve(&mut found.values, sums.len())?;
         sums.drain(|item, value| {
             found.items.push(item);
             found.values.push(value as f32);
@@ -191,14 +188,8 @@ fn known_item(name: &'static str, item: u32, row: usize, n_items: usize) -> Resu
     Err(Error::ItemOutOfRange { name, row, column: 0, item, n_items })
 }
 
-fn reserve(bonuses: &mut Bonuses, more: usize) -> Result<()> {
-    let bytes = more.saturating_mul(8);
-    let grown = bonuses.items.try_reserve(more).and_then(|()| bonuses.values.try_reserve(more));
-    grown.map_err(|_| Error::Memory { bytes })
-}
-
 /// The parts one after the other; their offsets count from their own beginning.
-fn joined(parts: Vec<Bonuses>, n_rows: usize) -> Result<Bonuses> {
+fn joined(parts: Vec<Bonuses>, n_rows: usize, cancel: &CancelToken) -> Result<Bonuses> {
     let n_pairs = parts.iter().map(|part| part.items.len()).sum();
     let mut all = Bonuses {
         offsets: with_capacity(n_rows + 1)?,
@@ -207,6 +198,7 @@ fn joined(parts: Vec<Bonuses>, n_rows: usize) -> Result<Bonuses> {
     };
     all.offsets.push(0);
     for part in parts {
+        cancel.check()?;
         let begin = all.items.len() as i64;
         all.offsets.extend(part.offsets.iter().map(|end| begin + end));
         all.items.extend_from_slice(&part.items);

@@ -9,13 +9,16 @@ use rayon::prelude::*;
 
 use super::accumulator::Accumulator;
 use super::counts::keep_highest;
-use super::{Bonuses, finite, joined, reserve};
-use crate::memory::zeros;
+use super::{Bonuses, finite, joined};
+use crate::memory::{reserve, with_capacity, zeros};
 use crate::shape::check_shape;
 use crate::{CancelToken, Error, Result};
 
 /// Rows of a task.
 const TASK_ROWS: usize = 512;
+
+/// Values between two checks of the cancel token.
+const CHECK_PLACES: usize = 1 << 16;
 
 /// A matrix whose row `r` has `values[offsets[r]..offsets[r + 1]]` in the columns of that range.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +77,7 @@ struct Columns {
 pub fn similar_rows(matrix: SparseRows, most: usize, cancel: &CancelToken) -> Result<Bonuses> {
     matrix.check()?;
     let n_rows = matrix.n_rows();
-    let columns = by_column(matrix)?;
+    let columns = by_column(matrix, cancel)?;
     let work = |begin: usize| {
         most_similar(matrix, &columns, begin..(begin + TASK_ROWS).min(n_rows), most, cancel)
     };
@@ -84,21 +87,26 @@ pub fn similar_rows(matrix: SparseRows, most: usize, cancel: &CancelToken) -> Re
     } else {
         begins.into_iter().map(work).collect()
     };
-    joined(parts.into_iter().collect::<Result<Vec<_>>>()?, n_rows)
+    joined(parts.into_iter().collect::<Result<Vec<_>>>()?, n_rows, cancel)
 }
 
-fn by_column(matrix: SparseRows) -> Result<Columns> {
-    let mut begins: Vec<usize> = zeros(matrix.n_columns + 1)?;
-    for &column in matrix.columns {
-        begins[column as usize + 1] += 1;
+fn by_column(matrix: SparseRows, cancel: &CancelToken) -> Result<Columns> {
+    let mut begins: Vec<usize> = zeros(matrix.n_columns.saturating_add(1))?;
+    for some in matrix.columns.chunks(CHECK_PLACES) {
+        cancel.check()?;
+        for &column in some {
+            begins[column as usize + 1] += 1;
+        }
     }
     for column in 0..matrix.n_columns {
         begins[column + 1] += begins[column];
     }
-    let mut next = begins.clone();
+    let mut next = with_capacity(begins.len())?;
+    next.extend_from_slice(&begins);
     let mut rows = zeros(matrix.columns.len())?;
     let mut values = zeros(matrix.columns.len())?;
     for row in 0..matrix.n_rows() {
+        cancel.check()?;
         for place in matrix.row(row) {
             let next = &mut next[matrix.columns[place] as usize];
             (rows[*next], values[*next]) = (row as u32, matrix.values[place]);
@@ -116,7 +124,7 @@ fn most_similar(
     cancel: &CancelToken,
 ) -> Result<Bonuses> {
     let mut sums = Accumulator::new(matrix.n_rows())?;
-    let mut found = Bonuses::default();
+    let mut found = Bonuses { offsets: with_capacity(rows.len())?, ..Bonuses::default() };
     let mut others: Vec<(u32, f64)> = Vec::new();
     for row in rows {
         for place in matrix.row(row) {
@@ -130,13 +138,15 @@ fn most_similar(
             }
         }
         others.clear();
+        reserve(&mut others, sums.len())?;
         sums.drain(|other, sum| {
             if other as usize != row && sum > 0.0 {
                 others.push((other, sum));
             }
         });
         keep_highest(&mut others, most);
-        reserve(&mut found, others.len())?;
+        reserve(&mut found.items, others.len())?;
+        reserve(&mut found.values, others.len())?;
         found.items.extend(others.iter().map(|&(other, _)| other));
         found.values.extend(others.iter().map(|&(_, sum)| sum as f32));
         found.offsets.push(found.items.len() as i64);
