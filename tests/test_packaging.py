@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from dllm2rec import _core
 from dllm2rec.config.load import RECIPES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -159,6 +161,20 @@ def test_no_tracked_text_names_a_host_of_packages():
         if host in path.read_text(encoding="utf-8")
     ]
     assert guilty == []
+
+
+def test_the_extension_holds_no_path_of_the_machine_that_built_it():
+    built = Path(_core.__file__).read_bytes()
+    sources = set(re.findall(rb"[\w.~-]*(?:/[\w.+-]+)+\.rs", built))
+    own = {path for path in sources if path.startswith(b"rust/core/src/")}
+    assert own  # else the pattern finds nothing
+    # What the standard library was built from has places that its makers chose.
+    absolute = {path for path in sources if path.startswith(b"/")}
+    assert [
+        path for path in absolute if not path.startswith((b"/rustc/", b"/rust/", b"/usr/"))
+    ] == []
+    homes = {Path.home(), ROOT, Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"))}
+    assert [home for home in homes if home != Path("/") and f"{home}/".encode() in built] == []
 
 
 def test_metadata_names_version_licence_and_command():
