@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -96,6 +97,47 @@ class ItemScorer:
             window = (histories.offsets, histories.items), -math.inf
         return self.encoder.top_n(self.users(windows), k, bias, window, self.bonuses(windows))
 
+    def top_n_among(
+        self,
+        histories: KnownItems,
+        candidates: npt.NDArray[np.uint32],
+        k: int,
+        *,
+        exclude_seen: bool,
+    ) -> Lists:
+        """List for histories among some items alone, without a look at any other.
+
+        The lists are those of `top_n` with a bias that masks all other items, to the last bit.
+
+        Args:
+            histories: B of them, none of which is empty.
+            candidates: items, ascending, each once.
+            k: places of a list, at least 1; beyond the candidates there are none.
+            exclude_seen: leave out every item of the history.
+        """
+        places = min(k, len(candidates))
+        if not places:
+            n_rows = len(histories.has_items)
+            return np.zeros((n_rows, 0), np.uint32), np.zeros((n_rows, 0), np.float32)
+        windows = self.windows(histories)
+        listed, shift = windows.lists(), self.window_offset
+        if exclude_seen:
+            listed, shift = (histories.offsets, histories.items), -math.inf
+        offsets, items, _ = _among(candidates, *listed)
+        bonuses = self.bonuses(windows)
+        if bonuses is not None:
+            bonuses = ItemBonuses(*_among(candidates, *bonuses))
+        bias = None if self.items.bias is None else self.items.bias[candidates]
+        found, scores = host_top_n(
+            self.users(windows),
+            np.ascontiguousarray(self.items.matrix[candidates]),
+            places,
+            bias,
+            ((offsets, items), shift),
+            bonuses,
+        )
+        return np.append(candidates, np.uint32(self.n_items))[found], scores
+
     def masked(self, shown: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.float32] | None:
         """The bias that keeps all items but those shown out of every list; None shows all."""
         bias = self.items.bias
@@ -104,22 +146,32 @@ class ItemScorer:
         open_bias = np.zeros(self.n_items, np.float32) if bias is None else bias
         return np.where(shown, open_bias, np.float32(-math.inf))
 
-    def popular(self, k: int, shown: npt.NDArray[np.bool_] | None) -> Lists:
-        """One list of what is most often a train target, equal ones by index: (1, k) each.
+    @cached_property
+    def by_popularity(self) -> npt.NDArray[np.int64]:
+        """All items, those that are most often a train target first, equal ones by index.
 
         Raises:
             ArtifactError: it is not known.
         """
         if isinstance(self.popularity, ArtifactError):
             raise self.popularity
-        order = np.argsort(-self.popularity, kind="stable")
+        return np.argsort(-self.popularity, kind="stable")
+
+    def popular(self, k: int, shown: npt.NDArray[np.bool_] | None) -> Lists:
+        """One list of what is most often a train target, equal ones by index: (1, k) each.
+
+        Raises:
+            ArtifactError: it is not known.
+        """
+        order = self.by_popularity
+        counts = np.asarray(self.popularity)
         if shown is not None:
             order = order[shown[order]]
         items = np.full((1, k), self.n_items, dtype=np.uint32)
         scores = np.full((1, k), -math.inf, dtype=np.float32)
         best = order[:k]
         items[0, : len(best)] = best
-        scores[0, : len(best)] = self.popularity[best]
+        scores[0, : len(best)] = counts[best]
         return items, scores
 
     def similar(self, items: npt.NDArray[np.uint32], k: int) -> Lists:
@@ -149,3 +201,17 @@ class ItemScorer:
             found = found + np.where(with_bonus[place] == pairs, bonuses.values[place], 0)
         added: npt.NDArray[np.float32] = found.astype(np.float32)
         return added
+
+
+def _among(
+    candidates: npt.NDArray[np.uint32],
+    offsets: npt.NDArray[np.int64],
+    items: npt.NDArray[np.uint32],
+    values: npt.NDArray[np.float32] | None = None,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
+    """What rows list of some items, by the places of these: offsets, places and values."""
+    place = np.searchsorted(candidates, items)
+    there = candidates[np.minimum(place, len(candidates) - 1)] == items
+    kept = np.concatenate([[0], np.cumsum(there, dtype=np.int64)])[offsets]
+    some = np.zeros(0, np.float32) if values is None else values[there]
+    return kept, place[there].astype(np.uint32), some
