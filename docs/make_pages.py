@@ -194,6 +194,7 @@ AREAS = {
     "both": "Teacher files and logs",
     "logs": "Logs and datasets",
     "runs": "Training and recommending",
+    "server": "Serving",
 }
 
 
@@ -212,7 +213,8 @@ def errors_page() -> str:
 
 def _entry(code: Code) -> str:
     exits = " or ".join(map(str, code.exits))
-    end = f" Exit code {exits}." if code.exits else ""
+    kind = "HTTP status" if code.area == "server" else "Exit code"
+    end = f" {kind} {exits}." if code.exits else ""
     example = f"```text\n{code.example}\n```"
     return f"### {code.name}\n\n{code.means}{end}\n\n{example}\n\n**What to do:** {code.cure}\n"
 

@@ -30,6 +30,7 @@ FLOORS = [
     ["plan", "serve"],
     ["llm"],
     ["exports"],
+    ["server"],
     ["cli"],
     ["__main__"],
 ]

@@ -19,14 +19,15 @@ class Code:
     Attributes:
         name: `E-...` of an error, `W-...` of a warning.
         area: what it is about: the teacher's files, logs and datasets, both of these, or runs.
-        exits: the exit codes that a command can end with; empty for a warning.
+        exits: the exit codes that a command can end with, or what a server answers with; empty for
+            a warning.
         means: what was found, in a sentence.
         example: a message, as it is shown.
         cure: what to do, in a sentence.
     """
 
     name: str
-    area: Literal["teacher", "logs", "both", "runs"]
+    area: Literal["teacher", "logs", "both", "runs", "server"]
     exits: tuple[int, ...]
     means: str
     example: str
@@ -34,6 +35,14 @@ class Code:
 
 
 CODES: tuple[Code, ...] = (
+    Code(
+        "E-ADMIN",
+        "server",
+        (401, 403),
+        means="A request would change the server, and the server takes no such requests or the token is not its own.",
+        example="E-ADMIN POST /reload: this server cannot be changed by requests",
+        cure="Start `dllm2rec serve` with `--admin-token-file`, and send the header `Authorization: Bearer TOKEN`.",
+    ),
     Code(
         "E-AMBIGUOUS",
         "teacher",
@@ -57,6 +66,14 @@ CODES: tuple[Code, ...] = (
         means="A compressed file, a Parquet file or a tensor is far larger inside than it is on disk.",
         example="E-BOMB log.csv.gz: inflates to more than 33554432 bytes, expected at most that. hint: if you trust the file, decompress it yourself first",
         cure="If the file is meant, decompress it first; save a tensor that was expanded with `tensor.clone()`.",
+    ),
+    Code(
+        "E-BUSY",
+        "server",
+        (408, 429),
+        means="Too many requests wait, an answer took too long, or a body came too slowly.",
+        example="E-BUSY POST /recommend: no answer within 10 s",
+        cure="Ask again later, as the header `Retry-After` says; start `dllm2rec serve` with a longer `--timeout`.",
     ),
     Code(
         "E-BYTES",
@@ -339,6 +356,14 @@ CODES: tuple[Code, ...] = (
         cure="Write the number of items that are not padding, at least 1.",
     ),
     Code(
+        "E-LIMIT",
+        "server",
+        (413, 422),
+        means="A body, a history, a list or the number of candidates is beyond what the server takes.",
+        example="E-LIMIT POST /recommend: k: Input should be less than or equal to 1000",
+        cure="Ask for less; `GET /ready` names the limits, which options of `dllm2rec serve` set.",
+    ),
+    Code(
         "E-LINE",
         "logs",
         (3,),
@@ -537,6 +562,14 @@ CODES: tuple[Code, ...] = (
         means="The system could not read on.",
         example="E-READ teacher/myrank_train.txt: Input/output error (os error 5)",
         cure="The message is the system's own: check disk and network.",
+    ),
+    Code(
+        "E-REQUEST",
+        "server",
+        (400, 404, 405, 422),
+        means="A request is not as `/openapi.json` describes it, or there is nothing at its path.",
+        example="E-REQUEST POST /recommend: history: Field required",
+        cure="Write the request as `/openapi.json` describes it; the message names the field.",
     ),
     Code(
         "E-ROW-OTHER",

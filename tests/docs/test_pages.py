@@ -48,6 +48,8 @@ NOT_RUN = {
     "dllm2rec teacher fit ": "needs the weights of a model; tests/llm run it with a tiny one",
     "dllm2rec teacher generate ": "needs the weights of a model; tests/llm run it with a tiny one",
     "dllm2rec train --dataset data/games --teacher teachers/titles": "needs the embed above it",
+    "dllm2rec serve ": "answers until it is stopped; tests/server start it",
+    "curl ": "asks the server above it; tests/server send the same",
     "make bench": "takes half an hour",
     "dllm2rec bench ": "needs the peers of the benches; tests of the bench table run it",
     "python benches/": "takes minutes to hours, some on a GPU",

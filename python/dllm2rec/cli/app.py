@@ -14,6 +14,7 @@ from dllm2rec.cli.commands import (
     prepare,
     recommend,
     report,
+    serve,
     teacher,
     teacher_report,
     train,
@@ -31,6 +32,7 @@ app.command(epilog=plan.EXAMPLES)(checking_paths(plan.plan))
 app.command(epilog=evaluate.EXAMPLES)(checking_paths(evaluate.evaluate))
 app.command(epilog=recommend.EXAMPLES)(checking_paths(recommend.recommend))
 app.command(epilog=export.EXAMPLES)(checking_paths(export.export))
+app.command(epilog=serve.EXAMPLES)(checking_paths(serve.serve))
 app.command(epilog=report.EXAMPLES)(checking_paths(report.report))
 app.command(epilog=bench.EXAMPLES)(checking_paths(bench.bench))
 teacher_app = typer.Typer(help="Import a teacher, or make one.", no_args_is_help=True)

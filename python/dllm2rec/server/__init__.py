@@ -1,0 +1,1 @@
+"""A server of an export: answers over HTTP, and a page to try it."""
