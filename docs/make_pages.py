@@ -31,6 +31,10 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "student.tied": ("score items with the table that embeds them", ""),
     "student.output_bias": ("a bias per item in the scores", ""),
     "student.window_offset": ("a learned number added to the scores of the window's items", ""),
+    "student.projector": (
+        "what makes item vectors of the teacher's: `linear`, or `mlp` with a hidden layer",
+        "",
+    ),
     "student.init_std": ("standard deviation of the initial item table", ""),
     "student.pair_memory": (
         "add which items follow which and have similar titles, if validation gains",
@@ -73,6 +77,15 @@ MEANINGS: dict[str, tuple[str, str]] = {
     ),
     "distillation.embedding_weight": ("weight of the teacher's vectors", "--ed_weight"),
     "distillation.embedding_sides": ("vectors on the `input` only, or on `both` sides", ""),
+    "distillation.ranking_method": (
+        "what learns from the lists: `dllm2rec`, or a [baseline](baselines.md): rd, cd, rrd, dcd, unkd",
+        "",
+    ),
+    "distillation.embedding_method": (
+        "what learns from the vectors: `projection`, or a [baseline](baselines.md): hint, htd",
+        "",
+    ),
+    "distillation.item_offset": ("a vector of each item's own beside the projected one", ""),
     "train.learning_rate": ("step size of Adam", "--lr"),
     "train.batch_size": ("rows per step, over all processes", "--batch_size"),
     "train.weight_decay": ("L2 penalty", "--l2_decay"),

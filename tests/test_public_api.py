@@ -48,6 +48,7 @@ PUBLIC = {
     "TeacherReport",
     "teacher_report",
     "write_teacher_page",
+    "with_method",
     "RunOptions",
     "LogForm",
     "Titles",

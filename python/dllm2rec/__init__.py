@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dllm2rec.config.load import changed as changed
     from dllm2rec.config.load import config_to_toml as config_to_toml
     from dllm2rec.config.load import load_config as load_config
+    from dllm2rec.config.methods import with_method as with_method
     from dllm2rec.config.model import Config as Config
     from dllm2rec.data.dataset import Catalogue as Catalogue
     from dllm2rec.data.dataset import Rows as Rows
@@ -162,6 +163,7 @@ _HOMES = {
     "__version__": "_core",
     "build_student": "students",
     "changed": "config.load",
+    "with_method": "config.methods",
     "config_to_toml": "config.load",
     "demo_world": "demo.world",
     "from_frame": "data.logs.read",

@@ -18,6 +18,7 @@ from dllm2rec.batches.training_rows import (
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.device_rows import DeviceEvents, DeviceRows
+from dllm2rec.distill.baselines.embedding_losses import embedding_loss
 from dllm2rec.errors import InputError
 from dllm2rec.students import Student, build_student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
@@ -70,16 +71,27 @@ def make_student(
         if teacher is None or teacher.item_embeddings is None:
             raise no_vectors()
         embeddings = torch.from_numpy(teacher.item_embeddings)
-    return build_student(
+    student = build_student(
         config.student,
         n_items=dataset.n_items,
         max_length=dataset.max_length,
-        teacher_embeddings=embeddings,
+        teacher_embeddings=embeddings if distillation.projects else None,
         embedding_weight=distillation.embedding_weight,
         embedding_sides=distillation.embedding_sides,
         variant=config.variant,
-        known_items=torch.from_numpy(seen_items(dataset)) if config.leaves_out_unseen else None,
+        known_items=_known_items(config, dataset),
     )
+    if embeddings is not None and not distillation.projects:
+        method, size = distillation.embedding_method, config.student.hidden_size
+        student.embedding_loss = embedding_loss(method, embeddings, size, config.student.init_std)
+    return student
+
+
+def _known_items(config: Config, dataset: SequenceDataset) -> Tensor | None:
+    """Which items have a vector of their own, (N,); None for all."""
+    if config.distillation.projects and not config.distillation.item_offset:
+        return torch.zeros(dataset.n_items, dtype=torch.bool)
+    return torch.from_numpy(seen_items(dataset)) if config.leaves_out_unseen else None
 
 
 def no_vectors() -> InputError:

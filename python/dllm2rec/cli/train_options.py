@@ -35,6 +35,15 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="One setting; may be repeated.", metavar="SECTION.FIELD=VALUE"),
 ]
+MethodOption = Annotated[
+    str | None,
+    typer.Option(
+        help="A row of the paper's tables in the place of DLLM2Rec: rd, cd, rrd, dcd, unkd, hint, "
+        "htd, hint-instead, htd-instead, or without-position, -confidence, -consistency, -ranking, "
+        "-embedding, -offset.",
+        metavar="NAME",
+    ),
+]
 StudentsOption = Annotated[
     list[StudentName] | None, typer.Option(help="A student to train; may be repeated.")
 ]
@@ -60,6 +69,7 @@ class SettingsOptions:
     recipe: str | None
     config: Path | None
     overrides: Sequence[str]
+    method: str | None
     students: Sequence[StudentName]
     device: Device | None
     seed: int | None
@@ -71,6 +81,7 @@ class SettingsOptions:
             ConfigError: options that exclude each other, or a setting that cannot be meant.
         """
         from dllm2rec.config.load import changed, load_config
+        from dllm2rec.config.methods import with_method
 
         if self.teacher is not None and self.dataset is None:
             raise ConfigError(
@@ -89,6 +100,8 @@ class SettingsOptions:
                 "no GPU: --recipe light; the wider student of --recipe strong would take hours"
             )
             settings = changed(load_config(recipe="light", overrides=self.overrides), train=train)
+        if self.method is not None:
+            settings = with_method(settings, self.method)
         everyone = (
             self.dataset is None and self.config is None and not names_student(self.overrides)
         )
@@ -153,6 +166,7 @@ class TrainRequest:
                 "recipe": self.settings.recipe is not None,
                 "config": self.settings.config is not None,
                 "set": bool(self.settings.overrides),
+                "method": self.settings.method is not None,
                 "student": bool(self.settings.students),
                 "out": self.out is not None,
                 "overwrite": self.overwrite,

@@ -75,6 +75,8 @@ class StudentConfig(Section):
     output_bias: bool = False
     window_offset: bool = True  # a learned number added to the scores of the window's items
     init_std: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.02
+    # Of the teacher's vectors into the item vectors; "mlp": with one hidden layer.
+    projector: Literal["linear", "mlp"] = "linear"
     # Counts of which items followed which, added to the trained student's scores where that helps
     # on validation.
     pair_memory: bool = True
@@ -129,6 +131,21 @@ class DistillationConfig(Section):
     confidence_temperature: Temperature = 0.05
     embedding_weight: NonNegative = 1.0  # the authors' --ed_weight
     embedding_sides: Literal["input", "both"] = "both"
+    # What learns from the lists: "dllm2rec" as above, or another paper's loss (docs/baselines.md).
+    ranking_method: Literal["dllm2rec", "rd", "cd", "rrd", "dcd", "unkd"] = "dllm2rec"
+    # What learns from the vectors: a projection into the item vectors, or a term of the loss.
+    embedding_method: Literal["projection", "hint", "htd"] = "projection"
+    item_offset: bool = True  # the paper's b_i beside the projected vector: the item's own vector
+
+    @property
+    def projects(self) -> bool:
+        """Whether the teacher's vectors are part of the item vectors."""
+        return self.embedding_weight > 0 and self.embedding_method == "projection"
+
+    @property
+    def takes_share(self) -> bool:
+        """Whether the lists are a share of the softmax's targets, and not a term of their own."""
+        return self.ranking_method == "dllm2rec" and self.ranking_form == "soft_targets"
 
     @property
     def ranking_weights(self) -> tuple[float, ...]:
@@ -139,15 +156,21 @@ class DistillationConfig(Section):
     @model_validator(mode="after")
     def _the_lists_weigh_something(self) -> Self:
         gammas = (self.position_gamma, self.confidence_gamma, self.consistency_gamma)
-        if self.ranking_form == "importance" and any(self.ranking_weights) and not any(gammas):
+        by_weights = self.ranking_method == "dllm2rec" and self.ranking_form == "importance"
+        if by_weights and any(self.ranking_weights) and not any(gammas):
             raise ValueError(
                 "position_gamma, confidence_gamma and consistency_gamma are all 0, expected one "
                 "above 0; set ranking_weight = 0 to train without the teacher's lists"
             )
-        if self.ranking_form == "soft_targets" and max(self.ranking_weights) > 1:
+        if self.takes_share and max(self.ranking_weights) > 1:
             raise ValueError(
                 f"ranking_weight = {max(self.ranking_weights)}, expected at most 1: with "
                 'ranking_form = "soft_targets" it is the share of the lists in the loss'
+            )
+        if not self.item_offset and self.projects and self.embedding_sides == "input":
+            raise ValueError(
+                'item_offset = false with embedding_sides = "input", expected "both": items would '
+                "be scored by nothing"
             )
         return self
 
@@ -191,7 +214,7 @@ class Config(Section):
     @property
     def leaves_out_unseen(self) -> bool:
         """Whether items that training never sees are known by the teacher's vector alone."""
-        if self.distillation.embedding_weight == 0:
+        if not self.distillation.projects:
             return False
         if self.loss.unseen_by_text != "auto":
             return self.loss.unseen_by_text
@@ -206,8 +229,11 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _the_parts_fit(self) -> Self:
-        soft = self.distillation.ranking_form == "soft_targets"
-        if soft and self.loss.base == "bce" and any(self.distillation.ranking_weights):
+        if (
+            self.distillation.takes_share
+            and self.loss.base == "bce"
+            and any(self.distillation.ranking_weights)
+        ):
             raise ValueError(
                 'distillation.ranking_form = "soft_targets" with loss.base = "bce", expected '
                 '"softmax" or "sampled_softmax": the lists are a share of the softmax\'s targets'
@@ -218,8 +244,8 @@ class Config(Section):
                 f'loss.unseen_by_text = true with loss.base = "{self.loss.base}", expected '
                 '"softmax": the other losses have no sum over the catalogue to leave items out of'
             )
-        sides, weight = self.distillation.embedding_sides, self.distillation.embedding_weight
-        if by_text and sides == "input" and weight > 0:
+        sides = self.distillation.embedding_sides
+        if by_text and sides == "input" and self.distillation.projects:
             raise ValueError(
                 'loss.unseen_by_text = true with distillation.embedding_sides = "input", expected '
                 '"both": an unseen item has no vector of its own, and would score 0 everywhere'
@@ -246,6 +272,13 @@ class Config(Section):
             needed["distillation.drop_window_items"] = (self.distillation.drop_window_items, False)
             # A prefix row has no list, and a row's loss depends on the lists of all others.
             needed["train.prefix_rows"] = (self.train.prefix_rows, False)
+        distillation = self.distillation
+        needed |= {
+            "distillation.ranking_method": (distillation.ranking_method, "dllm2rec"),
+            "distillation.embedding_method": (distillation.embedding_method, "projection"),
+            "student.projector": (self.student.projector, "linear"),
+            "distillation.item_offset": (distillation.item_offset, True),
+        }
         for field, (value, only) in needed.items():
             if value != only:
                 found, expected = (str(one).lower() for one in (value, only))

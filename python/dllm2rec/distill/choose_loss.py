@@ -18,7 +18,9 @@ def list_meaning(config: Config) -> Meaning:
     """What the loss reads of each place of the teacher's lists."""
     if config.variant == "authors":
         return "authors' weight"
-    return "weight" if config.distillation.ranking_form == "importance" else "probability"
+    distillation = config.distillation
+    by_weights = distillation.ranking_method == "dllm2rec" and not distillation.takes_share
+    return "weight" if by_weights else "probability"
 
 
 def term_spec(
@@ -28,6 +30,8 @@ def term_spec(
     loss, distillation = config.loss, config.distillation
     n_negatives = loss.n_negatives if loss.base == "bce" else 0
     n_listed = 1 + n_negatives + (distillation.top_k if has_lists else 0)
+    if has_lists and distillation.ranking_method != "dllm2rec":
+        return None
     if n_listed > MAX_LISTED or (loss.base == "bce" and weighs_window(config)):
         return None
     importance = distillation.ranking_form == "importance"

@@ -193,13 +193,13 @@ def list_alone(
 
     Args:
         terms: as `Objective.terms`, (n_terms, B).
-        names: of the terms: "base", "dro", "ranking".
+        names: of the terms: "base", "dro", "ranking", "embedding".
         has_target: (B,) bool, or None where all rows have one.
         share: the list's share of the soft targets; 0 where the base loss has none.
     """
     if has_target is None:
         return terms
-    weights = {"base": share, "dro": 0.0, "ranking": 1.0}
+    weights = {"base": share, "dro": 0.0, "ranking": 1.0, "embedding": 0.0}
     rows = zip(names, terms, strict=True)
     return torch.stack([torch.where(has_target, row, weights[name] * row) for name, row in rows])
 

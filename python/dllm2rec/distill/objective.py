@@ -3,20 +3,26 @@
 FusedObjective: where a term reads the scores of all items, every term in one pass over them.
 TorchObjective: the same terms step by step, for all other losses.
 AuthorsObjective: that of the authors' code.
+WithEmbeddingLoss: one of these, and a term by which item vectors tell the teacher's.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from dllm2rec.config.model import Config
 from dllm2rec.distill.authors_objective import AuthorsObjective
+from dllm2rec.distill.baselines.embedding_losses import loss_of_targets
+from dllm2rec.distill.baselines.objective import list_loss
 from dllm2rec.distill.batch import Batch
 from dllm2rec.distill.catalogue_loss import backend_of
 from dllm2rec.distill.choose_loss import list_meaning, term_spec
 from dllm2rec.distill.fused_objective import FusedObjective
+from dllm2rec.distill.losses import list_alone
 from dllm2rec.distill.step_buffers import StepBuffers
 from dllm2rec.distill.torch_objective import TorchObjective
 from dllm2rec.students import Student
@@ -45,6 +51,38 @@ class Objective(Protocol):
         """
 
 
+@dataclass(frozen=True, eq=False)
+class WithEmbeddingLoss:
+    """An objective, and the teacher's vectors as one more term.
+
+    Attributes:
+        inner: makes the other terms.
+        loss: what the student's vectors are put into, a part of the student.
+        weight: of the term.
+    """
+
+    inner: Objective
+    loss: nn.Module
+    weight: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The terms in their order."""
+        return (*self.inner.names, "embedding")
+
+    @property
+    def buffers(self) -> StepBuffers:
+        """What every step uses again."""
+        return self.inner.buffers
+
+    def terms(self, student: Student, batch: Batch) -> Tensor:
+        """As `Objective.terms`; a row without a target has no part in the new term."""
+        of_targets = loss_of_targets(self.loss, student.embedding.ids, batch.targets)
+        added = (self.weight * of_targets).unsqueeze(0)
+        added = list_alone(added, ("embedding",), batch.has_target, share=0.0)
+        return torch.cat([self.inner.terms(student, batch), added])
+
+
 def choose_objective(
     student: Student,
     config: Config,
@@ -64,6 +102,21 @@ def choose_objective(
         batch_size: the most rows of a batch.
         has_lists: whether batches have the teacher's lists.
     """
+    inner = _of_scores(student, config, propensity, in_softmax, batch_size, has_lists=has_lists)
+    if student.embedding_loss is None:
+        return inner
+    return WithEmbeddingLoss(inner, student.embedding_loss, config.distillation.embedding_weight)
+
+
+def _of_scores(
+    student: Student,
+    config: Config,
+    propensity: Tensor,
+    in_softmax: Tensor | None,
+    batch_size: int,
+    *,
+    has_lists: bool,
+) -> Objective:
     seed, meaning = config.train.seed, list_meaning(config)
     if meaning == "authors' weight":
         buffers = StepBuffers.of(student, batch_size, seed, keeps_scores=False, picks_items=False)
@@ -77,6 +130,6 @@ def choose_objective(
         dro_slope = propensity / config.loss.dro_temperature
         backend = backend_of(propensity.device)
         return FusedObjective(spec, dro_slope, in_softmax, buffers, backend)
-    return TorchObjective(
-        config, propensity, in_softmax, has_lists and meaning == "weight", buffers
-    )
+    has_ranking = has_lists and not config.distillation.takes_share
+    other = list_loss(config, propensity) if has_ranking else None
+    return TorchObjective(config, propensity, in_softmax, has_ranking, buffers, other)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dllm2rec.config.model import Config
+from dllm2rec.distill.baselines.objective import ListLoss
 from dllm2rec.distill.batch import Batch
 from dllm2rec.distill.choose_loss import needs_all_scores, single_ranking_weight, weighs_window
 from dllm2rec.distill.losses import (
@@ -40,8 +41,9 @@ class TorchObjective:
         config: of one ranking weight.
         propensity: the item weights of DROS, (N,).
         in_softmax: which items the softmax counts, (N,) bool, or None for all.
-        has_ranking: whether the lists are a term with importance weights.
+        has_ranking: whether the lists are a term of their own.
         buffers: what every step uses again.
+        list_loss: what makes that term; None for the paper's, with importance weights.
     """
 
     config: Config
@@ -49,6 +51,7 @@ class TorchObjective:
     in_softmax: Tensor | None
     has_ranking: bool
     buffers: StepBuffers
+    list_loss: ListLoss | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,7 +62,7 @@ class TorchObjective:
     def terms(self, student: Student, batch: Batch) -> Tensor:
         """As `Objective.terms`."""
         scored = scorer_of(student, batch, self.buffers)
-        if needs_all_scores(self.config):
+        if needs_all_scores(self.config) or self.list_loss is not None:
             _ = scored.all_scores  # with its gradient, though the weights below ask without one
         listed, window = batch.listed, self._window(batch)
         if window is not None:
@@ -75,8 +78,11 @@ class TorchObjective:
             robust = dros(scored.all_scores, batch.targets, self.propensity, loss.dro_temperature)
             terms.append(loss.dro_weight * robust)
         if batch.lists is not None and self.has_ranking:
-            weight = self._importance(batch.lists, scored)
-            ranking = ranking_distillation(candidate, weight)
+            if self.list_loss is None:
+                weight = self._importance(batch.lists, scored)
+                ranking = ranking_distillation(candidate, weight)
+            else:
+                ranking = self.list_loss(scored.all_scores, batch.lists)
             terms.append(single_ranking_weight(self.config) * ranking)
         is_soft = loss.base != "bce" and batch.lists is not None and not self.has_ranking
         share = single_ranking_weight(self.config) if is_soft else 0.0

@@ -31,6 +31,8 @@ WATCH_S = 2.0
 PARTS = {
     "embedding.ids": "item vectors",
     "embedding.projector": "projection of the teacher",
+    "embedding.hidden": "hidden layer of the projection",
+    "embedding_loss": "layers to the teacher's vectors",
     "encoder": "encoder",
     "bridge": "bridge",
     "output": "output",

@@ -19,6 +19,9 @@ from dllm2rec.students.sasrec import SASRec
 from dllm2rec.students.student import Encoder, Sides, Student
 
 Variant = Literal["default", "authors"]
+# Of the hidden layer's first weights, so that what it leads to begins about as large as what a
+# linear projector makes of vectors of unit length.
+HIDDEN_STD = 0.25
 
 
 def build_student(
@@ -65,7 +68,14 @@ def build_student(
         teacher = _teacher_vectors(teacher_embeddings, n_items, normalise=not is_authors)
     if known_items is not None and known_items.shape != (n_items,):
         raise InputError(f"known_items {tuple(known_items.shape)}, expected ({n_items},)")
-    embedding = ItemEmbedding(n_items, config.hidden_size, teacher, embedding_weight, known_items)
+    embedding = ItemEmbedding(
+        n_items,
+        config.hidden_size,
+        teacher,
+        embedding_weight,
+        known_items,
+        mlp=config.projector == "mlp",
+    )
     build_encoder = _authors_encoder if is_authors else _default_encoder
     encoder = build_encoder(config, max_length)
     student = Student(embedding, encoder, config, sides, max_length)
@@ -171,5 +181,9 @@ def _initialise(student: Student, std: float, layers: list[nn.Module]) -> None:
             nn.init.normal_(module.weight, std=std)
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)
+    hidden = student.embedding.hidden
+    if hidden is not None:
+        nn.init.normal_(hidden.weight, std=HIDDEN_STD)
+        nn.init.zeros_(hidden.bias)
     with torch.no_grad():
         student.embedding.ids.weight[student.n_items].zero_()

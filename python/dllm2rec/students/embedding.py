@@ -28,19 +28,30 @@ class ItemEmbedding(nn.Module):
         weight: how strongly the projected vector counts, the authors' --ed_weight.
         known: which items have an id vector, (N,) bool, or None for all. The others (never seen
             in training) are known by their text alone.
+        mlp: whether a hidden layer of D units stands before the projector: W relu(V z + d) + c.
     """
 
     teacher: Tensor | None
     known: Tensor | None
 
     def __init__(
-        self, n_items: int, size: int, teacher: Tensor | None, weight: float, known: Tensor | None
+        self,
+        n_items: int,
+        size: int,
+        teacher: Tensor | None,
+        weight: float,
+        known: Tensor | None,
+        *,
+        mlp: bool = False,
     ) -> None:
         super().__init__()
         self.n_items = n_items
         self.weight = weight
         self.ids = nn.Embedding(n_items + 1, size, padding_idx=n_items)
-        self.projector = None if teacher is None else nn.Linear(teacher.shape[1], size)
+        is_deep = mlp and teacher is not None
+        width = 0 if teacher is None else teacher.shape[1]
+        self.projector = None if teacher is None else nn.Linear(size if is_deep else width, size)
+        self.hidden = nn.Linear(width, size) if is_deep else None
         self.register_buffer("teacher", teacher, persistent=False)
         column = None if known is None else F.pad(known.float(), (0, 1)).unsqueeze(1)  # (N + 1, 1)
         self.register_buffer("known", column, persistent=False)
@@ -54,6 +65,9 @@ class ItemEmbedding(nn.Module):
         """All item vectors, (N + 1, D), the teacher's part included: one projection of (N, E)."""
         if self.projector is None:
             return self.id_rows()
+        if self.hidden is not None:
+            projected = self._projected(self.teacher)
+            return torch.add(self.id_rows(), F.pad(projected, (0, 0, 0, 1)), alpha=self.weight)
         table: Tensor = _Table.apply(
             self.id_rows(), self.teacher, self.projector.weight, self.projector.bias, self.weight
         )
@@ -77,7 +91,14 @@ class ItemEmbedding(nn.Module):
         vectors = F.embedding(sequences, self.id_rows(), padding_idx=self.n_items)
         is_item = (sequences < self.n_items).unsqueeze(2)
         texts = F.embedding(sequences.clamp(max=self.n_items - 1), self.teacher)  # (B, L, E)
-        return torch.add(vectors, self.projector(texts) * is_item, alpha=self.weight)
+        return torch.add(vectors, self._projected(texts) * is_item, alpha=self.weight)
+
+    def _projected(self, texts: Tensor | None) -> Tensor:
+        """The projector's output for some of the teacher's vectors, (..., D)."""
+        assert self.projector is not None  # noqa: S101 - for mypy
+        before = texts if self.hidden is None else self.hidden(texts).relu()
+        projected: Tensor = self.projector(before)
+        return projected
 
 
 class _Table(torch.autograd.Function):

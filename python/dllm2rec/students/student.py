@@ -6,6 +6,7 @@ import copy
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,6 +45,8 @@ class Student(nn.Module):
 
     Attributes:
         window_offset: what is added to the scores of the window's items, () or None.
+        embedding_loss: what learns from the teacher's vectors by a term of the loss, while the
+            student is trained; or None.
         kept_projection: of a folded student, what projected the teacher's vectors; else None.
     """
 
@@ -70,6 +73,7 @@ class Student(nn.Module):
         self.bias = nn.Parameter(torch.zeros(self.n_items)) if has_bias else None
         self.window_offset = nn.Parameter(torch.zeros(())) if config.window_offset else None
         self.kept_projection: TextProjection | None = None
+        self.embedding_loss: nn.Module | None = None
 
     @property
     def ties_table(self) -> bool:
@@ -88,9 +92,12 @@ class Student(nn.Module):
         projector = self.embedding.projector
         if projector is None or not self.ties_table:
             return self.kept_projection
-        parts = (part.detach().cpu().numpy() for part in (projector.weight, projector.bias))
-        matrix, shift = (np.ascontiguousarray(part, dtype=np.float32) for part in parts)
-        return TextProjection(matrix, shift, np.array(self.embedding.weight, np.float32))
+        weight = np.array(self.embedding.weight, np.float32)
+        matrix, shift = _arrays(projector)
+        hidden = self.embedding.hidden
+        if hidden is None:
+            return TextProjection(matrix, shift, weight)
+        return TextProjection(matrix, shift, weight, *_arrays(hidden))
 
     def item_table(self) -> Tensor | None:
         """All item vectors with the teacher's part, (N + 1, D); None where no step needs them all.
@@ -163,14 +170,22 @@ class Student(nn.Module):
         teacher embeddings, gives a student that loads the copy's state dict.
         """
         # A memo of None leaves these out of the copy instead of holding them twice for a moment.
-        frozen = (self.embedding.teacher, self.embedding.known)
+        frozen = (self.embedding.teacher, self.embedding.known, self.embedding_loss)
         folded = copy.deepcopy(self, {id(part): None for part in frozen if part is not None})
         if self.output is None and not self.ties_table:
             _untie(folded, *self.output_items(None))
         folded.kept_projection = self.text_projection()
-        folded.embedding.projector = None
+        folded.embedding.projector, folded.embedding.hidden = None, None
+        folded.embedding_loss = None
         folded.embedding.ids.weight.copy_(self.embedding.table())
         return folded
+
+
+def _arrays(layer: nn.Linear) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """The matrix and the shift of a linear layer."""
+    parts = (part.detach().cpu().numpy() for part in (layer.weight, layer.bias))
+    matrix, shift = (np.ascontiguousarray(part, dtype=np.float32) for part in parts)
+    return matrix, shift
 
 
 def _untie(student: Student, matrix: Tensor, bias: Tensor | None) -> None:

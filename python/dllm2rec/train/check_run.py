@@ -127,7 +127,7 @@ def _student_faults(
                 yield err
                 continue
             vectors = None if teacher is None else teacher.item_embeddings
-            has_vectors = vectors is not None and own.distillation.embedding_weight > 0
+            has_vectors = vectors is not None and own.distillation.projects
             yield from student_faults(
                 own.student,
                 dataset.max_length,
@@ -149,6 +149,12 @@ def _teacher_faults(
         yield from list_faults(dataset.n_items, teacher, distillation, list_meaning(config))
     if distillation.embedding_weight > 0 and teacher.item_embeddings is None:
         yield no_vectors()
+    if not distillation.item_offset and not distillation.projects:
+        yield ConfigError(
+            "distillation.item_offset = false without projected vectors, expected "
+            'embedding_weight above 0 and embedding_method = "projection": items would have no '
+            "vector at all"
+        )
 
 
 def _process_faults(config: Config, options: RunOptions) -> Iterator[Dllm2RecError]:
@@ -157,6 +163,11 @@ def _process_faults(config: Config, options: RunOptions) -> Iterator[Dllm2RecErr
         yield ConfigError(
             f"variant = authors in {size()} processes, expected one: its loss of a row depends on "
             "the other rows of the batch; start it without torchrun"
+        )
+    if config.distillation.embedding_method == "htd" and size() > 1:
+        yield ConfigError(
+            f"distillation.embedding_method = htd in {size()} processes, expected one: its loss of "
+            "a row depends on the other rows of the batch; start it without torchrun"
         )
     if options.n_seeds < 1:
         yield ConfigError(f"n_seeds = {options.n_seeds}, expected at least 1")

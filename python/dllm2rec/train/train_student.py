@@ -112,6 +112,8 @@ def _train_seeds(seed_runs: Sequence[SeedRun], context: TrainingContext) -> None
 
 def draws_from_own_seed(config: Config) -> bool:
     """Whether what a training draws on CUDA depends on its own seed and step alone."""
+    if config.distillation.ranking_method == "unkd":
+        return False
     return config.student.name == "sasrec" or not any(config.student.dropouts)
 
 

@@ -20,6 +20,7 @@ from dllm2rec.cli.streams import tell
 from dllm2rec.cli.train_options import (
     BaselineOption,
     ConfigOption,
+    MethodOption,
     PlanRequest,
     RecipeOption,
     SeedOption,
@@ -52,6 +53,7 @@ def plan(
     recipe: RecipeOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
+    method: MethodOption = None,
     student: StudentsOption = None,
     baseline: BaselineOption = True,
     device: DeviceOption = None,
@@ -72,6 +74,7 @@ def plan(
                 recipe=recipe,
                 config=config,
                 overrides=set_ or [],
+                method=method,
                 students=student or [],
                 device=device,
                 seed=seed,

@@ -28,6 +28,7 @@ from dllm2rec.cli.torchrun import join_and_choose, n_processes, process_name
 from dllm2rec.cli.train_options import (
     BaselineOption,
     ConfigOption,
+    MethodOption,
     RecipeOption,
     SeedOption,
     SeedsOption,
@@ -59,6 +60,7 @@ def train(
     recipe: RecipeOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
+    method: MethodOption = None,
     student: StudentsOption = None,
     out: Annotated[
         Path | None,
@@ -108,6 +110,7 @@ def train(
                 recipe=recipe,
                 config=config,
                 overrides=set_ or [],
+                method=method,
                 students=student or [],
                 device=device,
                 seed=seed,
