@@ -49,6 +49,8 @@ PUBLIC = {
     "teacher_report",
     "write_teacher_page",
     "with_method",
+    "Expected",
+    "expect_answers",
     "RunOptions",
     "LogForm",
     "Titles",

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from dllm2rec.exports.export import export as export
     from dllm2rec.exports.load_export import load_export as load_export
     from dllm2rec.llm.causal import load_causal as load_causal
+    from dllm2rec.llm.expect_answers import Expected as Expected
+    from dllm2rec.llm.expect_answers import expect_answers as expect_answers
     from dllm2rec.llm.generate import GenerateForm as GenerateForm
     from dllm2rec.llm.generate import generate_lists as generate_lists
     from dllm2rec.llm.plan_questions import Plan as Plan
@@ -103,6 +105,8 @@ _HOMES = {
     "Interactions": "data.logs.interactions",
     "LogForm": "data.logs.log_form",
     "Titles": "data.logs.titles.read_titles",
+    "Expected": "llm.expect_answers",
+    "expect_answers": "llm.expect_answers",
     "GenerateForm": "llm.generate",
     "Plan": "llm.plan_questions",
     "QuestionForm": "llm.prompts",

@@ -13,6 +13,7 @@ from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.data.formats.write_windows import authors_files
 from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.evaluate.metrics import list_metrics
+from dllm2rec.llm.expect_answers import expect_answers
 from dllm2rec.llm.plan_questions import plan_questions, spread_answers, spread_teacher
 from dllm2rec.llm.prompts import QuestionForm, questions
 from dllm2rec.teacher.folder import load_teacher, save_teacher
@@ -186,3 +187,65 @@ def test_rows_that_are_none_are_refused(folder, tmp_path, capsys, text, told):
     assert main([*words, "--out", str(tmp_path / "out")]) == 3
     assert told in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_expected_is_what_comes(dataset):
+    """Against the answers themselves: rows reached, and hit rates of lists that were spread."""
+    teacher = oracle_teacher(dataset)
+    plan = plan_questions(dataset, N_ITEMS)
+    told = expect_answers(dataset, plan)
+    answered = only(teacher, plan.rows)
+    lists, _ = spread_answers(dataset, answered.ranking, answered.distance)
+    has_list = (lists < N_ITEMS).any(axis=1)
+    assert (told.asked, told.n_rows) == (len(plan.rows), len(dataset.train))
+    assert told.asked + told.spread == has_list.sum()
+    assert (told.pilot, told.expected) == (None, None)
+    assert "not known" in told.lines()[1]
+
+    asked = expect_answers(dataset, plan, answered)
+    targets = dataset.targets(dataset.train)
+    hits = (lists == targets[:, None]).any(axis=1)
+    is_asked = np.isin(np.arange(len(targets)), plan.rows)
+    assert asked.pilot.rows == len(plan.rows)
+    assert asked.pilot.rate == pytest.approx(hits[is_asked].mean())
+    assert asked.pilot_spread.rate == pytest.approx(hits[has_list & ~is_asked].mean())
+    assert asked.expected == pytest.approx(hits.mean())
+    assert asked.popular < asked.expected
+    rate, n = asked.pilot.rate, asked.pilot.rows
+    assert asked.pilot.error == pytest.approx((rate * (1 - rate) / n) ** 0.5)
+
+
+def test_a_pilot_of_a_few_rows_says_about_what_many_answers_bring(dataset):
+    teacher = oracle_teacher(dataset)
+    plan = plan_questions(dataset, 200)
+    pilot = only(teacher, plan.rows[:40])
+    told = expect_answers(dataset, plan, pilot)
+    lists, _ = spread_answers(dataset, *arrays_of(only(teacher, plan.rows)))
+    came = (lists == dataset.targets(dataset.train)[:, None]).any(axis=1).mean()
+    assert told.expected == pytest.approx(came, abs=0.1)
+    assert "expected over all train rows" in told.lines()[-2]
+
+
+def arrays_of(teacher):
+    return teacher.ranking, teacher.distance
+
+
+def test_a_pilot_that_says_nothing_of_train_rows_is_refused(dataset):
+    vectors = TeacherKnowledge(item_embeddings=np.zeros((N_ITEMS, 2), np.float32))
+    with pytest.raises(InputError, match="no list for a train row"):
+        expect_answers(dataset, plan_questions(dataset, 3), vectors)
+
+
+def test_plan_says_what_to_expect(folder, tmp_path, capsys):
+    data = load_dataset(folder)
+    save_teacher(tmp_path / "few", only(oracle_teacher(data), np.arange(0, 800, 20)), data)
+    words = ["teacher", "plan", "--dataset", str(folder), "--budget", "50"]
+    assert main([*words, "--out", str(tmp_path / "a")]) == 0
+    assert "how good the lists will be is not known" in capsys.readouterr().out
+    words += ["--pilot", str(tmp_path / "few")]
+    assert main([*words, "--out", str(tmp_path / "b")]) == 0
+    assert "of its 40 rows (hr@8)" in " ".join(capsys.readouterr().out.split())
+    assert main([*words, "--out", str(tmp_path / "c"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["expected"]
+    assert found["pilot"]["rows"] == 40
+    assert 0 < found["popular"] < found["expected"] < 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_text
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,11 +17,25 @@ PLAN_EXAMPLES = """\b
 Examples:
   dllm2rec teacher plan --dataset data/games --budget 5000 --out rows.jsonl
   dllm2rec teacher prompts --dataset data/games --rows rows.jsonl --out questions.jsonl
+  dllm2rec teacher plan --dataset data/games --budget 5000 --pilot teachers/few --out rows.jsonl
 """
 SPREAD_EXAMPLES = """\b
 Examples:
   dllm2rec teacher spread teachers/games --dataset data/games --out teachers/games-all
 """
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What `dllm2rec teacher plan` was asked for."""
+
+    dataset: Path
+    budget: int
+    out: Path
+    seed: int
+    pilot: Path | None
+    overwrite: bool
+    json: bool
 
 
 def plan(
@@ -30,17 +45,30 @@ def plan(
         Path, typer.Option(metavar="FILE", help='JSON lines to write: {"row": 12}, best first.')
     ],
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of ties.")] = 0,
+    pilot: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A teacher with a few answers of the model to be asked."),
+    ] = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Choose the train rows to ask a language model about, for the most of a budget."""
-    check_new_file(out, overwrite=overwrite)
+    """Choose the train rows to ask a language model about; say what to expect of the answers."""
+    _plan(PlanRequest(dataset, budget, out, seed, pilot, overwrite, json))
+
+
+def _plan(request: PlanRequest) -> None:
+    out = request.out
+    check_new_file(out, overwrite=request.overwrite)
 
     from dllm2rec.data.formats.load_dataset import load_dataset
+    from dllm2rec.llm.expect_answers import expect_answers
     from dllm2rec.llm.plan_questions import plan_questions
+    from dllm2rec.teacher.folder import load_teacher
 
-    data = load_dataset(dataset)
-    chosen = plan_questions(data, budget, seed=seed)
+    data = load_dataset(request.dataset)
+    pilot = None if request.pilot is None else load_teacher(request.pilot, data)
+    chosen = plan_questions(data, request.budget, seed=request.seed)
+    expected = expect_answers(data, chosen, pilot)
     write_lines(out, (json_text.dumps({"row": row}) for row in chosen.rows.tolist()))
     facts = {
         "train rows": len(data.train),
@@ -48,13 +76,15 @@ def plan(
         "newest items asked about": chosen.items,
         "rows that share one": round(chosen.reached, 4),
     }
-    if json:
-        print_json({"out": str(out), **facts})
+    if request.json:
+        print_json({"out": str(out), **facts, "expected": asdict(expected)})
         return
     say(
         f"{facts['asked']:,} of {facts['train rows']:,} rows are asked about; {chosen.reached:.1%} "
         "of all rows have the newest item of one of them, so that its answer can be spread to them"
     )
+    for line in expected.lines():
+        say(line)
     say(f"written to {out}")
 
 
