@@ -17,6 +17,7 @@ from dllm2rec.llm.causal import load_causal, prompts_of, title_tokens
 from dllm2rec.llm.generate import GenerateForm, generate_lists
 from dllm2rec.teacher.folder import load_teacher
 from dllm2rec.teacher.knowledge import check_teacher
+from tests.docs.two_processes import launcher
 from tests.support.tiny_models import tiny_causal
 from tests.support.worlds import N_ITEMS, cycle_dataset
 
@@ -109,3 +110,46 @@ def test_command_writes_a_teacher_and_leaves_no_shards(dataset, tmp_path, capsys
     data = load_dataset(tmp_path / "data")
     assert load_teacher(tmp_path / "teacher", data).ranking.shape == (len(data.train), 5)
     assert not (tmp_path / "teacher-shards").exists()
+
+
+def test_two_processes_share_the_shards_and_write_the_same_lists(dataset, tmp_path):
+    model = tiny_causal(tmp_path / "model")
+    (tmp_path / "data").mkdir()
+    for name, write in authors_files(dataset).items():
+        write(tmp_path / "data" / name)
+    data = load_dataset(tmp_path / "data")
+    form = replace(FORM, shard_rows=4096)
+    causal = load_causal(model, device="cpu", precision="float32")
+    alone = generate_lists(causal, data, form, tmp_path / "alone")
+    words = ["teacher", "generate", "--dataset", "data", "--model", model, "--device", "cpu"]
+    words += ["--precision", "float32", "--threads", "1", "--out", "teacher"]
+    words += ["--top", "5", "--beams", "6", "--history", "3", "--batch-size", "7"]
+    with launcher() as launch:
+        codes, log = launch(tmp_path, words)
+        assert codes == [0, 0], log
+        assert log.count("written to teacher") == 1
+        refused, told = launch(tmp_path, ["teacher", "plan", *words[2:4], "--budget", "3"])
+    assert refused == [2, 2]
+    assert "torchrun is for" in told
+    together = load_teacher(tmp_path / "teacher", data)
+    np.testing.assert_array_equal(together.ranking, alone.ranking)
+    np.testing.assert_array_equal(together.ranking_test, alone.ranking_test)
+    assert not (tmp_path / "teacher-shards").exists()
+
+
+def test_each_process_answers_every_second_missing_shard(causal, dataset, tmp_path, monkeypatch):
+    """Two processes in turn, each with what the other has written by then."""
+    whole = generate_lists(causal, dataset, FORM, tmp_path / "whole")
+    answer, answered = generate.answer_histories, []
+    monkeypatch.setattr(
+        generate, "answer_histories", lambda *given: (answered.append(1), answer(*given))[1]
+    )
+    n_shards = len([*(tmp_path / "whole").glob("*.npz")])
+    monkeypatch.setattr(generate, "process_blocks", lambda n: range(1, n, 2))
+    with pytest.raises(FileNotFoundError):  # the first process's are missing yet
+        generate_lists(causal, dataset, FORM, tmp_path / "shared")
+    assert len(answered) == n_shards // 2
+    monkeypatch.setattr(generate, "process_blocks", range)
+    again = generate_lists(causal, dataset, FORM, tmp_path / "shared")
+    assert len(answered) == n_shards
+    np.testing.assert_array_equal(again.ranking, whole.ranking)

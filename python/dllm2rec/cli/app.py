@@ -36,6 +36,14 @@ app.command(epilog=serve.EXAMPLES)(checking_paths(serve.serve))
 app.command(epilog=report.EXAMPLES)(checking_paths(report.report))
 app.command(epilog=bench.EXAMPLES)(checking_paths(bench.bench))
 teacher_app = typer.Typer(help="Import a teacher, or make one.", no_args_is_help=True)
+
+
+@teacher_app.callback()
+def _teacher(context: typer.Context) -> None:
+    """Import a teacher, or make one."""
+    check_shared(f"teacher {context.invoked_subcommand}")
+
+
 teacher_app.command("import", epilog=teacher.EXAMPLES)(checking_paths(teacher.import_))
 teacher_app.command("embed", epilog=embed.EXAMPLES)(checking_paths(embed.embed))
 teacher_app.command("plan", epilog=teacher_plan.PLAN_EXAMPLES)(checking_paths(teacher_plan.plan))

@@ -12,7 +12,7 @@ import typer
 from dllm2rec.errors import ConfigError
 
 # The commands that share their work; any other would do all of it in every process.
-SHARED = ("train", "evaluate", "recommend")
+SHARED = ("train", "evaluate", "recommend", "teacher generate")
 
 
 def n_processes() -> int:
@@ -38,6 +38,8 @@ def check_shared(command: str) -> None:
     Raises:
         ConfigError: `command` does not share its work.
     """
+    if command == "teacher":  # which of its commands it is, it says itself
+        return
     if n_processes() > 1 and command not in SHARED:
         raise ConfigError(
             f"{command} in {n_processes()} processes, expected one; torchrun is for "

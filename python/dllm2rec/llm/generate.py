@@ -1,7 +1,8 @@
 """Lists of a causal language model for every row: titles of the catalogue, found by beams.
 
 Rows are answered by shards, each a file that is there whole or not at all: what was stopped goes on
-with the first shard that is missing. Shards belong to a dataset, a model and a form.
+with the first shard that is missing. Shards belong to a dataset, a model and a form. Of several
+processes (torchrun) each answers every n-th of the shards that are missing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dllm2rec.llm.causal import CausalModel, TitleTokens, left_padded, prompts_o
 from dllm2rec.llm.encode import item_titles
 from dllm2rec.llm.next_item import newest_first
 from dllm2rec.llm.title_trie import TitleTrie, build_trie
+from dllm2rec.runtime.distributed import is_first, process_blocks, wait_for_all
 from dllm2rec.storage.atomic_file import replace_file
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 
@@ -70,7 +72,8 @@ def generate_lists(
         causal: the model.
         dataset: with titles.
         form: how.
-        shards: a folder for what is done so far; one of another dataset or form is refused.
+        shards: a folder for what is done so far; one of another dataset or form is refused. All
+            processes must see the same one.
         report: told what is done: a split, how many rows of it, and of how many.
 
     Returns:
@@ -81,28 +84,41 @@ def generate_lists(
     Raises:
         InputError: no titles.
         ArtifactError: the shards are those of something else.
+        ResourceError: another process ended, or does not answer.
     """
     titles = title_tokens(causal, item_titles(dataset))
     trie = build_trie(titles.distinct, causal.end).to(causal.model.device)
-    folder = _own_folder(Path(shards), causal, dataset, form)
+    folder = Path(shards)
+    if is_first():
+        folder = _own_folder(folder, causal, dataset, form)
+    wait_for_all("generating: starting")
+    folder = _own_folder(folder, causal, dataset, form)
+    splits = dataset.splits()
+    tiles = [
+        (split, begin)
+        for split, rows in splits.items()
+        for begin in range(0, len(rows), form.shard_rows)
+    ]
+    files = {tile: folder / f"{tile[0]}-{tile[1]:09}.npz" for tile in tiles}
+    missing = [tile for tile in tiles if not files[tile].is_file()]
+    wait_for_all("generating: shards counted")  # nobody writes one before
+    for number in process_blocks(len(missing)):
+        split, begin = missing[number]
+        rows = splits[split]
+        tile = rows.take(slice(begin, begin + form.shard_rows))
+        histories = newest_first(dataset.windows(tile), dataset.n_items)
+
+        def told(n: int, done: int = begin, split: str = split, of: int = len(rows)) -> None:
+            if report is not None:
+                report(f"{split} rows answered", done + n, of)
+
+        answered = answer_histories(causal, titles, trie, histories, form, told)
+        _write(files[split, begin], *answered)
+    wait_for_all("generating: done")
     lists = {}
-    for split, rows in dataset.splits().items():
+    for split in splits:
         parts = [_empty(form.top, dataset.n_items)]
-        for begin in range(0, len(rows), form.shard_rows):
-            file = folder / f"{split}-{begin:09}.npz"
-            if not file.is_file():
-                tile = rows.take(slice(begin, begin + form.shard_rows))
-                histories = newest_first(dataset.windows(tile), dataset.n_items)
-                done = begin
-
-                def told(n: int, done: int = done, split: str = split, of: int = len(rows)) -> None:
-                    if report is not None:
-                        report(f"{split} rows answered", done + n, of)
-
-                answered = answer_histories(causal, titles, trie, histories, form, told)
-                _write(file, *answered)
-            with np.load(file, allow_pickle=False) as arrays:
-                parts.append((arrays["items"], arrays["distances"]))
+        parts += [_read(file) for (of, _), file in files.items() if of == split]
         lists[split] = tuple(np.concatenate(column) for column in zip(*parts, strict=True))
     held = {name: items for name, (items, _) in lists.items() if len(items) and name != "train"}
     return TeacherKnowledge(
@@ -162,6 +178,11 @@ def _empty(
     top: int, n_items: int, n_rows: int = 0
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
     return np.full((n_rows, top), n_items, np.uint32), np.zeros((n_rows, top), np.float32)
+
+
+def _read(file: Path) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
+    with np.load(file, allow_pickle=False) as arrays:
+        return arrays["items"], arrays["distances"]
 
 
 def _write(file: Path, items: npt.NDArray[np.uint32], distances: npt.NDArray[np.float32]) -> None:

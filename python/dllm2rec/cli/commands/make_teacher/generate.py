@@ -24,8 +24,12 @@ EXAMPLES = """\b
 Examples:
   dllm2rec teacher generate --dataset data/games --model models/tuned --out teachers/games
   dllm2rec teacher generate --dataset data/games --model model.gguf --out teachers/g --history 5
+  torchrun --standalone --nproc-per-node 4 -m dllm2rec teacher generate ...
 What was stopped goes on where it was: shards are kept beside --out until it is there.
 """
+
+# The longest that a process waits for another, which may have a shard to answer yet.
+WAIT_S = 86_400.0
 
 
 class Precision(StrEnum):
@@ -94,13 +98,17 @@ def _generate(request: GenerateRequest) -> None:
     from dllm2rec.llm.causal import load_causal
     from dllm2rec.llm.generate import GenerateForm, generate_lists
     from dllm2rec.runtime.device import choose_device
+    from dllm2rec.runtime.distributed import is_first, process_group, wait_for_all
 
     form = GenerateForm(**request.form)
     data = load_dataset(request.dataset)
-    device = str(choose_device(request.device))
-    causal = load_causal(request.model, device=device, precision=request.precision)
     shards = out.with_name(f"{out.name}-shards")
-    with phases() as told:
-        made = generate_lists(causal, data, form, shards, report=told)
-    tell_teacher(made, data, out, overwrite=request.overwrite, json=request.json)
-    shutil.rmtree(shards, ignore_errors=True)
+    with process_group(request.device, timeout_s=WAIT_S):
+        device = str(choose_device(request.device))
+        causal = load_causal(request.model, device=device, precision=request.precision)
+        with phases() as told:
+            made = generate_lists(causal, data, form, shards, report=told)
+        wait_for_all("generated: all have read the lists")
+        if is_first():
+            tell_teacher(made, data, out, overwrite=request.overwrite, json=request.json)
+            shutil.rmtree(shards, ignore_errors=True)
