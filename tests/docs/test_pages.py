@@ -47,6 +47,9 @@ NOT_RUN = {
     "dllm2rec teacher embed ": "needs the weights of an encoder; tests/llm run it with a tiny one",
     "dllm2rec teacher fit ": "needs the weights of a model; tests/llm run it with a tiny one",
     "dllm2rec teacher generate ": "needs the weights of a model; tests/llm run it with a tiny one",
+    "torchrun --standalone --nproc-per-node 2 -m dllm2rec teacher generate ": (
+        "needs the weights of a model; tests/llm run it in two processes with a tiny one"
+    ),
     "dllm2rec train --dataset data/games --teacher teachers/titles": "needs the embed above it",
     "dllm2rec serve ": "answers until it is stopped; tests/server start it",
     "curl ": "asks the server above it; tests/server send the same",
@@ -223,7 +226,8 @@ def check_words(command: str) -> None:
         check_options(words[1:], help_of(*named), command)
     elif words[0] == "torchrun":
         place = words.index("dllm2rec") + 1
-        check_options(words[place:], help_of(words[place]), command)
+        named = words[place : place + (2 if words[place] == "teacher" else 1)]
+        check_options(words[place:], help_of(*named), command)
         torchrun_options().parse_args(words[1:])
     elif words[:2] == ["python", "-m"] and words[2] != "venv":
         assert importlib.util.find_spec(words[2]), command

@@ -25,6 +25,7 @@ EXAMPLES = """\b
 Examples:
   dllm2rec teacher fit --dataset data/games --model models/SmolLM2-135M --out models/tuned
   dllm2rec teacher fit --dataset data/games --model m.gguf --out models/tuned --method lora
+  dllm2rec teacher fit --dataset data/games --model encoder --out tuned --method contrastive
 """
 
 
@@ -33,6 +34,7 @@ class Method(StrEnum):
 
     full = "full"
     lora = "lora"
+    contrastive = "contrastive"
 
 
 @dataclass(frozen=True)
@@ -50,16 +52,30 @@ class FitRequest:
 def fit(
     dataset: Annotated[Path, typer.Option(metavar="DIR", help="The dataset, with titles.")],
     model: Annotated[
-        str, typer.Option(metavar="DIR|FILE|NAME", help="Causal model: folder, .gguf, hub's name.")
+        str,
+        typer.Option(
+            metavar="DIR|FILE|NAME",
+            help="Causal model: folder, .gguf, hub's name; with contrastive: a sentence encoder.",
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="New folder for the tuned model.")],
-    method: Annotated[Method, typer.Option(help="All weights, or LoRA.")] = Method.full,
+    method: Annotated[
+        Method, typer.Option(help="A causal model by all weights or LoRA; a sentence encoder.")
+    ] = Method.full,
     epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the rows.")] = 1,
-    learning_rate: Annotated[float, typer.Option(metavar="X", help="The highest.")] = 3e-4,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="The highest; by default 3e-4, contrastive 2e-5."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Rows a step.")] = 64,
     history: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Titles shown of a history, the newest.")
-    ] = 10,
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Titles shown of a history, the newest; by default 10, contrastive 1.",
+        ),
+    ] = None,
     rows: Annotated[
         int, typer.Option(min=0, metavar="N", help="Train rows to learn from; 0 for all.")
     ] = 0,
@@ -68,33 +84,57 @@ def fit(
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Tune a causal language model on the title sequences of the train rows."""
+    """Tune a causal language model, or a sentence encoder, on the titles of the train rows."""
     use_threads(threads)
-    form = {"method": method.value, "epochs": epochs, "learning_rate": learning_rate}
-    form |= {"batch_size": batch_size, "n_history": history, "rows": rows, "seed": seed}
-    _fit(FitRequest(dataset, model, out, form, device.value if device else "auto", json))
+    form = {"epochs": epochs, "batch_size": batch_size, "rows": rows, "seed": seed}
+    form |= _said(learning_rate=learning_rate, n_history=history)
+    _fit(method, FitRequest(dataset, model, out, form, device.value if device else "auto", json))
 
 
-def _fit(request: FitRequest) -> None:
+def _said(**options: float | None) -> dict[str, Any]:
+    """The options that were given; the others have the defaults of their form."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _fit(method: Method, request: FitRequest) -> None:
     out = request.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"--out {out}: exists, expected a new or empty folder")
     check_device(request.device)
 
+    encodes = method is Method.contrastive
+    losses = _of_encoder(request) if encodes else _of_causal(method, request)
+    if request.json:
+        print_json({"out": str(out), "losses": losses})
+        return
+    what = "nats a row" if encodes else "nats a token"
+    say(f"loss {losses[0]:.3f} at first, {losses[-1]:.3f} at last, in {what}")
+    say(f"written to {out}")
+
+
+def _of_causal(method: Method, request: FitRequest) -> list[float]:
     from dllm2rec.data.formats.load_dataset import load_dataset
     from dllm2rec.llm.causal import load_causal
     from dllm2rec.llm.tune_causal import TuneForm, save_causal, tune_causal
     from dllm2rec.runtime.device import choose_device
 
-    form = TuneForm(**request.form)
+    form = TuneForm(method=method.value, **request.form)
     data = load_dataset(request.dataset)
     device = str(choose_device(request.device))
     causal = load_causal(request.model, device=device, precision="float32")
     with phases() as told:
         losses = tune_causal(causal, data, form, report=told)
-    save_causal(causal, out)
-    if request.json:
-        print_json({"out": str(out), "losses": losses})
-        return
-    say(f"loss {losses[0]:.3f} at first, {losses[-1]:.3f} at last, in nats a token")
-    say(f"written to {out}")
+    save_causal(causal, request.out)
+    return losses
+
+
+def _of_encoder(request: FitRequest) -> list[float]:
+    from dllm2rec.data.formats.load_dataset import load_dataset
+    from dllm2rec.llm.tune_encoder import EncoderTuneForm, tune_encoder
+    from dllm2rec.runtime.device import choose_device
+
+    form = EncoderTuneForm(**request.form)
+    data = load_dataset(request.dataset)
+    device = str(choose_device(request.device))
+    with phases() as told:
+        return tune_encoder(request.model, data, form, request.out, device=device, report=told)
