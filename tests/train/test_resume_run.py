@@ -336,6 +336,22 @@ def test_another_dataset_teacher_or_configuration_is_refused(copied: Path) -> No
         resume_run(copied, DATASET, TEACHER)
 
 
+def test_a_state_of_before_a_setting_was_there_goes_on_to_the_same_bits(
+    copied: Path, whole: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_settings(folder: Path) -> TrainingState | None:
+        state = load_state(folder)
+        if state is None:
+            return None
+        config = json.loads(json.dumps(state.config))
+        del config["student"]["projector"], config["distillation"]["ranking_method"]
+        return replace(state, config=config)
+
+    monkeypatch.setattr(train_seed, "load_state", without_settings)
+    resume_run(copied, DATASET, TEACHER)
+    assert what_it_made(copied) == whole
+
+
 def test_going_on_elsewhere_is_told(copied: Path, caplog: pytest.LogCaptureFixture) -> None:
     facts = json.loads((copied / "run.json").read_text())
     facts["versions"]["torch"] = "1.0"

@@ -167,7 +167,9 @@ def new_training(config: Config, context: TrainingContext) -> Training:
 def _resume(training: Training, state: TrainingState, folder: Path) -> None:
     """Resume a new training from a saved state."""
     ours = training.config.model_dump(mode="json")
-    theirs = {"n_items": state.n_items, **_flat(state.config)}
+    # What a state of before a setting was there does not say has its default: it changed nothing.
+    defaults = _flat(Config().model_dump(mode="json"))
+    theirs = {**defaults, "n_items": state.n_items, **_flat(state.config)}
     for key, value in {"n_items": training.student.n_items, **_flat(ours)}.items():
         # A training may be resumed on another device than it began on.
         if key != "train.device" and theirs.get(key) != value:
