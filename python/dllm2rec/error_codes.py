@@ -847,7 +847,7 @@ CODES: tuple[Code, ...] = (
         "W-LISTS-PERMUTED",
         "teacher",
         (),
-        means="The lists of a file of answers fit the histories that they are for no better than each other's. They may stand in another order, belong to other users, or be the same for everybody.",
+        means="The lists of a teacher fit the histories or rows that they are for no better than each other's, or fit the neighbouring row better. They may stand in another order, be shifted by a row, belong to other users, or be the same for everybody.",
         example="W-LISTS-PERMUTED 256 lists fit the histories that they are for no better than each other's: check that they are not in another order, or the same for everybody",
         cure="Check that each line has the user or the history that the model was shown for it.",
     ),

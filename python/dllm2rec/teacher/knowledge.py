@@ -13,6 +13,7 @@ import numpy.typing as npt
 from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.errors import InputError
 from dllm2rec.teacher.asked_histories import AskedHistories, check_histories, history_notes
+from dllm2rec.teacher.misplaced import misplaced_notes
 
 _TILE = 16_384  # rows whose lists and windows are compared at once: about 3 MB for K 20 and L 10
 
@@ -239,6 +240,8 @@ def _row_notes(
             f"W-TEACHER-RANDOM: hr@{top_n} on train rows is {hit_rate:.4f}, chance is "
             f"{chance:.4f}: check that the teacher's rows are those of this dataset, in its order"
         )
+    else:
+        notes += misplaced_notes(ranking, dataset)
     distance = knowledge.distance
     if distance is not None and distance.max() > 1000 and (distance == np.floor(distance)).all():
         notes.append(
