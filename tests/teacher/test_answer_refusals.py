@@ -142,11 +142,11 @@ def test_a_file_of_two_datasets_answers_is_named(tmp_path: Path):
 
 
 def test_a_last_list_that_is_shorter_is_named(tmp_path: Path):
-    lists = {"ann": IDS[:4], "bob": IDS[4:8], "cid": IDS[8:10]}
+    lists = {"ann": IDS[:4], "bob": IDS[4:8], "cid": IDS[8:11]}
     data = jsonl(*[{"user_id": user, "item_ids": ids} for user, ids in lists.items()])
     said = [note for note in read(tmp_path, "a.jsonl", data).notes if "W-LISTS-CUT" in note]
     assert len(said) == 1
-    assert "the last list has 2 places, all others 4" in said[0]
+    assert "the last list has 3 places, all others 4" in said[0]
     whole = jsonl(*[{"user_id": user, "item_ids": ids[:2]} for user, ids in lists.items()])
     assert not any("W-LISTS-CUT" in note for note in read(tmp_path, "a.jsonl", whole).notes)
 

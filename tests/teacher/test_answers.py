@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.data.dataset import Catalogue, SequenceDataset
+from dllm2rec.errors import InputError
 from dllm2rec.teacher.answers.columns import AnswerColumns
 from dllm2rec.teacher.answers.import_answers import AnswerOptions, import_answers
 from dllm2rec.teacher.answers.lists import split_items
@@ -182,6 +184,7 @@ def test_lists_by_row_leave_the_other_rows_empty(tmp_path: Path):
     assert "of 5 titles 4 exact, 0 normalised, 0 nearest, 0 doubtful, 1 unmatched" in notes
     assert "1 of 5 places repeat an item of their list" in notes
     assert "the teacher lists the target in 1 of 2 train rows with a list" in notes
+    assert knowledge.short_lists  # so that a run takes them as they are
 
 
 def test_rows_may_be_counted_from_one(tmp_path: Path):
@@ -219,6 +222,48 @@ def test_distances_come_along(tmp_path: Path):
     assert asked is not None
     assert asked.distances is not None
     assert asked.distances.tolist() == [[np.float32(0.1), 0.5], [np.float32(0.3), 0.0]]
+
+
+def test_an_item_that_is_listed_again_keeps_the_distance_of_its_first_place(tmp_path: Path):
+    data = jsonl({"user_id": "ann", "item_ids": ["m12", "m11", "m12"], "distances": [0, 0.2, 0.5]})
+    asked = read(tmp_path, "a.jsonl", data).histories
+    assert asked is not None
+    assert asked.distances is not None
+    assert asked.distances.tolist() == [[0.0, np.float32(0.2)]]
+
+
+def test_distances_of_some_items_alone_do_not_count(tmp_path: Path):
+    data = jsonl({"user_id": "ann", "item_ids": ["m12", "m11"], "distances": [0.1, None]})
+    asked = read(tmp_path, "a.jsonl", data).histories
+    assert asked is not None
+    assert asked.distances is None
+
+
+def test_ids_beside_the_titles_of_one_cell_decide_too(tmp_path: Path):
+    two = [TITLES.index("Emma (1996)"), TITLES.index("Emma (1996)") + 1]
+    data = jsonl(*[{"user_id": user, "titles": ["Emma (1996)", TITLES[9]],
+                    "item_ids": [IDS[item], "unknown"]}
+                   for user, item in zip(("ann", "bob"), two, strict=True)])  # fmt: skip
+    assert lists_of(read(tmp_path, "a.jsonl", data)) == [[item, 9] for item in two]
+
+
+def test_a_frame_with_gaps_makes_whole_ids_floats(tmp_path: Path):
+    dataset = asked_dataset()
+    numbered = replace(dataset, catalogue=Catalogue([str(n) for n in range(len(IDS))], TITLES))
+    data = table(("user_id", ["ann", "ann", "bob"]), ("item_id", [3.0, float("nan"), 11.0]))
+    knowledge = read(tmp_path, "a.parquet", data, numbered)
+    assert lists_of(knowledge) == [[3], [11]]
+    assert not any("W-LISTS-UNKNOWN" in note for note in knowledge.notes)
+
+
+def test_a_row_may_bring_more_of_its_history_than_the_window_holds(tmp_path: Path):
+    longer = {"row": 1, "history": [IDS[9], IDS[0], IDS[1]], "item_ids": [IDS[4]]}
+    knowledge = read(tmp_path, "a.jsonl", jsonl(longer))
+    assert knowledge.ranking is not None
+    assert knowledge.ranking[1].tolist() == [4]
+    other = {**longer, "history": [IDS[0], IDS[1], IDS[9]]}  # begins alike and ends otherwise
+    with pytest.raises(InputError, match="E-ROW-OTHER"):
+        read(tmp_path, "b.jsonl", jsonl(other))
 
 
 def test_minus_one_and_nothing_are_no_item(tmp_path: Path):

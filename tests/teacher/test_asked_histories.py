@@ -109,6 +109,11 @@ FAULTS = {
         "E-EMPTY",
         r"histories\[1\]: begins at 5 and ends at 4",
     ),
+    "the first item twice": (
+        {"rankings": np.array([[4, 0, 0], [7, -1, -1]], dtype=np.int32)},
+        "E-RANK-DUP",
+        r"rankings\[0\]: item 0 twice",
+    ),
     "an item twice": (
         {"rankings": np.array([[4, 0, 11], [7, -1, 7]], dtype=np.int32)},
         "E-RANK-DUP",

@@ -78,6 +78,13 @@ def test_completions_have_their_text_elsewhere(tmp_path: Path):
     assert lists_of(read(tmp_path, one)) == {2: [5, 6]}
 
 
+def test_of_several_choices_the_first_is_read(tmp_path: Path):
+    one = result(2, "\n".join(titles(5, 6)))
+    other = {"index": 1, "message": {**CHAT, "content": "\n".join(titles(1, 2))}}
+    one["response"]["body"]["choices"].append(other)
+    assert lists_of(read(tmp_path, one)) == {2: [5, 6]}
+
+
 FAILED: dict[str, dict[str, Any]] = {
     "an error": {"response": None, "error": {"code": "batch_expired", "message": "expired"}},
     "no response": {"response": None},

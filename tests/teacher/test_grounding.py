@@ -48,6 +48,7 @@ NO_ITEM = {
     "Toy Story 3": "unmatched",
     "Star Wars": "unmatched",
     "Psycho (1975)": "doubtful",
+    "Toy Story (1997)": "doubtful",
     "Braveheart (2020)": "doubtful",
     "Shawshank Redemption Again (1994)": "doubtful",
     "Alien (1979)": "unmatched",
