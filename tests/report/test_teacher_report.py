@@ -11,7 +11,7 @@ import pytest
 
 from dllm2rec.cli import main
 from dllm2rec.config.load import changed, load_config
-from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.data.device_rows import device_rows
 from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.data.formats.write_windows import authors_files
@@ -175,6 +175,26 @@ def test_lists_of_states_after_train_are_those_of_the_rows_behind_them(tmp_path:
     assert report.coverage["validation rows with a list"] == "2 of 3 (66.7%)"
     assert report.coverage["histories with a list"] == "2 of 2"
     assert report.titles["exact"] == 4
+
+
+def test_lists_of_states_that_no_row_has_are_judged_by_the_users_other_rows(tmp_path: Path) -> None:
+    """Held-out events between train events: no row's history is the state that was asked about."""
+    plain = asked_dataset()
+    starts = plain.train.start[::2]
+    order = {"validation": 1, "test": 3, "train": 4}  # of five events; the first has no history
+    rows = {split: Rows(starts, starts + place) for split, place in order.items()}
+    dataset = replace(plain, **rows)
+    lines = [{"user_id": user, "titles": [TITLES[n], TITLES[n + 1]]}
+             for n, user in enumerate(("ann", "bob", "cid"))]  # fmt: skip
+    (tmp_path / "a.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    knowledge = import_answers(tmp_path / "a.jsonl", dataset).knowledge
+    asked = asked_rows(dataset, knowledge)
+    assert {split: part.by_state for split, part in asked.items()} == {
+        "validation": True, "test": True
+    }  # fmt: skip
+    assert asked["test"].lists.tolist() == [[0, 1], [1, 2], [2, 3]]
+    assert asked["test"].targets.tolist() == dataset.targets(dataset.test).tolist()
+    assert "states after train" in teacher_report(knowledge, dataset).notes[-1]
 
 
 def test_lists_of_no_row_are_told_to_be_unknown() -> None:

@@ -78,7 +78,7 @@ def _bins(bins: Sequence[Bin], label: str) -> str:
         errors = np.sqrt(rates * (1 - rates) / np.array([one.places for one in bins]))
         axes.bar(at, rates, color=HUES[0], yerr=errors, error_kw={"elinewidth": 1, "alpha": 0.6})
         axes.set(xlabel=label, ylabel="share that is the target", ylim=(0, None))
-        axes.set_xticks(at if len(bins) <= 10 else at[::2])
+        axes.set_xticks(at[:: -(-len(bins) // 10)])  # ten numbers at most: more would overlap
         axes.grid(alpha=0.25, axis="y")
 
     return drawn(draw)

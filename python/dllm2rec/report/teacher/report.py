@@ -162,7 +162,7 @@ def teacher_report(
         curves=curves,
         titles=kinds,
         lost_titles=lost,
-        notes=[*teacher.notes, *_said(compared, run)],
+        notes=[*teacher.notes, *_said(compared, asked, run)],
     )
 
 
@@ -186,6 +186,7 @@ def _some(part: AskedRows) -> AskedRows:
         part.lists[chosen],
         distances,
         part.n_rows,
+        part.by_state,
     )
 
 
@@ -243,11 +244,14 @@ def _calibration(part: AskedRows | None, n_items: int) -> tuple[list[Bin], list[
     return places, by_distance(part.lists, part.distances, part.targets, n_items)
 
 
-def _said(compared: str, run: str | Path | None) -> list[str]:
+def _said(compared: str, asked: dict[str, AskedRows], run: str | Path | None) -> list[str]:
     """What limits the comparison."""
     if not compared:
         unknown = "what came next is not known, and nothing can be said of how often they are right"
         return [f"the lists are for histories that are no rows of the dataset: {unknown}"]
+    if asked[compared].by_state:
+        judged = "judged by all held-out rows of these users, whatever came between"
+        return [f"the lists are for the users' states after train, and {judged}"]
     if compared == "train" and run is not None:
         return ["the students have learnt from the train rows that they are compared on"]
     return []
