@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from dllm2rec.llm.expect_answers import expect_answers as expect_answers
     from dllm2rec.llm.generate import GenerateForm as GenerateForm
     from dllm2rec.llm.generate import generate_lists as generate_lists
+    from dllm2rec.llm.ground_titles import GroundForm as GroundForm
+    from dllm2rec.llm.ground_titles import ground_titles as ground_titles
     from dllm2rec.llm.plan_questions import Plan as Plan
     from dllm2rec.llm.plan_questions import plan_questions as plan_questions
     from dllm2rec.llm.plan_questions import spread_teacher as spread_teacher
@@ -64,6 +66,8 @@ if TYPE_CHECKING:
     from dllm2rec.llm.tune_causal import TuneForm as TuneForm
     from dllm2rec.llm.tune_causal import save_causal as save_causal
     from dllm2rec.llm.tune_causal import tune_causal as tune_causal
+    from dllm2rec.llm.tune_encoder import EncoderTuneForm as EncoderTuneForm
+    from dllm2rec.llm.tune_encoder import tune_encoder as tune_encoder
     from dllm2rec.report.page import write_report as write_report
     from dllm2rec.report.teacher.page import write_teacher_page as write_teacher_page
     from dllm2rec.report.teacher.report import TeacherReport as TeacherReport
@@ -108,6 +112,10 @@ _HOMES = {
     "Expected": "llm.expect_answers",
     "expect_answers": "llm.expect_answers",
     "GenerateForm": "llm.generate",
+    "GroundForm": "llm.ground_titles",
+    "ground_titles": "llm.ground_titles",
+    "EncoderTuneForm": "llm.tune_encoder",
+    "tune_encoder": "llm.tune_encoder",
     "Plan": "llm.plan_questions",
     "QuestionForm": "llm.prompts",
     "TuneForm": "llm.tune_causal",

@@ -45,6 +45,7 @@ NOT_RUN = {
     "pip install ": "installs packages: .ci/run does it",
     "make test": "this is that",
     "dllm2rec teacher embed ": "needs the weights of an encoder; tests/llm run it with a tiny one",
+    "dllm2rec teacher ground ": "needs the weights of an encoder; tests/llm run it with a tiny one",
     "dllm2rec teacher fit ": "needs the weights of a model; tests/llm run it with a tiny one",
     "dllm2rec teacher generate ": "needs the weights of a model; tests/llm run it with a tiny one",
     "torchrun --standalone --nproc-per-node 2 -m dllm2rec teacher generate ": (

@@ -19,7 +19,7 @@ from dllm2rec.cli.commands import (
     teacher_report,
     train,
 )
-from dllm2rec.cli.commands.make_teacher import embed, fit, generate, prompts
+from dllm2rec.cli.commands.make_teacher import embed, fit, generate, ground, prompts
 from dllm2rec.cli.commands.make_teacher import plan as teacher_plan
 from dllm2rec.cli.paths import checking_paths
 from dllm2rec.cli.torchrun import check_shared
@@ -50,6 +50,7 @@ teacher_app.command("plan", epilog=teacher_plan.PLAN_EXAMPLES)(checking_paths(te
 teacher_app.command("prompts", epilog=prompts.EXAMPLES)(checking_paths(prompts.prompts))
 teacher_app.command("fit", epilog=fit.EXAMPLES)(checking_paths(fit.fit))
 teacher_app.command("generate", epilog=generate.EXAMPLES)(checking_paths(generate.generate))
+teacher_app.command("ground", epilog=ground.EXAMPLES)(checking_paths(ground.ground))
 teacher_app.command("spread", epilog=teacher_plan.SPREAD_EXAMPLES)(
     checking_paths(teacher_plan.spread)
 )

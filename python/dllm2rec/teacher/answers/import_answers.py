@@ -70,6 +70,25 @@ class ImportedAnswers:
     titles: TitleReport | None
 
 
+@dataclass(frozen=True, eq=False)
+class ReadAnswers:
+    """A file of answers before its titles are brought to items.
+
+    Attributes:
+        path: where it is.
+        columns: what is read of it.
+        options: how it was read.
+        lists: as they stand in it.
+        notes: what a reader should know of the file itself.
+    """
+
+    path: Path
+    columns: AnswerColumns
+    options: AnswerOptions
+    lists: list[AnsweredList]
+    notes: list[str]
+
+
 def import_answers(
     path: str | os.PathLike[str],
     dataset: SequenceDataset,
@@ -88,7 +107,17 @@ def import_answers(
         ConfigError: an option names a column that is not there.
         ArtifactError: a Parquet file is corrupt.
     """
-    options = options or AnswerOptions()
+    answers = read_answers(path, dataset, options or AnswerOptions())
+    lists_of = answers.options.lists_of
+    resolver = Resolver(answers.path, dataset, answers.columns, lists_of, answers.lists)
+    resolver.check_known(answers.options.min_known)
+    return ImportedAnswers(teacher_of_answers(answers, dataset, resolver), resolver.report())
+
+
+def read_answers(
+    path: str | os.PathLike[str], dataset: SequenceDataset, options: AnswerOptions
+) -> ReadAnswers:
+    """Read the lists of a file, as `import_answers` does."""
     file = open_answers(Path(path))
     columns = find_columns(file, options.columns)
     no_titles = options.lists_of == "ids" or dataset.catalogue.titles is None
@@ -100,16 +129,20 @@ def import_answers(
     if not lists:
         told = f"; {notes[0].partition(': ')[2]}" if notes else ""
         raise InputError(f"no lists, expected some{told}", code="E-EMPTY", path=file.path)
-    resolver = Resolver(file.path, dataset, columns, options.lists_of, lists)
-    resolver.check_known(options.min_known)
-    builder = _Builder(file.path, dataset, resolver, options)
-    knowledge = builder.by_row(lists) if columns.row is not None else builder.by_history(lists)
+    return ReadAnswers(file.path, columns, options, lists, notes)
+
+
+def teacher_of_answers(
+    answers: ReadAnswers, dataset: SequenceDataset, resolver: Resolver
+) -> TeacherKnowledge:
+    """Make a teacher of lists, whose items `resolver` tells."""
+    builder = _Builder(answers.path, dataset, resolver, answers.options)
+    by_row = answers.columns.row is not None
+    knowledge = builder.by_row(answers.lists) if by_row else builder.by_history(answers.lists)
     check_teacher(knowledge, dataset)
     seen = [*observations(knowledge, dataset), *leak_notes(knowledge, dataset)]
-    knowledge = replace(
-        knowledge, notes=[*notes, *knowledge.notes, *seen], folder=file.path.resolve()
-    )
-    return ImportedAnswers(knowledge, resolver.report())
+    notes = [*answers.notes, *knowledge.notes, *seen]
+    return replace(knowledge, notes=notes, folder=answers.path.resolve())
 
 
 class _Builder:
