@@ -8,15 +8,18 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from dllm2rec import Recommender, export, load, load_export, train_run
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.exports.export import Export
-from dllm2rec.exports.int8 import full_rows, loss_of, random_probe, rounded_rows
+from dllm2rec.exports.files import ITEM_TABLE
+from dllm2rec.exports.int8 import Probe, full_rows, loss_of, random_probe, rounded_rows
 from dllm2rec.runs.source import Source
 from dllm2rec.train.check_run import RunOptions
 from tests.support.worlds import LENGTH, N_ITEMS, cycle_dataset, oracle_teacher
@@ -134,6 +137,10 @@ def test_a_recommender_with_new_items_is_exported_with_them(
         again = load_export(tmp_path / name)
         assert again.catalogue.item_ids[-1] == "new"
         check_same_lists(again, theirs, N_ITEMS, unknown="skip")
+        # Another program that gives no table has these items, and not those of before too.
+        network = onnx.load(tmp_path / name / "model.onnx", load_external_data=False)
+        tables = [one for one in network.graph.initializer if one.name == ITEM_TABLE]
+        assert [one.dims[0] for one in tables] == [N_ITEMS + 1]  # one new, one gone, the padding
 
 
 def test_an_untied_student_without_memory_is_exported(run: Path, tmp_path: Path) -> None:
@@ -179,6 +186,33 @@ def test_int8_is_measured_on_validation_where_there_is_a_dataset(
     loss = export(run, tmp_path / "a", student="sasrec", int8="items").loss
     assert loss["ndcg@20"] == pytest.approx(loss["ndcg@20 int8"], abs=0.05)
     assert 0 < loss["ndcg@20"] < loss["hr@20"] <= 1
+
+
+def scorer_of(lists: list[list[int]]) -> Any:
+    """What lists these items, whatever it is asked."""
+    encoder = SimpleNamespace(top_n=lambda *_: (np.array(lists, np.uint32), None))
+    items = SimpleNamespace(bias=None)
+    nothing = dict.fromkeys(("users", "bonuses"), lambda _: None)
+    return SimpleNamespace(n_items=4, window_offset=0.0, items=items, encoder=encoder, **nothing)
+
+
+def test_the_loss_is_that_of_the_rounded_lists() -> None:
+    windows = random_probe(4, 3, n_rows=2).windows
+    full, rounded = scorer_of([[0, 1, 2, 3], [3, 2, 1, 0]]), scorer_of([[1, 0, 2, 9], [8, 2, 1, 3]])
+    probe = Probe(windows, np.array([0, 3], np.uint32))
+    second, fourth = 1 / np.log2(3), 1 / np.log2(5)
+    assert loss_of(full, rounded, probe) == pytest.approx(
+        {
+            "kept@20": 6 / 8,
+            "hr@20": 1.0,
+            "ndcg@20": 1.0,
+            "hr@20 int8": 1.0,
+            "ndcg@20 int8": (second + fourth) / 2,
+        }
+    )
+    missed = Probe(windows, np.array([3, 0], np.uint32))
+    assert loss_of(full, rounded, missed)["hr@20 int8"] == 0.0
+    assert loss_of(full, rounded, Probe(windows, None)) == {"kept@20": 6 / 8}
 
 
 def test_rounding_is_within_half_a_step() -> None:
