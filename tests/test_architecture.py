@@ -14,8 +14,9 @@ SOURCE = Path(__file__).resolve().parents[1] / "python" / "dllm2rec"
 
 # From the ground up: a room may import from the floors above its line, and from itself.
 FLOORS = [
-    ["error_codes", "errors"],
-    ["_core", "caller"],
+    ["caller", "error_codes"],
+    ["errors"],
+    ["_core"],
     ["arrays", "config", "runtime", "storage"],
     ["tracking"],
     ["data"],

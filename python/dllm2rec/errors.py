@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import ClassVar
 
+from dllm2rec.caller import in_words_of_caller
+
 
 class Dllm2RecError(Exception):
     """Anything a user can act on; the message says where, what was found and what was expected."""
@@ -29,7 +31,8 @@ class InputError(Dllm2RecError, ValueError):
         column: byte column in the line, from 1.
         byte_offset: offset in the (decompressed) file, from 0.
         token: the text at fault, escaped, at most 40 characters.
-        hint: what to do about it.
+        hint: what to do about it, in the words of the caller; it is given in those of the command
+            line.
     """
 
     exit_code = 3
@@ -52,7 +55,7 @@ class InputError(Dllm2RecError, ValueError):
         self.column = column
         self.byte_offset = byte_offset
         self.token = token
-        self.hint = hint
+        self.hint = hint = in_words_of_caller(hint)
         place = ":".join(str(part) for part in (self.path, line, column) if part is not None)
         head = " ".join(part for part in (code, place) if part)
         text = f"{head}: {message}" if head else message

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dllm2rec.caller import in_words_of_caller
 from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.data.logs.interactions import Interactions
 from dllm2rec.data.logs.read import read_interactions
@@ -60,7 +61,7 @@ def check_error(case: Case, path: Path, error: Dllm2RecError) -> None:
     text = str(error)
     assert error.exit_code == case.status
     assert re.search(rf"(^|\s){case.code}\b(?!-)", text), text
-    assert case.says in text
+    assert in_words_of_caller(case.says) in text
     assert "Traceback" not in text
     assert len(text) - text.count(str(path)) * len(str(path)) <= 420
     if not isinstance(error, InputError):

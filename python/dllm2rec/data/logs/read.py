@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dllm2rec import _core
+from dllm2rec.caller import in_words_of_caller
 from dllm2rec.data.logs.arrow import read_frame, read_parquet
 from dllm2rec.data.logs.columns import (
     Chunk,
@@ -279,7 +280,8 @@ def _finished_times(
         # Seconds that all read like 20240531 are days.
         first, last = (day * 1_000_000 for day in _DAYS)
         if n_far == times.size and times.min() >= first and times.max() <= last:
-            told += "; if they are days such as 20240531, give --time-format %Y%m%d"
+            days = in_words_of_caller("--time-format %Y%m%d")
+            told += f"; if they are days such as 20240531, give {days}"
         notes.append(told)
     return times, notes + [note.format(count) for note, count in counts.items()]
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from dllm2rec.caller import in_words_of_caller
 from dllm2rec.data.logs.interactions import Columns
 from dllm2rec.errors import ConfigError, InputError
 
@@ -75,7 +76,8 @@ def check_numbers(columns: Columns) -> None:
         name = getattr(columns, field.name)
         is_asked_for = field.name in REQUIRED or name != getattr(default, field.name)
         if name is not None and is_asked_for and not re.fullmatch("[1-9][0-9]{0,5}", name):
+            such = in_words_of_caller("--no-header --user-column 1 --item-column 2")
             raise ConfigError(
                 f"the {field.name} column is {name!r} in a log without a header, expected its "
-                "number from 1, such as --no-header --user-column 1 --item-column 2"
+                f"number from 1, such as {such}"
             )

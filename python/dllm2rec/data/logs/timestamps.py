@@ -111,8 +111,7 @@ def _missing(chunk: Chunk, row: int) -> None:
         "time",
         "no time, expected one in each row",
         "E-LOG-MISSING",
-        "where the order of the file is the order of events, give --file-order "
-        "(in Python: no time column)",
+        "where the order of the file is the order of events, give --file-order",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, Strict, model_validator
 
+from dllm2rec.caller import words
 from dllm2rec.config.messages import unknown_name
 from dllm2rec.config.model import PositiveInt, Section
 from dllm2rec.errors import ConfigError
@@ -111,5 +112,6 @@ def named_protocol(name: str) -> Protocol:
         ConfigError: there is none of this name.
     """
     if name not in _PRESETS:
-        raise ConfigError(unknown_name("--protocol", "protocol", name, PRESETS))
+        given = words(python="protocol", option="--protocol")
+        raise ConfigError(unknown_name(given, "protocol", name, PRESETS))
     return _PRESETS[name]

@@ -156,7 +156,7 @@ def _together(parts: list[Layout], *, find_titles: bool) -> Layout:
                 f"{part.name} ({part.why}), expected {first.name} as in {first.logs[0]}",
                 code="E-FORMAT",
                 path=part.logs[0],
-                hint="name the files of one log, with --format if need be",
+                hint="name the files of one log, if need be with --format",
             )
     logs = [path for part in parts for path in part.logs]
     _check_distinct(logs)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dllm2rec.caller import in_words_of_caller
 from dllm2rec.data.logs.delimited import check_delimiter
 from dllm2rec.data.logs.log_form import Quotes, check_quotes
 from dllm2rec.data.text.text_form import TextForm
@@ -55,9 +56,10 @@ class TitlesForm:
             check_delimiter(self.delimiter)
         for name in (self.id_column, self.title_column):
             if not self.header and (name is None or not re.fullmatch("[1-9][0-9]{0,5}", name)):
+                such = "--titles-no-header --titles-id-column 1 --titles-title-column 2"
                 raise ConfigError(
                     "titles without a header, expected columns by number from 1, such as "
-                    "--titles-no-header --titles-id-column 1 --titles-title-column 2"
+                    + in_words_of_caller(such)
                 )
 
     @property

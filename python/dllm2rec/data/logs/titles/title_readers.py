@@ -190,7 +190,7 @@ def _objects(source: Source) -> Titled:
                 path=source.path,
                 line=number,
                 token=line[:40],
-                hint="name the keys with --titles-id-column and --titles-title-column",
+                hint="name the keys: --titles-id-column NAME --titles-title-column NAME",
             )
         yield str(item_id), title or ""
     if title_key is None and keys:
