@@ -11,7 +11,7 @@ from dllm2rec.batches.training_data import make_student
 from dllm2rec.config.load import changed
 from dllm2rec.config.model import Config
 from dllm2rec.errors import ArtifactError
-from dllm2rec.runs.checkpoint import load_checkpoint, save_checkpoint
+from dllm2rec.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from dllm2rec.storage.pointers import move_pointers, read_pointer
 from tests.support.worlds import LENGTH, N_ITEMS, cycle_dataset, oracle_teacher
 
@@ -24,15 +24,8 @@ def save(folder: Path, name: str, config: Config = CONFIG) -> torch.Tensor:
     """Save a fresh student under `name` and return its scores."""
     dataset = cycle_dataset()
     student = make_student(config, dataset, oracle_teacher(dataset)).eval()
-    save_checkpoint(
-        folder,
-        name,
-        student,
-        config,
-        {"epoch": 1.0, "ndcg@20": 0.5},
-        n_items=N_ITEMS,
-        max_length=LENGTH,
-    )
+    record = {"epoch": 1.0, "ndcg@20": 0.5}
+    save_checkpoint(folder, name, Checkpoint(student, config, N_ITEMS, LENGTH, record))
     return student(SEQUENCES, LENGTHS).detach()
 
 
@@ -106,6 +99,6 @@ def test_nan_among_the_weights_is_refused(tmp_path: Path) -> None:
     with torch.no_grad():
         student.embedding.ids.weight[0, 0] = torch.nan
     record = {"ndcg@20": 0.5}
-    save_checkpoint(tmp_path, "x", student, CONFIG, record, n_items=N_ITEMS, max_length=LENGTH)
+    save_checkpoint(tmp_path, "x", Checkpoint(student, CONFIG, N_ITEMS, LENGTH, record))
     with pytest.raises(ArtifactError, match="E-CKPT-NONFINITE"):
         load_checkpoint(tmp_path)

@@ -43,7 +43,7 @@ class Checkpoint:
     """A student as it can be served, and what was known when it was saved.
 
     Attributes:
-        student: folded (no teacher tensor), in eval mode, on the CPU.
+        student: as it was read: folded (no teacher tensor), in eval mode, on the CPU.
         config: the configuration it was trained with.
         n_items: N.
         max_length: L.
@@ -88,38 +88,21 @@ class _State:
 _STATE = TypeAdapter(_State)
 
 
-def save_checkpoint(
-    folder: Path,
-    name: str,
-    student: Student,
-    config: Config,
-    record: dict[str, float],
-    *,
-    n_items: int,
-    max_length: int,
-    memory: PairMemory | None = None,
-) -> None:
+def save_checkpoint(folder: Path, name: str, checkpoint: Checkpoint) -> None:
     """Save a student and let `best` name it; folders that nothing names are deleted.
 
     Args:
         folder: the student's folder.
         name: of the checkpoint's own folder, with a number behind it where one is there already:
             that is of an epoch that was begun again, perhaps on another device or other data.
-        student: any device; it is folded on the way.
-        config: its configuration.
-        record: the epoch's losses and validation metrics.
-        n_items: N.
-        max_length: L.
-        memory: what it remembers of pairs; `record` is then that of both together.
+        checkpoint: what is saved; its student may be on any device, and is folded on the way.
 
     Raises:
         ResourceError: the disk is full; what was there before still is.
     """
     names = chain([name], (f"{name}-{number}" for number in count(2)))
     free = next(name for name in names if not (folder / name).exists())
-    _write_checkpoint(
-        folder / free, Checkpoint(student, config, n_items, max_length, record, memory)
-    )
+    _write_checkpoint(folder / free, checkpoint)
     move_pointers(folder, {"best": free})
 
 

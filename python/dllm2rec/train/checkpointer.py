@@ -7,7 +7,7 @@ import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from dllm2rec.runs.checkpoint import save_checkpoint
+from dllm2rec.runs.checkpoint import Checkpoint, save_checkpoint
 from dllm2rec.runs.epoch_log import append_epoch, rewrite_epochs
 from dllm2rec.runs.training_state import TrainingState, save_state
 from dllm2rec.runs.trial import trial_of
@@ -59,15 +59,9 @@ class Checkpointer(TrainingCallback):
         if not is_first():
             return
         if record[SELECTION] > to_beat:
-            save_checkpoint(
-                self.folder,
-                f"{trial}-epoch-{record['epoch']:.0f}",
-                training.student,
-                training.config,
-                record,
-                n_items=training.student.n_items,
-                max_length=self._max_length,
-            )
+            student, config = training.student, training.config
+            best = Checkpoint(student, config, student.n_items, self._max_length, record)
+            save_checkpoint(self.folder, f"{trial}-epoch-{record['epoch']:.0f}", best)
         append_epoch(self.folder, self.records[-1])
 
     def save_state(self, training: Training) -> None:

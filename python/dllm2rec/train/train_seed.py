@@ -241,16 +241,8 @@ def _with_memory(seed_run: SeedRun, alone: Checkpoint, context: TrainingContext)
         f"{text} ({time.perf_counter() - began:.1f} s)",
     )
     if checkpoint.memory is not None and is_first():
-        save_checkpoint(
-            seed_run.folder,
-            f"epoch-{checkpoint.record['epoch']:.0f}-with-memory",
-            checkpoint.student,
-            checkpoint.config,
-            checkpoint.record,
-            n_items=checkpoint.n_items,
-            max_length=checkpoint.max_length,
-            memory=checkpoint.memory,
-        )
+        name = f"epoch-{checkpoint.record['epoch']:.0f}-with-memory"
+        save_checkpoint(seed_run.folder, name, checkpoint)
     return checkpoint
 
 
