@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -338,6 +339,18 @@ def test_what_is_measured_is_named_and_reading_the_data_counts(
     assert plan["seconds"] == pytest.approx(
         sum(parts) + sum(a["seconds"] for a in plan["students"])
     )
+
+
+def test_what_the_teacher_lacks_is_noted_as_the_run_notes_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = cycle_dataset()
+    lists_alone = replace(oracle_teacher(dataset), item_embeddings=None, target_distance=None)
+    plan = plan_run(CONFIG, dataset, lists_alone, students=["sasrec"], watch_s=0.0)
+    assert "W-TEACHER-LACKS the teacher has no item vectors" in caplog.text
+    run = train_run(CONFIG, dataset, lists_alone, tmp_path / "run", students=["sasrec"])
+    assert plan.notes == run.notes
+    assert plan.notes
 
 
 def test_each_seed_is_another_training() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,9 +23,12 @@ from dllm2rec.plan.trial_training import train_for_a_moment
 from dllm2rec.runtime.device import choose_device, deterministic, device_name
 from dllm2rec.students import Student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
+from dllm2rec.teacher.leak import leak_notes
 from dllm2rec.tracking.progress import Progress, Silent, TrainingName
 from dllm2rec.train.check_run import RunOptions, check_run, teacher_choices
 from dllm2rec.train.train_student import student_config, student_label
+
+_log = logging.getLogger(__name__)
 
 WATCH_S = 2.0
 # What a student's part is called, by the attribute that holds it.
@@ -60,6 +64,7 @@ class Plan:
         patience: epochs without a better one after which a training stops earlier.
         students: one for each student's row of the table.
         n_seeds: how often each of them is trained.
+        notes: what the teacher lacks and how it may mislead, as `train_run` notes it.
         host_bytes: memory of the process at its peak.
         disk_bytes: checkpoints of the whole run, at most.
         opening_s: seconds to read the data; 0 until `with_opening` sets them.
@@ -79,6 +84,7 @@ class Plan:
     patience: int
     students: list[StudentPlan]
     n_seeds: int
+    notes: list[str]
     host_bytes: int
     disk_bytes: int
     opening_s: float
@@ -124,8 +130,11 @@ def plan_run(
     """
     students = tuple(dict.fromkeys(one_or_more(students, str)))
     options = RunOptions(baseline=baseline, n_seeds=n_seeds)
-    config = fit_to_teacher(config, teacher)[0]
+    config, notes = fit_to_teacher(config, teacher)
     check_run(config, dataset, teacher, students, options)
+    notes += [] if teacher is None else leak_notes(teacher, dataset)
+    for note in notes:
+        _log.warning("%s", note)
     device = choose_device(config.train.device)
     progress = progress or Silent()
     peaks = [peak_bytes()]
@@ -162,6 +171,7 @@ def plan_run(
         students=plans,
         host_bytes=max(peaks),
         n_seeds=n_seeds,
+        notes=notes,
         disk_bytes=n_seeds
         * sum(
             N_CHECKPOINTS * plan.checkpoint_bytes + N_STATES * plan.state_bytes for plan in plans

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.distill.fit_to_teacher import fit_to_teacher
 from dllm2rec.errors import ArtifactError
 from dllm2rec.runs.run_folder import open_catalogue
 from dllm2rec.runs.run_manifest import (
@@ -95,7 +96,8 @@ def resume_run(
         if is_first() and (data_changed or weights_only):
             _begin_epochs_again(folder, weights_only=weights_only)
         if data_changed:
-            manifest = _with_data_note(folder, with_this_data)
+            lacks = fit_to_teacher(config, teacher)[1]
+            manifest = _with_data_notes(folder, with_this_data, lacks)
         wait_for_all("the run: resumed")
         progress = as_progress(progress)
         progress.run(manifest.as_json())
@@ -154,13 +156,16 @@ def _begin_epochs_again(folder: Path, *, weights_only: bool) -> None:
         )
 
 
-def _with_data_note(folder: Path, manifest: RunManifest) -> RunManifest:
+def _with_data_notes(folder: Path, manifest: RunManifest, lacks: list[str]) -> RunManifest:
     """Note in `run.json` that the data changed while the run was interrupted, and say so."""
     done = sorted(file.parent.name for file in folder.glob(f"*/{RESULT_FILE}"))
     earlier = f"; trained and tested before that: {', '.join(done)}" if done else ""
     note = f"W-DATA-CHANGED rows or teacher changed while the run was interrupted{earlier}"
     _log.warning("%s; the epoch under way begins again", note)
-    changed = replace(manifest, notes=[*manifest.notes, note])
+    for lack in lacks:
+        _log.warning("%s", lack)
+    notes = [*manifest.notes, note, *lacks]
+    changed = replace(manifest, notes=[*dict.fromkeys(notes)])
     if is_first():
         write_manifest(folder, changed)
     return changed
