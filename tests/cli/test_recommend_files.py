@@ -13,6 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from dllm2rec import Recommendation
+from dllm2rec.caller import command_line
 from dllm2rec.cli import main, recommend_inputs
 from dllm2rec.cli.recommend_files import write_lists
 from dllm2rec.cli.recommend_inputs import User, history_blocks, read_histories
@@ -92,7 +93,7 @@ def test_a_bad_file_is_refused_with_its_place(tmp_path: Path, name: str) -> None
 
 def test_a_log_with_other_columns_is_told_what_this_command_reads(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("who,what,when\nu,i,1\n")
-    with pytest.raises(InputError, match="call its columns user_id") as caught:
+    with command_line(), pytest.raises(InputError, match="call its columns user_id") as caught:
         list(read_histories(tmp_path / "log.csv"))
     assert "--" not in str(caught.value)
 
@@ -176,6 +177,38 @@ def test_what_is_wrong_late_in_the_file_leaves_nothing_written(
         assert recommend(run, source, tmp_path / "lists.csv") == 3
         assert f"{message} {source}:7" in capsys.readouterr().err
         assert [path.name for path in tmp_path.iterdir()] == ["h.jsonl"]
+
+
+@pytest.mark.parametrize("more", [["--json"], []], ids=["json", "table"])
+def test_lists_are_printed_as_they_come_and_the_first_block_before_any(
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    more: list[str],
+) -> None:
+    monkeypatch.setattr(recommend_inputs, "BLOCK_ROWS", 2)
+    source, words = tmp_path / "h.jsonl", ["recommend", str(run), "--device", "cpu", *more]
+    known, other = json.dumps({"history": ["item-1"]}), json.dumps({"history": ["nothing"]})
+    for place, n_printed in ((1, 0), (2, 0), (3, 2), (5, 4), (6, 4)):
+        source.write_text(lines(*[known] * (place - 1), other, *[known] * 3))
+        assert main([*words, "--input", str(source), "--top", "3"]) == 3
+        shown = capsys.readouterr()
+        assert shown.out.count("item-") == 3 * n_printed
+        assert f"{source}:{place}" in shown.err
+
+
+def test_what_is_printed_and_written_at_once_is_the_same(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "h.jsonl", tmp_path / "lists.jsonl"
+    source.write_text(lines(*(json.dumps({"history": [f"item-{n}"]}) for n in range(9))))
+    assert recommend(run, source, out, "--json") == 0
+    lists = json.loads(capsys.readouterr().out)["lists"]
+    written = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [item["item_id"] for one in lists for item in one["items"]] == [
+        row["item_id"] for row in written
+    ]
 
 
 def test_a_log_is_answered_under_its_users(run: Path, tmp_path: Path) -> None:

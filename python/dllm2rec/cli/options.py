@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -16,6 +16,7 @@ from dllm2rec.cli.torchrun import share_threads
 from dllm2rec.errors import ConfigError
 
 _log = logging.getLogger(__name__)
+Part = TypeVar("Part")
 
 
 class Device(StrEnum):
@@ -101,10 +102,19 @@ def print_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
     print(json.dumps(value, allow_nan=False))
 
 
-def print_json_stream(head: dict[str, Any], key: str, values: Iterable[Any]) -> None:
-    """Print `head` with one more key, whose list is printed value by value, as one line of JSON."""
+def print_json_stream(
+    head: dict[str, Any], key: str, parts: Iterable[Part], values: Callable[[Part], Iterable[Any]]
+) -> Iterator[Part]:
+    """Print `head` with one more key, whose list has the values of all parts, as one line of JSON.
+
+    Each part goes on once its values are printed.
+    """
     begin = json.dumps(head, allow_nan=False).removesuffix("}")
     print(f"{begin}, {json.dumps(key)}: [", end="")
-    for number, value in enumerate(values):
-        print(", " if number else "", json.dumps(value, allow_nan=False), sep="", end="")
+    comma = ""
+    for part in parts:
+        for value in values(part):
+            print(comma, json.dumps(value, allow_nan=False), sep="", end="")
+            comma = ", "
+        yield part
     print("]}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from itertools import chain, islice
+from functools import partial
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -186,17 +187,18 @@ def _recommend(request: RecommendRequest) -> None:
     )
     with process_group(request.device):
         model = load(run, student=request.student, device=request.device)
-        parts: Iterable[Recommendations] = model.stream(blocks, asked)
-        if request.json or out is None:
-            parts = [*parts]  # whatever is wrong is told before anything is printed
-        n_lists = 0 if out is None else _write(out, parts, excel_safe=request.excel_safe)
-    lists = _named(parts) if source else (("", places) for part in parts for places in part)
-    if request.json:
-        # One by one: the text of all would take several times the memory of the lists themselves.
-        print_json_stream({"run": str(run)}, "lists", lists_json(lists))
-    elif out is None:
-        _print(lists)
-    else:
+        parts: Iterator[Recommendations] = model.stream(blocks, asked)
+        # What is wrong with the first block is told before anything is printed; the others are
+        # printed and written as they come: all together may be larger than the memory.
+        parts = chain([*islice(parts, 1)], parts)
+        named = source is not None
+        if request.json:
+            values = partial(lists_json, named=named)
+            parts = print_json_stream({"run": str(run)}, "lists", parts, values)
+        elif out is None:
+            parts = _printed(parts, named=named)
+        n_lists = _write(out, parts, excel_safe=request.excel_safe)
+    if out is not None and not request.json:
         say(f"{n_lists} lists written to {out}")
 
 
@@ -213,8 +215,8 @@ def _blocks(
     return chain([*islice(blocks, 1)], blocks)
 
 
-def _write(out: Path, parts: Iterable[Recommendations], *, excel_safe: bool) -> int:
-    """Write the lists and count them; of several processes the first writes."""
+def _write(out: Path | None, parts: Iterable[Recommendations], *, excel_safe: bool) -> int:
+    """Write the lists, if to a file, and count them; of several processes the first writes."""
     from dllm2rec.cli.output.counted import counted
     from dllm2rec.cli.recommend_files import write_lists
 
@@ -222,30 +224,36 @@ def _write(out: Path, parts: Iterable[Recommendations], *, excel_safe: bool) -> 
 
     def through() -> Iterator[Recommendations]:
         nonlocal n_lists
-        for part in parts if process_name() else counted(parts):
+        for part in parts if out is None or process_name() else counted(parts):
             yield part
             n_lists += len(part)
 
-    if process_name():
-        for _ in through():  # each has its share of the work
+    if out is None or process_name():
+        for _ in through():  # each process has its share of the work
             pass
     else:
-        write_lists(out, _named(through()), excel_safe=excel_safe)
+        lists = (one for part in through() for one in _named(part))
+        write_lists(out, lists, excel_safe=excel_safe)
     return n_lists
 
 
-def _named(parts: Iterable[Recommendations]) -> Iterator[tuple[str, list[Recommendation]]]:
-    for part in parts:
-        yield from zip(part.names or [], part, strict=True)
+def _named(
+    part: Recommendations, *, named: bool = True
+) -> Iterator[tuple[str, list[Recommendation]]]:
+    """The lists, each under its name, or under none."""
+    yield from zip(part.names or [] if named else repeat("", len(part)), part, strict=True)
 
 
-def _print(lists: Iterable[tuple[str, list[Recommendation]]]) -> None:
+def _printed(parts: Iterable[Recommendations], *, named: bool) -> Iterator[Recommendations]:
+    """The parts, each printed as it passes."""
     from dllm2rec.cli.output.tables import print_table, recommendation_table
 
-    for name, rows in lists:
-        if name:
-            say(f"{name}:")
-        print_table(recommendation_table(rows))
+    for part in parts:
+        for name, rows in _named(part, named=named):
+            if name:
+                say(f"{name}:")
+            print_table(recommendation_table(rows))
+        yield part
 
 
 def split_shard(text: str) -> tuple[int, int]:
@@ -274,9 +282,7 @@ def split_ids(text: str) -> list[str]:
     return ids
 
 
-def lists_json(
-    lists: Iterable[tuple[str, list[Recommendation]]],
-) -> Iterator[dict[str, object]]:
-    """What `--json` prints of the lists."""
-    for name, rows in lists:
+def lists_json(part: Recommendations, *, named: bool) -> Iterator[dict[str, object]]:
+    """What `--json` prints of some lists."""
+    for name, rows in _named(part, named=named):
         yield {"user_id": name or None, "items": [asdict(row) for row in rows]}
