@@ -11,6 +11,9 @@ tell = @echo "make $@: $$(( $$(date +%s) - $(STARTED) )) s"
 build:  ## build the extension and install the package with its test and lint tools
 	python -m pip install '.[test,lint]'
 
+# The tests start many processes: each would compile torch anew where its bytecode may not be kept.
+test test-fast: export PYTHONDONTWRITEBYTECODE :=
+
 # The Python tests test the installed package: after a change, `make build` first.
 test:  ## run the Rust and the Python tests
 	cargo test --locked --workspace --all-targets

@@ -6,19 +6,29 @@ import signal
 from pathlib import Path
 
 import pytest
-import torch
+import xdist
 
 # A shell that runs the tests in the background lets them ignore Ctrl-C, which some of them send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The students of the tests are tiny: more threads would spend their time waiting for each other.
-torch.set_num_threads(1)
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection(session: pytest.Session) -> None:
+    """Keep torch to one thread, in each process that runs tests and not in the one above them."""
+    if xdist.is_xdist_controller(session):
+        return
+    import torch
+
+    # The students are tiny: more threads would spend their time waiting for each other.
+    torch.set_num_threads(1)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what is marked `gpu` where there is none."""
+    import torch
+
     if torch.cuda.is_available():
         return
     for item in items:

@@ -22,6 +22,8 @@ from dllm2rec.tracking.progress import Silent
 from dllm2rec.train.loop import Training, fit
 from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher, random_teacher
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 ALONE = {"ranking_weight": 0.0, "embedding_weight": 0.0}
 SMALL = {"hidden_size": 16, "dropout": 0.1}

@@ -39,6 +39,7 @@ def test_no_public_function_takes_a_path_as_path_alone(name: str) -> None:
         assert "Path" not in kinds or "str" in kinds, f"{name}({parameter})"
 
 
+@pytest.mark.slow
 def test_a_whole_run_with_paths_as_text(tmp_path: Path) -> None:
     dataset = cycle_dataset()
     run, folder, teacher = str(tmp_path / "run"), str(tmp_path / "data"), str(tmp_path / "teacher")

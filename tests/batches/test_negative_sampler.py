@@ -68,6 +68,7 @@ def small_reference(request: dict[str, Any]) -> Any:
     return got
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None)
 @given(requests())
 def test_sample_negatives_equals_its_twin(request: dict[str, Any]) -> None:
@@ -324,6 +325,7 @@ def test_listed_items_are_drawn_again_and_no_others() -> None:
     assert (apart == sampler.without(listed).epoch(5, 2).numpy()).all()
 
 
+@pytest.mark.slow
 def test_draws_outside_the_list_are_uniform() -> None:
     dataset = cycle_dataset(2)
     sampler = negative_sampler(

@@ -131,6 +131,7 @@ def test_every_field_is_covered() -> None:
     assert set(CASES) | ELSEWHERE == all_fields(Config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", sorted(CASES))
 def test_a_field_changes_what_comes_out(field: str) -> None:
     base, value = CASES[field]

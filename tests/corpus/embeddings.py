@@ -270,7 +270,7 @@ def nested() -> torch.Tensor:
 IDS = [str(item) for item in range(N)]
 ROWS = MATRIX.tolist()
 PARQUET = parquet_bytes(IDS, ROWS)
-NO_NUMBERS = [[0.0] * 2_000_000] * N
+NO_NUMBERS = [np.zeros(2_000_000, np.float32)] * N
 BOTH = {"item": tensor(), "user": torch.ones(3, E_WIDTH)}
 LARGE = torch_bytes(torch.ones(N, 500))
 ZEROS = with_row(0, ())

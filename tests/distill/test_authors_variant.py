@@ -196,6 +196,7 @@ def test_propensity_equals_the_authors(objective):
     torch.testing.assert_close(ours, objective["ps"], rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_objective_gradient_passes_gradcheck(objective):
     _, parts, _ = compute(objective, 0.5)
     ps = dros_propensity(objective["counts"], torch.float64)

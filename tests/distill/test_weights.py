@@ -94,6 +94,7 @@ def scored_lists(data: st.DrawFn) -> tuple[Any, Any, int]:
     return scores, data(items), data(st.integers(1, n_items))
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(scored_lists())
 def test_consistency_from_scores_equals_its_twin(given: tuple[Any, Any, int]) -> None:
@@ -146,6 +147,7 @@ def blends(data: st.DrawFn) -> tuple[Any, ...]:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(blends())
 def test_blend_weights_equals_its_twin(given: tuple[Any, ...]) -> None:

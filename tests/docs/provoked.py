@@ -248,7 +248,9 @@ PROVOKED: dict[str, Provoked] = {
     "W-LISTS-UNKNOWN": answers(b'{"row": 0, "item_ids": [3, "B00", 4]}\n'),
     "W-TITLES-UNMATCHED": answers(b'{"row": 0, "titles": ["Title 3", "Tetris", "title 4"]}\n'),
     # Logs.
-    "E-BOMB": prepare(gzip.compress(log(*["u1,i1,1600000000,5"] * 2_000_000)), name="log.csv.gz"),
+    "E-BOMB": prepare(
+        gzip.compress(log() + b"u1,i1,1600000000,5\n" * 2_000_000), name="log.csv.gz"
+    ),
     "E-CATALOGUE": prepare(log(*[f"u1,i1,{T + n},5" for n in range(3)])),
     "E-COLUMN": prepare(log("u1,i1", head="user_id,item_id\n"), "--set min_rating=4"),
     "E-CSV": prepare(log(*WALKS), "--titles titles.csv", titles_csv=b'item_id,title\ni1,"A\n'),

@@ -73,6 +73,7 @@ def test_popularity_counts_equal_the_slow_twin(train, test):
         assert (counts.greater[row], counts.equal[row]) == slow.rank_counts(scores, int(target))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(WINDOW_ROWS, WINDOW_ROWS, st.sampled_from(POWERS), st.sampled_from(CONSTANTS))
 def test_window_counts_equal_the_slow_twin(train, test, power, constant):
@@ -111,6 +112,7 @@ def test_popularity_without_seen_items_equals_the_slow_twin(train, test):
         assert (counts.greater[row], counts.equal[row]) == slow.rank_counts(left, target)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(WINDOW_ROWS, LONG_ROWS, st.sampled_from(POWERS), st.sampled_from(CONSTANTS))
 def test_window_counts_without_seen_items_equal_the_slow_twin(train, test, power, constant):

@@ -80,6 +80,7 @@ def on_tensors(problem):
     return score_tiles.Problem.of(users, items, bias, pairs, shift)
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # machines are shared
 @given(problems())
 def test_fused_rank_counts_agrees_with_the_twin(case):
@@ -101,6 +102,7 @@ def test_fused_top_n_agrees_with_the_twin(case, data):
     np.testing.assert_array_equal(scores, expected_scores)
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # machines are shared
 @given(problems(), st.data())
 def test_torch_tiles_agree_with_the_kernel(case, data):
@@ -338,6 +340,7 @@ def test_arrays_that_do_not_fit_are_refused(change, error):
                 )
 
 
+@pytest.mark.slow
 @given(problems())
 def test_a_window_that_was_checked_once_serves_again(case):
     problem, targets = case
@@ -358,6 +361,7 @@ def test_a_window_that_was_checked_once_serves_again(case):
                 assert np.array_equal(one, other)
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # machines are shared
 @given(problems())
 def test_scores_that_need_no_look_are_the_same_when_looked_at(case):

@@ -14,6 +14,8 @@ from dllm2rec.llm.causal import left_padded, load_causal, title_tokens
 from dllm2rec.llm.title_trie import build_trie
 from tests.support.tiny_models import tiny_causal
 
+pytestmark = pytest.mark.slow
+
 END = 9
 TITLES = ["Go", "Gone", "Gone Girl", "Heat", "Heat 2", "Her", "Up", "Ran", "Go", "Brazil"]
 

@@ -21,6 +21,8 @@ from tests.docs.two_processes import launcher
 from tests.support.tiny_models import tiny_causal
 from tests.support.worlds import N_ITEMS, cycle_dataset
 
+pytestmark = pytest.mark.slow
+
 FORM = GenerateForm(top=5, n_beams=6, n_history=3, batch_size=7, shard_rows=20)
 
 

@@ -21,6 +21,8 @@ from dllm2rec.teacher.leak import leak_notes
 from tests.support.tiny_models import tiny_encoder
 from tests.support.worlds import N_ITEMS, cycle_dataset
 
+pytestmark = pytest.mark.slow
+
 FORM = TextTeacherForm("vectors", top=8)
 
 

@@ -18,6 +18,8 @@ from dllm2rec.llm.tune_causal import TuneForm, _padded, _sequences, save_causal,
 from tests.support.tiny_models import tiny_causal
 from tests.support.worlds import cycle_dataset
 
+pytestmark = pytest.mark.slow
+
 FORM = TuneForm(epochs=3, learning_rate=1e-2, batch_size=16, n_history=2, rank=4)
 
 

@@ -226,6 +226,7 @@ def longest_pause_beside_a_kernel() -> tuple[float, float]:
     return longest, last - start
 
 
+@pytest.mark.slow
 def test_another_thread_runs_while_a_kernel_does() -> None:
     tries = [longest_pause_beside_a_kernel() for _ in range(4)]
     assert min(whole for _, whole in tries) > 0.05
@@ -233,6 +234,7 @@ def test_another_thread_runs_while_a_kernel_does() -> None:
     assert any(longest < whole / 2 for longest, whole in tries)
 
 
+@pytest.mark.slow
 def test_kernels_may_be_called_from_many_threads_at_once() -> None:
     want = scan_histories(300)
     results: list[Any] = []

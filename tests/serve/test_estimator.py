@@ -78,6 +78,7 @@ def test_what_is_not_fitted_says_so() -> None:
         DLLM2Rec.load("nowhere")
 
 
+@pytest.mark.slow
 def test_a_run_is_where_it_was_asked_for_or_goes_with_the_object(tmp_path: Path) -> None:
     dataset = cycle_dataset()
     one = estimator(folder=str(tmp_path / "run")).fit(dataset)
@@ -98,6 +99,7 @@ def test_a_run_is_where_it_was_asked_for_or_goes_with_the_object(tmp_path: Path)
     assert not after.parent.exists()
 
 
+@pytest.mark.slow
 def test_folders_will_do(tmp_path: Path) -> None:
     dataset = cycle_dataset()
     dllm2rec.save_dataset(dllm2rec.prepare(EVENTS), tmp_path / "data")

@@ -52,6 +52,7 @@ def dense(offsets, items, values, n_items):
     return table
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # machines are shared
 @given(st.data(), st.integers(1, 9), st.sampled_from([1.0, 0.5, 0.85]), st.integers(1, 4))
 def test_a_memory_equals_its_slow_twin(data, n_items, decay, most):

@@ -99,7 +99,7 @@ def lists(rows: Any, ids: Any = None) -> dict[str, bytes]:
 
 VALUES = [v for _, v in ROWS]
 WHOLE = table(IDS, VALUES)
-BOMB = table([str(n) for n in range(N)], [[0.0] * 4_000_000] * N, "zstd")
+BOMB = table([str(n) for n in range(N)], [np.zeros(4_000_000, np.float32)] * N, "zstd")
 REFUSED: dict[str, tuple[dict[str, bytes], type[Dllm2RecError], str]] = {
     "E40": (lists([*VALUES[:3], [1.0], VALUES[4]]), InputError, "E-SHAPE .*row 4: 1 numbers"),
     "E41-null": (lists([*VALUES[:2], None, *VALUES[3:]]), InputError, "row 3: no vector"),

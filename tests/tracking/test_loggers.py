@@ -161,6 +161,7 @@ def test_a_tracker_that_cannot_begin_ends_the_run_before_any_work(
     assert failing.closed
 
 
+@pytest.mark.slow
 def test_a_tracker_that_fails_later_is_named_once_and_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -177,6 +178,7 @@ def test_a_tracker_that_fails_later_is_named_once_and_the_run_goes_on(
 # --- the trackers themselves ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs("tensorboard")
 def test_tensorboard_holds_every_figure_of_every_epoch(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

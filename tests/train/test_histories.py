@@ -48,6 +48,7 @@ def every_walk() -> TeacherKnowledge:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", ["softmax", "sampled_softmax"])
 def test_what_no_target_shows_is_learnt_from_the_lists_alone(base: str) -> None:
     """Train rows walk the cycle at random; only the histories know how it goes on."""

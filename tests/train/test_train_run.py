@@ -106,6 +106,7 @@ def test_every_epoch_of_every_weight_is_logged(run: tuple[Path, RunResult]) -> N
     assert taught.validation["ndcg@20"] == best["ndcg@20"]
 
 
+@pytest.mark.slow
 def test_a_grid_of_dropouts_is_tried_and_its_best_is_kept(tmp_path: Path) -> None:
     grid = changed(CONFIG, student={"dropout": [0.1, 0.9]}, train={"max_epochs": 2})
     taught = train(tmp_path / "run", grid).rows[-1]

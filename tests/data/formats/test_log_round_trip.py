@@ -141,6 +141,7 @@ def check(log: Interactions, table: Table) -> None:
     assert log.splits.tolist() == table.splits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 @settings(deadline=None)  # the first file loads the libraries
 @given(table=tables(), n_bytes=st.sampled_from([64, 200, 1 << 20]))
@@ -159,6 +160,7 @@ def test_a_frame_reads_back_as_it_was_made(name: str, table: Table) -> None:
     check(from_frame(FRAMES[name](table)), table)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(delimiter=st.sampled_from(";|:^~ "), table=tables())
 def test_any_delimiter_reads_back(delimiter: str, table: Table) -> None:
@@ -168,6 +170,7 @@ def test_any_delimiter_reads_back(delimiter: str, table: Table) -> None:
         check(read_interactions(path, delimiter=delimiter), table)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(table=tables())
 def test_files_of_several_formats_follow_each_other(table: Table) -> None:
