@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,24 @@ def test_a_place_that_cannot_be_written_to_exits_6(capsys, monkeypatch, tmp_path
 def test_train_knows_whether_an_override_names_the_student():
     assert names_student(["train.seed=1", " student.name = caser"])
     assert not names_student(["student.hidden_size=8"])
+
+
+FIRST_LINE = """
+import sys
+from dllm2rec.cli import main
+from dllm2rec.cli.commands import train
+
+def told(line):
+    print(line, "torch" in sys.modules)
+    raise SystemExit(0)
+
+train.tell = told
+main(["train"])
+"""
+
+
+def test_the_first_line_comes_before_torch_is_loaded(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_LINE], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert done.stdout == "note: the run is written to runs/demo-1 False\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import glob
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -86,6 +87,29 @@ def check_file_there(path: Path) -> None:
     if not path.exists():
         message = "No such file or directory, expected a readable file"
         raise InputError(message, code="E-FILE", path=path)
+
+
+def check_source_there(path: Path, expected: str) -> None:
+    """Refuse a file or folder that does not exist, before what reads it is loaded.
+
+    Raises:
+        InputError: nothing has this name.
+    """
+    if not path.exists():
+        message = f"no such file or folder, expected {expected}"
+        raise InputError(message, code="E-FILE", path=path)
+
+
+def check_sources_there(paths: list[Path]) -> list[Path]:
+    """Refuse sources of a log that do not exist; what a glob matches is looked for later.
+
+    Raises:
+        InputError: nothing has this name.
+    """
+    for path in paths:
+        if not glob.has_magic(str(path)):
+            check_source_there(path, "a log")
+    return paths
 
 
 def check_folders_there(dataset: Path | None, teacher: Path | None = None) -> None:

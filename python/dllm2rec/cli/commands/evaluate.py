@@ -97,8 +97,6 @@ def evaluate(
 
 
 def _evaluate(request: EvaluateRequest) -> None:
-    from dllm2rec.cli.output.tables import metric_table, print_table
-
     if (request.run is None) == (request.scores is None):
         raise ConfigError("evaluate: expected one of RUN and --scores")
     if request.scores is None:
@@ -108,6 +106,8 @@ def _evaluate(request: EvaluateRequest) -> None:
     if request.json:
         print_json({**source, "split": request.split, **table.as_json()})
     else:
+        from dllm2rec.cli.output.tables import metric_table, print_table
+
         print_table(metric_table(table))
 
 

@@ -13,6 +13,7 @@ import typer
 
 from dllm2rec.cli.options import JsonOption, OverwriteOption, print_json
 from dllm2rec.cli.output.lines import say
+from dllm2rec.cli.paths import check_sources_there
 
 if TYPE_CHECKING:  # numpy and pyarrow are imported when the command runs
     from dllm2rec.data.prepare_run import PrepareRequest, PrepareResult
@@ -76,7 +77,11 @@ class IdType(StrEnum):
 def prepare(
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="SRC...", help="Folders, files or globs: all that one log is."),
+        typer.Argument(
+            metavar="SRC...",
+            help="Folders, files or globs: all that one log is.",
+            callback=check_sources_there,
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")],
     format_: Annotated[

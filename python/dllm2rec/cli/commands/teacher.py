@@ -28,6 +28,7 @@ from dllm2rec.cli.commands.teacher_answers import (
 )
 from dllm2rec.cli.options import JsonOption, OverwriteOption, print_json
 from dllm2rec.cli.output.lines import say
+from dllm2rec.cli.paths import check_folders_there
 from dllm2rec.tracking.metric_table import MetricRow, MetricTable
 
 if TYPE_CHECKING:  # numpy and pyarrow are imported when the command runs
@@ -213,8 +214,8 @@ def import_(
 def _import(request: ImportRequest) -> None:
     from dllm2rec.storage.output_folder import check_output, clear_output
 
-    out, inputs = request.out, [request.source, request.dataset]
-    check_output(out, overwrite=request.overwrite, inputs=inputs)
+    check_folders_there(request.dataset)
+    check_output(request.out, overwrite=request.overwrite, inputs=[request.source, request.dataset])
 
     from dllm2rec.data.formats.load_dataset import load_dataset
     from dllm2rec.teacher.folder import load_teacher, save_teacher
@@ -222,9 +223,8 @@ def _import(request: ImportRequest) -> None:
 
     data = load_dataset(request.dataset)
     titles = None
-    if (
-        options := options_if_answers(request.source, request.answers, request.options)
-    ) is not None:
+    options = options_if_answers(request.source, request.answers, request.options)
+    if options is not None:
         from dllm2rec.teacher.answers.import_answers import import_answers
 
         imported = import_answers(request.source, data, options=options)
@@ -232,8 +232,8 @@ def _import(request: ImportRequest) -> None:
     else:
         knowledge = load_teacher(request.source, data, options=TeacherOptions(**request.options))
     if request.overwrite:
-        clear_output(out)
-    save_teacher(out, knowledge, data, titles=titles)
+        clear_output(request.out)
+    save_teacher(request.out, knowledge, data, titles=titles)
     _print(request, knowledge, data, titles)
 
 

@@ -24,6 +24,7 @@ from dllm2rec.cli.options import (
 from dllm2rec.cli.output.lines import say
 from dllm2rec.cli.paths import check_folders_there, check_is_run, check_run_there
 from dllm2rec.cli.raw_teacher import naming_import
+from dllm2rec.cli.streams import tell
 from dllm2rec.cli.torchrun import join_and_choose, n_processes, process_name
 from dllm2rec.cli.train_options import (
     BaselineOption,
@@ -163,6 +164,7 @@ def _start(context: typer.Context, request: TrainRequest) -> RunResult:
         return chosen
 
     folder = join_and_choose(context, settings.train.device, choose)
+    _say_first(f"the run is written to {folder}")
     check_device(settings.train.device)
     for name in request.log:
         check_logger(name)
@@ -209,6 +211,7 @@ def _resume(context: typer.Context, request: TrainRequest, run: Path) -> RunResu
     device = None if options.device is None else options.device.value
     chosen = device or read_config(run, manifest).train.device
     join_and_choose(context, chosen, lambda: run)
+    _say_first(f"{run} is resumed")
     check_device(chosen)
     use_threads(manifest.threads if request.threads is None else request.threads)
 
@@ -226,6 +229,12 @@ def _resume(context: typer.Context, request: TrainRequest, run: Path) -> RunResu
             weights_only=request.weights_only_resume,
             progress=progress,
         )
+
+
+def _say_first(line: str) -> None:
+    """Say at once that work is under way: torch takes seconds to load."""
+    if not process_name():
+        tell(f"note: {line}")
 
 
 @contextmanager

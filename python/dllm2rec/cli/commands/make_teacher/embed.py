@@ -18,6 +18,7 @@ from dllm2rec.cli.options import (
     check_device,
     use_threads,
 )
+from dllm2rec.cli.paths import check_folders_there
 
 EXAMPLES = """\b
 Examples:
@@ -91,6 +92,7 @@ def _embed(request: EmbedRequest) -> None:
     check_output(out, overwrite=request.overwrite, inputs=[request.dataset])
     check_device(request.device)
 
+    check_folders_there(request.dataset)
     from dllm2rec.data.formats.load_dataset import load_dataset
     from dllm2rec.llm.packages import check_packages
     from dllm2rec.llm.text_teacher import TextTeacherForm, text_teacher

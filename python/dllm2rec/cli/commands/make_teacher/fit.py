@@ -19,6 +19,7 @@ from dllm2rec.cli.options import (
     use_threads,
 )
 from dllm2rec.cli.output.lines import say
+from dllm2rec.cli.paths import check_folders_there
 from dllm2rec.errors import ConfigError
 
 EXAMPLES = """\b
@@ -113,6 +114,7 @@ def _fit(method: Method, request: FitRequest) -> None:
 
 
 def _of_causal(method: Method, request: FitRequest) -> list[float]:
+    check_folders_there(request.dataset)
     from dllm2rec.data.formats.load_dataset import load_dataset
     from dllm2rec.llm.causal import load_causal
     from dllm2rec.llm.tune_causal import TuneForm, save_causal, tune_causal
@@ -129,6 +131,7 @@ def _of_causal(method: Method, request: FitRequest) -> list[float]:
 
 
 def _of_encoder(request: FitRequest) -> list[float]:
+    check_folders_there(request.dataset)
     from dllm2rec.data.formats.load_dataset import load_dataset
     from dllm2rec.llm.tune_encoder import EncoderTuneForm, tune_encoder
     from dllm2rec.runtime.device import choose_device

@@ -19,6 +19,7 @@ from dllm2rec.cli.options import (
     check_device,
     use_threads,
 )
+from dllm2rec.cli.paths import check_folders_there
 
 EXAMPLES = """\b
 Examples:
@@ -94,6 +95,7 @@ def _generate(request: GenerateRequest) -> None:
     check_output(out, overwrite=request.overwrite, inputs=[request.dataset])
     check_device(request.device)
 
+    check_folders_there(request.dataset)
     from dllm2rec.data.formats.load_dataset import load_dataset
     from dllm2rec.llm.causal import load_causal
     from dllm2rec.llm.generate import GenerateForm, generate_lists

@@ -12,6 +12,7 @@ import typer
 from dllm2rec.cli.commands.make_teacher.written import check_new_file, tell_teacher, write_lines
 from dllm2rec.cli.options import JsonOption, OverwriteOption, print_json
 from dllm2rec.cli.output.lines import say
+from dllm2rec.cli.paths import check_folders_there
 
 PLAN_EXAMPLES = """\b
 Examples:
@@ -60,6 +61,7 @@ def _plan(request: PlanRequest) -> None:
     out = request.out
     check_new_file(out, overwrite=request.overwrite)
 
+    check_folders_there(request.dataset)
     from dllm2rec.data.formats.load_dataset import load_dataset
     from dllm2rec.llm.expect_answers import expect_answers
     from dllm2rec.llm.plan_questions import plan_questions
@@ -102,6 +104,7 @@ def spread(
 
     check_output(out, overwrite=overwrite, inputs=[teacher, dataset])
 
+    check_folders_there(dataset)
     from dllm2rec.data.formats.load_dataset import load_dataset
     from dllm2rec.llm.plan_questions import spread_teacher
     from dllm2rec.teacher.folder import load_teacher

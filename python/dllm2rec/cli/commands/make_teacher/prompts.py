@@ -12,6 +12,7 @@ import typer
 from dllm2rec.cli.commands.make_teacher.written import check_new_file, write_lines
 from dllm2rec.cli.options import JsonOption, OverwriteOption, print_json
 from dllm2rec.cli.output.lines import say
+from dllm2rec.cli.paths import check_folders_there
 
 EXAMPLES = """\b
 Examples:
@@ -74,6 +75,7 @@ def _prompts(request: PromptsRequest) -> None:
     inputs = [one for one in (request.rows, request.template) if one is not None]
     check_new_file(out, overwrite=request.overwrite, inputs=inputs)
 
+    check_folders_there(request.dataset)
     from dllm2rec.data.formats.load_dataset import load_dataset
     from dllm2rec.llm.prompts import TEMPLATE, QuestionForm, questions, read_rows, read_template
 

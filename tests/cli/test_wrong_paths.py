@@ -1,0 +1,44 @@
+"""A wrong path is told at once: before torch, NumPy or pyarrow are loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import sys
+from dllm2rec.cli import main
+
+of_dataset = ["--dataset", "none", "--out", "out"]
+for words, code in (
+    (["train", "--dataset", "none"], 3),
+    (["train", "--resume", "none"], 4),
+    (["plan", "--dataset", "none"], 3),
+    (["evaluate", "none"], 4),
+    (["evaluate", "--scores", "none.npy", "--dataset", "none"], 3),
+    (["recommend", "none", "--history", "a"], 4),
+    (["report", "none"], 4),
+    (["export", "none", "--out", "out"], 4),
+    (["prepare", "none.csv", "--out", "out"], 3),
+    (["teacher", "import", "none", *of_dataset], 3),
+    (["teacher", "embed", "--model", "none", *of_dataset], 3),
+    (["teacher", "spread", "none", *of_dataset], 3),
+    (["teacher", "fit", "--model", "none", *of_dataset], 3),
+    (["teacher", "generate", "--model", "none", *of_dataset], 3),
+):
+    assert main(words) == code, words
+    loaded = {"torch", "pyarrow"} & sys.modules.keys()
+    assert not loaded, (words, loaded)
+"""
+
+
+def test_a_wrong_path_is_told_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("note: no GPU")]
+    assert len(lines) == 14
+    assert all("none" in line and "expected" in line for line in lines)
+    assert list(tmp_path.iterdir()) == []
