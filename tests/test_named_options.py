@@ -19,6 +19,7 @@ OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?![\w-]*\{)")
 # What other programs are given.
 FOREIGN = {
     "cli/commands/bench.py": None,
+    "cli/commands/make_teacher/generate.py": {"--standalone", "--nproc-per-node"},
     "cli/commands/train.py": {"--logdir"},
     "runtime/distributed.py": {"--standalone"},
 }

@@ -16,6 +16,8 @@ from dllm2rec.llm.tune_encoder import EncoderTuneForm, title_pairs, tune_encoder
 from tests.support.tiny_models import tiny_encoder
 from tests.support.worlds import N_ITEMS, cycle_dataset
 
+pytestmark = pytest.mark.slow
+
 FORM = EncoderTuneForm(epochs=3, learning_rate=1e-2, batch_size=16, rows=300)
 # Words of two letters that tell the items apart.
 WORDS = [f"{chr(97 + n // 10)}{chr(105 + n % 10)}" for n in range(N_ITEMS)]

@@ -228,6 +228,7 @@ FIELDS = {
     "output_bias": (NAMES, True),
     "window_offset": (NAMES, False),
     "init_std": (NAMES, 0.1),
+    "projector": (NAMES, "mlp"),
 }
 
 
