@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import onnx
 import pytest
 
 from dllm2rec import Recommender, export, load, load_export, train_run
+from dllm2rec.data.dataset import Catalogue
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.exports.export import Export
 from dllm2rec.exports.files import ITEM_TABLE
@@ -276,6 +278,26 @@ def test_a_damaged_export_is_refused(folders: dict[str, Path], tmp_path: Path) -
         (copy / name).unlink()
         with pytest.raises(ArtifactError, match=name):
             load_export(copy)
+
+
+def test_items_that_are_not_as_many_as_the_table_has_are_refused(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = Catalogue([f"item-{n}" for n in range(N_ITEMS - 1)])
+    module = importlib.import_module("dllm2rec.exports.load_export")
+    monkeypatch.setattr(module, "load_catalogue", lambda *_: few)
+    with pytest.raises(ArtifactError, match=f"{N_ITEMS - 1} items in items.*, expected {N_ITEMS}"):
+        load_export(folders["gru4rec"])
+
+
+@pytest.mark.parametrize("wrong", [np.ones((3, 2)), np.ones(3, np.float32), np.ones((2, 2), "f4")])
+def test_arrays_of_another_type_or_shape_are_refused(
+    tmp_path: Path, wrong: np.ndarray[Any, Any]
+) -> None:
+    module = importlib.import_module("dllm2rec.exports.load_export")
+    np.save(tmp_path / "items.npy", wrong)
+    with pytest.raises(ValueError, match=r"items\.npy: float.*, expected 3 rows of float32"):
+        module._array(tmp_path / "items.npy", np.float32, 3, 2)
 
 
 def test_what_cannot_be_meant_is_refused(
