@@ -92,6 +92,10 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "train.max_epochs": ("the most epochs of one training", "--epoch"),
     "train.patience": ("epochs without a better validation NDCG@20 before a training stops", ""),
     "train.prefix_rows": ("also train on the early positions inside train windows", ""),
+    "train.all_places": (
+        "learn all positions of a user in one causal pass; `auto`: for windows over 64",
+        "",
+    ),
     "train.schedule": ("`constant`, or `cosine` down to 0 over the epochs", ""),
     "train.warmup_steps": ("steps over which the learning rate rises", ""),
     "train.max_gradient_norm": ("longer gradients are scaled to this length; 0: never", ""),

@@ -37,7 +37,7 @@ def test_recipe_light_holds_the_defaults_and_strong_is_wider():
     strong = load_config()
     assert strong == load_config(recipe="strong")
     assert (strong.student.hidden_size, strong.student.n_blocks) == (128, 2)
-    assert strong.student.dropouts == (0.3, 0.5)
+    assert strong.student.dropouts == (0.05, 0.1, 0.2, 0.3, 0.5, 0.6)
     light = {"hidden_size": 64, "n_blocks": 1, "dropout": 0.4}
     train = {"max_epochs": 40, "schedule": "constant", "ema_decay": 0.0}
     assert changed(strong, student=light, train=train) == Config()

@@ -75,6 +75,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "distillation.ranking_method": (SOFT, "rd"),
     "distillation.embedding_method": (SOFT, "hint"),
     "distillation.item_offset": (SOFT, False),
+    "train.all_places": (SOFT, True),
     "train.learning_rate": (SOFT, 0.02),
     "train.batch_size": (SOFT, 32),
     "train.weight_decay": (SOFT, 0.1),

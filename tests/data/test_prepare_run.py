@@ -119,6 +119,7 @@ def test_each_layout_becomes_the_same_dataset(tmp_path, layout, packed):
         "users": 2,
         "items": 4,
         "events": 8,
+        "longest window": 10,
         "train rows": 2,
         "validation rows": 2,
         "test rows": 2,

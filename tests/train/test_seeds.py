@@ -6,12 +6,13 @@ import json
 import signal
 import statistics
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from dllm2rec.cli import main
 from dllm2rec.cli.output.tables import metric_table, print_table
-from dllm2rec.config.load import changed
+from dllm2rec.config.load import changed, load_config
 from dllm2rec.report.facts import read_facts
 from dllm2rec.runs.evaluate_run import evaluate_run
 from dllm2rec.runs.run_result import RunResult
@@ -159,10 +160,12 @@ def test_what_is_told_later_is_told_in_order() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", ["sasrec", "gru4rec"])
-def test_seeds_side_by_side_on_a_gpu_are_what_they_are_alone(tmp_path: Path, name: str) -> None:
-    config = changed(CONFIG, student={"name": name}, train={"device": "cuda", "seed": 3})
-    assert draws_from_own_seed(config) == (name == "sasrec")
+@pytest.mark.parametrize(("name", "n_blocks"), [("sasrec", 1), ("sasrec", 2), ("gru4rec", 1)])
+def test_seeds_side_by_side_on_a_gpu_are_what_they_are_alone(
+    tmp_path: Path, name: str, n_blocks: int
+) -> None:
+    student = {"name": name, "n_blocks": n_blocks}
+    config = changed(CONFIG, student=student, train={"device": "cuda", "seed": 3})
     train_run(
         config, DATASET, TEACHER, tmp_path / "all", students=[name], options=RunOptions(n_seeds=3)
     )
@@ -172,6 +175,26 @@ def test_seeds_side_by_side_on_a_gpu_are_what_they_are_alone(tmp_path: Path, nam
         for arm in (name, f"{name}+dllm2rec"):
             own = best_bytes(tmp_path / "all" / f"{arm}-seed-{seed}")
             assert own == best_bytes(tmp_path / str(seed) / arm)
+
+
+@pytest.mark.parametrize(
+    ("sections", "own"),
+    [
+        ({}, True),
+        ({"student": {"n_blocks": 2}}, False),
+        ({"student": {"n_blocks": 2, "dropout": 0.0}}, True),
+        ({"student": {"name": "gru4rec"}}, False),
+        ({"train": {"all_places": True}}, False),
+        ({"student": {"tied": False}, "distillation": {"embedding_sides": "input"}}, False),
+        ({"student": {"hidden_size": 24}}, False),
+    ],
+)
+def test_seeds_that_share_a_generator_are_trained_one_after_the_other(
+    sections: dict[str, dict[str, object]], own: bool
+) -> None:
+    light = changed(load_config(recipe="light"), **sections)
+    context = SimpleNamespace(dataset=DATASET)
+    assert draws_from_own_seed(light, context) == own
 
 
 def test_the_command_takes_a_number_of_seeds(

@@ -115,7 +115,7 @@ def test_a_grid_of_dropouts_is_tried_and_its_best_is_kept(tmp_path: Path) -> Non
     tried = list(dict.fromkeys((r["dropout"], r["ranking_weight"]) for r in records))
     best = max(records, key=lambda r: r["ndcg@20"])
     by_dropout = max(records[:4], key=lambda r: r["ndcg@20"])["dropout"]
-    assert tried == [(0.1, 0.3), (0.9, 0.3), (by_dropout, 0.0)]
+    assert tried == [(0.9, 0.3), (0.1, 0.3), (by_dropout, 0.0)]
     assert len(records) == 6
     assert (taught.detail["dropout"], taught.detail["ranking_weight"]) == (
         best["dropout"],

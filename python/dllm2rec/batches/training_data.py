@@ -35,6 +35,7 @@ class TrainingData:
         target_counts: how often each item is a train target, (N,), int64.
         sampler: draws the negatives; None for a loss that has none.
         row_names: how a message calls the rows, such as "games train rows".
+        has_users: whether the rows are those of a log.
     """
 
     rows: TrainingRows
@@ -43,6 +44,7 @@ class TrainingData:
     target_counts: Tensor
     sampler: NegativeSampler | None
     row_names: str
+    has_users: bool
 
     def for_ranking_weight(self, weight: float) -> TrainingData:
         """The same without the teacher's lists where their weight is 0: the loss has no term then.
@@ -127,6 +129,7 @@ def training_data(
         target_counts=splits.target_counts,
         sampler=sampler,
         row_names=row_names,
+        has_users=splits.dataset.has_users,
     )
 
 

@@ -5,7 +5,7 @@ All of it lies on the device before the first step; a batch is gathered there by
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from dllm2rec.batches.device_splits import DeviceSplits
+from dllm2rec.batches.passes import Passes
 from dllm2rec.config.model import Config, DistillationConfig
 from dllm2rec.data.dataset import SequenceDataset
-from dllm2rec.data.device_rows import DeviceRows
+from dllm2rec.data.device_rows import DeviceRows, PassWindows
 from dllm2rec.distill.batch import Batch
 from dllm2rec.distill.choose_loss import list_meaning
 from dllm2rec.distill.teacher_lists import TeacherLists, teacher_lists
@@ -32,6 +33,7 @@ class TrainingRows:
         lists: the teacher's lists, or None; prefix rows have empty ones.
         log_expected: as in `Batch`, of all rows.
         in_softmax: which items the softmax counts, (N,) bool, or None for all.
+        passes: which rows the encoder learns together; None where each has a pass of its own.
         n_histories: how many rows, the last ones, are the teacher's histories: they have a window
             and a list, but no target.
     """
@@ -41,6 +43,7 @@ class TrainingRows:
     log_expected: Tensor | None
     in_softmax: Tensor | None = None
     n_histories: int = 0
+    passes: Passes | None = None
 
     @property
     def n_targets(self) -> int:
@@ -53,6 +56,10 @@ class TrainingRows:
         log_expected = None if self.log_expected is None else self.log_expected[:n]
         return TrainingRows(self.rows.first(n), None, log_expected, self.in_softmax)
 
+    def in_passes(self, capacity: int) -> TrainingRows:
+        """The rows of one training that learns several in a pass, at most `capacity` a step."""
+        return replace(self, passes=Passes(torch.zeros_like(self.rows.end), capacity))
+
     def batch(self, rows: Tensor, negatives: Tensor | None) -> Batch:
         """Gather a batch on the device.
 
@@ -61,21 +68,28 @@ class TrainingRows:
             negatives: the epoch's negatives of every row, (R, M), int32, or None.
         """
         log_expected = None if self.log_expected is None else self.log_expected[rows]
+        passes = None if self.passes is None else self.passes.of(self.rows, rows)
         if rows.device.type == "cuda":
-            return self._gathered(rows, negatives, log_expected)
+            return self._gathered(rows, negatives, log_expected, passes)
         sequences, lengths, targets = self.rows.windows(rows)
         drawn = None if negatives is None else negatives[rows].long()
         lists = None if self.lists is None else self.lists.of_rows(rows)
         parts = [targets[:, None], drawn, None if lists is None else lists.items]
         listed = torch.cat([part for part in parts if part is not None], dim=1)
         has_target = self._has_target(rows)
-        return Batch(sequences, lengths, targets, drawn, log_expected, lists, listed, has_target)
+        return Batch(
+            sequences, lengths, targets, drawn, log_expected, lists, listed, has_target, passes
+        )
 
     def _has_target(self, rows: Tensor) -> Tensor | None:
         return rows < self.n_targets if self.n_histories else None
 
     def _gathered(
-        self, rows: Tensor, negatives: Tensor | None, log_expected: Tensor | None
+        self,
+        rows: Tensor,
+        negatives: Tensor | None,
+        log_expected: Tensor | None,
+        passes: PassWindows | None,
     ) -> Batch:
         from dllm2rec.kernels.gather_batch import gather  # its compiler is there only beside CUDA
 
@@ -89,8 +103,9 @@ class TrainingRows:
         if self.lists is not None:
             lists = TeacherLists(listed[:, first_list:], values, kept, self.lists.meaning)
         has_target = self._has_target(rows)
+        targets = listed[:, 0]
         return Batch(
-            sequences, lengths, listed[:, 0], drawn, log_expected, lists, listed, has_target
+            sequences, lengths, targets, drawn, log_expected, lists, listed, has_target, passes
         )
 
 

@@ -6,43 +6,23 @@ authors' flag that it stands for, once.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    Strict,
-    field_validator,
-    model_validator,
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from dllm2rec.config.values import (
+    Cutoffs,
+    Dropout,
+    DropoutGrid,
+    Grid,
+    Heights,
+    NonNegative,
+    PositiveInt,
+    Temperature,
 )
 
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-# Below 1e-3 a temperature turns exponents of ordinary scores into overflow.
-Temperature = Annotated[float, Field(ge=1e-3, allow_inf_nan=False)]
-PositiveInt = Annotated[int, Field(ge=1)]
-Number = TypeVar("Number", int, float)
-
-
-def _increasing(values: tuple[Number, ...]) -> tuple[Number, ...]:
-    """Sort and drop repeats: neither changes what the values mean."""
-    return tuple(sorted(set(values)))
-
-
-# TOML has lists, Python has tuples: either may stand for the other, the numbers stay strict.
-Heights = Annotated[tuple[PositiveInt, ...], Strict(strict=False), Field(min_length=1)]
-Cutoffs = Annotated[
-    tuple[PositiveInt, ...], Strict(strict=False), Field(min_length=1), AfterValidator(_increasing)
-]
-Grid = Annotated[
-    tuple[NonNegative, ...], Strict(strict=False), Field(min_length=1), AfterValidator(_increasing)
-]
-
-Dropout = Annotated[float, Field(ge=0, lt=1)]
-DropoutGrid = Annotated[
-    tuple[Dropout, ...], Strict(strict=False), Field(min_length=1), AfterValidator(_increasing)
-]
+# The longest window that the fused encoder takes; over longer ones one target a pass is dear.
+LONG_WINDOW = 64
 
 
 class Section(BaseModel):
@@ -184,6 +164,9 @@ class TrainConfig(Section):
     max_epochs: PositiveInt = 40  # --epoch
     patience: PositiveInt = 4  # epochs without a better validation ndcg@20
     prefix_rows: bool = True  # also the rows inside train windows that window files leave out
+    # Rows of a user share one causal pass over their window. "auto": in a log, for what the fused
+    # encoder does not take.
+    all_places: Literal["auto"] | bool = "auto"
     schedule: Literal["constant", "cosine"] = "constant"  # to 0 over max_epochs
     warmup_steps: Annotated[int, Field(ge=0)] = 0  # updates over which the rate rises to its value
     max_gradient_norm: NonNegative = 0.0  # longer gradients are cut to this length; 0: none is
@@ -221,6 +204,19 @@ class Config(Section):
         both = self.distillation.embedding_sides == "both"
         return self.loss.base == "softmax" and both and self.variant == "default"
 
+    def learns_all_places(self, max_length: int, *, has_users: bool) -> bool:
+        """Whether rows of a user share one causal pass over a window of `max_length` items.
+
+        Args:
+            max_length: L.
+            has_users: whether the rows are those of a log: then most of a user's places are rows.
+        """
+        if self.train.all_places != "auto":
+            return self.train.all_places
+        is_causal = self.student.name != "caser" and self.variant == "default"
+        is_dear = max_length > LONG_WINDOW or self.student.n_blocks > 1
+        return is_causal and is_dear and has_users
+
     @field_validator("variant", mode="before")
     @classmethod
     def _present_name(cls, variant: object) -> object:
@@ -256,6 +252,14 @@ class Config(Section):
                 f'variant = "authors" with student.tied = {tied} and distillation.embedding_sides '
                 f'= "{sides}", expected student.tied = false and embedding_sides = "input": the '
                 "authors' output layer has weights of its own and sees no teacher"
+            )
+        if self.train.all_places is True and (
+            self.student.name == "caser" or self.variant == "authors"
+        ):
+            what = 'variant = "authors"' if self.variant == "authors" else 'student.name = "caser"'
+            raise ValueError(
+                f"train.all_places = true with {what}, expected false or auto: "
+                "its encoder has no vector at each place of a window"
             )
         if self.variant == "authors":
             self._refuse_what_the_authors_objective_lacks()

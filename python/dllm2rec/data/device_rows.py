@@ -66,6 +66,28 @@ class DeviceRows:
 
 
 @dataclass(frozen=True, eq=False)
+class PassWindows:
+    """The windows that one causal pass over each reads for a batch of B rows.
+
+    Attributes:
+        sequences: P windows, (P, L), right-padded with `n_items`.
+        lengths: real items of each, (P,).
+        own: the window of each row, (B,).
+        age: how many items of it came after the row's history, (B,).
+    """
+
+    sequences: Tensor
+    lengths: Tensor
+    own: Tensor
+    age: Tensor
+
+    def zero_(self) -> None:
+        """Set all to empty windows, in place."""
+        for part in (self.sequences, self.lengths, self.own, self.age):
+            part.zero_()
+
+
+@dataclass(frozen=True, eq=False)
 class DeviceEvents:
     """Every event of a dataset on one device: what the rows of all its splits point into.
 

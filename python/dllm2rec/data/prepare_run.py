@@ -271,4 +271,5 @@ def _write(files: Files, form: Form, out: Path) -> None:
 
 def _counts(data: SequenceDataset) -> dict[str, int]:
     rows = {f"{name} rows": len(each) for name, each in data.splits().items()}
-    return {"items": data.n_items, "events": data.events.size, **rows}
+    n_events, longest = data.events.size, data.max_length
+    return {"items": data.n_items, "events": n_events, "longest window": longest, **rows}

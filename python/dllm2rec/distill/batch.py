@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from dllm2rec.data.device_rows import PassWindows
 from dllm2rec.distill.teacher_lists import TeacherLists
 
 
@@ -24,6 +25,7 @@ class Batch:
         listed: target, negatives and the teacher's items side by side, (B, 1 + M + K).
         has_target: which rows have a target, (B,) bool; None where all have. The others, histories
             of the teacher's, learn from their list alone; `targets` holds their last item.
+        passes: what the encoder reads instead of the rows' windows; None where it reads those.
     """
 
     sequences: Tensor
@@ -34,6 +36,7 @@ class Batch:
     lists: TeacherLists | None
     listed: Tensor
     has_target: Tensor | None = None
+    passes: PassWindows | None = None
 
     def zero_(self) -> Batch:
         """Set it to empty windows and item 0, in place: unfilled memory may hold anything."""
@@ -43,4 +46,6 @@ class Batch:
         if self.lists is not None:
             for part in (self.lists.items, self.lists.values, self.lists.kept):
                 part.zero_()
+        if self.passes is not None:
+            self.passes.zero_()
         return self

@@ -26,6 +26,7 @@ from dllm2rec.distill.losses import list_alone
 from dllm2rec.distill.step_buffers import StepBuffers
 from dllm2rec.distill.torch_objective import TorchObjective
 from dllm2rec.students import Student
+from dllm2rec.students.fused_sasrec import can_fuse
 
 
 class Objective(Protocol):
@@ -91,6 +92,7 @@ def choose_objective(
     batch_size: int,
     *,
     has_lists: bool,
+    in_passes: bool = False,
 ) -> Objective:
     """Choose what makes the terms that a configuration names.
 
@@ -101,8 +103,17 @@ def choose_objective(
         in_softmax: which items the softmax counts, (N,) bool, or None for all.
         batch_size: the most rows of a batch.
         has_lists: whether batches have the teacher's lists.
+        in_passes: whether batches have windows that several rows share.
     """
-    inner = _of_scores(student, config, propensity, in_softmax, batch_size, has_lists=has_lists)
+    inner = _of_scores(
+        student,
+        config,
+        propensity,
+        in_softmax,
+        batch_size,
+        has_lists=has_lists,
+        in_passes=in_passes,
+    )
     if student.embedding_loss is None:
         return inner
     return WithEmbeddingLoss(inner, student.embedding_loss, config.distillation.embedding_weight)
@@ -116,15 +127,24 @@ def _of_scores(
     batch_size: int,
     *,
     has_lists: bool,
+    in_passes: bool,
 ) -> Objective:
     seed, meaning = config.train.seed, list_meaning(config)
+    fuses = can_fuse(student) and not in_passes
     if meaning == "authors' weight":
-        buffers = StepBuffers.of(student, batch_size, seed, keeps_scores=False, picks_items=False)
+        buffers = StepBuffers.of(
+            student, batch_size, seed, fuses_encoder=fuses, keeps_scores=False, picks_items=False
+        )
         return AuthorsObjective(config, propensity, has_lists, buffers)
     spec = term_spec(config, student.n_items, has_lists=has_lists, device=propensity.device)
     is_fused = spec is not None
     buffers = StepBuffers.of(
-        student, batch_size, seed, keeps_scores=is_fused, picks_items=not is_fused
+        student,
+        batch_size,
+        seed,
+        fuses_encoder=fuses,
+        keeps_scores=is_fused,
+        picks_items=not is_fused,
     )
     if spec is not None:
         dro_slope = propensity / config.loss.dro_temperature

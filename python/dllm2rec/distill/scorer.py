@@ -54,7 +54,11 @@ def scorer_of(student: Student, batch: Batch, buffers: StepBuffers) -> Scorer:
     sequences, lengths = batch.sequences, batch.lengths
     table = student.item_table()
     if buffers.noise is None or buffers.scatter_buffer is None:
-        users = student.encode(sequences, lengths, table)
+        users = (
+            student.encode(sequences, lengths, table)
+            if batch.passes is None
+            else student.encode_places(batch.passes, table)
+        )
     else:
         rows = student.embedding.id_rows() if table is None else table
         users, rows = encode_fused(

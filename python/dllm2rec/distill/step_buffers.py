@@ -9,7 +9,6 @@ from torch import Tensor
 
 from dllm2rec.distill.catalogue_loss import MAX_SCORES
 from dllm2rec.students import Student
-from dllm2rec.students.fused_sasrec import can_fuse
 from dllm2rec.students.item_scores import scatter_buffer_size
 
 
@@ -33,7 +32,14 @@ class StepBuffers:
 
     @classmethod
     def of(
-        cls, student: Student, batch_size: int, seed: int, *, keeps_scores: bool, picks_items: bool
+        cls,
+        student: Student,
+        batch_size: int,
+        seed: int,
+        *,
+        fuses_encoder: bool,
+        keeps_scores: bool,
+        picks_items: bool,
     ) -> StepBuffers:
         """Prepare for batches of at most this size.
 
@@ -41,6 +47,7 @@ class StepBuffers:
             student: on its device.
             batch_size: the most rows of a step.
             seed: of the training.
+            fuses_encoder: whether `encode_fused` encodes on CUDA.
             keeps_scores: whether a step makes the scores of all items in memory of its own.
             picks_items: whether a step scores a few items a row by `score_items`.
         """
@@ -49,12 +56,12 @@ class StepBuffers:
             n_scores = batch_size * student.n_items
             fits = keeps_scores and n_scores <= MAX_SCORES
             return cls(torch.empty(n_scores, dtype=weight.dtype) if fits else None)
-        scatter_buffer, is_fused = None, can_fuse(student)
-        if is_fused or picks_items:
+        scatter_buffer = None
+        if fuses_encoder or picks_items:
             parts = (student.embedding.ids, student.output or student.embedding.ids)
             n = scatter_buffer_size(student.n_items, max(part.weight.shape[1] for part in parts))
             scatter_buffer = torch.zeros(n, dtype=torch.int64, device=weight.device)
-        if not is_fused:
+        if not fuses_encoder:
             return cls(scatter_buffer=scatter_buffer)
         # Seeds of different trainings are far apart, steps next to each other.
         noise = torch.tensor(seed % 2**31 << 32, dtype=torch.int64, device=weight.device)

@@ -43,28 +43,43 @@ def trial_of(config: Config) -> Trial:
 def trials(config: Config, records: Sequence[Mapping[str, float]]) -> Iterator[Trial]:
     """Give the trainings of a grid, each once, in the order in which they run.
 
-    Each dropout is tried with the middle ranking weight, then each other weight with the dropout
-    that was best: d + w - 1 trainings for d dropouts and w weights.
+    With the middle ranking weight the middle dropout is tried, then the next higher ones while
+    validation gains, or else the next lower ones; then each other weight with the best dropout. So
+    a dropout at the edge of the grid is chosen only where all the way there was a gain.
 
     Args:
         config: with one value of each, or several.
         records: of all epochs so far, each with the fields of its trial; they grow meanwhile.
     """
     dropouts, weights = config.student.dropouts, config.distillation.ranking_weights
+    best = dropouts[0]
     tried: list[Trial] = []
     if len(dropouts) > 1:
-        middle = weights[len(weights) // 2]
-        tried = [Trial(dropout, middle) for dropout in dropouts]
-        yield from tried
-    best = dropouts[0]
-    if tried:
-        best = max(records, key=lambda record: record[SELECTION])["dropout"]
+        for trial in _climb([Trial(one, weights[len(weights) // 2]) for one in dropouts], records):
+            tried.append(trial)
+            yield trial
+        best = max(tried, key=lambda trial: _reached(trial, records)).dropout
     for weight in weights:
         trial = Trial(best, weight)
         if trial not in tried:
             yield trial
 
 
-def n_trials(config: Config) -> int:
-    """How many trainings `trials` gives."""
-    return len(config.student.dropouts) + len(config.distillation.ranking_weights) - 1
+def _climb(line: Sequence[Trial], records: Sequence[Mapping[str, float]]) -> Iterator[Trial]:
+    """Walk from the middle of a line, up or else down, while each step is better."""
+    best = middle = len(line) // 2
+    yield line[middle]
+    for step in (1, -1):
+        while best == middle or (best > middle) == (step > 0):
+            at = best + step
+            if not 0 <= at < len(line):
+                break
+            yield line[at]
+            if _reached(line[at], records) <= _reached(line[best], records):
+                break
+            best = at
+
+
+def _reached(trial: Trial, records: Sequence[Mapping[str, float]]) -> float:
+    """The best validation of a training that is done."""
+    return max(record[SELECTION] for record in records if trial.is_of(record))

@@ -18,24 +18,31 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from dllm2rec.config.model import LONG_WINDOW, StudentConfig
 from dllm2rec.kernels.launch import SIZES
 from dllm2rec.kernels.sasrec_inputs import EncoderShape, EncoderWeights, Windows
 from dllm2rec.students.sasrec import SASRec
 from dllm2rec.students.student import Student
 
-MAX_LENGTH = 64
 MAX_HEADS = 8
 
 
-def can_fuse(student: Student) -> bool:
-    """Whether the kernels support this student's shape."""
-    encoder = student.encoder
+def fuses(config: StudentConfig, max_length: int) -> bool:
+    """Whether the kernels support an encoder of this shape."""
     return (
-        isinstance(encoder, SASRec)
-        and len(encoder.blocks) == 1
-        and encoder.width in SIZES
-        and student.max_length <= MAX_LENGTH
-        and student.config.n_heads <= MAX_HEADS
+        config.name == "sasrec"
+        and config.n_blocks == 1
+        and config.hidden_size in SIZES
+        and config.n_heads <= MAX_HEADS
+        and max_length <= LONG_WINDOW
+    )
+
+
+def can_fuse(student: Student) -> bool:
+    """Whether the kernels support this student."""
+    return (
+        isinstance(student.encoder, SASRec)
+        and fuses(student.config, student.max_length)
         # Otherwise the teacher's part of the windows' items is projected place by place.
         and (student.embedding.projector is None or student.output is None)
     )

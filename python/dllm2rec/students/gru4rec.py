@@ -34,10 +34,19 @@ class GRU4Rec(nn.Module):
 
     def forward(self, embedded: Tensor, lengths: Tensor) -> Tensor:
         """Encode windows: (B, L, D) right-padded and (B,) -> (B, D)."""
+        newest = last_place(self._states(embedded), lengths)
+        return F.dropout(newest, self.dropout, self.training)
+
+    def places(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        """Encode the history up to each place: (B, L, D) right-padded and (B,) -> (B, L, D)."""
+        return F.dropout(self._states(embedded), self.dropout, self.training)
+
+    def _states(self, embedded: Tensor) -> Tensor:
+        """What the last layer says at each place, (B, L, D)."""
         states = embedded
         with warnings.catch_warnings():
             # Training on CUDA keeps all weights in one flat tensor: cuDNN copies these out of it.
             warnings.filterwarnings("ignore", "RNN module weights are not part of single")
             for layer in self.layers:
                 states, _ = layer(F.dropout(states, self.dropout, self.training))
-        return F.dropout(last_place(states, lengths), self.dropout, self.training)
+        return states

@@ -45,6 +45,15 @@ class SASRec(nn.Module):
         users: Tensor = self.norm(newest.squeeze(1))
         return users
 
+    def places(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        """Encode the history up to each place: (B, L, D) left-padded and (B,) -> (B, L, D)."""
+        hidden = F.dropout(embedded + self.positions.weight, self.dropout, self.training)
+        allowed = attention_mask(hidden.shape[1], lengths)
+        for block in self.blocks:
+            hidden = block(hidden, allowed)
+        users: Tensor = self.norm(hidden)
+        return users
+
 
 def attention_mask(length: int, lengths: Tensor) -> Tensor:
     """Say which key each query may see, (B, 1, L, L) bool, for windows padded on the left.

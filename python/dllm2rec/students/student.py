@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dllm2rec.config.model import StudentConfig
+from dllm2rec.data.device_rows import PassWindows
 from dllm2rec.errors import InputError
 from dllm2rec.students.authors_sasrec import AuthorsSASRec
 from dllm2rec.students.caser import Caser
@@ -19,7 +20,12 @@ from dllm2rec.students.embedding import ItemEmbedding
 from dllm2rec.students.gru4rec import GRU4Rec
 from dllm2rec.students.sasrec import SASRec
 from dllm2rec.students.text_projection import TextProjection
-from dllm2rec.students.window_offset import add_window_offset_, keep_real, newest_last
+from dllm2rec.students.window_offset import (
+    add_window_offset_,
+    keep_real,
+    newest_last,
+    read_lengths,
+)
 
 Encoder = GRU4Rec | Caser | SASRec | AuthorsSASRec
 Sides = Literal["input", "both"]
@@ -134,6 +140,31 @@ class Student(nn.Module):
         padding = self.n_items if table is None else len(table) - 1
         windows = place(sequences, lengths, padding)
         users: Tensor = self.encoder(self.embedding(windows, table), lengths)
+        return users if self.bridge is None else self.bridge(users)
+
+    def encode_places(self, windows: PassWindows, table: Tensor | None) -> Tensor:
+        """Turn the histories up to some places of windows into users, in one pass over each window.
+
+        Args:
+            windows: P windows, and the place that each of B rows reads.
+            table: as of `encode`.
+
+        Returns:
+            Users, (B, D'), as `encode` gives them of the window's items up to that place.
+        """
+        encoder = self.encoder
+        assert isinstance(encoder, SASRec | GRU4Rec)  # noqa: S101 - `reads_places` says so
+        place = newest_last if encoder.reads_newest_last else keep_real
+        padding = self.n_items if table is None else len(table) - 1
+        items = place(windows.sequences, windows.lengths, padding)
+        hidden = encoder.places(self.embedding(items, table), windows.lengths)
+        length = hidden.shape[1]
+        ends = read_lengths(windows.lengths)[windows.own]
+        if encoder.reads_newest_last:
+            ends = torch.full_like(ends, length)
+        index = windows.own * length + (ends - 1 - windows.age).clamp(min=0)
+        # Of F.embedding the backward pass is deterministic on CUDA.
+        users = F.embedding(index, hidden.flatten(0, 1))
         return users if self.bridge is None else self.bridge(users)
 
     def output_items(self, table: Tensor | None) -> tuple[Tensor, Tensor | None]:

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from dllm2rec.batches.epoch_sampler import EpochSampler
+from dllm2rec.batches.passes import pass_order
 from dllm2rec.batches.training_data import TrainingData
+from dllm2rec.batches.training_rows import TrainingRows
 from dllm2rec.caller import words
 from dllm2rec.config.model import Config
 from dllm2rec.distill.losses import dros_propensity
@@ -94,12 +96,14 @@ class Training:
         self.student = student
         self.data = data
         self.config = config
-        self.stepper = _stepper(student, data, config)
+        passes = pass_order(data.rows.rows, config, has_users=data.has_users)
+        rows = data.rows if passes is None else data.rows.in_passes(passes.capacity)
+        self.stepper = _stepper(student, rows, data, config)
         self.records: list[Record] = []
         self.step = 0
         self.seconds = 0.0
         self._epoch_sampler = EpochSampler(
-            len(data.rows.rows), data.sampler, config.train, self.device
+            len(data.rows.rows), data.sampler, config.train, self.device, passes
         )
         seen = config.evaluation.exclude_seen
         self._lists = SplitLists(data.validation, exclude_seen=seen)
@@ -257,11 +261,12 @@ class Training:
         return self.stepper, self.data, self.config, self.epoch, self.step, self._order
 
     def _draw(self) -> None:
-        order, negatives = self._epoch_sampler.of(self.epoch)
-        self._order = order.to(self.device, non_blocking=True)
-        if negatives is not None:
-            assert self.stepper.negatives is not None  # noqa: S101 - for mypy
-            self.stepper.negatives.copy_(negatives, non_blocking=True)
+        drawn, stepper = self._epoch_sampler.of(self.epoch), self.stepper
+        self._order = drawn.order.to(self.device, non_blocking=True)
+        if drawn.negatives is not None and stepper.negatives is not None:
+            stepper.negatives.copy_(drawn.negatives, non_blocking=True)
+        if drawn.passes is not None and stepper.rows.passes is not None:
+            stepper.rows.passes.number.copy_(drawn.passes, non_blocking=True)
         if self.step == 0:
             self.stepper.loss_sum.zero_()
             self.stepper.guard.clear()
@@ -278,19 +283,17 @@ def selection_ks(config: Config) -> tuple[int, ...]:
     return tuple(sorted({*config.evaluation.ks, SELECTION_K}))
 
 
-def _stepper(student: Student, data: TrainingData, config: Config) -> Stepper:
+def _stepper(student: Student, rows: TrainingRows, data: TrainingData, config: Config) -> Stepper:
     propensity = dros_propensity(data.target_counts)
-    device = data.target_counts.device
-    negatives = None
+    device, negatives = data.target_counts.device, None
     if data.sampler is not None:
-        shape = (len(data.rows.rows), data.sampler.n_negatives)
+        shape = (len(rows.rows), data.sampler.n_negatives)
         negatives = torch.zeros(shape, dtype=torch.int32, device=device)
     student.train()
-    stepper = Stepper(student, data.rows, config, propensity=propensity, negatives=negatives)
+    stepper = Stepper(student, rows, config, propensity=propensity, negatives=negatives)
     torch.manual_seed(config.train.seed)
     if stepper.buffers.noise is not None:
         stepper.buffers.noise.add_(process_noise_offset())
-    batch_size = min(config.train.batch_size, len(data.rows.rows))
     if device.type == "cuda":
-        stepper.prepare(batch_size, config.train.seed)
+        stepper.prepare(min(config.train.batch_size, len(rows.rows)), config.train.seed)
     return stepper

@@ -68,6 +68,7 @@ class Stepper:
             rows.in_softmax,
             batch_size,
             has_lists=rows.lists is not None,
+            in_passes=rows.passes is not None,
         )
         self.names = self.objective.names
         self.loss_sum = torch.zeros(len(self.names) + 1, device=device)

@@ -12,6 +12,7 @@ import torch
 from dllm2rec.config.load import changed
 from dllm2rec.config.model import Config
 from dllm2rec.runtime.distributed import size
+from dllm2rec.students.fused_sasrec import fuses
 from dllm2rec.tracking.metric_table import ResultRow, mean_row
 from dllm2rec.tracking.progress import BufferedProgress
 from dllm2rec.train.context import TrainingContext
@@ -84,7 +85,7 @@ def _train_seeds(seed_runs: Sequence[SeedRun], context: TrainingContext) -> None
         return
     device, progress = context.device, context.progress
     side_by_side = (
-        device.type == "cuda" and size() == 1 and draws_from_own_seed(seed_runs[0].config)
+        device.type == "cuda" and size() == 1 and draws_from_own_seed(seed_runs[0].config, context)
     )
     # One training at a time can be watched: the others are reported when all have ended.
     buffered = [BufferedProgress() for _ in seed_runs[1:]] if side_by_side else []
@@ -110,11 +111,19 @@ def _train_seeds(seed_runs: Sequence[SeedRun], context: TrainingContext) -> None
         one.tell(progress)
 
 
-def draws_from_own_seed(config: Config) -> bool:
-    """Whether what a training draws on CUDA depends on its own seed and step alone."""
+def draws_from_own_seed(config: Config, context: TrainingContext) -> bool:
+    """Whether what a training draws on CUDA depends on its own seed and step alone.
+
+    That is without dropout, or with that of the fused encoder. CUDA graphs that draw from torch's
+    generator keep its seed in one place: replayed on two streams, one would read the other's.
+    """
     if config.distillation.ranking_method == "unkd":
         return False
-    return config.student.name == "sasrec" or not any(config.student.dropouts)
+    length, has_users = context.dataset.max_length, context.dataset.has_users
+    in_passes = config.learns_all_places(length, has_users=has_users)
+    own_table = config.student.tied or config.distillation.embedding_weight == 0
+    is_fused = config.variant == "default" and own_table and not in_passes
+    return not any(config.student.dropouts) or (is_fused and fuses(config.student, length))
 
 
 def _side_by_side(trainings: Sequence[Iterator[None]]) -> None:

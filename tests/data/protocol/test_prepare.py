@@ -483,3 +483,27 @@ def test_the_same_log_gives_the_same_dataset_everywhere() -> None:
         fingerprints.add(dataset.fingerprint() + "\n")
     _core.set_threads(2)
     assert len(fingerprints) == 1
+
+
+@pytest.mark.parametrize(
+    ("n_events", "window"),
+    [
+        ([3, 11], 10),  # a user's last event has all others as its history
+        ([3, 12], 20),
+        ([5] * 99 + [1000], 10),  # one of a hundred may be cut
+        ([5] * 98 + [1000] * 2, 200),
+        ([60] * 10, 100),
+        ([500] * 10, 200),
+    ],
+)
+def test_the_window_is_the_shortest_that_holds_nearly_all_histories(n_events, window):
+    log = pa.table(
+        {
+            "user_id": np.repeat([f"u{n}" for n in range(len(n_events))], n_events),
+            "item_id": [f"i{n % 7}" for n in range(sum(n_events))],
+            "timestamp": np.arange(sum(n_events)),
+        }
+    )
+    prepared = prepare(log)
+    assert prepared.dataset.max_length == prepared.protocol.max_length == window
+    assert prepare(log, Protocol(max_length=3)).dataset.max_length == 3

@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Literal, Self
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import AfterValidator, Field, Strict, model_validator
 
 from dllm2rec.caller import words
 from dllm2rec.config.messages import unknown_name
-from dllm2rec.config.model import PositiveInt, Section
+from dllm2rec.config.model import Section
+from dllm2rec.config.values import PositiveInt
 from dllm2rec.errors import ConfigError
 
 
@@ -30,6 +33,10 @@ def _checked_date(date: str) -> str:
     microseconds(date)
     return date
 
+
+# What `max_length = "auto"` chooses from, and the share of users that a window should hold whole.
+WINDOWS = (10, 20, 50, 100, 200)
+HELD_WHOLE = 0.99
 
 Date = Annotated[str, AfterValidator(_checked_date)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -54,7 +61,8 @@ class Protocol(Section):
     min_user_events: PositiveInt = 1  # k-core: repeated until both hold
     min_item_events: PositiveInt = 1
     catalogue: Literal["kept", "log", "titles"] = "kept"  # whose items can be recommended
-    max_length: PositiveInt = 10
+    # "auto": the shortest of WINDOWS that holds nearly all histories whole, else the longest.
+    max_length: PositiveInt | Literal["auto"] = "auto"
     rows: Literal["every", "full_windows"] = "every"
     split: Literal["leave_one_out", "leave_k_out", "global_time", "user_ratio", "given"] = (
         "leave_one_out"
@@ -79,6 +87,21 @@ class Protocol(Section):
             raise ValueError("cut_validation = true is read by split = 'given' alone")
         return self
 
+    def for_histories(self, n_events: npt.NDArray[np.int64]) -> Protocol:
+        """The protocol with a window that is chosen for users of so many events, (users,)."""
+        if self.max_length != "auto":
+            return self
+        # A user's last event has the longest history, all events before it.
+        held = (np.mean(n_events - 1 <= window) for window in WINDOWS)
+        fits = (window for window, share in zip(WINDOWS, held, strict=True) if share >= HELD_WHOLE)
+        return self.model_copy(update={"max_length": next(fits, WINDOWS[-1])})
+
+    @property
+    def window(self) -> int:
+        """L, once `for_histories` has chosen it."""
+        assert self.max_length != "auto"  # noqa: S101 - for mypy
+        return self.max_length
+
 
 _PRESETS = {
     "leave-one-out": Protocol(),
@@ -88,6 +111,7 @@ _PRESETS = {
     "bigrec-games": Protocol(
         min_title_length=2,
         catalogue="log",
+        max_length=10,
         rows="full_windows",
         split="global_time",
         row_order="time",
@@ -96,6 +120,7 @@ _PRESETS = {
     "bigrec-movielens": Protocol(
         min_user_events=11,
         catalogue="titles",
+        max_length=10,
         rows="full_windows",
         split="global_time",
         row_order="time",

@@ -131,6 +131,7 @@ def prepare(
     ties = int(np.count_nonzero(tied(ordered)))
     if ties:
         notes.append(f"W-TIES {ties:,} events at the time of the one before: in the file's order")
+    protocol = protocol.for_histories(np.diff(ordered.starts()))
     split = split_targets(ordered, protocol)
     used = np.zeros(ordered.n_users, bool)
     for block in blocks(len(ordered)):
@@ -163,7 +164,7 @@ def prepare(
         name=name,
         catalogue=catalogue,
         events=events,
-        max_length=protocol.max_length,
+        max_length=protocol.window,
         train=rows["train"],
         validation=rows["validation"],
         test=rows["test"],

@@ -46,7 +46,7 @@ def split_targets(log: OrderedLog, protocol: Protocol) -> npt.NDArray[np.uint8]:
     else:
         _by_user(starts, protocol, split)
     if protocol.rows == "full_windows":
-        split[_short(starts, protocol.max_length)] = NONE
+        split[_short(starts, protocol.window)] = NONE
     return split
 
 
@@ -112,7 +112,7 @@ def _by_time(
     is_target = np.ones(len(log), bool)
     is_target[_first(starts)] = False
     if protocol.rows == "full_windows":
-        is_target &= ~_short(starts, protocol.max_length)
+        is_target &= ~_short(starts, protocol.window)
     times, places = log.times[is_target], log.places[is_target]
     if protocol.row_order == "time":
         sizes = np.diff(starts)
