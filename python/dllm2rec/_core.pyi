@@ -7,7 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 _Scores: TypeAlias = NDArray[np.float16] | NDArray[np.float32] | NDArray[np.float64]
-_Pairs: TypeAlias = tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]
+_I8: TypeAlias = NDArray[np.int8]
+_I64: TypeAlias = NDArray[np.int64]
+_U32: TypeAlias = NDArray[np.uint32]
+_F32: TypeAlias = NDArray[np.float32]
+_Lists: TypeAlias = tuple[_U32, _F32]
+_Pairs: TypeAlias = tuple[_I64, _U32, _F32]
+_Window: TypeAlias = tuple[_I64, _U32, float]
 _Misfit: TypeAlias = tuple[int, int, int, int]  # begin, end, cells, first delimiter too many
 __version__: str
 
@@ -31,7 +37,7 @@ def parse_items(
     on_duplicate: str = "error",
     short_lists: bool = False,
     strict: bool = False,
-) -> tuple[NDArray[np.uint32], list[str]]:
+) -> tuple[_U32, list[str]]:
     """Read a file or pipe of item lists, gzipped or not: a row a line, blanks or commas between.
 
     Args:
@@ -58,7 +64,7 @@ def parse_distances(
     kind: str = "distance",
     short_lists: bool = False,
     strict: bool = False,
-) -> tuple[NDArray[np.float32], list[str]]:
+) -> tuple[_F32, list[str]]:
     """Read a text file of distances: as `numpy.loadtxt` in float64, then rounded to float32.
 
     `path`, `strict`, warnings and errors are those of `parse_items`. `kind` is "distance" (never
@@ -73,13 +79,13 @@ class RowBlock:
     """The cells of a block of rows; columns count those that were read."""
 
     def __len__(self) -> int: ...
-    def ints(self, column: int) -> NDArray[np.int64]:
+    def ints(self, column: int) -> _I64:
         """Return a column of kind `int`, (rows,)."""
 
-    def floats(self, column: int) -> NDArray[np.float32]:
+    def floats(self, column: int) -> _F32:
         """Return a column of kind `float`, (rows,)."""
 
-    def texts(self, column: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def texts(self, column: int) -> tuple[NDArray[np.uint8], _I64]:
         """Return a column of kind `id` or `text`: bytes, and where each begins, (rows + 1,)."""
 
 def split_rows(text: bytes, delimiter: int, kinds: list[str]) -> RowBlock | None:
@@ -109,25 +115,23 @@ class IdTable:
 
     def __new__(cls) -> IdTable: ...
     def __len__(self) -> int: ...
-    def ids(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def ids(self) -> tuple[NDArray[np.uint8], _I64]:
         """Return the ids' bytes, and where each begins and the last one ends, (ids + 1,)."""
 
-    def number(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint32]:
+    def number(self, text: NDArray[np.uint8], offsets: _I64) -> _U32:
         """Return the number of each text, new ones getting the next; `offsets` is (texts + 1,)."""
 
 def number_ids(
     block: RowBlock, user: int, users: IdTable, item: int, items: IdTable
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+) -> tuple[_U32, _U32]:
     """Return the numbers of two columns of a block, each (rows,), by a table each."""
 
 # --- weights -------------------------------------------------------------------------------------
 
-def position_weight(k: int, temperature: float) -> NDArray[np.float32]:
+def position_weight(k: int, temperature: float) -> _F32:
     """Return `exp(-rank / temperature)` over its sum, (k,), for ranks 1 to k >= 1."""
 
-def sequence_confidence(
-    target_distance: NDArray[np.float32], temperature: float, k: int
-) -> NDArray[np.float32]:
+def sequence_confidence(target_distance: _F32, temperature: float, k: int) -> _F32:
     """Return the paper's confidence, (R,): `exp(-d / temperature)` over its mean over rows and k.
 
     `target_distance` is (R,), from what the teacher generated to the true next item. Raises
@@ -135,28 +139,26 @@ def sequence_confidence(
     does); NonFiniteError for NaN and infinity, naming the row.
     """
 
-def candidate_confidence(distance: NDArray[np.float32]) -> NDArray[np.float32]:
+def candidate_confidence(distance: _F32) -> _F32:
     """Return the authors' confidence, (R, K): `exp(-d) + 1e-8` over its sum in the row.
 
     Raises InputError for a negative distance and no columns; NonFiniteError for NaN and infinity,
     naming row and column.
     """
 
-def consistency_from_scores(
-    scores: NDArray[np.float32], ranking: NDArray[np.uint32], k: int
-) -> NDArray[np.float32]:
+def consistency_from_scores(scores: _F32, ranking: _U32, k: int) -> _F32:
     """Return 1 where the teacher's item, (B, K), is in `top_n(scores, k)` of its row, else 0.
 
     Raises as `top_n`, and InputError for an item outside 0..N-1.
     """
 
 def blend_weights(
-    position: NDArray[np.float32],
-    confidence: NDArray[np.float32],
-    consistency: NDArray[np.float32] | None,
+    position: _F32,
+    confidence: _F32,
+    consistency: _F32 | None,
     gammas: tuple[float, float, float],
     normalise: bool,
-) -> NDArray[np.float32]:
+) -> _F32:
     """Return the weighted sum of position (K,), confidence (R,) or (R, K), consistency (R, K).
 
     Without `consistency` its term is left out. `normalise` scales each row to sum to 1; a row that
@@ -166,9 +168,7 @@ def blend_weights(
 
 # --- histories -----------------------------------------------------------------------------------
 
-def order_by_user(
-    users: NDArray[np.uint32], times: NDArray[np.int64] | None, n_users: int
-) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+def order_by_user(users: _U32, times: _I64 | None, n_users: int) -> tuple[_U32, _I64]:
     """Number the events of a log by user, then time, then place in the log.
 
     `users` and `times` are (n,). Returns the events' numbers (n,) and where each user's begin, and
@@ -177,12 +177,8 @@ def order_by_user(
     """
 
 def gather_windows(
-    events: NDArray[np.uint32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    max_length: int,
-    padding: int,
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32]]:
+    events: _U32, start: _I64, end: _I64, max_length: int, padding: int
+) -> tuple[_U32, _U32, _U32]:
     """Cut windows: the items of `events[max(start, end - max_length):end]` and `events[end]`.
 
     `start` and `end` are (R,). Returns sequences (R, max_length), right-padded, lengths (R,) and
@@ -192,16 +188,16 @@ def gather_windows(
 # --- negatives -----------------------------------------------------------------------------------
 
 def sample_negatives(
-    events: NDArray[np.uint32],
-    begin: NDArray[np.int64],
-    end: NDArray[np.int64],
+    events: _U32,
+    begin: _I64,
+    end: _I64,
     keys: NDArray[np.uint64],
     *,
     n_items: int,
     n_negatives: int,
     seed: int,
     epoch: int,
-) -> NDArray[np.uint32]:
+) -> _U32:
     """Draw negatives for each row, uniformly among the items outside `events[begin:end]`.
 
     `events` is (n_events,), `begin`, `end` and `keys` are (B,), the result is (B, n_negatives),
@@ -211,16 +207,14 @@ def sample_negatives(
 
 # --- ranking -------------------------------------------------------------------------------------
 
-def rank_counts(
-    scores: _Scores, targets: NDArray[np.uint32]
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+def rank_counts(scores: _Scores, targets: _U32) -> tuple[_U32, _U32]:
     """Count the items above each target, and the others equal to it: (B,) and (B,).
 
     `scores` is (B, N); -inf masks an item. NaN and +inf raise NonFiniteError, a masked target
     InputError; both name the row.
     """
 
-def top_n(scores: _Scores, n: int) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+def top_n(scores: _Scores, n: int) -> _Lists:
     """List the `n` best items of each row and their scores: (B, n) and (B, n).
 
     Score descending, then index; -inf is not listed: missing places hold N and -inf. Raises
@@ -228,34 +222,24 @@ def top_n(scores: _Scores, n: int) -> tuple[NDArray[np.uint32], NDArray[np.float
     """
 
 def count_pairs(
-    sequences: NDArray[np.uint32],
-    lengths: NDArray[np.uint32],
-    targets: NDArray[np.uint32],
-    age_weights: NDArray[np.float32],
-    n_items: int,
-    most: int,
-) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float64], NDArray[np.float64]]:
+    sequences: _U32, lengths: _U32, targets: _U32, age_weights: _F32, n_items: int, most: int
+) -> tuple[_I64, _U32, NDArray[np.float64], NDArray[np.float64]]:
     """Count (window item, target): offsets (N + 1,), items, counts, and sums of all (N,)."""
 
-def pair_bonuses(
-    sequences: NDArray[np.uint32],
-    lengths: NDArray[np.uint32],
-    age_weights: NDArray[np.float32],
-    table: _Pairs,
-) -> _Pairs:
+def pair_bonuses(sequences: _U32, lengths: _U32, age_weights: _F32, table: _Pairs) -> _Pairs:
     """Sum `table` over each row's window: offsets (B + 1,), items that ascend, bonuses."""
 
 def similar_rows(matrix: _Pairs, n_columns: int, most: int) -> _Pairs:
     """Of each row of a sparse matrix the `most` others with the highest products above 0."""
 
 def fused_rank_counts(
-    users: NDArray[np.float32],
-    items: NDArray[np.float32],
-    targets: NDArray[np.uint32],
-    bias: NDArray[np.float32] | None = None,
-    window: tuple[NDArray[np.int64], NDArray[np.uint32], float] | None = None,
+    users: _F32,
+    items: _F32,
+    targets: _U32,
+    bias: _F32 | None = None,
+    window: _Window | None = None,
     bonuses: _Pairs | None = None,
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+) -> tuple[_U32, _U32]:
     """Count as `rank_counts`, for users (B, D) x items (N, D) + bias (N,), without the matrix.
 
     `window`, (offsets, items, shift), moves what a row lists, once each; -inf masks. `bonuses` has
@@ -263,19 +247,33 @@ def fused_rank_counts(
     """
 
 def fused_top_n(
-    users: NDArray[np.float32],
-    items: NDArray[np.float32],
+    users: _F32,
+    items: _F32,
     n: int,
-    bias: NDArray[np.float32] | None = None,
-    window: tuple[NDArray[np.int64], NDArray[np.uint32], float] | None = None,
+    bias: _F32 | None = None,
+    window: _Window | None = None,
     bonuses: _Pairs | None = None,
-) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+) -> _Lists:
     """List as `top_n`, for users (B, D) x items (N, D) + bias (N,), without the matrix."""
 
+def code_items(items: _F32) -> tuple[_I8, _F32, _F32]:
+    """Put items (N, D) in eight bits, by panels; scales (N,), and how far off they are (N,)."""
+
+def coded_top_n(
+    users: _F32,
+    items: _F32,
+    codes: tuple[_I8, _F32, _F32],
+    n: int,
+    bias: _F32 | None = None,
+    window: _Window | None = None,
+    bonuses: _Pairs | None = None,
+) -> _Lists:
+    """List for a few users as `fused_top_n` does, to the last bit, by the codes of all items."""
+
 def log_sums(
-    scores: NDArray[np.float32],
-    targets: NDArray[np.int64],
-    slope: NDArray[np.float32] | None,
+    scores: _F32,
+    targets: _I64,
+    slope: _F32 | None,
     in_softmax: NDArray[np.bool_] | None,
     softmax: bool,
 ) -> NDArray[np.float64]:
@@ -287,9 +285,9 @@ def log_sums(
     """
 
 def score_gradient_(
-    scores: NDArray[np.float32],
-    targets: NDArray[np.int64],
-    slope: NDArray[np.float32] | None,
+    scores: _F32,
+    targets: _I64,
+    slope: _F32 | None,
     in_softmax: NDArray[np.bool_] | None,
     stats: NDArray[np.float64],
     softmax: bool,

@@ -90,4 +90,5 @@ class OnnxEncoder:
         bonuses: ItemBonuses | None,
     ) -> Lists:
         """List the best items."""
-        return host_top_n(users, self.items.matrix, k, bias, window, bonuses)
+        codes = self.items.codes_for(len(users))
+        return host_top_n(users, self.items.matrix, k, bias, window, bonuses, codes)

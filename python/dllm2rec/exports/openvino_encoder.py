@@ -89,7 +89,8 @@ class OpenVinoEncoder:
         bonuses: ItemBonuses | None,
     ) -> Lists:
         """List the best items."""
-        return host_top_n(users, self.items.matrix, k, bias, window, bonuses)
+        codes = self.items.codes_for(len(users))
+        return host_top_n(users, self.items.matrix, k, bias, window, bonuses, codes)
 
 
 def _asking_for_the_table(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's own types

@@ -16,6 +16,11 @@ FloatMatrix: TypeAlias = npt.NDArray[np.float32]
 Lists: TypeAlias = tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]
 # Offsets (B + 1,) into the items of all rows.
 ListedItems: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]
+# Codes, in the order of the kernel; of each item their scale, and how far off its score can be.
+ItemCodes: TypeAlias = tuple[npt.NDArray[np.int8], FloatMatrix, FloatMatrix]
+
+# Above and below, a pass over the vectors themselves is as fast.
+FEW_USERS, MANY_ITEMS = 32, 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +60,30 @@ class ItemVectors:
     def matrix(self) -> FloatMatrix:
         """What scores the items, (N, D')."""
         return self.table[:-1] if self.output is None else self.output
+
+    def codes_for(self, n_users: int) -> ItemCodes | None:
+        """What scores are first looked at by, where that is faster: few users, many items.
+
+        Made when it is first asked for: a second for ten million items.
+        """
+        return self.codes if n_users <= FEW_USERS and len(self.matrix) >= MANY_ITEMS else None
+
+    @cached_property
+    def codes(self) -> ItemCodes:
+        """The vectors that score in eight bits, with how far off each can be."""
+        return _core.code_items(np.ascontiguousarray(self.matrix))
+
+    def direction_codes_for(self, n_items: int) -> ItemCodes | None:
+        """The same of the directions."""
+        return (
+            self._direction_codes
+            if n_items <= FEW_USERS and len(self.matrix) >= MANY_ITEMS
+            else None
+        )
+
+    @cached_property
+    def _direction_codes(self) -> ItemCodes:
+        return _core.code_items(self.directions)
 
     @cached_property
     def directions(self) -> FloatMatrix:
@@ -115,6 +144,7 @@ def host_top_n(
     bias: npt.NDArray[np.float32] | None,
     window: tuple[ListedItems, float],
     bonuses: ItemBonuses | None,
+    codes: ItemCodes | None = None,
 ) -> Lists:
     """List the `k` best items of each user by the Rust kernel.
 
@@ -125,9 +155,13 @@ def host_top_n(
         bias: (N,), -inf to mask an item, or None.
         window: items listed for each row, and what is added to their scores.
         bonuses: what is added to the scores of some items.
+        codes: of the matrix; the lists are the same to the last bit, but faster for a few users.
 
     Returns:
         Items uint32 (B, k) and scores float32 (B, k); missing places hold N and -inf.
     """
     (offsets, listed), shift = window
-    return _core.fused_top_n(users, matrix, k, bias, (offsets, listed, shift), bonuses)
+    moved = offsets, listed, shift
+    if codes is not None:
+        return _core.coded_top_n(users, matrix, codes, k, bias, moved, bonuses)
+    return _core.fused_top_n(users, matrix, k, bias, moved, bonuses)

@@ -178,7 +178,8 @@ class ItemScorer:
         """List the items of the nearest direction for each of some items, which is left out."""
         directions = self.items.directions
         itself = (np.arange(len(items) + 1), items), -math.inf
-        return host_top_n(directions[items], directions, k, None, itself, None)
+        codes = self.items.direction_codes_for(len(items))
+        return host_top_n(directions[items], directions, k, None, itself, None, codes)
 
     def pair_scores(self, histories: KnownItems, asked: KnownItems) -> npt.NDArray[np.float32]:
         """Score the items asked for each history, none of which is empty, one after the other."""

@@ -79,7 +79,8 @@ class TorchEncoder:
     ) -> Lists:
         """List the best items, where their vectors are."""
         if self.matrix.device.type == "cpu":
-            return host_top_n(users, self.items.matrix, k, bias, window, bonuses)
+            codes = self.items.codes_for(len(users))
+            return host_top_n(users, self.items.matrix, k, bias, window, bonuses, codes)
         listed, offset = window
         return fused_top_n(
             torch.from_numpy(users).to(self.matrix.device),

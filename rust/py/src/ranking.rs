@@ -1,7 +1,8 @@
 //! Target ranks and top-N lists.
 
 use dllm2rec_core::ranking::{
-    self as kernels, Counts, ItemBonuses, ListedItems, MovedItems, Score, ScoringProblem, TopN,
+    self as kernels, CodedItems, Counts, ItemBonuses, ListedItems, MovedItems, Score,
+    ScoringProblem, TopN,
 };
 use dllm2rec_core::{CancelToken, Error, Result};
 use half::f16;
@@ -192,10 +193,56 @@ fn fused_top_n<'py>(
     tables(py, top, n)
 }
 
+/// Item codes (N, stride), what they are multiplied by (N,), and what scores are off by (N,).
+type Codes<'py> =
+    (PyReadonlyArray2<'py, i8>, PyReadonlyArray1<'py, f32>, PyReadonlyArray1<'py, f32>);
+
+type NewCodes<'py> = (Table<'py, i8>, Column<'py, f32>, Column<'py, f32>);
+
+/// Put item vectors in eight bits; see `dllm2rec.serve.encoder`.
+#[pyfunction]
+fn code_items<'py>(py: Python<'py>, items: PyReadonlyArray2<'py, f32>) -> PyResult<NewCodes<'py>> {
+    let items = items.as_array();
+    let (n_items, width) = items.dim();
+    let items = c_order(&items)?;
+    let found = run(py, items.len(), |cancel| kernels::code_items(items, width, cancel))?;
+    let codes = PyArray1::from_vec(py, found.codes)
+        .reshape([kernels::n_panels(n_items), kernels::stride(width)])?;
+    Ok((codes, PyArray1::from_vec(py, found.scales), PyArray1::from_vec(py, found.slacks)))
+}
+
+/// List for a few users as `fused_top_n` does, by the codes of the items.
+#[pyfunction]
+#[pyo3(signature = (users, items, codes, n, bias=None, window=None, bonuses=None))]
+#[expect(clippy::too_many_arguments)]
+fn coded_top_n<'py>(
+    py: Python<'py>,
+    users: PyReadonlyArray2<'py, f32>,
+    items: PyReadonlyArray2<'py, f32>,
+    codes: Codes<'py>,
+    n: usize,
+    bias: Option<PyReadonlyArray1<'py, f32>>,
+    window: Option<Listed<'py>>,
+    bonuses: Option<Bonuses<'py>>,
+) -> PyResult<(Table<'py, u32>, Table<'py, f32>)> {
+    let vectors = Vectors { users, items, bias, window, bonuses };
+    let (codes, scales, slacks) = &codes;
+    let (codes, scales, slacks) = (codes.as_array(), scales.as_array(), slacks.as_array());
+    let coded = CodedItems {
+        codes: c_order(&codes)?,
+        scales: c_order(&scales)?,
+        slacks: c_order(&slacks)?,
+    };
+    let top = vectors.run(py, |problem, cancel| kernels::coded_top_n(problem, coded, n, cancel))?;
+    tables(py, top, n)
+}
+
 /// Adds this room's functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(rank_counts, module)?)?;
     module.add_function(wrap_pyfunction!(top_n, module)?)?;
     module.add_function(wrap_pyfunction!(fused_rank_counts, module)?)?;
+    module.add_function(wrap_pyfunction!(code_items, module)?)?;
+    module.add_function(wrap_pyfunction!(coded_top_n, module)?)?;
     module.add_function(wrap_pyfunction!(fused_top_n, module)?)
 }

@@ -72,6 +72,12 @@ impl<W: Wide> Best<W> {
         }
     }
 
+    /// A score that `n` of the candidates so far reach; -inf while there are fewer.
+    #[inline(always)]
+    pub fn threshold(&self) -> W {
+        self.threshold
+    }
+
     /// The best, in order: at most `n` keys.
     pub fn take(&mut self) -> &[W::Key] {
         self.prune();

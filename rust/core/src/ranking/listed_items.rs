@@ -197,6 +197,11 @@ impl MovedInBlock {
         self.moves.extend(rest.iter().map(|&item| (item, shift)));
     }
 
+    /// The moves of a block of one row, ascending.
+    pub(super) fn into_moves(self) -> Vec<(u32, f32)> {
+        self.moves
+    }
+
     /// Moves the scores of the items among `first_item..`; tiles must come in order.
     #[inline(always)]
     pub(super) fn apply(&mut self, row: usize, first_item: usize, scores: &mut [f32]) {

@@ -8,7 +8,8 @@
 //! * micro-tiles users x items with AVX-512: 6 x 64 116, 12 x 32 107; 8 x 48 and 14 x 32 fall out of
 //!   the vectoriser (3). With AVX2: 6 x 16 115, 4 x 24 54. SSE2: 4 x 8 39.
 //! * hence six users everywhere and no intrinsics in the product: the unsafe code is the call below
-//!   and the comparison of [`Lanes`], which saves lists a sixth of their time (see [`super::best`]).
+//!   and the two operations of [`Lanes`]: the comparison saves lists a sixth of their time (see
+//!   [`super::best`]), the products of codes are 15 times as fast as what the compiler makes of them.
 
 #![allow(unsafe_code)]
 
@@ -32,8 +33,18 @@ pub trait Task {
 /// Scores that are compared at a time.
 pub const GROUP: usize = 64;
 
-/// A comparison that the compiler does not vectorise by itself.
+/// Items whose codes stand together.
+pub const PANEL: usize = 16;
+
+/// Bytes of a panel for two numbers of a vector: those of one item, then those of the next.
+pub const LINE: usize = 2 * PANEL;
+
+/// What the compiler does not vectorise by itself: a comparison, and sums of products of codes.
 pub trait Lanes: Copy {
+    /// The sums of the products of a user's codes, two in each number, the first the lower half, and
+    /// those of each item of a panel. They must fit in 32 bits.
+    fn dots(self, user: &[i32], panel: &[[i8; LINE]]) -> [i32; PANEL];
+
     /// A bit for each score above `threshold`, the first score's the lowest.
     fn above(self, group: &[f32; GROUP], threshold: f32) -> u64;
 }
@@ -43,6 +54,18 @@ pub trait Lanes: Copy {
 pub struct Portable;
 
 impl Lanes for Portable {
+    #[inline(always)]
+    fn dots(self, user: &[i32], panel: &[[i8; LINE]]) -> [i32; PANEL] {
+        let mut sums = [0; PANEL];
+        for (&pair, line) in user.iter().zip(panel) {
+            let (low, high) = (i32::from(pair as i16), pair >> 16);
+            for (sum, codes) in sums.iter_mut().zip(line.as_chunks::<2>().0) {
+                *sum += low * i32::from(codes[0]) + high * i32::from(codes[1]);
+            }
+        }
+        sums
+    }
+
     #[inline(always)]
     fn above(self, group: &[f32; GROUP], threshold: f32) -> u64 {
         group.iter().rev().fold(0, |all, &score| all << 1 | u64::from(score > threshold))
@@ -118,11 +141,15 @@ impl Level {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        _CMP_GT_OQ, _mm256_cmp_ps, _mm256_loadu_ps, _mm256_movemask_ps, _mm256_set1_ps,
-        _mm512_cmp_ps_mask, _mm512_loadu_ps, _mm512_set1_ps,
+        _CMP_GT_OQ, _mm_loadu_si128, _mm256_add_epi32, _mm256_cmp_ps, _mm256_cvtepi8_epi16,
+        _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_movemask_ps,
+        _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256, _mm256_storeu_si256,
+        _mm512_add_epi32, _mm512_cmp_ps_mask, _mm512_cvtepi8_epi16, _mm512_loadu_ps,
+        _mm512_madd_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512,
+        _mm512_storeu_si512,
     };
 
-    use super::{GROUP, Lanes, MAX_ITEMS, Task};
+    use super::{GROUP, LINE, Lanes, MAX_ITEMS, PANEL, Task};
 
     #[target_feature(enable = "avx512f,avx512bw,avx2,fma")]
     pub fn avx512<T: Task>(task: T) -> T::Output {
@@ -144,6 +171,22 @@ mod x86 {
 
     impl Lanes for Avx512 {
         #[inline(always)]
+        fn dots(self, user: &[i32], panel: &[[i8; LINE]]) -> [i32; PANEL] {
+            let mut sums = [0_i32; PANEL];
+            // SAFETY: the CPU has AVX-512, or there would be no `self`; a line is 32 codes long, and
+            // sixteen sums are stored.
+            unsafe {
+                let lines = user.iter().zip(panel);
+                let all = lines.fold(_mm512_setzero_si512(), |all, (&pair, line)| {
+                    let line = _mm512_cvtepi8_epi16(_mm256_loadu_si256(line.as_ptr().cast()));
+                    _mm512_add_epi32(all, _mm512_madd_epi16(line, _mm512_set1_epi32(pair)))
+                });
+                _mm512_storeu_si512(sums.as_mut_ptr().cast(), all);
+            }
+            sums
+        }
+
+        #[inline(always)]
         fn above(self, group: &[f32; GROUP], threshold: f32) -> u64 {
             let lines = group.as_chunks::<16>().0.iter().rev();
             // SAFETY: the CPU has AVX-512, or there would be no `self`; a line is 16 floats long.
@@ -156,6 +199,28 @@ mod x86 {
     }
 
     impl Lanes for Avx2 {
+        #[inline(always)]
+        fn dots(self, user: &[i32], panel: &[[i8; LINE]]) -> [i32; PANEL] {
+            let mut sums = [0_i32; PANEL];
+            // SAFETY: the CPU has AVX2, or there would be no `self`; a line is twice 16 codes long,
+            // and twice eight sums are stored.
+            unsafe {
+                let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+                for (&pair, line) in user.iter().zip(panel) {
+                    let pair = _mm256_set1_epi32(pair);
+                    let (first, second) = line.split_at(PANEL);
+                    let first = _mm256_cvtepi8_epi16(_mm_loadu_si128(first.as_ptr().cast()));
+                    let second = _mm256_cvtepi8_epi16(_mm_loadu_si128(second.as_ptr().cast()));
+                    low = _mm256_add_epi32(low, _mm256_madd_epi16(first, pair));
+                    high = _mm256_add_epi32(high, _mm256_madd_epi16(second, pair));
+                }
+                let (first, second) = sums.split_at_mut(PANEL / 2);
+                _mm256_storeu_si256(first.as_mut_ptr().cast(), low);
+                _mm256_storeu_si256(second.as_mut_ptr().cast(), high);
+            }
+            sums
+        }
+
         #[inline(always)]
         fn above(self, group: &[f32; GROUP], threshold: f32) -> u64 {
             let lines = group.as_chunks::<8>().0.iter().rev();

@@ -51,6 +51,13 @@ impl TaskGrid {
         begin..(begin + self.range_items).min(self.n_items)
     }
 
+    /// What each range found for one user, taken out of the results of all tasks.
+    pub fn parts_of<R: Default>(&self, user: usize, results: &mut [Vec<R>]) -> Vec<R> {
+        let (block, row) = (user / self.block_users, user % self.block_users);
+        let tasks = &mut results[block * self.n_ranges..][..self.n_ranges];
+        tasks.iter_mut().map(|task| std::mem::take(&mut task[row])).collect()
+    }
+
     /// The result of each task, in order, on the threads of this pool or on this thread.
     pub fn map_tasks<R: Send>(
         &self,

@@ -25,6 +25,7 @@ pub struct TilePass<'a> {
     /// The greatest magnitude a score can have is this times that of the items, plus `highest_shift`.
     highest_factor: f64,
     highest_shift: f64,
+    highest_bias: f64,
 }
 
 impl<'a> TilePass<'a> {
@@ -37,7 +38,7 @@ impl<'a> TilePass<'a> {
             problem.bias.map_or(0.0, |bias| bias.iter().copied().map(finite).fold(0.0, f64::max));
         let shift = problem.moved.most();
         let highest_factor = f64::from(users) * problem.width as f64;
-        Ok(Self { level, problem, highest_factor, highest_shift: bias + shift })
+        Ok(Self { level, problem, highest_factor, highest_shift: bias + shift, highest_bias: bias })
     }
 
     /// The most users of a block where each has a list of `n`.
@@ -52,9 +53,14 @@ impl<'a> TilePass<'a> {
     }
 
     /// Whether a sum of products could leave the range of float32 (half of it, for rounding).
-    fn may_overflow(&self, highest_item: f32) -> bool {
+    pub fn may_overflow(&self, highest_item: f32) -> bool {
         let highest = self.highest_factor * f64::from(highest_item) + self.highest_shift;
         highest > f64::from(f32::MAX) / 2.0
+    }
+
+    /// The greatest magnitude of a bias, masks aside.
+    pub fn highest_bias(&self) -> f64 {
+        self.highest_bias
     }
 
     /// Passes `consumer` the scores of `users` and `items`, item tiles in ascending order.
