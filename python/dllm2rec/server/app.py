@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -15,7 +16,7 @@ from dllm2rec._core import __version__
 from dllm2rec.server.metrics import Metrics
 from dllm2rec.server.refusals import UNPROCESSABLE, Refusal, json_response
 from dllm2rec.server.routes.items import item_routes
-from dllm2rec.server.routes.lists import list_routes
+from dllm2rec.server.routes.lists import RECOMMEND, list_routes, recommend_directly
 from dllm2rec.server.routes.status import status_routes
 from dllm2rec.server.service import Service
 
@@ -38,8 +39,27 @@ def make_app(service: Service) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _no_route)
     app.add_exception_handler(Exception, _bug)
+    # The last that is added is the first that is asked.
+    app.add_middleware(Direct, answer=recommend_directly(service))
     app.add_middleware(Counted, metrics=service.metrics)
     return app
+
+
+class Direct:
+    """Answers `POST /recommend`; the way through all layers of FastAPI costs more than a list."""
+
+    def __init__(self, app: ASGIApp, answer: Callable[[Request], Awaitable[Response]]) -> None:
+        self._app = app
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass on."""
+        if scope["type"] != "http" or (scope["method"], scope["path"]) != ("POST", RECOMMEND):
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = RECOMMEND
+        response = await self._answer(Request(scope, receive))
+        await response(scope, receive, send)
 
 
 class Counted:
@@ -65,8 +85,9 @@ class Counted:
         try:
             await self._app(scope, receive, noted)
         finally:
-            route = getattr(scope.get("route"), "path", "other")
-            self._metrics.observe(route, status, time.perf_counter() - begin)
+            route = scope.get("route", "other")
+            path = str(getattr(route, "path", route))
+            self._metrics.observe(path, status, time.perf_counter() - begin)
 
 
 async def _refused(_: Request, err: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import numpy as np
@@ -26,22 +27,37 @@ from dllm2rec.server.routes.body import read_body
 from dllm2rec.server.routes.responses import REFUSALS, described_body
 from dllm2rec.server.service import Service
 
+RECOMMEND = "/recommend"
+
+
+def recommend_directly(service: Service) -> Callable[[Request], Awaitable[Response]]:
+    """What answers `POST /recommend`, without a framework around it."""
+    model = limited_request(service.limits)
+
+    async def recommend(request: Request) -> Response:
+        try:
+            return await _recommend(service, await read_body(request, model, service.limits))
+        except Refusal as refusal:
+            return refusal.response()
+
+    return recommend
+
 
 def list_routes(service: Service) -> APIRouter:
-    """The routes that answer with lists."""
+    """The routes that answer with lists; the first is described here and answered directly."""
     router = APIRouter(tags=["lists"])
     model = limited_request(service.limits)
     places = Query(10, ge=1, le=service.limits.k, description="Places.")
 
     @router.post(
-        "/recommend",
+        RECOMMEND,
         response_model=ItemList,
         responses=REFUSALS,
         openapi_extra=described_body(model),
         summary="List the best items for a history",
     )
     async def recommend(request: Request) -> Response:
-        return await _recommend(service, await read_body(request, model, service.limits))
+        return await recommend_directly(service)(request)
 
     @router.get(
         "/similar",
