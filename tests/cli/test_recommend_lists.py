@@ -134,3 +134,45 @@ def test_an_existing_list_or_the_input_is_not_overwritten(tmp_path, capsys, monk
 
 def test_ids_of_one_history_are_split_at_commas():
     assert split_ids(" a b, c ") == ["a b", "c"]
+
+
+def listed(home: Path, capsys: pytest.CaptureFixture[str], *options: str) -> list[str]:
+    words = ["recommend", str(home / "run"), "--history", "item-3,item-4", "--json", *options]
+    assert main(words) == 0
+    (answer,) = json.loads(capsys.readouterr().out)["lists"]
+    return [place["item_id"] for place in answer["items"]]
+
+
+@pytest.mark.slow
+def test_lists_hold_the_candidates_alone_and_nothing_that_is_filtered(home, tmp_path, capsys):
+    some, never = tmp_path / "some.txt", tmp_path / "never.txt"
+    some.write_text("item-9\n\n  item-7 \nitem-3\nitem-12\n", encoding="utf-8")
+    never.write_text("\ufeffitem-12\n", encoding="utf-8")
+    everything = listed(home, capsys, "--top", "40")
+    among = [item for item in everything if item in {"item-7", "item-9", "item-12"}]
+    assert listed(home, capsys, "--candidates", str(some)) == among
+    less = [item for item in among if item != "item-12"]
+    assert listed(home, capsys, "--candidates", str(some), "--filter", str(never)) == less
+    kept = [item for item in everything if item != "item-12"]
+    assert listed(home, capsys, "--filter", str(never), "--top", "40") == kept
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("content", "options", "code", "message"),
+    [
+        ("item-1\ngone\n", [], 3, "candidates: unknown item id 'gone'"),
+        ("gone\nitem-8\n", ["--unknown", "skip"], 0, "W-ITEMS-SKIPPED 1 unknown in candidates"),
+        ("\n \n", [], 3, "no id, expected one a line"),
+        (None, [], 3, "E-FILE"),
+    ],
+)
+def test_candidates_that_cannot_be_meant_are_refused(
+    home, tmp_path, capsys, content, options, code, message
+):
+    some = tmp_path / "some.txt"
+    if content is not None:
+        some.write_text(content, encoding="utf-8")
+    words = ["recommend", str(home / "run"), "--history", "item-3", "--candidates", str(some)]
+    assert main([*words, *options]) == code
+    assert message in capsys.readouterr().err

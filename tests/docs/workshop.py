@@ -31,6 +31,8 @@ def build(folder: Path) -> None:
     users = [{"user_id": f"u{n}", "history": [str(n), str(n + 1)]} for n in range(5)]
     lines = "".join(f"{json.dumps(user)}\n" for user in users)
     (folder / "users.jsonl").write_text(lines, encoding="utf-8")
+    (folder / "in-stock.txt").write_text("".join(f"{n}\n" for n in range(100)), encoding="utf-8")
+    (folder / "sold-out.txt").write_text("7\n12\n", encoding="utf-8")
     with contextlib.chdir(folder):
         games = [
             "--dataset",

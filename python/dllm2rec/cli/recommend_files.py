@@ -89,6 +89,20 @@ def shard_file(out: Path, shard: tuple[int, int]) -> Path:
     return out if n_shards == 1 else out.with_stem(f"{out.stem}-{number:0{digits}}-of-{n_shards}")
 
 
+def split_shard(text: str) -> tuple[int, int]:
+    """Read `2/8`: the second of eight.
+
+    Raises:
+        ConfigError: it is no such thing.
+    """
+    number, slash, n_shards = text.partition("/")
+    if slash and number.isdecimal() and n_shards.isdecimal():
+        found = int(number), int(n_shards)
+        if 1 <= found[0] <= found[1]:
+            return found
+    raise ConfigError(f"--shard {text!r}, expected I/N, such as 2/8 for the second of eight")
+
+
 def _disarmed(cell: Any) -> Any:  # noqa: ANN401 - a cell of any column
     return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 

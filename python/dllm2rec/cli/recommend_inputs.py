@@ -73,6 +73,20 @@ def read_histories(path: Path) -> Iterator[User]:
                     yield _of_json(path, number, decoded(path, number, line))
 
 
+def read_ids(path: Path) -> list[str]:
+    """Read item ids, one a line; blanks around them and empty lines are passed over.
+
+    Raises:
+        InputError: the file cannot be read, is not UTF-8, or holds no id.
+    """
+    lines = (decoded(path, *line).strip() for line in read_lines(path, may_be_pipe=True))
+    ids = [line for line in lines if line]
+    if not ids:
+        message = "no id, expected one a line"
+        raise InputError(message, code="E-EMPTY", path=path)
+    return ids
+
+
 _LOGS = {".csv", ".tsv", ".inter", ".dat", ".data", ".txt"}
 
 

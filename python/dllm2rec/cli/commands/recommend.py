@@ -37,6 +37,7 @@ Examples:
   dllm2rec recommend runs/games-1 --history "12,7,401"
   dllm2rec recommend runs/games-1 --input histories.jsonl --out lists.parquet --top 50
   dllm2rec recommend runs/games-1 --input log.csv --out lists.csv --shard 2/8
+  dllm2rec recommend runs/games-1 --history "12,7" --candidates in-stock.txt
 A line of a .jsonl file: {"user_id": "u1", "history": ["12", "7", "401"]}, oldest item first.
 """
 
@@ -65,6 +66,8 @@ class RecommendRequest:
     input: Path | None
     top: int
     include_seen: bool
+    candidates: Path | None
+    filter: Path | None
     unknown: Unknown
     empty: Empty
     student: str | None
@@ -94,6 +97,14 @@ def recommend(
     include_seen: Annotated[
         bool, typer.Option("--include-seen", help="Items of the history may be recommended.")
     ] = False,
+    candidates: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Only items of this file may be listed, an id a line."),
+    ] = None,
+    filter_: Annotated[
+        Path | None,
+        typer.Option("--filter", metavar="FILE", help="Items that are never listed, an id a line."),
+    ] = None,
     unknown: Annotated[
         Unknown, typer.Option(help="Items that the run does not know: refuse or skip them.")
     ] = Unknown.error,
@@ -134,6 +145,8 @@ def recommend(
         input=input_,
         top=top,
         include_seen=include_seen,
+        candidates=candidates,
+        filter=filter_,
         unknown=unknown,
         empty=empty,
         student=None if student is None else student.value,
@@ -149,7 +162,7 @@ def recommend(
 
 
 def _recommend(request: RecommendRequest) -> None:
-    from dllm2rec.cli.recommend_files import check_file, shard_file
+    from dllm2rec.cli.recommend_files import check_file, shard_file, split_shard
 
     run, source, out = request.run, request.input, request.out
     if (request.history is None) == (source is None):
@@ -161,7 +174,8 @@ def _recommend(request: RecommendRequest) -> None:
         raise ConfigError("recommend: --shard without --input and --out, whose parts it is for")
     if out is not None:
         out = shard_file(out, shard)
-        inputs = [run, *([] if source is None else [source])]
+        given = (source, request.candidates, request.filter)
+        inputs = [run, *(path for path in given if path is not None)]
         if shard[1] > 1 and out.is_file() and not request.overwrite:
             say(f"{out}: there already, nothing was done; give --overwrite to make it anew")
             return
@@ -170,11 +184,13 @@ def _recommend(request: RecommendRequest) -> None:
     check_device(request.device)
     check_run_there(run)
     check_is_run(run)
-    if source is not None:
-        check_file_there(source)
+    for path in (source, request.candidates, request.filter):
+        if path is not None:
+            check_file_there(path)
     use_threads(request.threads)
     blocks = _blocks(source, history, shard)
 
+    from dllm2rec.cli.recommend_inputs import read_ids
     from dllm2rec.runtime.distributed import process_group
     from dllm2rec.serve.answers import ListRequest
     from dllm2rec.serve.known_items import HistoryRules
@@ -183,6 +199,8 @@ def _recommend(request: RecommendRequest) -> None:
     asked = ListRequest(
         request.top,
         exclude_seen=not request.include_seen,
+        candidates=None if request.candidates is None else read_ids(request.candidates),
+        filter=None if request.filter is None else read_ids(request.filter),
         rules=HistoryRules(request.unknown.value, request.empty.value, source),
     )
     with process_group(request.device):
@@ -254,20 +272,6 @@ def _printed(parts: Iterable[Recommendations], *, named: bool) -> Iterator[Recom
                 say(f"{name}:")
             print_table(recommendation_table(rows))
         yield part
-
-
-def split_shard(text: str) -> tuple[int, int]:
-    """Read `2/8`: the second of eight.
-
-    Raises:
-        ConfigError: it is no such thing.
-    """
-    number, slash, n_shards = text.partition("/")
-    if slash and number.isdecimal() and n_shards.isdecimal():
-        found = int(number), int(n_shards)
-        if 1 <= found[0] <= found[1]:
-            return found
-    raise ConfigError(f"--shard {text!r}, expected I/N, such as 2/8 for the second of eight")
 
 
 def split_ids(text: str) -> list[str]:
