@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dllm2rec.batches.passes import PassOrder
+from dllm2rec.batches.passes import Passes, PassOrder
 from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed, load_config
 from dllm2rec.config.model import Config
@@ -96,6 +96,42 @@ def test_epochs_and_seeds_differ_and_repeat() -> None:
     # Long users are cut elsewhere in each epoch, so that no row has the least history for good.
     passes = [{*drawn.epoch(3, epoch)[1].tolist()} for epoch in range(10)]
     assert len({len(one) for one in passes}) > 1
+
+
+def test_an_order_of_too_many_passes_a_step_is_drawn_again() -> None:
+    def most(order: torch.Tensor, number: torch.Tensor) -> int:
+        steps = torch.split(number[order], 16)
+        return max(1 + int((step[1:] != step[:-1]).sum()) for step in steps)
+
+    drawn = PassOrder(ROWS, 16, seed=0)
+    drawn.capacity = len(ROWS)
+    freely = [most(*drawn.epoch(0, epoch)) for epoch in range(40)]
+    drawn.capacity = freely[0]  # that of the order it falls back on
+    assert max(freely) > drawn.capacity
+    assert all(most(*drawn.epoch(0, epoch)) <= drawn.capacity for epoch in range(40))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["sasrec", "gru4rec"])
+def test_passes_on_a_gpu_are_those_on_a_cpu(name: str) -> None:
+    own = training(config_of(name))
+    own._draw()
+    batch = own._order[:16]
+    passes = own.stepper.rows.passes
+    assert passes is not None
+    here = passes.of(ROWS, batch)
+    cuda = torch.device("cuda")
+    there = Passes(passes.number.to(cuda), passes.capacity).of(
+        device_rows(DATASET, DATASET.train, cuda), batch.to(cuda)
+    )
+    assert torch.equal(here.own, there.own.cpu())
+    assert torch.equal(here.age, there.age.cpu())
+    n_passes = len(here.sequences)
+    assert torch.equal(here.sequences, there.sequences[:n_passes].cpu())
+    assert len(there.sequences) == passes.capacity
+    users = own.student.eval().encode_places(here, None)
+    found = own.student.to(cuda).encode_places(there, None)
+    assert torch.allclose(users, found.cpu(), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["sasrec", "gru4rec"])
