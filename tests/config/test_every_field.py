@@ -57,6 +57,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
     "student.projector": (SOFT, "mlp"),
     "loss.base": (ALONE, "bce"),
     "loss.n_negatives": (IMPORTANCE, 3),
+    "loss.calibration": ({**ALONE, "loss": {"base": "gbce"}}, 0.2),
     "loss.exclude": (IMPORTANCE, "history"),
     "loss.exclude_listed": (IMPORTANCE, False),
     "loss.dro_weight": (IMPORTANCE, 0.0),

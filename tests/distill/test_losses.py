@@ -59,6 +59,23 @@ def test_bce_weighs_the_target_alike_for_any_number_of_negatives():
     assert slopes[0] == slopes[1] == pytest.approx(-1 / (1 + np.exp(0.3)))
 
 
+def test_gbce_weighs_the_target_down_and_bpr_compares_it_with_each_negative():
+    target, negative = np.array([0.3, -1.2]), np.array([[0.1, 2.0, -0.4], [0.7, 0.0, 1.1]])
+    weights = np.array([[1.0, 0.0, 2.0], [1.0, 1.0, 0.5]])
+    log_sigmoid = lambda x: -np.log1p(np.exp(-x))  # noqa: E731
+    drawn = (weights * log_sigmoid(-negative)).sum(1)
+    found = losses.bce(*tensors(target, negative, weights), target_weight=0.4)
+    close(found, -0.4 * log_sigmoid(target) - drawn)
+    pairs = -log_sigmoid(target[:, None] - negative)
+    close(losses.bpr(*tensors(target, negative)), pairs.mean(1))
+    close(losses.bpr(*tensors(target, negative, weights)), np.average(pairs, 1, weights))
+
+
+def test_bpr_s_extremes_are_finite():
+    row = losses.bpr(torch.tensor([-3e4]), torch.tensor([[3e4, -3e4]]))
+    assert row.item() == pytest.approx((6e4 + np.log(2)) / 2)
+
+
 @given(seeds, spreads, st.sampled_from([0.05, 0.5, 1.0, 3.0]))
 @settings(deadline=None)
 def test_dros_equals_its_twin(seed, spread, temperature):

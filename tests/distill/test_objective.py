@@ -67,6 +67,36 @@ def softplus(values: Tensor) -> Tensor:
     return torch.log1p(torch.exp(values))
 
 
+@pytest.mark.parametrize("base", ["gbce", "bpr"])
+@pytest.mark.parametrize("window_offset", [False, True])
+def test_losses_people_compare_with_are_what_their_papers_say(
+    base: str, window_offset: bool
+) -> None:
+    config = changed(
+        SMALL,
+        student={"window_offset": window_offset},
+        loss={"base": base, "n_negatives": 3, "calibration": 0.6},
+        distillation={"ranking_weight": 0.0},
+    )
+    student, batch, terms, scores = prepared(config)
+    assert batch.negatives is not None
+    target = scores.gather(1, batch.targets[:, None])
+    drawn = scores.gather(1, batch.negatives)
+    for row in range(len(ROWS)):
+        window = set(batch.sequences[row, : batch.lengths[row]].tolist())
+        met = sorted(window - {int(batch.targets[row])}) if window_offset else []
+        # An item of the window counts as often as one outside it is drawn.
+        outside = student.n_items - len(window | {int(batch.targets[row])})
+        weights = torch.tensor([1.0] * 3 + [3 / outside] * len(met), dtype=torch.float64)
+        negative = torch.cat([drawn[row], scores[row, met]])
+        if base == "gbce":
+            beta = 1 - 0.6 * (1 - 3 / (student.n_items - 1))
+            expected = beta * softplus(-target[row]) + (weights * softplus(negative)).sum()
+        else:
+            expected = (weights * softplus(negative - target[row])).sum() / weights.sum()
+        assert terms["base"][row].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_bce_with_dros_and_importance_is_the_sum_of_the_papers_terms() -> None:
     config = changed(
         SMALL,

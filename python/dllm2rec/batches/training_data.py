@@ -119,7 +119,8 @@ def training_data(
         rows, sampler = with_histories(rows, config, splits, teacher.histories)
         row_names += f" (from {rows.n_targets} on, histories of the teacher)"
     # In a softmax's sum every item stands for itself, the listed ones too.
-    if config.loss.base == "bce" and config.loss.exclude_listed and rows.lists is not None:
+    singly = config.loss.takes_negatives_singly
+    if singly and config.loss.exclude_listed and rows.lists is not None:
         assert sampler is not None  # noqa: S101 - for mypy
         sampler = sampler.without(rows.lists.items_or(-1).cpu().numpy())
     return TrainingData(

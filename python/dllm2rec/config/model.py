@@ -79,10 +79,14 @@ class StudentConfig(Section):
 class LossConfig(Section):
     """What the student learns from the interactions alone."""
 
-    base: Literal["bce", "softmax", "sampled_softmax"] = "softmax"
-    n_negatives: PositiveInt = 1  # bce and sampled_softmax; the authors' --num_negtive_items
+    base: Literal["softmax", "sampled_softmax", "bce", "gbce", "bpr"] = "softmax"
+    n_negatives: PositiveInt = 1  # of all but softmax; the authors' --num_negtive_items
+    # gbce: gSASRec's t, 0 is bce; 1 makes scores comparable as those of all items would be.
+    calibration: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.75
     exclude: Literal["window", "history"] = "window"  # what is never drawn, besides the target
-    exclude_listed: bool = True  # bce: an item of the row's teacher list is no negative of it
+    exclude_listed: bool = (
+        True  # bce, gbce, bpr: an item of the row's teacher list is no negative of it
+    )
     # Train rows that exclude every item: an error, or they are passed over.
     neg_fallback: Literal["error", "skip"] = "error"
     # The authors' --alpha. The paper's DROS is SASRec with 1: their 0.5 stands beside a halved bce.
@@ -92,6 +96,11 @@ class LossConfig(Section):
     # where the student has the teacher's vectors, which is all that is known of them. "auto": with
     # a full softmax and vectors on both sides.
     unseen_by_text: Literal["auto"] | bool = "auto"
+
+    @property
+    def takes_negatives_singly(self) -> bool:
+        """Whether each drawn item has a term of its own, so that there is no softmax."""
+        return self.base in ("bce", "gbce", "bpr")
 
 
 class DistillationConfig(Section):
@@ -227,12 +236,13 @@ class Config(Section):
     def _the_parts_fit(self) -> Self:
         if (
             self.distillation.takes_share
-            and self.loss.base == "bce"
+            and self.loss.takes_negatives_singly
             and any(self.distillation.ranking_weights)
         ):
             raise ValueError(
-                'distillation.ranking_form = "soft_targets" with loss.base = "bce", expected '
-                '"softmax" or "sampled_softmax": the lists are a share of the softmax\'s targets'
+                'distillation.ranking_form = "soft_targets" with loss.base = '
+                f'"{self.loss.base}", expected "softmax" or "sampled_softmax": the lists are a '
+                "share of the softmax's targets"
             )
         by_text = self.loss.unseen_by_text is True
         if by_text and self.loss.base != "softmax":

@@ -30,7 +30,7 @@ def term_spec(
     loss, distillation = config.loss, config.distillation
     n_negatives = loss.n_negatives if loss.base == "bce" else 0
     n_listed = 1 + n_negatives + (distillation.top_k if has_lists else 0)
-    if has_lists and distillation.ranking_method != "dllm2rec":
+    if loss.base in ("gbce", "bpr") or (has_lists and distillation.ranking_method != "dllm2rec"):
         return None
     if n_listed > MAX_LISTED or (loss.base == "bce" and weighs_window(config)):
         return None
@@ -61,7 +61,8 @@ def weighs_window(config: Config) -> bool:
     is the target, and never pushed down.
     """
     loss = config.loss
-    return loss.base == "sampled_softmax" or (loss.base == "bce" and config.student.window_offset)
+    singly = loss.takes_negatives_singly
+    return loss.base == "sampled_softmax" or (singly and config.student.window_offset)
 
 
 def needs_all_scores(config: Config) -> bool:

@@ -18,21 +18,47 @@ from torch.autograd.function import once_differentiable
 from dllm2rec.students.window_offset import in_window
 
 
-def bce(target_scores: Tensor, negative_scores: Tensor, weights: Tensor | None = None) -> Tensor:
+def bce(
+    target_scores: Tensor,
+    negative_scores: Tensor,
+    weights: Tensor | None = None,
+    *,
+    target_weight: float = 1.0,
+) -> Tensor:
     """Binary cross entropy of the target and M negatives: the sum of the 1 + M terms.
 
-    -log sigmoid(s_t) - sum_j w_j log(1 - sigmoid(s_j)), as the paper writes it (w = 1): the target
-    weighs 1 for any M, so M does not move the balance with the teacher's lists.
+    -beta log sigmoid(s_t) - sum_j w_j log(1 - sigmoid(s_j)), as the paper writes it (beta = w = 1):
+    the target weighs the same for any M, so M does not move the balance with the teacher's lists.
+    With beta = 1 - t (1 - M / (N - 1)) it is gBCE (Petrov and Macdonald, RecSys 2023), which takes
+    back that few of the N - 1 other items are drawn.
 
     Args:
         target_scores: (B,).
         negative_scores: (B, M).
         weights: w, (B, M), or None for 1.
+        target_weight: beta.
     """
     terms = softplus(negative_scores)
     if weights is not None:
         terms = terms * weights
-    return softplus(-target_scores) + terms.sum(1)
+    return target_weight * softplus(-target_scores) + terms.sum(1)
+
+
+def bpr(target_scores: Tensor, negative_scores: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Bayesian personalised ranking (Rendle et al., UAI 2009): the target above each negative.
+
+    The mean over the M negatives of -log sigmoid(s_t - s_j), so that M does not move the balance
+    with the teacher's lists.
+
+    Args:
+        target_scores: (B,).
+        negative_scores: (B, M).
+        weights: of each negative in the mean, (B, M), or None for 1; some of each row above 0.
+    """
+    terms = softplus(negative_scores - target_scores.unsqueeze(1))
+    if weights is None:
+        return terms.mean(1)
+    return (terms * weights).sum(1) / weights.sum(1)
 
 
 def dros(scores: Tensor, targets: Tensor, propensity: Tensor, temperature: float) -> Tensor:

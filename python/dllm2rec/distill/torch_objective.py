@@ -17,6 +17,7 @@ from dllm2rec.distill.batch import Batch
 from dllm2rec.distill.choose_loss import needs_all_scores, single_ranking_weight, weighs_window
 from dllm2rec.distill.losses import (
     bce,
+    bpr,
     dros,
     list_alone,
     list_share,
@@ -84,7 +85,9 @@ class TorchObjective:
             else:
                 ranking = self.list_loss(scored.all_scores, batch.lists)
             terms.append(single_ranking_weight(self.config) * ranking)
-        is_soft = loss.base != "bce" and batch.lists is not None and not self.has_ranking
+        is_soft = (
+            not loss.takes_negatives_singly and batch.lists is not None and not self.has_ranking
+        )
         share = single_ranking_weight(self.config) if is_soft else 0.0
         return list_alone(torch.stack(terms), self.names, batch.has_target, share)
 
@@ -107,8 +110,14 @@ class TorchObjective:
 
         `negative` holds the scores of the drawn items, then of `window` where there is one.
         """
-        if self.config.loss.base == "bce":
-            return bce(target, negative, _bce_weights(batch, window))
+        loss = self.config.loss
+        if loss.takes_negatives_singly:
+            weights = _negative_weights(batch, window)
+            if loss.base == "bpr":
+                return bpr(target, negative, weights)
+            sampled = loss.n_negatives / (len(self.propensity) - 1)
+            calibration = loss.calibration if loss.base == "gbce" else 0.0
+            return bce(target, negative, weights, target_weight=1 - calibration * (1 - sampled))
         if batch.log_expected is None:
             counted = scored.all_scores
             if self.in_softmax is not None:
@@ -139,7 +148,7 @@ class TorchObjective:
         return lists.weight + gamma * agreed * lists.kept
 
 
-def _bce_weights(batch: Batch, window: Tensor | None) -> Tensor | None:
+def _negative_weights(batch: Batch, window: Tensor | None) -> Tensor | None:
     """1 for a drawn item; for one of the window as often as an item outside it is drawn."""
     if window is None or batch.negatives is None or batch.log_expected is None:
         return None
