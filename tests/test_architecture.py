@@ -28,7 +28,7 @@ FLOORS = [
     ["runs"],
     ["report"],
     ["train"],
-    ["plan", "serve"],
+    ["plan", "search", "serve"],
     ["llm"],
     ["exports"],
     ["server"],

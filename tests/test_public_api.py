@@ -104,6 +104,9 @@ PUBLIC = {
     "save_teacher",
     "set_threads",
     "train_run",
+    "tune",
+    "TuneResult",
+    "TunedTrial",
     "write_report",
 }
 

@@ -75,6 +75,9 @@ if TYPE_CHECKING:
     from dllm2rec.runs.checkpoint import load_checkpoint as load_checkpoint
     from dllm2rec.runs.evaluate_run import evaluate_run as evaluate_run
     from dllm2rec.runs.source import Source as Source
+    from dllm2rec.search.result import TunedTrial as TunedTrial
+    from dllm2rec.search.result import TuneResult as TuneResult
+    from dllm2rec.search.tune import tune as tune
     from dllm2rec.serve.estimator import DLLM2Rec as DLLM2Rec
     from dllm2rec.serve.load import load as load
     from dllm2rec.serve.recommend import recommend as recommend
@@ -197,6 +200,9 @@ _HOMES = {
     "save_teacher": "teacher.folder",
     "set_threads": "_core",
     "train_run": "train.train_run",
+    "tune": "search.tune",
+    "TuneResult": "search.result",
+    "TunedTrial": "search.result",
     "write_report": "report.page",
 }
 __all__ = sorted(_HOMES)

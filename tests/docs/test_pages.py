@@ -26,6 +26,7 @@ import torch
 
 from dllm2rec import load_config
 from dllm2rec.cli import main
+from dllm2rec.search.space import read_space
 from tests.docs import workshop
 from tests.docs.pages import PAGES, ROOT, Block, blocks
 from tests.docs.two_processes import Launch, launcher
@@ -164,7 +165,10 @@ class Page:
     def toml(self, block: Block) -> None:
         path = self.folder / named(block)
         path.write_text(block.text, encoding="utf-8")
-        load_config(path=path)
+        if path.name == "search.toml":
+            read_space(path)
+        else:
+            load_config(path=path)
 
     def text(self, block: Block) -> None:
         first = block.text.splitlines()[0]
@@ -193,6 +197,8 @@ class Page:
 
 def shortened(words: list[str]) -> list[str]:
     """The words of a command, a training cut to one epoch and one ranking weight."""
+    if words[0] == "tune":
+        return [*words, "--trials", "1", "--set", "train.max_epochs=1"]
     if words[0] not in {"train", "plan"} or "--resume" in words:
         return words
     more = [

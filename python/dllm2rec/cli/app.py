@@ -18,6 +18,7 @@ from dllm2rec.cli.commands import (
     teacher,
     teacher_report,
     train,
+    tune,
 )
 from dllm2rec.cli.commands.make_teacher import embed, fit, generate, ground, prompts
 from dllm2rec.cli.commands.make_teacher import plan as teacher_plan
@@ -28,6 +29,7 @@ from dllm2rec.cli.torchrun import check_shared
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 app.command(epilog=prepare.EXAMPLES)(checking_paths(prepare.prepare))
 app.command(epilog=train.EXAMPLES)(checking_paths(train.train))
+app.command(epilog=tune.EXAMPLES)(checking_paths(tune.tune))
 app.command(epilog=plan.EXAMPLES)(checking_paths(plan.plan))
 app.command(epilog=evaluate.EXAMPLES)(checking_paths(evaluate.evaluate))
 app.command(epilog=recommend.EXAMPLES)(checking_paths(recommend.recommend))
