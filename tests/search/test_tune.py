@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 
 from dllm2rec.cli import main
@@ -96,6 +97,24 @@ def test_a_search_that_was_interrupted_ends_as_one_that_was_not(
     assert len((tmp_path / "cut" / "trials.csv").read_text().splitlines()) == 1 + 2
     search(tmp_path / "cut", rates, n_trials=9)
     assert without_times(search(tmp_path / "cut", rates, n_trials=10)) == without_times(whole)
+
+
+def test_a_trial_that_was_killed_while_it_was_kept_is_trained_again(
+    tmp_path: Path, rates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = search(tmp_path / "whole", rates, n_trials=4)
+    tell, calls = optuna.Study.tell, []
+
+    def dying(self: optuna.Study, *given: object, **named: object) -> object:
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return tell(self, *given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(optuna.Study, "tell", dying)
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "cut", rates, n_trials=4)
+    assert without_times(search(tmp_path / "cut", rates, n_trials=4)) == without_times(whole)
 
 
 def test_the_budget_ends_it_and_a_longer_one_goes_on(tmp_path: Path, rates: Path) -> None:

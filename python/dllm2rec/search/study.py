@@ -83,8 +83,9 @@ class TrialStudy:
 
         ended = [one for one in self._study.get_trials() if "ended" in one.user_attrs]
         done = [one for one in ended if one.state != TrialState.FAIL]
-        if ended and ended[-1].state == TrialState.FAIL:
-            done.append(ended[-1])
+        # One that was killed while it was kept is no trial either: it is trained again.
+        cut = [one for one in ended[-1:] if one.user_attrs["ended"] == "budget"]
+        done += cut
         return [_tuned(number, trial.user_attrs) for number, trial in enumerate(done)]
 
     def n_done(self) -> int:
