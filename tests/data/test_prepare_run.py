@@ -347,9 +347,9 @@ RAW = {
 def test_raw_files_end_in_a_trained_student_by_two_commands(tmp_path, capsys, real_data, name):
     options, users, items, events = RAW[name]
     out = str(tmp_path / name)
-    # Rows are drawn for the sake of the test's time alone.
+    # Rows are drawn, and windows cut, for the sake of the test's time alone.
     words = ["prepare", str(real_data / "raw" / name), "--out", out, *options, "--json"]
-    assert main([*words, "--set", "sample=[20000,900,900]"]) == 0
+    assert main([*words, "--set", "sample=[20000,900,900]", "--set", "max_length=10"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["report"]["steps"][0] == {
         "rule": "as read",
