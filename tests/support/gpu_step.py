@@ -47,7 +47,9 @@ class Step:
 
     def gathered(self) -> Batch:
         """The rows as the kernel gathers them."""
-        return self.stepper.rows._gathered(self.rows, self.negatives, self.batch().log_expected)
+        return self.stepper.rows._gathered(
+            self.rows, self.negatives, self.batch().log_expected, None
+        )
 
     def use_aids_of_cuda(self, side: Any) -> None:
         """Let the stepper use the fused encoder, and its second stream if there is one."""

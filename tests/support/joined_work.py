@@ -76,7 +76,8 @@ def stepper() -> Stepper:
     teacher = oracle_teacher(dataset)
     torch.manual_seed(0)
     student = make_student(CONFIG, dataset, teacher)
-    return loop._stepper(student, make_training_data(CONFIG, dataset, teacher, CPU), CONFIG)
+    data = make_training_data(CONFIG, dataset, teacher, CPU)
+    return loop._stepper(student, data.rows, data, CONFIG)
 
 
 def gradients(folder: Path) -> dict[str, dict[str, float]]:
