@@ -104,9 +104,11 @@ def check_sources_there(paths: list[Path]) -> list[Path]:
     """Refuse sources of a log that do not exist; what a glob matches is looked for later.
 
     Raises:
-        InputError: nothing has this name.
+        ConfigError: no file can have this name.
+        InputError: nothing has it.
     """
     for path in paths:
+        check_path(path)  # an option's own check comes before those of the command
         if not glob.has_magic(str(path)):
             check_source_there(path, "a log")
     return paths
