@@ -96,6 +96,7 @@ def check_shapes(reader: str, folder: Path, made: Mapping[str, Shape], n: int) -
     [r if r in ("csv", "histories", "ranking") else pytest.param(r, marks=pytest.mark.slow)
      for r in SHAPES],
 )  # fmt: skip
+@pytest.mark.timeout(900)  # many processes, one after the other
 def test_text_of_any_shape_is_read_or_refused_within_the_bounds(tmp_path, reader):
     check_shapes(reader, tmp_path, SHAPES[reader], SMALL)
 
