@@ -11,7 +11,7 @@ class StudentPlan:
 
     Attributes:
         name: as the run's table calls it.
-        dropouts, ranking_weights: the grid; `n_trainings` of it are trained.
+        dropouts, ranking_weights: the grid; at most `n_trainings` of it are trained.
         parameters: how many are trained, by part.
         memory: bytes at the peak, by part, of the ranking weight that needs most: on a GPU those of
             its tensors, on the CPU those of the process. What stays is counted, the rest is

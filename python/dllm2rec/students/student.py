@@ -153,7 +153,7 @@ class Student(nn.Module):
             Users, (B, D'), as `encode` gives them of the window's items up to that place.
         """
         encoder = self.encoder
-        assert isinstance(encoder, SASRec | GRU4Rec)  # noqa: S101 - `reads_places` says so
+        assert isinstance(encoder, SASRec | GRU4Rec)  # noqa: S101 - the configuration says so
         place = newest_last if encoder.reads_newest_last else keep_real
         padding = self.n_items if table is None else len(table) - 1
         items = place(windows.sequences, windows.lengths, padding)
