@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 
 import pytest
 
 from dllm2rec.data.logs.titles.read_titles import read_titles
 from dllm2rec.data.logs.titles.records import LITERAL_DEPTH
+from dllm2rec.data.text.files import MAX_COLUMNS
 from dllm2rec.errors import InputError
 
 
@@ -129,3 +131,20 @@ def test_a_cut_gzip_file_is_refused(tmp_path):
     with pytest.raises(InputError) as caught:
         titles_of(tmp_path, "jsonl", data[:-12])
     assert caught.value.code == "E-TRUNC"
+
+
+@pytest.mark.parametrize(("head", "code"), [("", "E-HEADER"), ("item_id,title\n", "E-RAGGED")])
+def test_a_line_of_very_many_columns_is_refused_before_they_are_held(tmp_path, head, code):
+    path = tmp_path / "items.csv"
+    path.write_text(head + "," * MAX_COLUMNS + "\n")
+    with pytest.raises(InputError, match=f"{code}.*over 131,072 columns"):
+        read_titles(path)
+
+
+def test_a_header_of_many_columns_is_looked_through_once(tmp_path):
+    path = tmp_path / "items.csv"
+    path.write_text(",".join(f"column {n}" for n in range(100_000)) + "\n")
+    began = time.process_time()
+    with pytest.raises(InputError, match="no column for the ids"):
+        read_titles(path)
+    assert time.process_time() - began < 2  # 8 s where each usual name goes through all of them

@@ -90,11 +90,13 @@ def title_columns(
 
 def find_column(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """Return the columns that the first of the wanted names with any stands for."""
+    bare_names = [bare(name) for name in names]
     for name in wanted:
         if name in names:
             return [name]
-        if found := [other for other in names if bare(other) == bare(name)]:
-            return found
+        if (meant := bare(name)) in bare_names:
+            pairs = zip(names, bare_names, strict=True)
+            return [other for other, bare_name in pairs if bare_name == meant]
     return []
 
 
@@ -120,11 +122,11 @@ def _column(
         return found[0]
     option = f"--titles-{role}-column"
     if found:
-        message = f"columns {', '.join(found)} may all hold the {role}s, expected one"
+        message = f"columns {', '.join(found)[:120]} may all hold the {role}s, expected one"
         hint = f"name it with {option}"
     elif asked is not None:
         message = f"no column {asked!r} for the {role}s among {shown!r}"
-        near = difflib.get_close_matches(asked, names, n=1)
+        near = difflib.get_close_matches(asked, names[:1000], n=1)
         hint = f"{option} {near[0]!r} is near" if near else f"name it with {option}"
     else:
         message = f"no column for the {role}s among {shown!r}"

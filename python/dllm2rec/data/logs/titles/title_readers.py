@@ -24,7 +24,7 @@ from dllm2rec.data.logs.titles.title_columns import (
     id_names,
     title_columns,
 )
-from dllm2rec.data.text.files import JSON_CAP, RECORD_CAP
+from dllm2rec.data.text.files import JSON_CAP, MAX_COLUMNS, RECORD_CAP
 from dllm2rec.data.text.lines import decoded, first_lines, read_lines
 from dllm2rec.data.text.parquet_text import checked_batches
 from dllm2rec.errors import ArtifactError, InputError
@@ -98,11 +98,11 @@ def _headed(delimiter: str, *, typed: bool = False) -> Callable[[Source], Titled
 def _records(source: Source, delimiter: str, quotes: str) -> Iterator[tuple[int, list[str]]]:
     """Records with the line that each ends on; a quoted line end belongs to its cell."""
     if quotes == "none" or delimiter == "::":
-        for number, text in source.lines():
+        for number, text in _narrow(source, delimiter):
             yield number, text.split(delimiter)
         return
     # csv wants the line ends back, to keep those inside quotes.
-    lines = (text + "\n" for _, text in source.lines())
+    lines = (text + "\n" for _, text in _narrow(source, delimiter))
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         for record in reader:
@@ -126,6 +126,19 @@ def _records(source: Source, delimiter: str, quotes: str) -> Iterator[tuple[int,
             line=reader.line_num,
             hint=f"if it is written so, give {_options(source, delimiter)}",
         ) from err
+
+
+def _narrow(source: Source, delimiter: str) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers; one of so many cells is refused before each takes memory."""
+    for number, text in source.lines():
+        if text.count(delimiter) >= MAX_COLUMNS:
+            raise InputError(
+                f"over {MAX_COLUMNS:,} columns, expected an id and a title among a few",
+                code="E-HEADER" if number == 1 else "E-RAGGED",
+                path=source.path,
+                line=number,
+            )
+        yield number, text
 
 
 def _options(source: Source, delimiter: str) -> str:
