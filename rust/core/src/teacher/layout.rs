@@ -21,8 +21,10 @@ pub(super) struct Layout {
 
 /// Looks at the first block of a text.
 pub(super) fn of_text(block: &Block, skip_rows: usize) -> Result<Layout, TextError> {
-    if let Some(fault) = foreign(without_mark(block.seen())) {
-        return Err(fault.placed(1, 0));
+    let seen = block.seen();
+    let content = without_mark(seen);
+    if let Some(fault) = foreign(content) {
+        return Err(fault.placed(1, seen.len().saturating_sub(content.len()) as u64));
     }
     let text = block.lines();
     let body = without_mark(text);
