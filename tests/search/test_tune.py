@@ -88,6 +88,7 @@ class Interrupting(Silent):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_search_that_was_interrupted_ends_as_one_that_was_not(
     tmp_path: Path, rates: Path
 ) -> None:
@@ -170,6 +171,7 @@ def test_the_default_space_takes_the_teachers_lists(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_best_settings_train_to_what_the_search_reached(tmp_path: Path, rates: Path) -> None:
     dataset, folder = cycle_dataset(60), tmp_path / "tuned"
     config = changed(CONFIG, student={"pair_memory": False})
@@ -307,6 +309,7 @@ def test_without_optuna_a_hint_says_what_to_install(
         search(tmp_path / "tuned", rates)
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_line_a_trial_and_its_result(
     tmp_path: Path, rates: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
