@@ -48,14 +48,16 @@ DatasetOption = Annotated[
 ]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="CPU threads; only a training's last bits depend on it."),
+    typer.Option(
+        min=1, metavar="N", help="CPU threads; they change at most the last bits of a training."
+    ),
 ]
-DeviceOption = Annotated[Device | None, typer.Option(help="Where to compute.")]
+DeviceOption = Annotated[Device | None, typer.Option(help="Device to compute on.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 LogOption = Annotated[
     list[Tracker] | None,
     typer.Option(
-        "--log", help="Keep the run there too; repeatable. Each is an extra of this name."
+        "--log", help="Also log the run there; may be repeated. Each needs the extra of its name."
     ),
 ]
 OverwriteOption = Annotated[

@@ -21,12 +21,12 @@ _log = logging.getLogger(__name__)
 
 TeacherOption = Annotated[
     Path | None,
-    typer.Option(help="Folder of the teacher; without it students train alone.", metavar="DIR"),
+    typer.Option(help="Folder of the teacher; without one, students train alone.", metavar="DIR"),
 ]
 RecipeOption = Annotated[
     str | None,
     typer.Option(
-        help="strong (the default on a GPU), light (without one), paper, authors; demo.",
+        help="strong (default on a GPU), light (default without one), paper, authors or demo.",
         metavar="NAME",
     ),
 ]
@@ -38,16 +38,16 @@ SetOption = Annotated[
 MethodOption = Annotated[
     str | None,
     typer.Option(
-        help="A row of the paper's tables in the place of DLLM2Rec: rd, cd, rrd, dcd, unkd, hint, "
+        help="A method of the paper's tables instead of DLLM2Rec: rd, cd, rrd, dcd, unkd, hint, "
         "htd, hint-instead, htd-instead, or without-position, -confidence, -consistency, -ranking, "
         "-embedding, -offset.",
         metavar="NAME",
     ),
 ]
 StudentsOption = Annotated[
-    list[StudentName] | None, typer.Option(help="A student to train; may be repeated.")
+    list[StudentName] | None, typer.Option(help="Student to train; may be repeated.")
 ]
-BaselineOption = Annotated[bool, typer.Option(help="Train each student without the teacher too.")]
+BaselineOption = Annotated[bool, typer.Option(help="Also train each student without the teacher.")]
 SeedOption = Annotated[
     int | None, typer.Option(min=0, max=2**63 - 1, metavar="N", help="Same seed, same result.")
 ]

@@ -32,10 +32,10 @@ def bench(
         Path, typer.Option(metavar="NAME", help="Writes NAME.json and, with matplotlib, NAME.png.")
     ] = Path("bench"),
     scale: Annotated[
-        float, typer.Option(min=0.001, max=1.0, help="Share of the full sizes.")
+        float, typer.Option(min=0.001, max=1.0, help="Fraction of the full sizes.")
     ] = 1.0,
     only: Annotated[
-        str | None, typer.Option(metavar="WORD", help="Benches whose name holds this.")
+        str | None, typer.Option(metavar="WORD", help="Only benches whose name contains this.")
     ] = None,
     json: JsonOption = False,
 ) -> None:

@@ -34,11 +34,13 @@ def export(
     ] = None,
     int8: Annotated[
         list[Part] | None,
-        typer.Option("--int8", help="Keep a part in eight bits and say what that costs."),
+        typer.Option(
+            "--int8", help="Store this part in 8 bits and report the loss; may be repeated."
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Write a student as a folder that answers without torch: ONNX, items, memory, titles."""
+    """Export a student to a folder that recommends without torch."""
     _export(run, out, None if student is None else student.value, int8 or [], json=json)
 
 

@@ -79,41 +79,41 @@ def prepare(
         list[Path],
         typer.Argument(
             metavar="SRC...",
-            help="Folders, files or globs: all that one log is.",
+            help="Folders, files or globs that together make up one log.",
             callback=check_sources_there,
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")],
     format_: Annotated[
-        Format, typer.Option("--format", help="What SRC is; auto goes by names and first lines.")
+        Format,
+        typer.Option("--format", help="Format of SRC; auto goes by names and first lines."),
     ] = Format.auto,
     titles: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Titles, where they are not beside SRC.")
+        Path | None, typer.Option(metavar="FILE", help="File of titles, if it is not beside SRC.")
     ] = None,
     titles_id_column: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Column of items there; by default that of the log."),
+        typer.Option(metavar="NAME", help="Titles: column of item ids; by default the log's."),
     ] = None,
     titles_title_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column of titles there.")
+        str | None, typer.Option(metavar="NAME", help="Titles: column of titles.")
     ] = None,
     titles_delimiter: Annotated[
-        str | None, typer.Option(metavar="CHAR", help="What stands between columns there.")
+        str | None, typer.Option(metavar="CHAR", help="Titles: column delimiter.")
     ] = None,
     titles_encoding: Annotated[
-        str, typer.Option(metavar="NAME", help="Encoding of the titles.")
+        str, typer.Option(metavar="NAME", help="Titles: encoding.")
     ] = "utf-8",
     titles_quotes: Annotated[
-        Quotes, typer.Option(help="What quotes mean there, as --quotes.")
+        Quotes, typer.Option(help="Titles: what quotes mean, as --quotes.")
     ] = Quotes.auto,
     titles_no_header: Annotated[
-        bool, typer.Option("--titles-no-header", help="Columns there are numbers, 1 the first.")
+        bool,
+        typer.Option("--titles-no-header", help="Titles: columns are numbered from 1."),
     ] = False,
     no_header: Annotated[
         bool,
-        typer.Option(
-            "--no-header", help="The log names no columns: they are numbers, 1 the first."
-        ),
+        typer.Option("--no-header", help="The log has no header; columns are numbered from 1."),
     ] = False,
     user_column: Annotated[
         str | None, typer.Option(metavar="NAME|N", help="Column of users; by default user_id.")
@@ -132,33 +132,32 @@ def prepare(
         typer.Option(metavar="NAME|N", help="Column of train, validation, test; by default split."),
     ] = None,
     file_order: Annotated[
-        bool, typer.Option("--file-order", help="Order events as the file does, not by time.")
+        bool,
+        typer.Option("--file-order", help="Keep the file's order; do not sort by time."),
     ] = False,
-    delimiter: Annotated[
-        str | None, typer.Option(metavar="CHAR", help="What stands between columns.")
-    ] = None,
+    delimiter: Annotated[str | None, typer.Option(metavar="CHAR", help="Column delimiter.")] = None,
     encoding: Annotated[
         str, typer.Option(metavar="NAME", help="Encoding of the log: latin-1, cp1252, gbk, utf-16.")
     ] = "utf-8",
     quotes: Annotated[
         Quotes,
         typer.Option(
-            help='What is a quote in a field: double "", backslash \\"; none: no quoted fields.'
+            help='How a quote in a field is written: double "", backslash \\"; none: no quoting.'
         ),
     ] = Quotes.auto,
     time_format: Annotated[
         str | None,
-        typer.Option(metavar="FORMAT", help="Format of times, as strptime's: '%d/%m/%Y %H:%M'."),
+        typer.Option(metavar="FORMAT", help="Format of times as for strptime: '%d/%m/%Y %H:%M'."),
     ] = None,
     time_zone: Annotated[
         str | None,
-        typer.Option(metavar="ZONE", help="Zone of times without an offset; by default UTC."),
+        typer.Option(metavar="ZONE", help="Time zone of times without an offset; by default UTC."),
     ] = None,
     id_type: Annotated[
-        IdType, typer.Option(help="int: ids are whole numbers, 007 and 7 are one.")
+        IdType, typer.Option(help="int: ids are whole numbers, so 007 and 7 are the same.")
     ] = IdType.string,
     strip: Annotated[
-        bool, typer.Option("--strip", help="Drop white space around ids; else it is refused.")
+        bool, typer.Option("--strip", help="Strip white space around ids instead of refusing it.")
     ] = False,
     protocol: Annotated[
         str | None,
@@ -176,15 +175,17 @@ def prepare(
     ] = False,
     write: Annotated[
         Form,
-        typer.Option(help="dataset; its rows as authors or recbole; or the log as inter or csv."),
+        typer.Option(
+            help="dataset, or its rows as authors or recbole, or the log as inter or csv."
+        ),
     ] = Form.dataset,
     excel_safe: Annotated[
-        bool, typer.Option("--excel-safe", help="csv: disarm ids that look like formulas.")
+        bool, typer.Option("--excel-safe", help="With csv: escape ids that look like formulas.")
     ] = False,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Make a dataset of a log: filters, splits, a report of what was dropped and what leaks.
+    """Make a dataset from a log: filter, split, and report what was dropped and what leaks.
 
     Known layouts are recognised: RecBole's .inter, MovieLens 100K to 32M, Amazon reviews 2014,
     2018 and 2023, BIGRec's and the authors' files, and tables with named columns.

@@ -90,28 +90,34 @@ def recommend(
         typer.Option(
             "--input",
             metavar="FILE",
-            help="Many: .jsonl, or .csv or .parquet with a column history, or a log of events.",
+            help="Histories: .jsonl, .csv or .parquet with a column history, or a log of events.",
         ),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="Items a list.")] = 10,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Items per list.")] = 10,
     include_seen: Annotated[
-        bool, typer.Option("--include-seen", help="Items of the history may be recommended.")
+        bool, typer.Option("--include-seen", help="Also recommend items of the history.")
     ] = False,
     candidates: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Only items of this file may be listed, an id a line."),
+        typer.Option(
+            metavar="FILE", help="Recommend only the items in this file, one id per line."
+        ),
     ] = None,
     filter_: Annotated[
         Path | None,
-        typer.Option("--filter", metavar="FILE", help="Items that are never listed, an id a line."),
+        typer.Option(
+            "--filter",
+            metavar="FILE",
+            help="Never recommend the items in this file, one id per line.",
+        ),
     ] = None,
     unknown: Annotated[
-        Unknown, typer.Option(help="Items that the run does not know: refuse or skip them.")
+        Unknown, typer.Option(help="Ids that the run does not know: refuse or skip them.")
     ] = Unknown.error,
     empty: Annotated[
         Empty,
         typer.Option(
-            help="Histories without a known item: refuse them, give no list, or what is popular."
+            help="Histories without a known item: refuse them, give no list, or the popular items."
         ),
     ] = Empty.error,
     student: Annotated[
@@ -124,11 +130,11 @@ def recommend(
         str | None,
         typer.Option(
             metavar="I/N",
-            help="Answer the I-th part of N, in a file of its own, unless it is there.",
+            help="Answer part I of N into a file of its own; finished parts are skipped.",
         ),
     ] = None,
     excel_safe: Annotated[
-        bool, typer.Option("--excel-safe", help=".csv: disarm texts that look like formulas.")
+        bool, typer.Option("--excel-safe", help="With .csv: escape texts that look like formulas.")
     ] = False,
     overwrite: OverwriteOption = False,
     device: DeviceOption = None,
@@ -137,7 +143,7 @@ def recommend(
 ) -> None:
     """Recommend items to histories.
 
-    Ids are those of the dataset; items of the history are left out unless asked for.
+    Ids are those of the dataset; items of the history are left out unless --include-seen is given.
     """
     request = RecommendRequest(
         run,

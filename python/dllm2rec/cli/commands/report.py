@@ -21,7 +21,7 @@ def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that train wrote.")],
     json: JsonOption = False,
 ) -> None:
-    """Write report.html of a run again, also while it is still training."""
+    """Rewrite a run's report.html, even while it is training."""
     check_run_there(run)
     check_is_run(run)
     from dllm2rec.report.page import write_report

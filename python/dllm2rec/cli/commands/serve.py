@@ -47,40 +47,36 @@ class ServeRequest:
 
 def serve(
     export: Annotated[Path, typer.Argument(metavar="EXPORT", help="A folder that export wrote.")],
-    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8000,
     runtime: Annotated[
-        RuntimeName, typer.Option(help="What runs the network.")
+        RuntimeName, typer.Option(help="Runtime for the network.")
     ] = RuntimeName.onnxruntime,
     threads: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="CPU threads of the listing.")
+        int | None, typer.Option(min=1, metavar="N", help="CPU threads for ranking.")
     ] = None,
-    max_body: Annotated[int, typer.Option(min=1, metavar="BYTES", help="The longest body.")] = 1
+    max_body: Annotated[int, typer.Option(min=1, metavar="BYTES", help="Largest request body.")] = 1
     << 20,
-    max_history: Annotated[
-        int, typer.Option(min=1, metavar="N", help="The most items of a history.")
-    ] = 2000,
-    max_k: Annotated[int, typer.Option(min=1, metavar="N", help="The longest list.")] = 1000,
+    max_history: Annotated[int, typer.Option(min=1, metavar="N", help="Longest history.")] = 2000,
+    max_k: Annotated[int, typer.Option(min=1, metavar="N", help="Longest list.")] = 1000,
     max_candidates: Annotated[
-        int, typer.Option(min=1, metavar="N", help="The most ids of candidates and of filter.")
+        int, typer.Option(min=1, metavar="N", help="Most ids in candidates or filter.")
     ] = 10_000,
     timeout: Annotated[
         float,
-        typer.Option(
-            min=0.001, metavar="SECONDS", help="The longest wait for a body, or for an answer."
-        ),
+        typer.Option(min=0.001, metavar="SECONDS", help="Longest wait for a body or an answer."),
     ] = 10.0,
     admin_token_file: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Let whoever shows the token in it reload, add and remove items by requests.",
+            help="Requests with the token in this file may reload, and add or remove items.",
         ),
     ] = None,
 ) -> None:
-    """Answer over HTTP, without torch, with a page to try it.
+    """Serve an export over HTTP, without torch, with a page to try it.
 
-    SIGHUP reads the export again, SIGTERM ends once open requests are answered.
+    SIGHUP reloads the export; SIGTERM stops the server once open requests are answered.
     """
     request = ServeRequest(
         export,

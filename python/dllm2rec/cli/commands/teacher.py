@@ -120,20 +120,20 @@ def import_(
     on_duplicate: Annotated[
         Duplicates,
         typer.Option(
-            help="An item twice in a list: refuse it, keep both, or empty the later places."
+            help="A repeated item in a list: refuse it, keep both, or blank the later ones."
         ),
     ] = Duplicates.error,
     short_lists: Annotated[
         bool,
-        typer.Option("--short-lists", help="Lists of unequal length, filled with -1 or not."),
+        typer.Option("--short-lists", help="Allow lists of unequal length, padded with -1 or not."),
     ] = False,
     confidence_kind: Annotated[
         ConfidenceKind,
-        typer.Option(help="Numbers of the confidence files: small is sure, or large is sure."),
+        typer.Option(help="What confidence files hold: small is sure (distance) or large is."),
     ] = ConfidenceKind.distance,
     tensor_key: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Which tensor of the vectors' file, if it has several."),
+        typer.Option(metavar="NAME", help="Tensor to read, if the file of vectors has several."),
     ] = None,
     embeddings: Annotated[
         str | None,
@@ -152,10 +152,10 @@ def import_(
         ),
     ] = None,
     embeddings_pad_row: Annotated[
-        PadRow, typer.Option(help="Which row of the vectors is the padding item's; it is dropped.")
+        PadRow, typer.Option(help="Row of the vectors that is the padding item's; it is dropped.")
     ] = PadRow.none,
     unknown_vectors: Annotated[
-        UnknownVectors, typer.Option(help="Vectors of items that the dataset lacks.")
+        UnknownVectors, typer.Option(help="Vectors of items not in the dataset.")
     ] = UnknownVectors.error,
     embeddings_have_pad_row: Annotated[
         bool,

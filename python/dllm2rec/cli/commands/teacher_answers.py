@@ -34,7 +34,7 @@ UserColumn = Annotated[str | None, _column("--user-column", "the users' ids")]
 HistoryColumn = Annotated[str | None, _column("--history-column", "histories: lists of items")]
 TitlesColumn = Annotated[str | None, _column("--titles-column", "titles, one or a list")]
 IdsColumn = Annotated[str | None, _column("--ids-column", "item ids, one or a list")]
-RankColumn = Annotated[str | None, _column("--rank-column", "ranks, where a line is an item")]
+RankColumn = Annotated[str | None, _column("--rank-column", "ranks, if each line is one item")]
 DistanceColumn = Annotated[str | None, _column("--distance-column", "distances, small is sure")]
 ListsOfOption = Annotated[
     ListsOf, typer.Option(help="Answers: the lists are of titles or of item ids.")
@@ -48,7 +48,7 @@ MinKnown = Annotated[
         min=0,
         max=1,
         metavar="SHARE",
-        help="Answers: refuse a file of whose users, titles or ids the dataset knows less.",
+        help="Answers: least share of a file's users, titles or ids that the dataset must know.",
     ),
 ]
 DEFAULT_MIN_KNOWN = 0.3

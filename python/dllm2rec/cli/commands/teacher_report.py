@@ -59,7 +59,7 @@ def report(
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Say how good a teacher's lists are, where, and beside students; write a page of it."""
+    """Measure how good a teacher's lists are, and where, beside students; write a page."""
     where = "auto" if device is None else device.value
     _report(ReportRequest(teacher, dataset, run, out, where, json))
 

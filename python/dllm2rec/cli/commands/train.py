@@ -71,7 +71,7 @@ def train(
     resume: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of a run that was interrupted: resume it with its own settings.",
+            help="Folder of an interrupted run: resume it with its own settings.",
             metavar="DIR",
         ),
     ] = None,
@@ -79,15 +79,15 @@ def train(
         bool,
         typer.Option(
             "--allow-data-change",
-            help="With --resume: resume though rows or teacher changed; the items must be the "
-            "same. The epoch under way begins again.",
+            help="With --resume: resume even if rows or teacher changed; the items must be the "
+            "same. The current epoch starts again.",
         ),
     ] = False,
     weights_only_resume: Annotated[
         bool,
         typer.Option(
             "--weights-only-resume",
-            help="With --resume: resume from the weights alone where a state lacks something.",
+            help="With --resume: resume from the weights alone if the state is incomplete.",
         ),
     ] = False,
     baseline: BaselineOption = True,
@@ -100,7 +100,7 @@ def train(
 ) -> None:
     """Train students and compare them on the test rows.
 
-    Without --dataset: all students on a generated demo world, in about a minute.
+    Without --dataset: all students on synthetic demo data, in about a minute.
     """
     _run(
         context,

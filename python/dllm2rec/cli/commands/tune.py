@@ -75,7 +75,7 @@ def tune(
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder to write; one of a search that was stopped goes on.", metavar="DIR"
+            help="Folder to write, or that of a stopped search to continue.", metavar="DIR"
         ),
     ],
     dataset: DatasetOption = None,
@@ -83,25 +83,25 @@ def tune(
     budget: Annotated[
         str, typer.Option(help="Time for all trials together: 90s, 30m, 2h.", metavar="TIME")
     ] = "30m",
-    trials: Annotated[int | None, typer.Option(min=1, help="The most trials.", metavar="N")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Most trials.", metavar="N")] = None,
     search: Annotated[
         Path | None,
-        typer.Option(help="A TOML file of what is searched.", metavar="FILE"),
+        typer.Option(help="TOML file of the settings to search.", metavar="FILE"),
     ] = None,
     recipe: RecipeOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
     method: MethodOption = None,
-    student: Annotated[StudentName | None, typer.Option(help="The student.")] = None,
+    student: Annotated[StudentName | None, typer.Option(help="Student to tune.")] = None,
     device: DeviceOption = None,
     seed: SeedOption = None,
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Search the settings of one student further than train's grids, on validation alone.
+    """Search one student's settings beyond train's grids, on validation rows only.
 
-    Needs Optuna. The same command goes on with a search that was stopped. Without --dataset: SASRec
-    on the demo world.
+    Needs Optuna. Run the same command again to continue a stopped search. Without --dataset:
+    SASRec on synthetic demo data.
     """
     _tune(
         _TuneRequest(

@@ -8,6 +8,13 @@ from typing import Annotated
 
 import typer
 
+from dllm2rec.cli.commands.make_teacher.options import (
+    Encoder,
+    EncoderBatch,
+    ListLength,
+    OutFolder,
+    TitledDataset,
+)
 from dllm2rec.cli.commands.make_teacher.shown import phases
 from dllm2rec.cli.commands.make_teacher.written import tell_teacher
 from dllm2rec.cli.options import (
@@ -44,29 +51,26 @@ class EmbedRequest:
 
 
 def embed(
-    dataset: Annotated[Path, typer.Option(metavar="DIR", help="The dataset, with titles.")],
-    model: Annotated[
-        str,
-        typer.Option(metavar="DIR|NAME", help="Sentence encoder: a folder or a hub's name."),
-    ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")],
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="Items a list.")] = 20,
+    dataset: TitledDataset,
+    model: Encoder,
+    out: OutFolder,
+    top: ListLength = 20,
     no_fit: Annotated[
         bool,
-        typer.Option("--no-fit", help="Learn nothing from train rows: list what is most alike."),
+        typer.Option(
+            "--no-fit", help="Fit nothing to the train rows; list the most similar items."
+        ),
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the training.")] = 0,
-    batch_size: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Titles a step of the encoder.")
-    ] = 64,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the fit.")] = 0,
+    batch_size: EncoderBatch = 64,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Make a teacher of titles: vectors of a sentence encoder, and lists of what comes next.
+    """Make a teacher from titles: a sentence encoder's vectors, and lists of likely next items.
 
-    No train row is answered by what has seen its target.
+    No train row's list comes from a model that was fitted on its target.
     """
     use_threads(threads)
     where = "auto" if device is None else device.value

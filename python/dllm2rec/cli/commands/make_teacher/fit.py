@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dllm2rec.cli.commands.make_teacher.options import RowBatch, TitledDataset
 from dllm2rec.cli.commands.make_teacher.shown import phases
 from dllm2rec.cli.options import (
     DeviceOption,
@@ -51,7 +52,7 @@ class FitRequest:
 
 
 def fit(
-    dataset: Annotated[Path, typer.Option(metavar="DIR", help="The dataset, with titles.")],
+    dataset: TitledDataset,
     model: Annotated[
         str,
         typer.Option(
@@ -61,26 +62,29 @@ def fit(
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="New folder for the tuned model.")],
     method: Annotated[
-        Method, typer.Option(help="A causal model by all weights or LoRA; a sentence encoder.")
+        Method,
+        typer.Option(help="Tune all weights or a LoRA of a causal model, or a sentence encoder."),
     ] = Method.full,
     epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the rows.")] = 1,
     learning_rate: Annotated[
         float | None,
-        typer.Option(metavar="X", help="The highest; by default 3e-4, contrastive 2e-5."),
+        typer.Option(metavar="X", help="Peak learning rate; by default 3e-4, contrastive 2e-5."),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Rows a step.")] = 64,
+    batch_size: RowBatch = 64,
     history: Annotated[
         int | None,
         typer.Option(
             min=1,
             metavar="N",
-            help="Titles shown of a history, the newest; by default 10, contrastive 1.",
+            help="Newest titles of a history to show; by default 10, contrastive 1.",
         ),
     ] = None,
     rows: Annotated[
         int, typer.Option(min=0, metavar="N", help="Train rows to learn from; 0 for all.")
     ] = 0,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of rows and order.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Seed of the rows and their order.")
+    ] = 0,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     json: JsonOption = False,

@@ -9,6 +9,13 @@ from typing import Annotated
 
 import typer
 
+from dllm2rec.cli.commands.make_teacher.options import (
+    ListLength,
+    OutFolder,
+    RowBatch,
+    ShownTitles,
+    TitledDataset,
+)
 from dllm2rec.cli.commands.make_teacher.shown import phases
 from dllm2rec.cli.commands.make_teacher.written import tell_teacher
 from dllm2rec.cli.options import (
@@ -26,7 +33,7 @@ Examples:
   dllm2rec teacher generate --dataset data/games --model models/tuned --out teachers/games
   dllm2rec teacher generate --dataset data/games --model model.gguf --out teachers/g --history 5
   torchrun --standalone --nproc-per-node 4 -m dllm2rec teacher generate ...
-What was stopped goes on where it was: shards are kept beside --out until it is there.
+A stopped command continues where it was: shards are kept beside --out until all are done.
 """
 
 # The longest that a process waits for another, which may have a shard to answer yet.
@@ -55,30 +62,26 @@ class GenerateRequest:
 
 
 def generate(
-    dataset: Annotated[Path, typer.Option(metavar="DIR", help="The dataset, with titles.")],
+    dataset: TitledDataset,
     model: Annotated[
         str, typer.Option(metavar="DIR|FILE|NAME", help="Causal model: folder, .gguf, hub's name.")
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")],
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="Items a list.")] = 20,
-    beams: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Titles searched for at once.")
-    ] = 20,
-    history: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Titles shown of a history, the newest.")
-    ] = 10,
-    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Rows a step.")] = 64,
+    out: OutFolder,
+    top: ListLength = 20,
+    beams: Annotated[int, typer.Option(min=1, metavar="N", help="Beams of the search.")] = 20,
+    history: ShownTitles = 10,
+    batch_size: RowBatch = 64,
     precision: Annotated[
-        Precision, typer.Option(help="What the model computes in.")
+        Precision, typer.Option(help="Precision of the model.")
     ] = Precision.bfloat16,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
-    """List titles of the catalogue by a causal language model, for all rows of a dataset.
+    """Let a causal language model list catalogue titles for every row of a dataset.
 
-    Beams are held to the catalogue; nothing is sampled, whatever the model's own settings say.
+    Beams are constrained to the catalogue; nothing is sampled, whatever the model's settings say.
     """
     use_threads(threads)
     form = {"top": top, "n_beams": beams, "n_history": history, "batch_size": batch_size}

@@ -8,6 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from dllm2rec.cli.commands.make_teacher.options import (
+    Encoder,
+    EncoderBatch,
+    ListLength,
+    OutFolder,
+    TitledDataset,
+)
 from dllm2rec.cli.commands.make_teacher.shown import phases
 from dllm2rec.cli.commands.make_teacher.written import tell_teacher
 from dllm2rec.cli.commands.teacher_answers import (
@@ -51,17 +58,13 @@ class GroundRequest:
 def ground(
     source: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="Answers; the first title of each counts."),
+        typer.Argument(metavar="FILE", help="Answers; the first title of each is used."),
     ],
-    dataset: Annotated[Path, typer.Option(metavar="DIR", help="The dataset, with titles.")],
-    model: Annotated[
-        str, typer.Option(metavar="DIR|NAME", help="Sentence encoder: a folder or a hub's name.")
-    ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")],
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="Items a list.")] = 20,
-    batch_size: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Titles a step of the encoder.")
-    ] = 64,
+    dataset: TitledDataset,
+    model: Encoder,
+    out: OutFolder,
+    top: ListLength = 20,
+    batch_size: EncoderBatch = 64,
     row_column: RowColumn = None,
     user_column: UserColumn = None,
     history_column: HistoryColumn = None,
@@ -72,7 +75,7 @@ def ground(
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
-    """List the items that are nearest to what a model wrote, with their distances (BIGRec)."""
+    """List the items nearest to the titles that a model wrote, with distances (BIGRec)."""
     use_threads(threads)
     columns = {"row": row_column, "user": user_column, "history": history_column}
     form, where = {"model": model, "top": top, "batch_size": batch_size}, device

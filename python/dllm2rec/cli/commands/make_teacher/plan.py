@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from dllm2rec.cli.commands.make_teacher.options import OutFolder
 from dllm2rec.cli.commands.make_teacher.written import check_new_file, tell_teacher, write_lines
 from dllm2rec.cli.options import JsonOption, OverwriteOption, print_json
 from dllm2rec.cli.output.lines import say
@@ -41,19 +42,21 @@ class PlanRequest:
 
 def plan(
     dataset: Annotated[Path, typer.Option(metavar="DIR", help="The dataset to ask about.")],
-    budget: Annotated[int, typer.Option(min=1, metavar="N", help="Questions that may be asked.")],
+    budget: Annotated[
+        int, typer.Option(min=1, metavar="N", help="How many questions may be asked.")
+    ],
     out: Annotated[
         Path, typer.Option(metavar="FILE", help='JSON lines to write: {"row": 12}, best first.')
     ],
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of ties.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed that breaks ties.")] = 0,
     pilot: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A teacher with a few answers of the model to be asked."),
+        typer.Option(metavar="DIR", help="A teacher with a few answers of the same model."),
     ] = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Choose the train rows to ask a language model about; say what to expect of the answers."""
+    """Choose the train rows to ask a language model about, and say what to expect."""
     _plan(PlanRequest(dataset, budget, out, seed, pilot, overwrite, json))
 
 
@@ -95,11 +98,11 @@ def spread(
         Path, typer.Argument(metavar="TEACHER", help="A teacher with answers for some rows.")
     ],
     dataset: Annotated[Path, typer.Option(metavar="DIR", help="The dataset it belongs to.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write.")],
+    out: OutFolder,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Give train rows without an answer the list of what the answers of like rows say."""
+    """Give train rows without an answer a list made from the answers of similar rows."""
     from dllm2rec.storage.output_folder import check_output
 
     check_output(out, overwrite=overwrite, inputs=[teacher, dataset])

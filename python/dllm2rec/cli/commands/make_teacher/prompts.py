@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dllm2rec.cli.commands.make_teacher.options import ShownTitles, TitledDataset
 from dllm2rec.cli.commands.make_teacher.written import check_new_file, write_lines
 from dllm2rec.cli.options import JsonOption, OverwriteOption, print_json
 from dllm2rec.cli.output.lines import say
@@ -42,30 +43,28 @@ class PromptsRequest:
 
 
 def prompts(
-    dataset: Annotated[Path, typer.Option(metavar="DIR", help="The dataset, with titles.")],
+    dataset: TitledDataset,
     out: Annotated[Path, typer.Option(metavar="FILE", help="JSON lines to write.")],
     rows: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Rows that plan chose; without it all train rows."),
+        typer.Option(metavar="FILE", help="Rows that plan chose; by default all train rows."),
     ] = None,
     format_: Annotated[
         Format, typer.Option("--format", help="Row, history and prompt, or an OpenAI batch file.")
     ] = Format.plain,
     template: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Text of a question, with {history} and {top}."),
+        typer.Option(metavar="FILE", help="Template of a question, with {history} and {top}."),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="Titles asked for.")] = 20,
-    history: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Titles shown of a history, the newest.")
-    ] = 20,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Titles to ask for.")] = 20,
+    history: ShownTitles = 20,
     model: Annotated[
-        str, typer.Option(metavar="NAME", help="Model of an OpenAI batch line.")
+        str, typer.Option(metavar="NAME", help="Model to name in an OpenAI batch file.")
     ] = "gpt-4o-mini",
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Write a question a row, with the key that its answer must carry, for any engine."""
+    """Write one question per row, with the key its answer must carry, for any engine."""
     said = {"format": format_.value, "top": top, "n_history": history, "model": model}
     _prompts(PromptsRequest(dataset, out, rows, template, said, overwrite, json))
 
