@@ -1,4 +1,4 @@
-"""Negatives, in draws a second: this package, numba and NumPy, all outside an 11-item list a row.
+"""Negatives, in draws a second: this package, numba and NumPy, all outside an 11-item list per row.
 
 Equality means nothing between generators: before it is timed, each peer must draw only items of
 the catalogue and none that its row excludes.

@@ -99,7 +99,7 @@ def test_top_20(benchmark, scores, peer):
 
 @pytest.mark.parametrize("peer", ["dllm2rec", "ranx"])
 def test_metrics_of_lists(benchmark, peer):
-    """Hits, NDCG and MRR of 20 listed items a row; ranx gets its own arrays, made beforehand."""
+    """Hits, NDCG and MRR of 20 listed items per row; ranx gets its own arrays, made beforehand."""
     rng = np.random.default_rng(2)
     start = rng.integers(0, N_ITEMS, (N_ROWS, 1))
     lists = ((start + np.arange(20) * 61) % N_ITEMS).astype(np.uint32)

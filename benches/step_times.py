@@ -199,7 +199,7 @@ def main() -> None:
             "17k items, vectors 4096 wide, batch 4096",
             lambda: step_time(wide, games_size, random_teacher(games_size, 4096), 50, args.profile),
         )
-    if "few" in wanted:  # losses that name a few items a row
+    if "few" in wanted:  # losses that name a few items per row
         for n_items in (17_408, 100_000, 1_000_000):
             large = world(n_items, 2048 * 8)
             for n_negatives in (1, 16, 128, 1024):

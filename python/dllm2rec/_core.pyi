@@ -38,7 +38,7 @@ def parse_items(
     short_lists: bool = False,
     strict: bool = False,
 ) -> tuple[_U32, list[str]]:
-    """Read a file or pipe of item lists, gzipped or not: a row a line, blanks or commas between.
+    """Read a file or pipe of item lists, gzipped or not: a row per line, blanks or commas between.
 
     Args:
         n_items: items are `0..n_items-1`.

@@ -280,7 +280,7 @@ CODES: tuple[Code, ...] = (
         "runs",
         (3,),
         means="What was given as histories is no list of lists of item ids.",
-        example="E-HISTORIES: histories[0] is the str '168', expected a list of item ids: histories is a list of lists. hint: for one user write recommend([ids]): the outer list has an entry a user",
+        example="E-HISTORIES: histories[0] is the str '168', expected a list of item ids: histories is a list of lists. hint: for one user write recommend([ids]): the outer list has an entry per user",
         cure="Give one list of item ids for each user; for one user, `recommend([ids])`.",
     ),
     Code(
@@ -528,7 +528,7 @@ CODES: tuple[Code, ...] = (
         "teacher",
         (3,),
         means="The teacher's lists are shorter than `distillation.top_k`.",
-        example="E-RANK-COLS: the teacher lists 3 items a row, expected at least distillation.top_k = 20. hint: set distillation.top_k = 3 or export longer lists",
+        example="E-RANK-COLS: the teacher lists 3 items per row, expected at least distillation.top_k = 20. hint: set distillation.top_k = 3 or export longer lists",
         cure="Lower `distillation.top_k`, or export longer lists.",
     ),
     Code(

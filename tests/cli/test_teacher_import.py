@@ -38,7 +38,7 @@ def test_teacher_import_tells_what_it_wrote(authors_folder, tmp_path, capsys):
     assert main([*words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["facts"] == {
-        "rows": 2, "items a row": 3, "distances": "one for each", "target distances": "none",
+        "rows": 2, "items per row": 3, "distances": "one for each", "target distances": "none",
         "item vectors": "none",
     }  # fmt: skip
     (table,) = told["tables"]

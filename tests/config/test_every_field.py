@@ -182,7 +182,7 @@ def test_a_gpu_without_the_compiler_of_its_kernels_is_refused(
     ("field", "rows"),
     [
         ("loss.unseen_by_text", slice(0, 9)),  # few users: most items are never seen
-        ("train.prefix_rows", slice(6, None, 7)),  # one row a user: its window hides the others
+        ("train.prefix_rows", slice(6, None, 7)),  # one row per user: its window hides the others
     ],
 )
 def test_a_field_about_what_the_rows_leave_out_changes_what_comes_out(

@@ -69,7 +69,7 @@ def npz_member(data: bytes, name: str = "item.npy") -> bytes:
 
 
 def parquet_bytes(ids: list[Any], vectors: list[Any], **options: Any) -> bytes:
-    """Ids and vectors, a row an item."""
+    """Ids and vectors, a row per item."""
     sink = io.BytesIO()
     columns = {
         "item_id": pa.array(ids, pa.string()),

@@ -142,7 +142,7 @@ G = [
       ("distillation.position_gamma", "distillation.confidence_gamma", "distillation.consistency_gamma", "distillation.ranking_weight", "loss.dro_weight")],
     bad("G11-0", "distillation.top_k=0", "0, expected a number at least 1"),
     refused("G11-above-the-catalogue", training(sets=["distillation.top_k=13"]), 2, "distillation.top_k: 13, expected at most 12"),
-    refused("G11-above-the-lists", training(sets=["distillation.top_k=7"]), 3, "lists 6 items a row", "distillation.top_k = 7", code="E-RANK-COLS", begun=True),
+    refused("G11-above-the-lists", training(sets=["distillation.top_k=7"]), 3, "lists 6 items per row", "distillation.top_k = 7", code="E-RANK-COLS", begun=True),
     bad("G12-empty", "evaluation.ks=[]", "[], expected at least one value"),
     bad("G12-0", "evaluation.ks=[0]", "0, expected a number at least 1"),
     bad("G12-negative", "evaluation.ks=[5, -1]", "-1, expected a number at least 1"),

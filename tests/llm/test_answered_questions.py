@@ -55,7 +55,7 @@ def engine(requests: Path, results: Path) -> None:
         (message,) = request["body"]["messages"]
         titles, reason = next_titles(message["content"]), "stop"
         content = said(titles, number)
-        if number == 8:  # a title a line
+        if number == 8:  # a title per line
             content, reason = f"{content}\nTit", "length"
         choice = {"index": 0, "message": {"content": content}, "finish_reason": reason}
         response: dict[str, Any] = {"status_code": 200, "body": {"choices": [choice]}}
@@ -114,7 +114,7 @@ def test_questions_are_answered_and_a_student_learns_from_the_answers(
     dataset = load_dataset(data)
     imported = load_teacher(teacher, dataset)
     np.testing.assert_array_equal(imported.ranking, expected(dataset, rows))
-    # 7 items a list and a `top_k` of 20, as the recipe has it.
+    # 7 items per list and a `top_k` of 20, as the recipe has it.
     train = ["--student", "gru4rec", "--no-baseline", "--threads", 1, "--device", "cpu"]
     settings = ["train.max_epochs=1", "distillation.ranking_weight=0.3", "student.hidden_size=8"]
     sets = [word for setting in settings for word in ("--set", setting)]

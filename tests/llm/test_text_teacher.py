@@ -134,7 +134,7 @@ def test_command_writes_a_teacher_that_belongs_to_the_dataset(tmp_path, capsys):
     words += ["--out", str(tmp_path / "teacher"), "--top", "5", "--device", "cpu", "--json"]
     assert main(words) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["facts"]["items a row"] == 5
+    assert told["facts"]["items per row"] == 5
     dataset = load_dataset(tmp_path / "data")
     teacher = load_teacher(tmp_path / "teacher", dataset)
     assert teacher.ranking.shape == (len(dataset.train), 5)

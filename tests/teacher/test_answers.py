@@ -70,16 +70,16 @@ USER_FILES: dict[str, tuple[str, bytes]] = {
               for u, s in LISTS.items()]
         ),
     ),
-    "TSV, a line an item": (
+    "TSV, a line per item": (
         "a.tsv", long("\t", [f" {t}" for t in TITLES], ["userId", "title", "rank"]).encode()
     ),
     "TSV, gzipped": (
         "a.tsv.gz", gzip.compress(long("\t", IDS, ["userId", "movieId", "rank"]).encode())
     ),
-    "CSV, a line an item": (
+    "CSV, a line per item": (
         "a.csv", long(",", [f'"{t}"' for t in TITLES], ["customer", "item_title", "Rank"]).encode()
     ),
-    "CSV, a line an item, no ranks": (
+    "CSV, a line per item, no ranks": (
         "a.csv", b"user_id,item_id\nann,m19\nann,m14\nbob,m10\nann,m12\nbob,m13\n"
     ),
     "CSV, ids in a cell": ("a.csv", b"user_id,ranking\nann,m19 m14 m12\nbob,m10 m13\n"),
@@ -100,7 +100,7 @@ USER_FILES: dict[str, tuple[str, bytes]] = {
         "a.parquet",
         table(("user_id", [*LISTS]), ("titles", [[TITLES[i] for i in s] for s in LISTS.values()])),
     ),
-    "Parquet, a line an item": (
+    "Parquet, a line per item": (
         "a.parquet",
         table(
             ("user_id", ["ann", "bob", "ann", "ann", "bob"]),

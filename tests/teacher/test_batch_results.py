@@ -49,7 +49,7 @@ def titles(*items: int) -> list[str]:
 
 
 FORMS = {
-    "a title a line": "\n".join(titles(9, 4, 2)),
+    "a title per line": "\n".join(titles(9, 4, 2)),
     "numbered, with words around": "Sure!\n"
     + "\n".join(f"{n}. {title}" for n, title in enumerate(titles(9, 4, 2), 1))
     + "\nEnjoy.",
@@ -153,7 +153,7 @@ def test_what_is_no_result_of_ours_is_refused(
 
 def test_two_answers_for_a_row_are_refused(tmp_path: Path):
     with pytest.raises(InputError, match="E-LIST-TWICE"):
-        read(tmp_path, result(0, FORMS["a title a line"]), result(0, FORMS["a title a line"]))
+        read(tmp_path, result(0, FORMS["a title per line"]), result(0, FORMS["a title per line"]))
 
 
 def test_a_file_of_failures_alone_says_why(tmp_path: Path):

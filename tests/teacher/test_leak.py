@@ -22,7 +22,7 @@ Lists = npt.NDArray[np.uint32]
 
 
 def lists(split: str, hit: float, seed: int) -> Lists:
-    """Eight items a row, with the target among them in this share of the rows."""
+    """Eight items per row, with the target among them in this share of the rows."""
     rng = np.random.default_rng(seed)
     targets = DATASET.targets(DATASET.splits()[split]).astype(np.int64)
     steps = rng.permuted(np.tile(np.arange(1, N_ITEMS), (len(targets), 1)), axis=1)[:, :8]

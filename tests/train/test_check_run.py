@@ -53,7 +53,7 @@ CALLS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "short lists": (
         {"config": config("distillation.top_k=9")},
         InputError,
-        "E-RANK-COLS: the teacher lists 8 items a row, expected at least .*= 9",
+        "E-RANK-COLS: the teacher lists 8 items per row, expected at least .*= 9",
     ),
     "empty places": (
         {

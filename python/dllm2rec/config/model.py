@@ -276,7 +276,7 @@ class Config(Section):
         return self
 
     def _refuse_what_the_authors_objective_lacks(self) -> None:
-        """One negative a row, whole lists as weighted positives: nothing else would be read."""
+        """One negative per row, whole lists as weighted positives: nothing else would be read."""
         needed: dict[str, tuple[object, object]] = {
             "loss.base": (self.loss.base, "bce"),
             "loss.n_negatives": (self.loss.n_negatives, 1),

@@ -129,7 +129,7 @@ def authors_losses(
     Args:
         scores: over all items, (B, N).
         targets: (B,) int64.
-        negatives: one sampled item a row, (B,) int64.
+        negatives: one sampled item per row, (B,) int64.
         ranking: the teacher's K items, distinct in each row, (B, K) int64.
         weights: `authors_weights`, (B, K).
         propensity: `dros_propensity`, (N,).

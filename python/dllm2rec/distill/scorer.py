@@ -1,4 +1,4 @@
-"""The scores of a batch, from one run of the student: of all items, or of a few a row."""
+"""The scores of a batch, from one run of the student: of all items, or of a few per row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dllm2rec.students.fused_sasrec import encode_fused
 
 @dataclass(frozen=True, eq=False)
 class Scorer:
-    """Scores the items of a batch, all of them or a few a row."""
+    """Scores the items of a batch, all of them or a few per row."""
 
     users: Tensor  # (B, D)
     items: Tensor  # (N, D), or with the padding's row after them

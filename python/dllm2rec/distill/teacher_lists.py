@@ -1,4 +1,4 @@
-"""The teacher's lists as the losses take them: K items a row, with weights or probabilities."""
+"""The teacher's lists as the losses take them: K items per row, with weights or probabilities."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def list_faults(
     top_n = teacher.top_n
     if teacher.ranking is not None and top_n < config.top_k and not teacher.short_lists:
         yield InputError(
-            f"the teacher lists {top_n} items a row, expected at least distillation.top_k = "
+            f"the teacher lists {top_n} items per row, expected at least distillation.top_k = "
             f"{config.top_k}",
             code="E-RANK-COLS",
             hint=f"set distillation.top_k = {top_n} or export longer lists",
@@ -259,7 +259,7 @@ def _distance(teacher: TeacherKnowledge, columns: npt.NDArray[np.int64]) -> npt.
 def _sequence_confidence(
     teacher: TeacherKnowledge, config: DistillationConfig
 ) -> npt.NDArray[np.float32]:
-    """The paper's confidence, one number a row, (R,)."""
+    """The paper's confidence, one number per row, (R,)."""
     if config.confidence_gamma == 0:
         n_rows = 0 if teacher.ranking is None else len(teacher.ranking)
         return np.zeros(n_rows, dtype=np.float32)

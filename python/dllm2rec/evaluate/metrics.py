@@ -27,11 +27,11 @@ class RankCounts:
 
 
 def rank_metrics(counts: RankCounts, ks: int | Iterable[int]) -> dict[str, float]:
-    """Average the rank metrics over rows, one target a row.
+    """Average the rank metrics over rows, one target per row.
 
     A target that ties with e others takes each of the ranks g+1 .. g+e+1 with the same probability:
     the metrics are their expectation, so neither the order of the items nor luck enters, and a
-    constant model scores as chance does. With one target a row recall is HR, precision is HR / K
+    constant model scores as chance does. With one target per row recall is HR, precision is HR / K
     and MAP is MRR.
 
     Args:

@@ -178,7 +178,7 @@ def read(numbers: torch.Tensor) -> list[float]:
 def listed_pairs(window: tuple[torch.Tensor, torch.Tensor], n_users: int, n_items: int) -> Pairs:
     """Check and order a window: offsets and items, int64 on the device of the users.
 
-    One integer a pair, sorted where it is: on the host this took longer than the ranking.
+    One integer per pair, sorted where it is: on the host this took longer than the ranking.
     """
     offsets, items = window
     lengths = offsets.diff()
@@ -215,7 +215,7 @@ def with_bonuses(
 
 
 def _keys(rows: torch.Tensor, items: torch.Tensor, n_items: int) -> torch.Tensor:
-    """One integer a pair: by block of users, then item, then row."""
+    """One integer per pair: by block of users, then item, then row."""
     return (rows // BLOCK_USERS * n_items + items) * BLOCK_USERS + rows % BLOCK_USERS
 
 

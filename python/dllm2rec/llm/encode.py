@@ -45,7 +45,7 @@ def encode_titles(
         model: a folder, or a name of the Hugging Face hub, that sentence-transformers loads; a
             plain transformers encoder is read with mean pooling.
         device: where the encoder runs, as torch names it.
-        batch_size: titles a step.
+        batch_size: titles per step.
         report: told how many distinct titles are done, and of how many.
 
     Returns:

@@ -35,11 +35,11 @@ class GenerateForm:
     """How lists are generated.
 
     Attributes:
-        top: items a list.
+        top: items per list.
         n_beams: titles searched for at once; at least `top`, so that a list is full.
         n_history: titles of a history that the model is shown, the newest.
-        batch_size: rows a step.
-        shard_rows: rows a file.
+        batch_size: rows per step.
+        shard_rows: rows per file.
     """
 
     top: int = 20

@@ -39,7 +39,7 @@ class GroundForm:
 
     Attributes:
         model: the sentence encoder: a folder, or a name of the Hugging Face hub.
-        top: items a list.
+        top: items per list.
         device: where the encoder runs, as torch names it.
         batch_size: titles a step of the encoder.
     """

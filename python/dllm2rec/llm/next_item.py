@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from dllm2rec.data.dataset import Windows
 
 BATCH = 1024
-DRAWN = 2048  # items a step, beside the targets of the batch
+DRAWN = 2048  # items per step, beside the targets of the batch
 DECAY = 0.6
 SCALE = 20.0  # a distance of .05, the temperature of students' lists, is one unit of score
 LEARNING_RATE = 1e-3

@@ -1,4 +1,4 @@
-"""Questions for any language model: a line a row, each with the key that its answer must carry."""
+"""Questions for any language model: one line per row, with the key its answer must carry."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORMATS = ("plain", "openai")
 TEMPLATE = (
     "A user chose, in this order:\n{history}\n"
     "List the {top} titles that this user will most likely choose next, the likeliest first, one "
-    "title a line, without numbers and without any other text."
+    "title per line, without numbers and without any other text."
 )
 FIELDS = ("{history}", "{top}")
 

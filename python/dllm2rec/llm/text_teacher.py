@@ -42,7 +42,7 @@ class TextTeacherForm:
 
     Attributes:
         model: folder or name of a sentence encoder.
-        top: items a list.
+        top: items per list.
         device: where encoder and model run, as torch names it.
         seed: of the training.
         batch_size: titles a step of the encoder.

@@ -31,7 +31,7 @@ class TuneForm:
         method: "lora" (peft) or "full", all weights.
         epochs: passes over the train rows that are used.
         learning_rate: the highest; it rises over the first twentieth and falls to 0 as a cosine.
-        batch_size: rows a step.
+        batch_size: rows per step.
         n_history: titles of a history that are shown, the newest.
         rows: train rows that are learnt from, drawn once; 0 for all.
         rank: of LoRA's matrices.
@@ -74,7 +74,7 @@ def tune_causal(
         report: told how many rows are learnt, and of how many.
 
     Returns:
-        The mean loss of each twentieth of the work, in nats a token.
+        The mean loss of each twentieth of the work, in nats per token.
 
     Raises:
         ConfigError: peft is not installed and `method` is "lora".

@@ -32,7 +32,7 @@ class EncoderTuneForm:
     Attributes:
         epochs: passes over the train rows that are used.
         learning_rate: the highest; it rises over the first twentieth and falls to 0 as a cosine.
-        batch_size: rows a step, each row's target among the others' targets.
+        batch_size: rows per step, each row's target among the others' targets.
         n_history: titles of a history that make its text, the newest first; with 1 pairs of titles
             are learnt, which is how `teacher embed` uses an encoder.
         rows: train rows that are learnt from, drawn once; 0 for all.

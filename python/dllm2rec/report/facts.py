@@ -25,7 +25,7 @@ class Epochs:
     Attributes:
         name: the student's folder, relative to the run's; with the ranking weight where validation
             chose among several.
-        records: one mapping an epoch, in order, as `metrics.jsonl` holds them.
+        records: one mapping per epoch, in order, as `metrics.jsonl` holds them.
     """
 
     name: str

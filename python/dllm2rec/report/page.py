@@ -27,7 +27,7 @@ REPORT_FILE = "report.html"
 TEMPLATE = "run.html"
 # What stands in the table without having been trained.
 UNTRAINED = ("popularity", "window counts")
-# With one target a row the other metrics are these again: recall is HR, MAP is MRR.
+# With one target per row the other metrics are these again: recall is HR, MAP is MRR.
 KINDS = ("hr", "ndcg", "mrr")
 # How a page heads what files name for programs.
 LABELS = {

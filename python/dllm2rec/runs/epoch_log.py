@@ -1,4 +1,4 @@
-"""`metrics.jsonl` of a student: a line an epoch, and beside it what proves the lines whole.
+"""`metrics.jsonl` of a student: a line per epoch, and beside it what proves the lines whole.
 
 `metrics.sha256` holds the length of the lines in bytes and their sha256. It is written after a line
 is appended and before all lines are replaced, so a reader that takes it first always finds as many
@@ -49,7 +49,7 @@ def read_epochs(folder: Path, *, sealed: bool = True) -> list[dict[str, float]]:
         sealed: whether its run is one whose lines are proved; runs of format 1 were not.
 
     Returns:
-        One mapping an epoch; each has `epoch`.
+        One mapping per epoch; each has `epoch`.
 
     Raises:
         ArtifactError: the lines cannot be read, changed, or are not what a training writes.

@@ -1,1 +1,1 @@
-"""Searching settings further than the grids of a recipe: one training a trial, on validation."""
+"""Searching settings further than the grids of a recipe: one training per trial, on validation."""

@@ -85,7 +85,7 @@ def tune(
         n_trials: the most trials; by default as many as the budget lets.
         space: a TOML file of what is searched; by default learning rate, dropout, width, batch
             size, for SASRec the blocks, and with a teacher's lists their weight.
-        progress: receives how it goes; True prints a line an epoch on stderr, False nothing.
+        progress: receives how it goes; True prints a line per epoch on stderr, False nothing.
 
     Raises:
         ConfigError: Optuna is not installed, or a budget, space or configuration that cannot be

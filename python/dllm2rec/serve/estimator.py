@@ -43,7 +43,7 @@ class DLLM2Rec:
         config: a recipe's name, or a configuration.
         folder: where `fit` writes its run; None: a folder of the system's for what is temporary,
             which goes with this object.
-        progress: as for `train_run`: True prints a line an epoch, False nothing.
+        progress: as for `train_run`: True prints a line per epoch, False nothing.
 
     Attributes:
         recommender_: the trained student; its other methods are not repeated here.

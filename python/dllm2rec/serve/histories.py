@@ -21,7 +21,7 @@ class HistoryBlock:
     """Some histories of a stream, whose items are ids as the log has them.
 
     Attributes:
-        ids: a list a history, oldest item first.
+        ids: a list per history, oldest item first.
         first: the number of the first history in the stream, from 0.
         names: whose each is; None: messages call them `histories[0]`, `histories[1]`, ...
         lines: the line of each in its file, from 1, where there is a file.
@@ -116,7 +116,7 @@ def _misread(name: str, value: object, expected: str, example: str) -> InputErro
     return InputError(
         f"{name} is {_shown(value)}, expected {expected}",
         code="E-HISTORIES",
-        hint=f"for one user write recommend({example}): the outer list has an entry a user",
+        hint=f"for one user write recommend({example}): the outer list has an entry per user",
     )
 
 
@@ -125,7 +125,7 @@ def _refuse_unordered(values: object, name: str) -> None:
     hint = ""
     if hasattr(values, "columns") or hasattr(values, "column_names"):
         what = "a table"
-        hint = "a list of items a user: frame.groupby('user_id')['item_id'].agg(list)"
+        hint = "a list of items per user: frame.groupby('user_id')['item_id'].agg(list)"
     elif isinstance(values, Mapping):
         what, hint = "a mapping", "give list(histories.values()), and keep the keys beside it"
     elif isinstance(values, AbstractSet):

@@ -45,8 +45,8 @@ def recommend(
 
     Args:
         run: the folder of a run or of one of its students.
-        histories: one entry a user, each the item ids of that user, oldest first, as texts or whole
-            numbers; the last L count. Lists, arrays and Series of either are taken.
+        histories: one entry per user, each the item ids of that user, oldest first, as texts or
+            whole numbers; the last L count. Lists, arrays and Series of either are taken.
         k: how many items to recommend; fewer come back where fewer are left. Its former name `n` is
             taken, too.
         exclude_seen: leave out every item of the history.
@@ -59,7 +59,7 @@ def recommend(
             warning counts them.
 
     Returns:
-        One list a history: score descending, then item index ascending.
+        One list per history: score descending, then item index ascending.
 
     Raises:
         ArtifactError: it is no run, holds no such student, or is corrupt.

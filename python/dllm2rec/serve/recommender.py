@@ -85,10 +85,10 @@ class Recommender:
         """List the best items for each history.
 
         Histories are worked on in blocks of 4,096, and no users x items matrix is ever held:
-        beyond the lists themselves, 8 bytes a place, memory does not grow with their number.
+        beyond the lists themselves, 8 bytes per place, memory does not grow with their number.
 
         Args:
-            histories: one entry a user, each the item ids of that user, oldest first, as texts or
+            histories: one entry per user, each the item ids of that user, oldest first, as texts or
                 whole numbers; the last L count. Lists, generators, arrays and Series of NumPy,
                 pandas, polars and Arrow are taken.
             k: how many items to list; fewer come back where fewer are left.
@@ -101,7 +101,7 @@ class Recommender:
                 count as their score.
 
         Returns:
-            One list a history; `.counts` says what was passed over, as a warning does.
+            One list per history; `.counts` says what was passed over, as a warning does.
 
         Raises:
             ConfigError: `k` is not within 1..N.

@@ -12,7 +12,7 @@ from dllm2rec.errors import ArtifactError
 
 KEY = "sha256"
 Lacks = Callable[[Mapping[str, Any]], bool]
-# The largest of our files hold a line a seed: more than this is not one of ours.
+# The largest of our files hold a line per seed: more than this is not one of ours.
 _LIMIT = 64 * 2**20
 
 

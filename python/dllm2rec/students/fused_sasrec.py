@@ -3,7 +3,7 @@
 Only the newest place has a query, so keys and values need no products of their own:
 q . (K n_j + k) differs from (K' q) . n_j by the same number at every place, which the softmax
 ignores, and sum_j w_j (V n_j + v) = V (sum_j w_j n_j) + (sum_j w_j) v. What is left is a handful
-of D x D products a row. The key's bias therefore gets a gradient of exactly 0, where autograd
+of D x D products per row. The key's bias therefore gets a gradient of exactly 0, where autograd
 gives it rounding noise.
 
 The gradients of item rows are summed as whole numbers (64 bits, scaled by the batch's largest), so

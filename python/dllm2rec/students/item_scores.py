@@ -1,4 +1,4 @@
-"""Scores of a few picked items a row, without the whole catalogue.
+"""Scores of a few picked items per row, without the whole catalogue.
 
 In torch a vector is copied for each pick, and the backward pass sorts all picks to add up the
 gradient of each item. On CUDA a training hands in memory to add in, and one kernel for each pass

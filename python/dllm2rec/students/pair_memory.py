@@ -178,7 +178,7 @@ def with_titles(counts: PairCounts, similar: SimilarTitles) -> PairCounts:
 def _pair_keys(
     offsets: npt.NDArray[np.int64], items: npt.NDArray[np.uint32]
 ) -> npt.NDArray[np.int64]:
-    """One number a pair, ascending."""
+    """One number per pair, ascending."""
     n_items = len(offsets) - 1
     return np.repeat(np.arange(n_items) * n_items, np.diff(offsets)) + items
 

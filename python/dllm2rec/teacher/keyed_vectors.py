@@ -84,7 +84,7 @@ def joined(vectors: Vectors, path: Path, rules: JoinRules, notes: list[str]) -> 
             first[item_id] = row
     if twice and not rules.keep_first:
         cure = words(python='on_duplicate="keep-first"', option="--on-duplicate keep-first")
-        raise _fault(path, twice, "there twice", "one vector an item", f"give {cure}")
+        raise _fault(path, twice, "there twice", "one vector per item", f"give {cure}")
     if unknown and not rules.skip_unknown:
         cure = words(python='unknown_vectors="skip"', option="--unknown-vectors skip")
         hint = f"vectors go by the dataset's external ids; to leave others out give {cure}"

@@ -30,7 +30,7 @@ _AGAIN = "copy or download it again"
 
 
 def read_npz(path: Path, key: str | None) -> Vectors:
-    """Read a matrix, a matrix and `ids`, or an array an item, from an `.npz` file.
+    """Read a matrix, a matrix and `ids`, or an array per item, from an `.npz` file.
 
     Raises:
         InputError: several matrices and none is named, or arrays of other shapes or types.
@@ -196,7 +196,7 @@ def _table(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> 
         parts.append(matrix)
         done += len(names)
     if not done:
-        raise InputError("no rows, expected a vector an item", code="E-EMPTY", path=path)
+        raise InputError("no rows, expected a vector per item", code="E-EMPTY", path=path)
     return Vectors(np.concatenate(parts), ids)
 
 

@@ -1,4 +1,4 @@
-"""What a training writes into its student's folder: a line an epoch, its best student, a state."""
+"""What a training writes into its student's folder: a line per epoch, its best student, a state."""
 
 from __future__ import annotations
 

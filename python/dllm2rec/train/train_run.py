@@ -78,7 +78,7 @@ def train_run(
         folder: new or empty; no other process may write to it meanwhile.
         students: names of `student.name`, one or several.
         options: what else is asked for; by default nothing.
-        progress: receives how it goes; True prints a line an epoch on stderr, False nothing.
+        progress: receives how it goes; True prints a line per epoch on stderr, False nothing.
 
     Returns:
         The table: settings chosen on validation, the test rows scored once.

@@ -101,7 +101,7 @@ def test_global_time_takes_equal_times_in_the_order_of_the_file() -> None:
     found = shown(
         prepare(log_of(events[::-1]), Protocol(split="global_time", shares=(0.34, 0.33, 0.33)))
     )
-    # One row a user, all at once; the file begins with z.
+    # One row per user, all at once; the file begins with z.
     assert [len(rows) for rows in found.values()] == [1, 1, 1]
     prepared = prepare(
         log_of(events[::-1]), Protocol(split="global_time", shares=(0.34, 0.33, 0.33))

@@ -266,10 +266,10 @@ def _print(
 def teacher_facts(knowledge: TeacherKnowledge) -> dict[str, int | str]:
     """What the folder holds: rows, places a list has, width of the item vectors."""
     vectors, asked = knowledge.item_embeddings, knowledge.histories
-    histories = {} if asked is None else {"histories": len(asked), "items a history": asked.top_n}
+    histories = {} if asked is None else {"histories": len(asked), "items per history": asked.top_n}
     return {
         "rows": 0 if knowledge.ranking is None else len(knowledge.ranking),
-        "items a row": knowledge.top_n,
+        "items per row": knowledge.top_n,
         **histories,
         "distances": _have(knowledge.distance),
         "target distances": _have(knowledge.target_distance),

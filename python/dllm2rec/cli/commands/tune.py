@@ -44,7 +44,7 @@ Examples:
 
 
 class _TrialLines(Silent):
-    """A line a trial, on stderr."""
+    """A line per trial, on stderr."""
 
     def __init__(self) -> None:
         self._name = ""

@@ -37,7 +37,7 @@ class Columns:
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """One event a row, in the order of the file; ids are numbered by their first appearance.
+    """One event per row, in the order of the file; ids are numbered by their first appearance.
 
     Attributes:
         user_ids: distinct external ids, Arrow strings, (n_users,).

@@ -1,4 +1,4 @@
-"""JSON lines as chunks of a log: one object a line, each key once, no NaN, little nesting."""
+"""JSON lines as chunks of a log: one object per line, each key once, no NaN, little nesting."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def read_json_lines(path: Path, columns: Columns, form: TextForm = PLAIN) -> Ite
                 done += len(rows)
                 rows = []
     if roles is None:
-        raise InputError("empty file, expected one object a line", code="E-EMPTY", path=path)
+        raise InputError("empty file, expected one object per line", code="E-EMPTY", path=path)
     if rows:
         yield _chunk(path, roles, rows, done, form)
 
@@ -70,7 +70,7 @@ def _parsed(block: TextBlock, start: int, end: int) -> dict[str, Any]:
     if not line:
         raise block.blank(start)
     array = line.lstrip().startswith(b"[")
-    hint = "write one object a line, not an array" if array else ""
+    hint = "write one object per line, not an array" if array else ""
     if len(line) > JSON_CAP:
         message = f"over {JSON_CAP:,} bytes, expected a line with one JSON object"
         raise block.fault(start, message, "E-LINE", hint)
@@ -100,7 +100,7 @@ def _parsed(block: TextBlock, start: int, end: int) -> dict[str, Any]:
     if not isinstance(entry, dict):
         kind = "an array" if isinstance(entry, list) else f"a {type(entry).__name__}"
         message = f"{kind}, expected a JSON object"
-        raise block.fault(start, message, "E-JSON", "write one object a line")
+        raise block.fault(start, message, "E-JSON", "write one object per line")
     return entry
 
 

@@ -68,7 +68,7 @@ class Protocol(Section):
         "leave_one_out"
     )
     cut_validation: bool = False  # given: each user's last train target validates instead
-    leave: PositiveInt = 1  # leave_k_out: targets a user in test, and as many in validation
+    leave: PositiveInt = 1  # leave_k_out: targets per user in test, and as many in validation
     shares: Shares = (0.8, 0.1, 0.1)  # global_time (of all rows), user_ratio (of a user's events)
     # By time, rows at the same time are in the order in which their users first appear, as BIGRec's
     # are, and `global_time` cuts them so; else it takes equal times in the order of the file.

@@ -45,7 +45,7 @@ def coverage_of(
     listed = np.bincount(items, minlength=dataset.n_items)
     top = np.sort(listed)[::-1][: max(1, dataset.n_items // 100)].sum()
     n_listed, n_items = int((listed > 0).sum()), dataset.n_items
-    said["items a list"] = f"{len(items) / max(n_lists, 1):.1f} on average"
+    said["items per list"] = f"{len(items) / max(n_lists, 1):.1f} on average"
     said["items that are listed"] = f"{n_listed:,} of {n_items:,} ({n_listed / n_items:.1%})"
     said["places of the 1 % most listed items"] = f"{top / max(len(items), 1):.1%}"
     return said

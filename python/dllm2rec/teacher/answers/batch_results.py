@@ -25,7 +25,7 @@ class Result(NamedTuple):
 
     Attributes:
         row: number of the train row that was asked about.
-        answer: what the model wrote: a list, or a text with a title a line.
+        answer: what the model wrote: a list, or a text with a title per line.
         failure: why there is no answer; "" where there is one.
         is_cut: whether the answer broke off at the limit of its length.
     """

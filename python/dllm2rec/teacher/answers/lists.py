@@ -58,9 +58,9 @@ class AnsweredList:
 def read_lists(
     path: Path, records: Iterable[Record], columns: AnswerColumns, is_id: Callable[[str], bool]
 ) -> list[AnsweredList]:
-    """Put records together: lists written a line an item, and lists in one cell.
+    """Put records together: lists written a line per item, and lists in one cell.
 
-    A list is written a line an item where there is a column of ranks; where its cell is one text
+    A list is written a line per item where there is a column of ranks; where its cell is one text
     without line ends and other records are for the same row, user or history; else in one cell.
 
     `is_id` tells the ids of the catalogue, which may stand in one text with blanks between.
@@ -136,7 +136,7 @@ class _Reader:
         return not isinstance(cell, list)
 
     def ranked(self, records: list[Record]) -> list[Place]:
-        """A list written a line an item, by rank, or as it stands."""
+        """A list written a line per item, by rank, or as it stands."""
         rank = self._columns.rank
         if rank is None:
             return [self._place(record) for record in records]

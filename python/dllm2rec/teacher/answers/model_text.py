@@ -1,4 +1,4 @@
-"""The list in what a model wrote: JSON, bare, in a fence or in an object; else a title a line."""
+"""The list in what a model wrote: JSON, bare, in a fence or in an object; else a title per line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _FENCE = re.compile(r"```[a-z]*\s*\n(.*?)(?:\n\s*```|\Z)", re.DOTALL | re.IGNORE
 
 
 def list_in_text(text: str, *, is_cut: bool = False) -> list[object] | str:
-    """Find the list in a model's text; where it is no JSON, the text itself, a title a line.
+    """Find the list in a model's text; where it is no JSON, the text itself, a title per line.
 
     Of a text that broke off the last line is left out, unless it is the only one. Of JSON that
     cannot be parsed, for it broke off, the lines that hold one whole text each are left.

@@ -1,4 +1,4 @@
-"""Answers as files have them: a record a line or row of JSON lines, tables, Parquet, TREC runs."""
+"""Answers as files have them: one record per line or row (JSON lines, tables, Parquet, TREC)."""
 
 from __future__ import annotations
 
@@ -133,14 +133,14 @@ def _object(path: Path, number: int, text: str) -> dict[str, Any]:
         raise InputError(message, code="E-JSON-KEY", path=path, line=number) from err
     except (ValueError, RecursionError) as err:
         column = err.colno if isinstance(err, json.JSONDecodeError) else None
-        message = "not JSON, expected an object a line"
-        hint = "write one object a line, not an array" if text.lstrip().startswith("[") else ""
+        message = "not JSON, expected an object per line"
+        hint = "write one object per line, not an array" if text.lstrip().startswith("[") else ""
         raise InputError(
             message, code="E-JSON", path=path, line=number, column=column, hint=hint
         ) from err
     if not isinstance(entry, dict):
-        message = f"a {type(entry).__name__}, expected an object a line"
-        hint = "write one object a line, not an array"
+        message = f"a {type(entry).__name__}, expected an object per line"
+        hint = "write one object per line, not an array"
         raise InputError(message, code="E-JSON", path=path, line=number, hint=hint)
     return entry
 

@@ -1,4 +1,4 @@
-//! `negatives/<rows>x<draws>`: 11 excluded events a row, one thread.
+//! `negatives/<rows>x<draws>`: 11 excluded events per row, one thread.
 
 use criterion::{Criterion, Throughput};
 use dllm2rec_core::CancelToken;

@@ -112,7 +112,7 @@ def _fit(method: Method, request: FitRequest) -> None:
     if request.json:
         print_json({"out": str(out), "losses": losses})
         return
-    what = "nats a row" if encodes else "nats a token"
+    what = "nats per row" if encodes else "nats per token"
     say(f"loss {losses[0]:.3f} at first, {losses[-1]:.3f} at last, in {what}")
     say(f"written to {out}")
 

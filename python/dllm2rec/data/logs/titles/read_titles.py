@@ -80,7 +80,7 @@ def read_titles(
             else:
                 titles[item_id] = title
     if not titles:
-        raise InputError("no titles, expected one item a line", code="E-EMPTY", path=path)
+        raise InputError("no titles, expected one item per line", code="E-EMPTY", path=path)
     notes = source.notes
     n_empty = sum(not title for title in titles.values())
     if n_empty:

@@ -180,7 +180,7 @@ def _bigrec(source: Source) -> Titled:
 
 
 def _objects(source: Source) -> Titled:
-    """One object a line, as the metadata of the Amazon reviews, of Yelp, Steam and Goodreads."""
+    """One object per line, as the metadata of the Amazon reviews, of Yelp, Steam and Goodreads."""
     id_key = title_key = None
     keys: dict[str, None] = {}
     for number, line in source.lines(JSON_CAP):
