@@ -12,6 +12,13 @@ import pytest
 import dllm2rec
 
 PUBLIC = {
+    "score_rows",
+    "ScoredRows",
+    "Scorer",
+    "write_per_row",
+    "read_per_row",
+    "slice_rows",
+    "SliceTable",
     "ArtifactError",
     "AnswerColumns",
     "AnswerOptions",

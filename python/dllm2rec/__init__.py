@@ -45,6 +45,12 @@ if TYPE_CHECKING:
     from dllm2rec.evaluate.metrics import RankCounts as RankCounts
     from dllm2rec.evaluate.metrics import list_metrics as list_metrics
     from dllm2rec.evaluate.metrics import rank_metrics as rank_metrics
+    from dllm2rec.evaluate.rows.per_row_file import read_per_row as read_per_row
+    from dllm2rec.evaluate.rows.per_row_file import write_per_row as write_per_row
+    from dllm2rec.evaluate.rows.scored_rows import ScoredRows as ScoredRows
+    from dllm2rec.evaluate.rows.scored_rows import Scorer as Scorer
+    from dllm2rec.evaluate.rows.slices import SliceTable as SliceTable
+    from dllm2rec.evaluate.rows.slices import slice_rows as slice_rows
     from dllm2rec.evaluate.score_file import evaluate_scores as evaluate_scores
     from dllm2rec.exports.export import Export as Export
     from dllm2rec.exports.export import export as export
@@ -74,6 +80,7 @@ if TYPE_CHECKING:
     from dllm2rec.report.teacher.report import teacher_report as teacher_report
     from dllm2rec.runs.checkpoint import load_checkpoint as load_checkpoint
     from dllm2rec.runs.evaluate_run import evaluate_run as evaluate_run
+    from dllm2rec.runs.score_rows import score_rows as score_rows
     from dllm2rec.runs.source import Source as Source
     from dllm2rec.search.result import TunedTrial as TunedTrial
     from dllm2rec.search.result import TuneResult as TuneResult
@@ -108,6 +115,13 @@ if TYPE_CHECKING:
 
 # name -> module; tests/test_public_api.py holds it to the imports above.
 _HOMES = {
+    "SliceTable": "evaluate.rows.slices",
+    "slice_rows": "evaluate.rows.slices",
+    "read_per_row": "evaluate.rows.per_row_file",
+    "write_per_row": "evaluate.rows.per_row_file",
+    "Scorer": "evaluate.rows.scored_rows",
+    "ScoredRows": "evaluate.rows.scored_rows",
+    "score_rows": "runs.score_rows",
     "Columns": "data.logs.interactions",
     "Interactions": "data.logs.interactions",
     "LogForm": "data.logs.log_form",

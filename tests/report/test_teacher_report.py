@@ -16,6 +16,7 @@ from dllm2rec.data.device_rows import device_rows
 from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.data.formats.write_windows import authors_files
 from dllm2rec.errors import ArtifactError, InputError
+from dllm2rec.evaluate.rows.item_groups import popularity_groups
 from dllm2rec.evaluate.top_lists import student_lists
 from dllm2rec.report.teacher import page as teacher_page
 from dllm2rec.report.teacher.asked_rows import asked_rows
@@ -25,7 +26,6 @@ from dllm2rec.report.teacher.quality import (
     by_distance,
     by_place,
     cutoffs,
-    popularity_groups,
     shares_by_group,
     slices,
 )

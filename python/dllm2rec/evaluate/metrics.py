@@ -10,7 +10,10 @@ import numpy.typing as npt
 
 from dllm2rec.arrays import item_indices
 from dllm2rec.caller import one_or_more
-from dllm2rec.errors import InputError
+from dllm2rec.errors import ConfigError, InputError
+
+# Of one target a row.
+KINDS = ("hr", "recall", "precision", "ndcg", "mrr", "map")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,17 +73,60 @@ def list_metrics(
     Raises:
         InputError: no rows, shapes that do not match, or a k outside 1..n.
     """
-    lists, wanted = item_indices(ranking, "ranking"), item_indices(targets, "targets")
-    if lists.ndim != 2 or wanted.shape != lists.shape[:1]:
-        raise InputError(f"ranking {lists.shape}, targets {wanted.shape}: expected (B, n) and (B,)")
+    lists = item_indices(ranking, "ranking")
+    counts = list_counts(lists, targets)
     length = lists.shape[1]
     ks = one_or_more(ks, int)
     too_long = [k for k in ks if k > length]
     if too_long:
         raise InputError(f"k = {too_long[0]}, expected at most the {length} items of a list")
+    return _metrics_at(counts, ks)
+
+
+def list_counts(ranking: npt.ArrayLike, targets: npt.ArrayLike) -> RankCounts:
+    """Count what each row's list of n items holds before the target; n where it is not listed.
+
+    Args:
+        ranking: items, best first, (B, n).
+        targets: (B,).
+
+    Raises:
+        InputError: shapes that do not match.
+    """
+    lists, wanted = item_indices(ranking, "ranking"), item_indices(targets, "targets")
+    if lists.ndim != 2 or wanted.shape != lists.shape[:1]:
+        raise InputError(f"ranking {lists.shape}, targets {wanted.shape}: expected (B, n) and (B,)")
     hits = lists == wanted[:, None]
-    place = np.where(hits.any(axis=1), hits.argmax(axis=1), length).astype(np.int64)
-    return _metrics_at(RankCounts(place, np.zeros_like(place)), ks)
+    place = np.where(hits.any(axis=1), hits.argmax(axis=1), lists.shape[1]).astype(np.int64)
+    return RankCounts(place, np.zeros_like(place))
+
+
+def row_values(counts: RankCounts, metric: str) -> npt.NDArray[np.float64]:
+    """The value of a metric on each row, expected over ties; `rank_metrics` has their mean.
+
+    Args:
+        counts: of R rows.
+        metric: such as `ndcg@20`: `hr`, `recall`, `precision`, `ndcg`, `mrr` or `map` at a k.
+
+    Returns:
+        (R,).
+
+    Raises:
+        ConfigError: no such metric.
+    """
+    kind, at, k_text = metric.partition("@")
+    k = int(k_text) if at and k_text.isdecimal() else 0
+    if kind not in KINDS or k < 1:
+        expected = f"one of {', '.join(KINDS)} at a k, such as ndcg@20"
+        raise ConfigError(f"metric {metric!r}, expected {expected}")
+    g, e = counts.greater, counts.equal
+    ranks = np.arange(1, k + 1)
+    if kind == "ndcg":
+        return _expected_gain(1 / np.log2(ranks + 1), g, e)
+    if kind in {"mrr", "map"}:
+        return _expected_gain(1 / ranks, g, e)
+    hits: npt.NDArray[np.float64] = np.clip((k - g) / (e + 1), 0, 1)
+    return hits / k if kind == "precision" else hits
 
 
 def _metrics_at(counts: RankCounts, ks: Sequence[int]) -> dict[str, float]:

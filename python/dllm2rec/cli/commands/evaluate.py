@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,14 +19,23 @@ from dllm2rec.cli.options import (
     print_json,
     use_threads,
 )
-from dllm2rec.cli.paths import check_folders_there, check_is_run, check_run_there
+from dllm2rec.cli.paths import (
+    check_folders_there,
+    check_is_run,
+    check_new_parquet,
+    check_run_there,
+)
 from dllm2rec.errors import ConfigError
-from dllm2rec.tracking.metric_table import MetricTable
+
+if TYPE_CHECKING:
+    from dllm2rec.evaluate.rows.slices import SliceTable
+    from dllm2rec.tracking.metric_table import MetricTable
 
 EXAMPLES = """\b
 Examples:
   dllm2rec evaluate runs/games-1
   dllm2rec evaluate runs/games-1 --split validation --k 10 --k 50 --json
+  dllm2rec evaluate runs/games-1 --slices --per-row games-1.parquet
   dllm2rec evaluate --scores bert4rec.npy --dataset datasets/games
 """
 
@@ -48,6 +58,8 @@ class EvaluateRequest:
     split: str
     ks: tuple[int, ...] | None
     exclude_seen: bool
+    per_row: Path | None
+    slices: bool
     device: str | None
     threads: int | None
     json: bool
@@ -72,6 +84,16 @@ def evaluate(
     exclude_seen: Annotated[
         bool, typer.Option("--exclude-seen", help="Items of a row's history are no candidates.")
     ] = False,
+    per_row: Annotated[
+        Path | None,
+        typer.Option(
+            "--per-row", metavar="FILE.parquet", help="Keep every scorer's rank on every row there."
+        ),
+    ] = None,
+    slices: Annotated[
+        bool,
+        typer.Option("--slices", help="Metrics by kinds of targets, histories and users, too."),
+    ] = False,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     json: JsonOption = False,
@@ -89,6 +111,8 @@ def evaluate(
         split=split.value,
         ks=tuple(sorted(set(k))) if k else None,
         exclude_seen=exclude_seen,
+        per_row=per_row,
+        slices=slices,
         device=None if device is None else device.value,
         threads=threads,
         json=json,
@@ -100,39 +124,66 @@ def _evaluate(request: EvaluateRequest) -> None:
     if (request.run is None) == (request.scores is None):
         raise ConfigError("evaluate: expected one of RUN and --scores")
     if request.scores is None:
-        table, source = _of_run(request), {"run": str(request.run)}
+        shown, source = _of_run(request), {"run": str(request.run)}
     else:
-        table, source = _of_scores(request), {"scores": str(request.scores)}
+        shown, source = Shown(_of_scores(request)), {"scores": str(request.scores)}
     if request.json:
-        print_json({**source, "split": request.split, **table.as_json()})
-    else:
-        from dllm2rec.cli.output.tables import metric_table, print_table
+        print_json({**source, "split": request.split, **shown.as_json()})
+        return
+    from dllm2rec.cli.output.slice_tables import print_slices
+    from dllm2rec.cli.output.tables import metric_table, print_table
 
-        print_table(metric_table(table))
+    print_table(metric_table(shown.table))
+    print_slices(shown.slices)
 
 
-def _of_run(request: EvaluateRequest) -> MetricTable:
+@dataclass(frozen=True)
+class Shown:
+    """What an evaluation found: the table, and its slices where they were asked for."""
+
+    table: MetricTable
+    slices: Sequence[SliceTable] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints; `slices` only where they were asked for."""
+        slices = [one.as_json() for one in self.slices]
+        return self.table.as_json() | ({"slices": slices} if slices else {})
+
+
+def _of_run(request: EvaluateRequest) -> Shown:
     assert request.run is not None  # noqa: S101 - for mypy
     chosen = request.device or "auto"
     check_device(chosen)
     check_run_there(request.run)
     check_folders_there(request.dataset, request.teacher)
     check_is_run(request.run)
+    if request.per_row is not None:
+        check_new_parquet(request.per_row, "--per-row")
     use_threads(request.threads)
 
-    from dllm2rec.runs.evaluate_run import evaluate_run
-    from dllm2rec.runtime.distributed import process_group
+    from dllm2rec.evaluate.evaluate_split import KS
+    from dllm2rec.evaluate.rows.per_row_file import write_per_row
+    from dllm2rec.evaluate.rows.slices import slice_rows
+    from dllm2rec.runs.run_folder import open_dataset
+    from dllm2rec.runs.score_rows import score_rows
+    from dllm2rec.runtime.distributed import is_first, process_group
 
+    ks = request.ks or KS
     with process_group(chosen):
-        return evaluate_run(
+        data = open_dataset(request.run, request.dataset)
+        scored = score_rows(
             request.run,
-            dataset=request.dataset,
+            dataset=data,
             teacher=request.teacher,
             split=request.split,
-            ks=request.ks,
+            ks=ks,
             exclude_seen=request.exclude_seen,
             device=chosen,
         )
+        if request.per_row is not None and is_first():
+            write_per_row(request.per_row, scored, data)
+        slices = slice_rows(scored, data, ks) if request.slices else ()
+        return Shown(scored.table(ks), slices)
 
 
 def _of_scores(request: EvaluateRequest) -> MetricTable:
@@ -140,6 +191,10 @@ def _of_scores(request: EvaluateRequest) -> MetricTable:
         raise ConfigError("evaluate: --scores without --dataset, expected the dataset it is of")
     if request.teacher is not None:
         raise ConfigError("evaluate: --teacher beside --scores, which have none")
+    if request.per_row is not None or request.slices:
+        raise ConfigError(
+            "evaluate: --per-row and --slices are of a RUN, expected none of --scores"
+        )
     if request.device is not None:
         raise ConfigError("evaluate: --device beside --scores, which are ranked on the CPU")
     check_folders_there(request.dataset)

@@ -1,0 +1,39 @@
+"""The scorers that need no training, row by row: popularity, window counts, the teacher's lists."""
+
+from __future__ import annotations
+
+from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.evaluate.baselines import popularity_counts
+from dllm2rec.evaluate.metrics import list_counts
+from dllm2rec.evaluate.rows.scored_rows import Scorer
+from dllm2rec.evaluate.seen_items import lists_without_seen
+from dllm2rec.evaluate.window_counts import fit_window_counts
+from dllm2rec.teacher.knowledge import TeacherKnowledge
+
+
+def untrained_scorers(
+    dataset: SequenceDataset, teacher: TeacherKnowledge | None, split: str, *, exclude_seen: bool
+) -> list[Scorer]:
+    """Rank the targets of a split by popularity, window counts and the teacher's own lists.
+
+    The teacher is left out where it has no lists for the split.
+
+    Args:
+        dataset: whose rows are ranked.
+        teacher: or None.
+        split: "test" or "validation".
+        exclude_seen: leave the items of each row's history out of the candidates; a teacher's list
+            then moves up, and what would have been listed in their stead counts as missed.
+    """
+    rows = dataset.splits()[split]
+    popular = popularity_counts(dataset, rows, exclude_seen=exclude_seen)
+    counted = fit_window_counts(dataset, exclude_seen=exclude_seen).rank_counts(rows)
+    found = [Scorer("popularity", popular), Scorer("window counts", counted)]
+    lists = None
+    if teacher is not None:
+        lists = teacher.ranking_test if split == "test" else teacher.ranking_validation
+    if lists is not None:
+        depth = lists.shape[1]
+        lists = lists_without_seen(lists, dataset, rows) if exclude_seen else lists
+        found.append(Scorer("teacher", list_counts(lists, dataset.targets(rows)), depth=depth))
+    return found
