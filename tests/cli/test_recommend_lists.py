@@ -163,7 +163,7 @@ def test_lists_hold_the_candidates_alone_and_nothing_that_is_filtered(home, tmp_
     [
         ("item-1\ngone\n", [], 3, "candidates: unknown item id 'gone'"),
         ("gone\nitem-8\n", ["--unknown", "skip"], 0, "W-ITEMS-SKIPPED 1 unknown in candidates"),
-        ("\n \n", [], 3, "no id, expected one a line"),
+        ("\n \n", [], 3, "no id, expected one per line"),
         (None, [], 3, "E-FILE"),
     ],
 )

@@ -110,7 +110,7 @@ def test_what_cannot_be_grounded_is_refused(dataset, model, tmp_path):
     with pytest.raises(InputError, match="no titles, expected some"):
         ground_titles(nothing, dataset, GroundForm(model))
     bare = replace(dataset, catalogue=Catalogue(dataset.catalogue.item_ids))
-    with pytest.raises(InputError, match="no titles, expected one an item"):
+    with pytest.raises(InputError, match="no titles, expected one per item"):
         ground_titles(nothing, bare, GroundForm(model))
 
 

@@ -117,7 +117,7 @@ def test_data_without_titles_is_refused():
 
     dataset = cycle_dataset(n_users=3)
     bare = replace(dataset, catalogue=Catalogue(dataset.catalogue.item_ids))
-    with pytest.raises(InputError, match="no titles, expected one an item"):
+    with pytest.raises(InputError, match="no titles, expected one per item"):
         text_teacher(bare, FORM)
 
 

@@ -74,7 +74,7 @@ def read_histories(path: Path) -> Iterator[User]:
 
 
 def read_ids(path: Path) -> list[str]:
-    """Read item ids, one a line; blanks around them and empty lines are passed over.
+    """Read item ids, one per line; blanks around them and empty lines are passed over.
 
     Raises:
         InputError: the file cannot be read, is not UTF-8, or holds no id.
@@ -82,7 +82,7 @@ def read_ids(path: Path) -> list[str]:
     lines = (decoded(path, *line).strip() for line in read_lines(path, may_be_pipe=True))
     ids = [line for line in lines if line]
     if not ids:
-        message = "no id, expected one a line"
+        message = "no id, expected one per line"
         raise InputError(message, code="E-EMPTY", path=path)
     return ids
 

@@ -89,7 +89,7 @@ def blend_weights(
 
     Args:
         position: (K,), as of `position_weight`.
-        confidence: (R,), one number per row (the paper), or (R, K), one an item (the authors).
+        confidence: (R,), one number per row (the paper), or (R, K), one per item (the authors).
         consistency: (R, K); without it its term is left out.
         gammas: of position, confidence and consistency; none negative, not all 0.
         normalise: scale each row to sum to 1 (the authors). A row that sums to 0 becomes 1/K

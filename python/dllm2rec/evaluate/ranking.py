@@ -233,7 +233,7 @@ def _check_vectors(users: Any, items: Any) -> None:  # noqa: ANN401 - arrays or 
 def _targets(targets: Numbers, n_rows: int, n_items: int) -> npt.NDArray[np.uint32]:
     array = item_indices(targets, "targets", n_items)
     if array.shape != (n_rows,):
-        raise InputError(f"targets: shape {array.shape}, expected ({n_rows},), one a row")
+        raise InputError(f"targets: shape {array.shape}, expected ({n_rows},), one per row")
     return array
 
 
@@ -249,7 +249,7 @@ def _bias(bias: Numbers | None, n_items: int) -> npt.NDArray[np.float32] | None:
         return None
     array = _single(bias, "bias", 1)
     if array.shape != (n_items,):
-        raise InputError(f"bias: shape {array.shape}, expected ({n_items},), one an item")
+        raise InputError(f"bias: shape {array.shape}, expected ({n_items},), one per item")
     return array
 
 

@@ -25,7 +25,7 @@ def item_titles(dataset: SequenceDataset) -> list[str]:
     titles = dataset.catalogue.titles
     if titles is None or not any(title.strip() for title in titles):
         raise InputError(
-            f"{dataset.name}: no titles, expected one an item; prepare the data again with titles",
+            f"{dataset.name}: no titles, expected one per item; prepare the data again with titles",
         )
     return titles
 

@@ -53,7 +53,7 @@ def similar_titles(titles: Sequence[str]) -> SimilarTitles:
     """Compare all titles of a catalogue.
 
     Args:
-        titles: one an item, N; an item without words is similar to none.
+        titles: one per item, N; an item without words is similar to none.
     """
     n_items = len(titles)
     most = min(MOST_SIMILAR, max(1, MOST_PAIRS // max(1, n_items)))

@@ -40,7 +40,7 @@ class JoinRules:
 
 
 def read_ids(path: Path) -> list[str]:
-    """Read the ids beside a matrix, one a line, or an `.npy` file of texts or whole numbers.
+    """Read the ids beside a matrix, one per line, or an `.npy` file of texts or whole numbers.
 
     Raises:
         InputError: the file cannot be read, or a line is empty.
@@ -52,7 +52,7 @@ def read_ids(path: Path) -> list[str]:
             message = "no array of texts or whole numbers, expected the items' ids"
             raise InputError(message, code="E-VECTOR-IDS", path=path) from None
         if array.ndim != 1 or array.dtype.kind not in "iuU":
-            message = f"{array.dtype} {array.shape}, expected texts or whole numbers, one an item"
+            message = f"{array.dtype} {array.shape}, expected texts or whole numbers, one per item"
             raise InputError(message, code="E-VECTOR-IDS", path=path)
         return [str(value) for value in array.tolist()]
     ids = []

@@ -76,7 +76,7 @@ def _one_tensor(
     if isinstance(loaded, dict):
         tensors = {str(k): v for k, v in loaded.items() if isinstance(v, torch.Tensor)}
         if len(tensors) < len([v for v in loaded.values() if isinstance(v, torch.Tensor)]):
-            message = "keys that are spelled alike, such as 7 and '7', expected one an item"
+            message = "keys that are spelled alike, such as 7 and '7', expected one per item"
             raise InputError(message, code="E-VECTOR-IDS", path=path)
         return _of_names(tensors, path, key)
     hint = "torch.stack(rows) makes one tensor" if isinstance(loaded, (list, tuple)) else CONVERT

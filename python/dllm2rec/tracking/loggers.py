@@ -100,7 +100,7 @@ class _GuardedLogger:
             self._logger.run(settings)
         except Exception as err:
             raise ResourceError(
-                f"--log {self._name}: {_reason(err)}, expected it to take a run; see to it, or "
+                f"--log {self._name}: {_reason(err)}, expected it to accept a run; fix that, or "
                 "leave the option out"
             ) from err
 

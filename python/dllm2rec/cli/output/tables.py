@@ -93,7 +93,7 @@ def recommendation_table(rows: Iterable[Recommendation]) -> Table:
 def fact_table(
     facts: Iterable[tuple[str, int | str]], *, justify: Literal["left", "right"] = "left"
 ) -> Table:
-    """Lay out names and what is known of them, one a line."""
+    """Lay out names and what is known of them, one per line."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(justify=justify)
