@@ -87,6 +87,7 @@ PUBLIC = {
     "changed",
     "config_to_toml",
     "demo_world",
+    "evaluate_lists",
     "evaluate_run",
     "evaluate_scores",
     "from_frame",

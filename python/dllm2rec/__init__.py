@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from dllm2rec.errors import InternalError as InternalError
     from dllm2rec.errors import NonFiniteError as NonFiniteError
     from dllm2rec.errors import ResourceError as ResourceError
+    from dllm2rec.evaluate.lists.evaluate_lists import evaluate_lists as evaluate_lists
     from dllm2rec.evaluate.metrics import RankCounts as RankCounts
     from dllm2rec.evaluate.metrics import list_metrics as list_metrics
     from dllm2rec.evaluate.metrics import rank_metrics as rank_metrics
@@ -198,6 +199,7 @@ _HOMES = {
     "from_frame": "data.logs.read",
     "read_interactions": "data.logs.read",
     "read_titles": "data.logs.titles.read_titles",
+    "evaluate_lists": "evaluate.lists.evaluate_lists",
     "evaluate_run": "runs.evaluate_run",
     "evaluate_scores": "evaluate.score_file",
     "export": "exports.export",

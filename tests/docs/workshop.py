@@ -27,6 +27,7 @@ def build(folder: Path) -> None:
     write_logs(folder)
     scores = np.random.default_rng(0).random((N_ROWS["test"], dataset.n_items), np.float32)
     np.save(folder / "scores.npy", scores)
+    write_lists(folder, teacher)
     write_answers(folder, dataset, teacher)
     users = [{"user_id": f"u{n}", "history": [str(n), str(n + 1)]} for n in range(5)]
     lines = "".join(f"{json.dumps(user)}\n" for user in users)
@@ -76,6 +77,21 @@ def write_teacher(folder: Path, dataset: SequenceDataset, teacher: TeacherKnowle
     np.savetxt(folder / "target_distance_train.txt", teacher.target_distance[train], fmt="%.6f")
     np.savetxt(folder / "myrank_test.txt", teacher.ranking_test[: N_ROWS["test"]], fmt="%d")
     torch.save(torch.from_numpy(teacher.item_embeddings), folder / "all_embeddings.pt")
+
+
+def write_lists(folder: Path, teacher: TeacherKnowledge) -> None:
+    """What other systems recommended for the test rows, and what was relevant."""
+    assert teacher.ranking_test is not None
+    rows = teacher.ranking_test[: N_ROWS["test"]].tolist()
+    lines = [f"{n},{item},{rank}" for n, row in enumerate(rows) for rank, item in enumerate(row, 1)]
+    (folder / "bm25.csv").write_text("\n".join(["row,item_id,rank", *lines, ""]), encoding="utf-8")
+    run = {
+        f"u{n}": {str(item): 1 / rank for rank, item in enumerate(row, 1)}
+        for n, row in enumerate(rows)
+    }
+    (folder / "run.json").write_text(json.dumps(run, indent=2), encoding="utf-8")
+    wanted = "".join(f"u{n} 0 {row[n % 5]} 1\n" for n, row in enumerate(rows))
+    (folder / "qrels.txt").write_text(wanted, encoding="utf-8")
 
 
 def write_answers(folder: Path, dataset: SequenceDataset, teacher: TeacherKnowledge) -> None:

@@ -75,6 +75,9 @@ class MetricTable:
         n_rows: how many rows each metric is a mean over.
         n_items: how many items each target was ranked among.
         exclude_seen: whether the items of a row's history were no candidates.
+        unit: what is counted by `n_rows`: rows, or users.
+        ranking: how targets were ranked; by default among all items.
+        notes: what a reader of the metrics should know, a sentence each.
     """
 
     title: str
@@ -82,11 +85,15 @@ class MetricTable:
     n_rows: int
     n_items: int
     exclude_seen: bool = False
+    unit: str = "rows"
+    ranking: str = ""
+    notes: tuple[str, ...] = ()
 
     def protocol(self) -> str:
         """How the metrics were taken, in one line."""
         seen = "seen items masked" if self.exclude_seen else "seen items not masked"
-        return f"{self.n_rows:,} rows, full ranking over {self.n_items:,} items, {seen}"
+        ranking = self.ranking or f"full ranking over {self.n_items:,} items"
+        return f"{self.n_rows:,} {self.unit}, {ranking}, {seen}"
 
     def __repr__(self) -> str:
         """The table as plain text: HR and NDCG at the two largest K."""
@@ -105,6 +112,9 @@ class MetricTable:
             "n_rows": self.n_rows,
             "n_items": self.n_items,
             "exclude_seen": self.exclude_seen,
+            **({"unit": self.unit} if self.unit != "rows" else {}),
+            **({"ranking": self.ranking} if self.ranking else {}),
+            **({"notes": list(self.notes)} if self.notes else {}),
             "rows": [{"name": row.name, "metrics": dict(row.metrics)} for row in self.rows],
         }
 

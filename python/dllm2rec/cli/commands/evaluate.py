@@ -20,6 +20,7 @@ from dllm2rec.cli.options import (
     use_threads,
 )
 from dllm2rec.cli.paths import (
+    check_file_there,
     check_folders_there,
     check_is_run,
     check_new_parquet,
@@ -37,6 +38,8 @@ Examples:
   dllm2rec evaluate runs/games-1 --split validation --k 10 --k 50 --json
   dllm2rec evaluate runs/games-1 --slices --per-row games-1.parquet
   dllm2rec evaluate --scores bert4rec.npy --dataset datasets/games
+  dllm2rec evaluate --lists bm25.trec --dataset datasets/games --teacher datasets/games/teacher
+  dllm2rec evaluate --lists run.json --targets qrels.json
 """
 
 
@@ -53,6 +56,9 @@ class EvaluateRequest:
 
     run: Path | None
     scores: Path | None
+    lists: Path | None
+    targets: Path | None
+    candidates: Path | None
     dataset: Path | None
     teacher: Path | None
     split: str
@@ -73,9 +79,18 @@ def evaluate(
         Path | None,
         typer.Option(metavar="FILE.npy", help="Instead of RUN: what another model scored."),
     ] = None,
+    lists: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Instead of RUN: another system's lists.")
+    ] = None,
+    targets: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Relevant items, many a user or row.")
+    ] = None,
+    candidates: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Items that alone count, one id a line.")
+    ] = None,
     dataset: DatasetOption = None,
     teacher: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The run's teacher, if it was moved.")
+        Path | None, typer.Option(metavar="DIR", help="The run's teacher, or one beside the lists.")
     ] = None,
     split: Annotated[Split, typer.Option(help="Rows to score.")] = Split.test,
     k: Annotated[
@@ -98,14 +113,20 @@ def evaluate(
     threads: ThreadsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Score the students of a run beside its baselines, or another model's scores.
+    """Score the students of a run beside its baselines, or another model's scores or lists.
 
     FILE.npy holds a matrix of float16, float32 or float64: a row for each row of the split, in the
     dataset's order, and a column for each item.
+
+    Lists are a TREC run, CSV, TSV, Parquet, JSON lines or ranx's JSON, with columns user_id (or
+    row), item_id, and rank or score. Whoever has none counts as missed.
     """
     request = EvaluateRequest(
         run,
         scores=scores,
+        lists=lists,
+        targets=targets,
+        candidates=candidates,
         dataset=dataset,
         teacher=teacher,
         split=split.value,
@@ -121,14 +142,20 @@ def evaluate(
 
 
 def _evaluate(request: EvaluateRequest) -> None:
-    if (request.run is None) == (request.scores is None):
-        raise ConfigError("evaluate: expected one of RUN and --scores")
-    if request.scores is None:
-        shown, source = _of_run(request), {"run": str(request.run)}
+    given = {"run": request.run, "scores": request.scores, "lists": request.lists}
+    sources = {name: str(path) for name, path in given.items() if path is not None}
+    if len(sources) != 1:
+        raise ConfigError("evaluate: expected one of RUN, --scores and --lists")
+    if request.lists is None and (request.targets or request.candidates):
+        raise ConfigError("evaluate: --targets and --candidates are for --lists")
+    if request.lists is not None:
+        shown = Shown(_of_lists(request))
+    elif request.scores is not None:
+        shown = Shown(_of_scores(request))
     else:
-        shown, source = Shown(_of_scores(request)), {"scores": str(request.scores)}
+        shown = _of_run(request)
     if request.json:
-        print_json({**source, "split": request.split, **shown.as_json()})
+        print_json({**sources, "split": request.split, **shown.as_json()})
         return
     from dllm2rec.cli.output.slice_tables import print_slices
     from dllm2rec.cli.output.tables import metric_table, print_table
@@ -210,4 +237,45 @@ def _of_scores(request: EvaluateRequest) -> MetricTable:
         split=request.split,
         ks=request.ks,
         exclude_seen=request.exclude_seen,
+    )
+
+
+def _of_lists(request: EvaluateRequest) -> MetricTable:
+    assert request.lists is not None  # noqa: S101 - for mypy
+    if request.device is not None:
+        raise ConfigError("evaluate: --device beside --lists, which need none")
+    if request.per_row is not None or request.slices:
+        raise ConfigError("evaluate: --per-row and --slices are of a RUN, expected none of --lists")
+    if request.dataset is None and (request.targets is None or request.teacher is not None):
+        raise ConfigError("evaluate: --lists without --dataset, expected it or --targets alone")
+    for path in (request.lists, request.targets, request.candidates):
+        if path is not None:
+            check_file_there(path)
+    check_folders_there(request.dataset, request.teacher)
+    use_threads(request.threads)
+
+    from dllm2rec.evaluate.lists.evaluate_lists import evaluate_lists
+
+    dataset = teacher = candidates = None
+    if request.dataset is not None:
+        from dllm2rec.data.formats.load_dataset import load_dataset
+
+        dataset = load_dataset(request.dataset)
+        if request.teacher is not None:
+            from dllm2rec.teacher.folder import load_teacher
+
+            teacher = load_teacher(request.teacher, dataset)
+    if request.candidates is not None:
+        from dllm2rec.cli.recommend_inputs import read_ids
+
+        candidates = read_ids(request.candidates)
+    return evaluate_lists(
+        request.lists,
+        dataset,
+        targets=request.targets,
+        split=request.split,
+        ks=request.ks,
+        exclude_seen=request.exclude_seen,
+        candidates=candidates,
+        teacher=teacher,
     )

@@ -62,7 +62,8 @@ def metric_table(result: MetricTable, columns: Sequence[str] | None = None) -> G
         cells = (_cell(row, key, best_text(result.rows, key)) for key in columns)
         table.add_row(escape(row.name), *cells)
     # A title of the table itself would be wrapped to the width of the table.
-    return Group(Text(f"{result.title}: {result.protocol()}"), table)
+    notes = [Text(f"note: {note}") for note in result.notes]
+    return Group(Text(f"{result.title}: {result.protocol()}"), table, *notes)
 
 
 def _cell(row: MetricRow, key: str, best: str) -> str:

@@ -1,0 +1,1 @@
+"""Ranked lists of any system: files and frames of them, and what they score."""

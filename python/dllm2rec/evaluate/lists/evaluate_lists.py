@@ -1,0 +1,211 @@
+"""What ranked lists of any system score, beside the baselines of a dataset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dllm2rec.caller import one_or_more, words
+from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.errors import ConfigError, InputError
+from dllm2rec.evaluate.lists.cases import Cases, cases_of_split, cases_of_targets
+from dllm2rec.evaluate.lists.places import PlacedTargets, place_targets
+from dllm2rec.evaluate.lists.read import read_list_table
+from dllm2rec.evaluate.many_targets import relevance_metrics
+from dllm2rec.teacher.knowledge import TeacherKnowledge
+from dllm2rec.tracking.metric_table import MetricRow, MetricTable
+
+_KS = (1, 5, 10, 20)
+
+
+def evaluate_lists(
+    lists: object,
+    dataset: SequenceDataset | None = None,
+    *,
+    targets: object = None,
+    split: str = "test",
+    ks: int | Iterable[int] | None = None,
+    exclude_seen: bool = False,
+    candidates: Iterable[str] | None = None,
+    teacher: TeacherKnowledge | None = None,
+) -> MetricTable:
+    """Measure the ranked lists of any system; who has no list counts as missed.
+
+    Lists are keyed by row of the split or by user, items by their ids in the log. A user's relevant
+    items are the distinct targets of all their rows in the split, or those of `targets`. Where each
+    row has one target, popularity, window counts and the teacher stand beside the lists.
+
+    Args:
+        lists: a file (TREC run, CSV, TSV, Parquet, JSON lines, ranx's JSON), a frame with the same
+            columns, or a dict: user -> items, best first, or user -> {item: score}.
+        dataset: whose rows and items they are; without it `targets` says what is relevant.
+        targets: relevant items, in the same forms or as TREC qrels; above 0 is relevant.
+        split: "test" or "validation".
+        ks: cut-off or cut-offs of the metrics, by default 1, 5, 10 and 20. A list that is shorter
+            has only misses behind its end.
+        exclude_seen: take the items of each history out of the lists; what follows moves up.
+        candidates: ids of the items that alone may be listed; others leave the lists.
+        teacher: whose lists are to stand beside.
+
+    Raises:
+        InputError: the lists cannot be read, or are not of this dataset.
+        ConfigError: an unknown split, a cut-off beyond the catalogue, or nothing to measure by.
+        ArtifactError: a Parquet file is corrupt.
+        TypeError: `lists` or `targets` is no file, frame or dict.
+    """
+    ks = _checked_ks(dataset, split, ks)
+    placed = placed_lists(
+        lists, dataset, targets, split, exclude_seen=exclude_seen, candidates=candidates
+    )
+    rows = _baselines(placed, dataset, teacher, split, ks, exclude_seen=exclude_seen)
+    metrics = relevance_metrics(placed.targets.counts, ks)
+    if not placed.targets.has_scores:  # an order has no ties
+        metrics = {key: value for key, value in metrics.items() if "@" in key}
+    return MetricTable(
+        title=placed.name if dataset is None else f"{dataset.name}, {split}",
+        rows=(*rows, MetricRow(placed.name, metrics)),
+        n_rows=placed.cases.n,
+        n_items=placed.cases.n_items or len(placed.cases.items),
+        exclude_seen=exclude_seen,
+        unit="rows" if placed.cases.key == "row" else "users",
+        ranking=placed.ranking,
+        notes=(*placed.notes, *_short(placed, ks)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedLists:
+    """Lists whose targets are found.
+
+    Attributes:
+        name: of the system, as its file is called.
+        cases: the rows or users.
+        targets: where their targets stand.
+        is_of_rows: whether each case is a row of the split with its one target.
+        ranking: what the lists are out of, for the table's head.
+        notes: what should be known.
+    """
+
+    name: str
+    cases: Cases
+    targets: PlacedTargets
+    is_of_rows: bool
+    ranking: str
+    notes: tuple[str, ...]
+
+
+def placed_lists(
+    lists: object,
+    dataset: SequenceDataset | None,
+    targets: object,
+    split: str,
+    *,
+    exclude_seen: bool = False,
+    candidates: Iterable[str] | None = None,
+) -> PlacedLists:
+    """Read lists and find the targets in them; see `evaluate_lists`."""
+    if dataset is None and targets is None:
+        given = words(python="dataset= or targets=", option="--dataset or --targets")
+        raise ConfigError(f"lists without what is relevant, expected {given}")
+    if dataset is None and (exclude_seen or candidates is not None):
+        given = words(python="dataset=", option="--dataset")
+        raise ConfigError(f"seen items or candidates without a dataset, expected {given}")
+    if dataset is not None:
+        _checked_ks(dataset, split, 1)
+    table = read_list_table(lists)
+    notes: list[str] = []
+    if targets is not None:
+        wanted = read_list_table(targets)
+        if dataset is not None and wanted.key != table.key:
+            message = f"targets by {wanted.key}, expected them by {table.key} as the lists"
+            raise InputError(message, code="E-COLUMN", path=wanted.source)
+        cases, notes = cases_of_targets(wanted, dataset, split)
+    else:
+        assert dataset is not None  # noqa: S101 - for mypy
+        cases = cases_of_split(dataset, split, table.key, table.source)
+    allowed, ranking = _allowed(cases, dataset, candidates, notes)
+    found = place_targets(table, cases, dataset, exclude_seen=exclude_seen, candidates=allowed)
+    n_rows = 0 if dataset is None else len(dataset.splits()[split])
+    return PlacedLists(
+        name=Path(os.fspath(lists)).stem if isinstance(lists, (str, os.PathLike)) else "lists",
+        cases=cases,
+        targets=found,
+        is_of_rows=targets is None and candidates is None and cases.n == n_rows,
+        ranking=ranking,
+        notes=(*notes, *found.notes),
+    )
+
+
+def _checked_ks(
+    dataset: SequenceDataset | None, split: str, ks: int | Iterable[int] | None
+) -> tuple[int, ...]:
+    if dataset is not None:
+        from dllm2rec.evaluate.evaluate_split import rows_to_rank  # it needs torch
+
+        return rows_to_rank(dataset, split, ks)[1]
+    found = _KS if ks is None else one_or_more(ks, int)
+    if not found or min(found) < 1:
+        raise ConfigError(f"k = {list(found)}, expected at least 1")
+    return found
+
+
+def _allowed(
+    cases: Cases,
+    dataset: SequenceDataset | None,
+    candidates: Iterable[str] | None,
+    notes: list[str],
+) -> tuple[npt.NDArray[np.bool_] | None, str]:
+    """Which items may be listed, and what the lists are out of."""
+    if dataset is None:
+        return None, "lists"
+    if candidates is None:
+        return None, f"lists out of {cases.n_items:,} items"
+    ids = list(candidates)
+    found = dataset.catalogue.find_all(ids)
+    if None in found:
+        message = f"candidates: unknown item id {ids[found.index(None)]!r}, expected known ones"
+        raise InputError(message, code="E-ITEM-UNKNOWN")
+    allowed = np.zeros(len(cases.items), np.bool_)
+    allowed[np.array(found, np.int64)] = True
+    n_lost = int((~allowed[cases.target]).sum())
+    if n_lost:
+        notes.append(f"{n_lost:,} targets are no candidates and count as missed")
+    return allowed, f"lists out of {int(allowed.sum()):,} candidates of {cases.n_items:,} items"
+
+
+def _baselines(
+    placed: PlacedLists,
+    dataset: SequenceDataset | None,
+    teacher: TeacherKnowledge | None,
+    split: str,
+    ks: Sequence[int],
+    *,
+    exclude_seen: bool,
+) -> list[MetricRow]:
+    """The baselines, where they are measured by the same rows and candidates."""
+    if dataset is None or not placed.is_of_rows:
+        return []
+    from dllm2rec.evaluate.baselines import baseline_rows  # it needs torch
+
+    results = baseline_rows(dataset, teacher, ks, exclude_seen=exclude_seen, splits=(split,))
+    return [MetricRow(row.name, row.test if split == "test" else row.validation) for row in results]
+
+
+def _short(placed: PlacedLists, ks: Sequence[int]) -> list[str]:
+    """Tell of lists that are missing or shorter than the longest cut-off."""
+    whose = "rows" if placed.cases.key == "row" else "users"
+    lengths, n = placed.targets.lengths, placed.cases.n
+    n_missing, n_short = int((lengths == 0).sum()), int(((lengths > 0) & (lengths < max(ks))).sum())
+    notes = []
+    if n_missing:
+        notes.append(f"{n_missing:,} of {n:,} {whose} have no list and count as missed")
+    if n_short:
+        notes.append(f"{n_short:,} lists are shorter than {max(ks)}; the rest counts as missed")
+    if not placed.is_of_rows and placed.cases.rows is not None:
+        notes.append("no baselines: they have one target a row and all items as candidates")
+    return notes
