@@ -75,6 +75,8 @@ if TYPE_CHECKING:
     from dllm2rec.llm.tune_causal import tune_causal as tune_causal
     from dllm2rec.llm.tune_encoder import EncoderTuneForm as EncoderTuneForm
     from dllm2rec.llm.tune_encoder import tune_encoder as tune_encoder
+    from dllm2rec.report.conclusion import Conclusion as Conclusion
+    from dllm2rec.report.conclusion import conclude as conclude
     from dllm2rec.report.page import write_report as write_report
     from dllm2rec.report.teacher.page import write_teacher_page as write_teacher_page
     from dllm2rec.report.teacher.report import TeacherReport as TeacherReport
@@ -219,6 +221,8 @@ _HOMES = {
     "tune": "search.tune",
     "TuneResult": "search.result",
     "TunedTrial": "search.result",
+    "Conclusion": "report.conclusion",
+    "conclude": "report.conclusion",
     "write_report": "report.page",
 }
 __all__ = sorted(_HOMES)

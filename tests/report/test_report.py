@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import html
 import json
 import shutil
 from html.parser import HTMLParser
@@ -13,7 +15,9 @@ import pytest
 from dllm2rec.config.load import changed, load_config
 from dllm2rec.errors import ArtifactError
 from dllm2rec.report import page as report_page
+from dllm2rec.report.conclusion import conclude
 from dllm2rec.report.drawing import FONT, WIDTH
+from dllm2rec.report.evidence import read_evidence, write_evidence
 from dllm2rec.report.facts import read_facts
 from dllm2rec.report.page import write_report
 from dllm2rec.runs.epoch_log import METRICS_FILE, rewrite_epochs
@@ -139,6 +143,7 @@ def test_without_matplotlib_the_figures_are_there_as_numbers(
     assert "img" not in page.tags
     assert "pip install matplotlib" in page.text
     drawn = {"validation ndcg@20", "validation hr@20", "train loss"}
+    drawn |= {"hit rate by place", "hit rate by distance"}
     assert set(with_curves) - set(page.text) == drawn
 
 
@@ -272,3 +277,58 @@ def test_a_phone_shows_every_column_and_legible_plots(run: Path) -> None:
             assert all(cell.startswith(' data-of="') for cell in others), row
     points = FONT / 72 * 96  # CSS pixels of the drawing itself
     assert points * 358 / (WIDTH * 96) >= 11
+
+
+def test_a_run_has_lists_with_titles_agreement_and_calibration(run: Path) -> None:
+    text = " ".join(read(run).text)
+    evidence = read_evidence(run)
+    assert evidence is not None
+    assert evidence.student == "sasrec + dllm2rec"
+    hits = [one.is_hit for one in evidence.examples]
+    assert hits == sorted(hits, reverse=True)
+    for one in evidence.examples:
+        assert one.is_hit == (one.target in one.listed)
+        assert one.target.startswith("Title ")
+        assert one.target in text
+    assert "Calibration of the teacher" in text
+
+
+def test_titles_of_the_examples_are_escaped(run: Path) -> None:
+    evidence = read_evidence(run)
+    assert evidence is not None
+    hostile = dataclasses.replace(
+        evidence.examples[0], history=[HOSTILE], target=HOSTILE, listed=[HOSTILE]
+    )
+    write_evidence(run, dataclasses.replace(evidence, student=HOSTILE, examples=[hostile]))
+    write_report(run)
+    page = read(run)
+    assert HOSTILE in page.text
+    assert "script" not in page.tags
+
+
+def test_evidence_that_changed_is_refused_and_a_run_without_has_a_page(run: Path) -> None:
+    file = run / "evidence.json"
+    file.write_bytes(file.read_bytes().replace(b"Title", b"Titel"))
+    with pytest.raises(ArtifactError, match=r"evidence\.json"):
+        write_report(run)
+    file.unlink()
+    write_report(run)
+    assert "Lists" not in read(run).text
+
+
+def test_the_chart_has_a_bar_for_each_row_and_the_longest_is_the_best(run: Path) -> None:
+    text = (run / "report.html").read_text(encoding="utf-8")
+    conclusion = conclude(run)
+    assert text.count('<div class="bar ') == len(conclusion.bars) == 4
+    best = max(bar.value for bar in conclusion.bars)
+    for bar in conclusion.bars:  # in proportion: the room for the figure is taken off before
+        length = f"width: calc((100% - 8.5rem) * {100 * bar.value / best:.1f} / 100)"
+        assert f'<div class="bar {bar.kind}" style="{length}">' in text
+    assert html.escape(conclusion.sentence()) in text.replace("&#39;", "&#x27;")
+
+
+def test_both_pages_have_a_dark_mode_and_pictures_without_a_ground(run: Path) -> None:
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert "@media (prefers-color-scheme: dark)" in text
+    image = base64.b64decode(text.partition("data:image/svg+xml;base64,")[2].partition('"')[0])
+    assert b"fill: #ffffff" not in image

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dllm2rec.report.drawing import HUES, drawn
 from dllm2rec.report.facts import Epochs
@@ -15,7 +15,7 @@ from dllm2rec.tracking.metric_names import EPOCH_METRICS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DASHES = ("-", "--", ":", "-.")
+DASHES = ("--", "-")  # alone, taught
 
 
 @dataclass(frozen=True)
@@ -60,18 +60,19 @@ def _image(key: str, trainings: Sequence[Epochs]) -> str:
     from matplotlib.ticker import MaxNLocator
 
     def draw(axes: Axes) -> None:
-        for (colour, dash), training in zip(_styles(trainings), trainings, strict=True):
+        for style, training in zip(_styles(trainings), trainings, strict=True):
             series = training.series(key)
             if not series:
                 continue
             axes.plot(
                 [epoch for epoch, _ in series],
                 [value for _, value in series],
-                color=colour,
-                linestyle=dash,
-                linewidth=1.6,
+                color=style.colour,
+                linestyle=style.dash,
+                linewidth=1.6 if style.label else 0.8,
+                alpha=1.0 if style.label else 0.45,
                 marker="o" if len(series) == 1 else None,
-                label=visible(training.name.lstrip("_")),
+                label=style.label or None,
             )
         axes.set(xlabel="epoch", ylabel=key)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -80,13 +81,28 @@ def _image(key: str, trainings: Sequence[Epochs]) -> str:
     return drawn(draw)
 
 
-def _styles(trainings: Sequence[Epochs]) -> list[tuple[str, str]]:
-    """A hue for each student and a dash for each of its trainings."""
-    seen: dict[str, int] = {}
+class _Style(NamedTuple):
+    """How a training is drawn; one without a label is thin and not in the legend."""
+
+    colour: str
+    dash: str
+    label: str
+
+
+def _styles(trainings: Sequence[Epochs]) -> list[_Style]:
+    """A hue for each student, dashed where it was taught; of its trainings the chosen one is named.
+
+    Names are short: settings and seeds are in the tables below the curves.
+    """
+    hues: dict[str, str] = {}
+    named: set[str] = set()
     styles = []
     for training in trainings:
-        student = training.name.partition(",")[0].partition("+dllm2rec")[0]
-        count = seen[student] = seen.get(student, -1) + 1
-        hue = HUES[list(seen).index(student) % len(HUES)]
-        styles.append((hue, DASHES[count % len(DASHES)]))
+        name = (training.student or training.name).lstrip("_")
+        base, taught, _ = name.partition("+dllm2rec")
+        hue = hues.setdefault(base, HUES[len(hues) % len(HUES)])
+        is_named = training.is_chosen and name not in named
+        named |= {name} if is_named else set()
+        label = visible(f"{base} + dllm2rec" if taught else base) if is_named else ""
+        styles.append(_Style(hue, DASHES[bool(taught)], label))
     return styles

@@ -35,5 +35,7 @@ def drawn(draw: Callable[[Axes], None], *, height: float = HEIGHT) -> str:
             # Below the axes: beside them it would take half the width of a phone.
             figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=FONT)
         file = io.BytesIO()
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        # No background: a page in the dark turns the light and the dark of the lines around.
+        nothing = {"Date": None, "Creator": None}
+        figure.savefig(file, format="svg", metadata=nothing, transparent=True)
     return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dllm2rec.errors import ArtifactError
+from dllm2rec.report.evidence import Evidence, read_evidence
 from dllm2rec.runs.epoch_log import METRICS_FILE, read_epochs
 from dllm2rec.runs.run_manifest import CONFIG_FILE, RUN_FILE, RunManifest, read_run
 from dllm2rec.runs.run_result import RESULTS_FILE, RunResult, read_result
@@ -13,6 +14,7 @@ from dllm2rec.storage.atomic_file import FileRecord, read_verified
 from dllm2rec.storage.atomic_folder import parse_manifest
 from dllm2rec.storage.pointers import read_pointer
 from dllm2rec.storage.sealed_json import digest
+from dllm2rec.tracking.metric_names import SELECTION
 from dllm2rec.tracking.metric_table import MetricTable
 
 POINTERS = ("best", "last")
@@ -26,10 +28,14 @@ class Epochs:
         name: the student's folder, relative to the run's; with the ranking weight where validation
             chose among several.
         records: one mapping per epoch, in order, as `metrics.jsonl` holds them.
+        student: as tables call it, without its seed; "" is `name`.
+        is_chosen: whether it is the one of its student's grid that reached most on validation.
     """
 
     name: str
     records: tuple[dict[str, float], ...]
+    student: str = ""
+    is_chosen: bool = True
 
     def series(self, key: str) -> list[tuple[float, float]]:
         """The epochs that have `key`, and its values."""
@@ -57,6 +63,7 @@ class RunFacts:
         result: `results.json`, or None while the run has not ended.
         trainings: every training, in the order of the table; by name while there is none.
         checkpoints: every pointer of every student.
+        evidence: `evidence.json`; None where the run has none, as before it has ended.
     """
 
     manifest: RunManifest
@@ -64,6 +71,7 @@ class RunFacts:
     result: RunResult | None
     trainings: tuple[Epochs, ...]
     checkpoints: tuple[CheckpointFact, ...]
+    evidence: Evidence | None = None
 
     def table(self, split: str) -> MetricTable | None:
         """The metrics of "validation" or "test"; None while the run has not ended."""
@@ -105,6 +113,7 @@ def read_facts(folder: Path) -> RunFacts:
             for pointer in POINTERS
             if (student / pointer).is_file()
         ),
+        evidence=None if result is None else read_evidence(folder),
     )
 
 
@@ -122,6 +131,8 @@ def _trainings(folder: Path, student: Path, *, sealed: bool) -> list[Epochs]:
     fields = {"dropout": "dropout", "ranking_weight": "ranking weight"}
     trials = [tuple(record.get(field, 0.0) for field in fields) for record in records]
     varied = [len(set(values)) > 1 for values in zip(*trials, strict=True)]
+    reached = [record.get(SELECTION, 0.0) for record in records]
+    chosen = trials[reached.index(max(reached))] if records else ()
     return [
         Epochs(
             ", ".join(
@@ -135,6 +146,8 @@ def _trainings(folder: Path, student: Path, *, sealed: bool) -> list[Epochs]:
                 ]
             ),
             tuple(r for r, its in zip(records, trials, strict=True) if its == trial),
+            student=name.partition("-seed-")[0],
+            is_chosen=trial == chosen,
         )
         for trial in dict.fromkeys(trials)
     ]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dllm2rec.report.curves import can_draw, draw_curves
+from dllm2rec.report.conclusion import METRIC_TEXT, Conclusion, conclusion_of
+from dllm2rec.report.curves import Curves, can_draw, draw_curves
+from dllm2rec.report.evidence import Evidence
 from dllm2rec.report.facts import Epochs, RunFacts, read_facts
+from dllm2rec.report.teacher.pictures import calibration_pictures
 from dllm2rec.runs.run_manifest import RunManifest
+from dllm2rec.runs.run_result import RunResult
 from dllm2rec.runtime.visible import visible_lines
 from dllm2rec.storage.atomic_file import replace_text
-from dllm2rec.tracking.metric_names import EPOCH_METRICS, SELECTION
+from dllm2rec.tracking.metric_names import EPOCH_METRICS
 from dllm2rec.tracking.metric_table import (
     TAUGHT,
     MetricRow,
@@ -25,8 +30,6 @@ from dllm2rec.tracking.metric_table import (
 
 REPORT_FILE = "report.html"
 TEMPLATE = "run.html"
-# What stands in the table without having been trained.
-UNTRAINED = ("popularity", "window counts")
 # With one target per row the other metrics are these again: recall is HR, MAP is MRR.
 KINDS = ("hr", "ndcg", "mrr")
 # How a page heads what files name for programs.
@@ -75,16 +78,22 @@ def render(facts: RunFacts) -> str:
         lstrip_blocks=True,
     )
     test, validation = facts.table("test"), facts.table("validation")
+    conclusion = None if facts.result is None else conclusion_of(facts.result, facts.manifest)
     return environment.get_template(TEMPLATE).render(
         dataset=facts.manifest.dataset,
         result=facts.result,
         main=None if test is None else _table(test, shown_metrics(test.rows)),
         full=[_table(table, _columns(table.rows)) for table in (test, validation) if table],
-        gains={} if test is None else _gains(test, unready(facts)),
-        cautions=cautions(facts),
+        conclusion=conclusion,
+        bars=[] if conclusion is None else _bars(conclusion),
+        bar_metric=METRIC_TEXT,
+        gains={} if test is None or conclusion is None else _gains(test, conclusion.unready()),
         chosen=_chosen(facts),
         fitted=_fitted(facts),
         curves=draw_curves(facts.trainings) if can_draw() else None,
+        evidence=facts.evidence,
+        calibration=_calibration(facts.evidence) if can_draw() else [],
+        commands=[] if facts.result is None else _commands(facts.result, facts.manifest),
         epochs=[(one.name, *_epoch_table(one)) for one in facts.trainings if one.records],
         checkpoints=facts.checkpoints,
         environment=_environment(facts.manifest),
@@ -95,6 +104,20 @@ def render(facts: RunFacts) -> str:
 def _shown(value: Any) -> Any:  # noqa: ANN401 - whatever a template names
     """Text without what controls a terminal or turns the direction of the text around it."""
     return visible_lines(value) if type(value) is str else value
+
+
+def _bars(conclusion: Conclusion) -> list[tuple[str, str, str, str]]:
+    """The chart: name, kind, length in percent of the longest, and the figure of each row."""
+    longest = max((bar.value for bar in conclusion.bars), default=0.0) or 1.0
+    return [
+        (
+            bar.name,
+            bar.kind,
+            f"{100 * bar.value / longest:.1f}",
+            f"{bar.value:.4f}" + ("" if bar.deviation is None else f" ±{bar.deviation:.4f}"),
+        )
+        for bar in conclusion.bars
+    ]
 
 
 def _columns(rows: Sequence[MetricRow]) -> list[str]:
@@ -132,45 +155,6 @@ def _gains(table: MetricTable, unready: Mapping[str, str]) -> dict[str, Any]:
         cells = [f"{percent[k]:+.1f} %" if k in percent else "-" for k in columns]
         rows.append((gain.student, cells))
     return {"columns": columns, "rows": rows, "left_out": left_out} if rows or left_out else {}
-
-
-def unready(facts: RunFacts) -> dict[str, str]:
-    """Students whose figures are not yet those of a trained one, and why.
-
-    One is below what needs no training, by the metric that selects, on the test rows; or its best
-    epoch is the last one there was, so that it would have gone on.
-    """
-    test = facts.table("test")
-    if test is None or facts.result is None:
-        return {}
-    reached = {row.name: row.metrics.get(SELECTION) for row in test.rows}
-    last = _last_epoch(facts.manifest)
-    why: dict[str, str] = {}
-    for row in facts.result.rows:
-        own, epoch = reached.get(row.name), row.detail.get("epoch")
-        if epoch is None or own is None:
-            continue  # not a student
-        above = [n for n in UNTRAINED if (other := reached.get(n)) is not None and other > own]
-        reasons = [f"below {' and '.join(above)}"] if above else []
-        reasons += ["best at its last epoch"] if last is not None and epoch >= last else []
-        if reasons:
-            why[row.name] = " and ".join(reasons)
-    return why
-
-
-def cautions(facts: RunFacts) -> list[str]:
-    """What a reader should know before the table's figures are compared."""
-    return [
-        f"{name} is {reason} ({SELECTION}): train longer or with other settings before its figures "
-        "are compared"
-        for name, reason in unready(facts).items()
-    ]
-
-
-def _last_epoch(manifest: RunManifest) -> int | None:
-    train = manifest.config.get("train")
-    epochs = train.get("max_epochs") if isinstance(train, dict) else None
-    return epochs if isinstance(epochs, int) else None
 
 
 def _chosen(facts: RunFacts) -> dict[str, Any]:
@@ -218,6 +202,28 @@ def _number(key: str, record: dict[str, float]) -> str:
     if key in {"epoch", "rows_per_s"}:
         return f"{record[key]:,.0f}"
     return f"{record[key]:.3f}" if key.endswith("_s") else f"{record[key]:.4f}"
+
+
+def _calibration(evidence: Evidence | None) -> list[Curves]:
+    return [] if evidence is None else calibration_pictures(evidence.places, evidence.distances)
+
+
+def _commands(result: RunResult, manifest: RunManifest) -> list[tuple[str, str]]:
+    """What a reader may run next; a dataset that came from Python has no folder to name."""
+    run = shlex.quote(result.folder)
+    seeds = f" --seeds {max(3, manifest.n_seeds)}"
+    again = f"dllm2rec train --config {shlex.quote(f'{result.folder}/config.toml')}{seeds}"
+    source = manifest.source
+    if source is not None:
+        again += f" --dataset {shlex.quote(source.dataset)}" if source.dataset else ""
+        again += f" --teacher {shlex.quote(source.teacher)}" if source.teacher else ""
+    again += "".join(f" --student {name}" for name in manifest.students)
+    return [
+        ("recommend", f"dllm2rec recommend {run} --history ID,ID,ID"),
+        ("score again, at other cut-offs", f"dllm2rec evaluate {run} --k 10 --k 50"),
+        *([("with more seeds", again)] if source is not None else []),
+        ("serve", f"dllm2rec export {run} --out exported, then dllm2rec serve exported"),
+    ]
 
 
 def _environment(manifest: RunManifest) -> list[tuple[str, str]]:

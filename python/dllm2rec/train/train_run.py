@@ -1,8 +1,9 @@
 """A run: every student without and with the teacher, on the same rows, in one folder and one table.
 
 A run's folder holds `config.toml`, `run.json` (what it was made from), `items.parquet` (what an
-index stands for), `results.json` (the table), `report.html` (all of it as a page) and a folder for
-each student with its metrics epoch by epoch, its best checkpoint and the state of its training.
+index stands for), `results.json` (the table), `evidence.json` (lists with titles and what else the
+page shows), `report.html` (all of it as a page) and a folder for each student with its metrics
+epoch by epoch, its best checkpoint and the state of its training.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from dllm2rec.distill.fit_to_teacher import fit_to_teacher
 from dllm2rec.evaluate.baselines import baseline_rows
 from dllm2rec.evaluate.choose_memory import count_train_pairs
 from dllm2rec.report.curves import load_plots_ahead
+from dllm2rec.report.evidence import gather_evidence, write_evidence
 from dllm2rec.report.page import write_report
 from dllm2rec.runs.run_manifest import (
     CONFIG_FILE,
@@ -223,7 +225,10 @@ def train_students(
         notes=[*dataset.notes, *([] if teacher is None else teacher.notes), *manifest.notes],
     )
     if is_first():
-        write_result(folder, result)
+        evidence = gather_evidence(folder, result, manifest, dataset, teacher, device)
+        if evidence is not None:
+            write_evidence(folder, evidence)
+        write_result(folder, result)  # last but for the page: a run that has it has ended
         write_report(folder)
         progress.results(result.table("test"))
     wait_for_all("the run: written")

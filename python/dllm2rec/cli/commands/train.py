@@ -136,14 +136,20 @@ def _run(context: typer.Context, request: TrainRequest) -> None:
         result = _start(context, request)
     else:
         result = _resume(context, request, request.resume)
+    from dllm2rec.report.conclusion import conclude
+
+    conclusion = conclude(result.folder)
     if request.json:
-        print_json(asdict(result))
+        print_json({**asdict(result), "conclusion": conclusion.as_json()})
         return
     from dllm2rec.cli.output.tables import metric_table, print_table
 
     for note in result.notes:
         say(f"note: {note}")
     print_table(metric_table(result.table("test")))
+    say(conclusion.sentence())
+    for caution in conclusion.lines():
+        say(f"caution: {caution}")
     say(f"{result.seconds:.0f} s on {result.device}; written to {result.folder}")
 
 

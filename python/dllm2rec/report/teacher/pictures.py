@@ -59,6 +59,15 @@ def _colours(names: Sequence[str]) -> dict[str, str]:
     return {"teacher": HUES[0], "popularity": GREY, **hues}
 
 
+def calibration_pictures(places: Sequence[Bin], distances: Sequence[Bin]) -> list[Curves]:
+    """Draw how often a place holds the target, by place and by distance, where there are any."""
+    found = [Curves("hit rate by place", _bins(places, "place of the list"))] if places else []
+    if distances:
+        labels = "places by distance, the smallest left"
+        found.append(Curves("hit rate by distance", _bins(distances, labels)))
+    return found
+
+
 def _hit_curves(curves: dict[str, list[float]]) -> str:
     def draw(axes: Axes) -> None:
         colours = _colours([*curves])

@@ -128,8 +128,8 @@ def teacher_report(
     compared = next((name for name in ("test", "validation", "train") if name in asked), "")
     students = {}
     if run is not None and compared:
-        asked[compared] = _some(asked[compared])
-        students = _of_students(Path(run), dataset, asked[compared], device)
+        asked[compared] = some_rows(asked[compared])
+        students = lists_of_students(Path(run), dataset, asked[compared], device)
     counts = dataset.target_counts()
     popular = np.argsort(-counts, kind="stable").astype(np.uint32)
     listed = {split: _untrained(part, popular) for split, part in asked.items()}
@@ -146,7 +146,7 @@ def teacher_report(
         curves = {who: _curve(lists, part.targets) for who, lists in listed[compared].items()}
         shares = _shares(dataset, part)
     calibrated = next((name for name in ("train", "test", "validation") if name in asked), "")
-    places, distances = _calibration(asked.get(calibrated), dataset.n_items)
+    places, distances = calibration(asked.get(calibrated), dataset.n_items)
     kinds, lost = lost_titles(teacher, titles)
     return TeacherReport(
         dataset=dataset.name,
@@ -172,12 +172,12 @@ def _untrained(part: AskedRows, popular: Lists) -> dict[str, Lists]:
     return {"teacher": part.lists, POPULARITY: np.broadcast_to(popular[: shape[1]], shape)}
 
 
-def _some(part: AskedRows) -> AskedRows:
-    """At most `MOST_ROWS` rows, drawn evenly."""
+def some_rows(part: AskedRows, most: int = MOST_ROWS) -> AskedRows:
+    """At most `most` rows, evenly spaced."""
     n_rows = len(part.targets)
-    if n_rows <= MOST_ROWS:
+    if n_rows <= most:
         return part
-    chosen = np.linspace(0, n_rows - 1, MOST_ROWS).astype(np.int64)
+    chosen = np.linspace(0, n_rows - 1, most).astype(np.int64)
     distances = None if part.distances is None else part.distances[chosen]
     return AskedRows(
         part.split,
@@ -190,7 +190,7 @@ def _some(part: AskedRows) -> AskedRows:
     )
 
 
-def _of_students(
+def lists_of_students(
     run: Path, dataset: SequenceDataset, part: AskedRows, device: str
 ) -> dict[str, Lists]:
     """What each student of a run lists for some rows, by its name.
@@ -234,7 +234,7 @@ def _shares(dataset: SequenceDataset, part: AskedRows) -> dict[str, dict[str, fl
     }
 
 
-def _calibration(part: AskedRows | None, n_items: int) -> tuple[list[Bin], list[Bin]]:
+def calibration(part: AskedRows | None, n_items: int) -> tuple[list[Bin], list[Bin]]:
     """How often a place holds the target: by place, and by distance where there are any."""
     if part is None:
         return [], []
