@@ -99,6 +99,7 @@ ELSEWHERE = {
     "loss.neg_fallback",
     "student.pair_memory",
     "train.prefix_rows",
+    "train.refit",
 }
 
 

@@ -9,7 +9,7 @@ from dllm2rec.config.model import StudentConfig, TrainConfig
 from dllm2rec.students import Student, build_student
 from dllm2rec.students.fused_sasrec import can_fuse, encode_fused
 from dllm2rec.students.window_offset import keep_real
-from dllm2rec.train.nonfinite_guard import NonFiniteGuard
+from dllm2rec.train.nonfinite.guard import NonFiniteGuard
 from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer, Schedule
 
 pytestmark = pytest.mark.gpu

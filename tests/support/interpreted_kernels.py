@@ -33,7 +33,7 @@ from dllm2rec.students.item_scores import scatter_buffer_size
 from dllm2rec.students.window_offset import keep_real
 from dllm2rec.tracking.progress import Silent
 from dllm2rec.train.loop import Training
-from dllm2rec.train.nonfinite_guard import NonFiniteGuard
+from dllm2rec.train.nonfinite.guard import NonFiniteGuard
 from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer, Schedule
 from tests.support.gpu_step import Step, step_of
 from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher

@@ -7,7 +7,7 @@ import torch
 
 from dllm2rec.config.model import TrainConfig
 from dllm2rec.train import private_torch
-from dllm2rec.train.nonfinite_guard import NonFiniteGuard
+from dllm2rec.train.nonfinite.guard import NonFiniteGuard
 from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer, Schedule
 
 SHAPES = [(300, 20), (7,), (1,), ()]

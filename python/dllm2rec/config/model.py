@@ -173,14 +173,14 @@ class TrainConfig(Section):
     max_epochs: PositiveInt = 40  # --epoch
     patience: PositiveInt = 4  # epochs without a better validation ndcg@20
     prefix_rows: bool = True  # also the rows inside train windows that window files leave out
-    # Rows of a user share one causal pass over their window. "auto": in a log, for what the fused
-    # encoder does not take.
+    # Rows of a user share a causal pass over their window; "auto": in a log, unless it is fused.
     all_places: Literal["auto"] | bool = "auto"
     schedule: Literal["constant", "cosine"] = "constant"  # to 0 over max_epochs
     warmup_steps: Annotated[int, Field(ge=0)] = 0  # updates over which the rate rises to its value
     max_gradient_norm: NonNegative = 0.0  # longer gradients are cut to this length; 0: none is
     # Validation, checkpoints and test use an exponential average of the weights; 0: the last ones.
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    refit: bool = False  # then train what was chosen again, on the validation rows as well
     save_every_s: NonNegative = 30.0  # seconds between the states that --resume continues from
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -286,6 +286,7 @@ class Config(Section):
             needed["distillation.drop_window_items"] = (self.distillation.drop_window_items, False)
             # A prefix row has no list, and a row's loss depends on the lists of all others.
             needed["train.prefix_rows"] = (self.train.prefix_rows, False)
+            needed["train.refit"] = (self.train.refit, False)
         distillation = self.distillation
         needed |= {
             "distillation.ranking_method": (distillation.ranking_method, "dllm2rec"),

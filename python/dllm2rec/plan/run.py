@@ -205,7 +205,8 @@ def _plan_student(
     dropouts, weights = config.student.dropouts, config.distillation.ranking_weights
     config = changed(config, student={"dropout": max(dropouts)})  # as dear as the others
     middle = weights[len(weights) // 2]
-    kinds = list(_kinds((*weights, *[middle] * (len(dropouts) - 1))))
+    others = len(dropouts) - 1 + config.train.refit  # the last one on validation rows as well
+    kinds = list(_kinds((*weights, *[middle] * others)))
     seen = []
     for weight, n_trainings in kinds:
         one = changed(config, distillation={"ranking_weight": weight})
@@ -228,6 +229,7 @@ def _plan_student(
         name=student_label(config, with_teacher=teacher is not None),
         dropouts=dropouts,
         ranking_weights=weights,
+        refit=config.train.refit,
         parameters=_parameters(student),
         memory=_largest([one.memory for one in seen]),
         fits=student_s is not None,

@@ -11,7 +11,8 @@ class StudentPlan:
 
     Attributes:
         name: as the run's table calls it.
-        dropouts, ranking_weights: the grid; at most `n_trainings` of it are trained.
+        dropouts, ranking_weights: the grid.
+        refit: whether the chosen training is done again on validation rows too.
         parameters: how many are trained, by part.
         memory: bytes at the peak, by part, of the ranking weight that needs most: on a GPU those of
             its tensors, on the CPU those of the process. What stays is counted, the rest is
@@ -28,6 +29,7 @@ class StudentPlan:
     name: str
     dropouts: tuple[float, ...]
     ranking_weights: tuple[float, ...]
+    refit: bool
     parameters: dict[str, int]
     memory: dict[str, int]
     fits: bool
@@ -40,8 +42,8 @@ class StudentPlan:
 
     @property
     def n_trainings(self) -> int:
-        """Trainings of one seed."""
-        return len(self.dropouts) + len(self.ranking_weights) - 1
+        """The most trainings of one seed."""
+        return len(self.dropouts) + len(self.ranking_weights) - 1 + self.refit
 
     @property
     def n_parameters(self) -> int:

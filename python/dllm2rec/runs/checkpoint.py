@@ -36,6 +36,7 @@ WITHOUT_MEMORY, VERSION = 1, 2
 WEIGHTS, MEMORY, STATE = "model.safetensors", "memory.safetensors", "state.json"
 # Beside the weights where text scores; what does not know of it serves the same without it.
 PROJECTION = "projection.safetensors"
+REFIT = "refit_epochs"  # in the record of a student that was trained on validation rows too
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,15 +8,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
-
 from dllm2rec.data.dataset import SequenceDataset
-from dllm2rec.data.device_rows import DeviceRows, device_rows
+from dllm2rec.data.device_rows import device_rows
 from dllm2rec.errors import ArtifactError, ConfigError
 from dllm2rec.evaluate.evaluate_split import SPLITS, rows_to_rank, split_counts
 from dllm2rec.evaluate.rows.scored_rows import RowsIdentity, ScoredRows, Scorer
 from dllm2rec.evaluate.rows.untrained import untrained_scorers
-from dllm2rec.runs.checkpoint import Checkpoint, load_checkpoint
+from dllm2rec.runs.checkpoint import REFIT, Checkpoint, load_checkpoint
 from dllm2rec.runs.run_folder import open_dataset, open_teacher, student_folders
 from dllm2rec.runs.run_manifest import RunManifest, read_run
 from dllm2rec.runtime.device import choose_device, deterministic
@@ -54,7 +52,8 @@ def score_rows(
 
     Raises:
         ArtifactError: there is no student, or dataset or teacher are not the run's.
-        ConfigError: an unknown split, a cut-off beyond the catalogue, a device that is not there.
+        ConfigError: an unknown split, a cut-off beyond the catalogue, a device that is not there;
+            validation rows that a student was trained on (`train.refit`).
         InputError: the split has no rows, or the dataset is not there any more.
     """
     if split not in SPLITS:  # before the dataset is looked for
@@ -69,25 +68,18 @@ def score_rows(
     manifest = read_run(run)
     with deterministic():
         for folder in student_folders(run):
-            scorers.append(_student(folder, manifest, data, rows, place, exclude_seen=exclude_seen))
+            checkpoint = load_checkpoint(folder)
+            _check_fit(folder, checkpoint, data)
+            _check_unseen(folder, checkpoint, split)
+            counts = split_counts(
+                checkpoint.student.to(place),
+                rows,
+                exclude_seen=exclude_seen,
+                memory=checkpoint.memory,
+            )
+            name, seed = name_and_seed(folder, manifest)
+            scorers.append(Scorer(name, counts, seed, settings=_settings(manifest)))
     return ScoredRows(RowsIdentity.of(data, split, exclude_seen=exclude_seen), tuple(scorers))
-
-
-def _student(
-    folder: Path,
-    manifest: RunManifest,
-    data: SequenceDataset,
-    rows: DeviceRows,
-    place: torch.device,
-    *,
-    exclude_seen: bool,
-) -> Scorer:
-    checkpoint = load_checkpoint(folder)
-    _check_fit(folder, checkpoint, data)
-    student = checkpoint.student.to(place)
-    counts = split_counts(student, rows, exclude_seen=exclude_seen, memory=checkpoint.memory)
-    name, seed = name_and_seed(folder, manifest)
-    return Scorer(name, counts, seed, settings=_settings(manifest))
 
 
 def name_and_seed(folder: Path, manifest: RunManifest) -> tuple[str, int]:
@@ -104,6 +96,14 @@ def _settings(manifest: RunManifest) -> str:
         config["train"].pop("seed", None)
     known = [config, manifest.fingerprint, manifest.teacher_fingerprint]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def _check_unseen(folder: Path, checkpoint: Checkpoint, split: str) -> None:
+    if split == "validation" and REFIT in checkpoint.record:
+        raise ConfigError(
+            f"{folder}: this student was trained on the validation rows too (train.refit), "
+            'expected split = "test"; what it reached on them before is in results.json'
+        )
 
 
 def _check_fit(folder: Path, checkpoint: Checkpoint, data: SequenceDataset) -> None:

@@ -52,7 +52,6 @@ from dllm2rec.tracking.progress import Progress, TrainingName
 from dllm2rec.train.check_run import RunOptions, check_run
 from dllm2rec.train.context import TrainingContext
 from dllm2rec.train.loop import fit, selection_ks
-from dllm2rec.train.train_seed import new_training
 from dllm2rec.train.train_student import student_config, student_label
 
 _log = logging.getLogger(__name__)
@@ -199,7 +198,7 @@ class _Trainer:
         ended: Ended = "trained"
         self.progress.start(TrainingName(f"{self.label}, trial {number}"), config.train.max_epochs)
         try:
-            training = new_training(config, self._context(config))
+            training = self._context(config).new_training(config)
             for record in fit(training, self.progress):
                 epoch = int(record["epoch"])
                 if not best or record[SELECTION] > best[SELECTION]:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import torch
 
-from dllm2rec.batches.training_data import TrainingData
+from dllm2rec.batches.training_data import TrainingData, make_student
+from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.students.pair_memory import PairCounts
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.progress import Progress
+from dllm2rec.train.loop import Training
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,3 +42,10 @@ class TrainingContext:
     def device(self) -> torch.device:
         """Where to train."""
         return self.data.target_counts.device
+
+    def new_training(self, config: Config) -> Training:
+        """A training of one ranking weight before its first step: weights from the seed."""
+        torch.manual_seed(config.train.seed)
+        student = make_student(config, self.dataset, self.teacher).to(self.device)
+        weight = max(config.distillation.ranking_weights)
+        return Training(student, self.data.for_ranking_weight(weight), config)

@@ -24,8 +24,8 @@ from dllm2rec.runtime.distributed import check_same, process_noise_offset, seed_
 from dllm2rec.students import Student
 from dllm2rec.tracking.metric_names import SELECTION, SELECTION_K
 from dllm2rec.tracking.progress import Progress
-from dllm2rec.train import nonfinite_report
 from dllm2rec.train.loss_readout import loss_readout
+from dllm2rec.train.nonfinite import report as nonfinite_report
 from dllm2rec.train.step import Stepper
 
 Record = dict[str, float]

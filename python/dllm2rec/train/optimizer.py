@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dllm2rec.config.model import TrainConfig
-from dllm2rec.train.nonfinite_guard import NonFiniteGuard
+from dllm2rec.train.nonfinite.guard import NonFiniteGuard
 from dllm2rec.train.private_torch import AdamSettings, AdamState, adam_, copy_each_
 
 LARGE = 1 << 14  # above this a tensor is copied by a kernel of its own

@@ -22,7 +22,7 @@ from dllm2rec.kernels.launch import compiled_together, fork, join
 from dllm2rec.runtime.device import check_compiler
 from dllm2rec.runtime.distributed import average_gradients, process_rows, size
 from dllm2rec.students import Student
-from dllm2rec.train.nonfinite_guard import NonFiniteGuard
+from dllm2rec.train.nonfinite.guard import NonFiniteGuard
 from dllm2rec.train.optimizer import make_optimizer
 
 # Of every parameter, None where the loss does not reach; and the terms, (n_terms, rows).

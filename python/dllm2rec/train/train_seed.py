@@ -9,9 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from dllm2rec.batches.training_data import make_student
 from dllm2rec.config.load import config_to_toml
 from dllm2rec.config.model import Config
 from dllm2rec.data.device_rows import DeviceRows
@@ -19,7 +16,7 @@ from dllm2rec.errors import ArtifactError
 from dllm2rec.evaluate.choose_memory import choose_memory
 from dllm2rec.evaluate.evaluate_split import split_counts
 from dllm2rec.evaluate.metrics import rank_metrics
-from dllm2rec.runs.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from dllm2rec.runs.checkpoint import REFIT, Checkpoint, load_checkpoint, save_checkpoint
 from dllm2rec.runs.run_result import RESULT_FILE, read_row, write_row
 from dllm2rec.runs.training_state import TrainingState, load_state
 from dllm2rec.runs.trial import Trial, trial_of, trials
@@ -37,6 +34,7 @@ from dllm2rec.tracking.progress import Progress, TrainingName
 from dllm2rec.train.checkpointer import Checkpointer
 from dllm2rec.train.context import TrainingContext
 from dllm2rec.train.loop import Record, Training, selection_ks, walk
+from dllm2rec.train.refit import refit
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def train_seed(seed_run: SeedRun, context: TrainingContext) -> Generator[None, N
             config.train.max_epochs,
             [record for record in checkpointer.records if trial.is_of(record)],
         )
-        training = new_training(trial.config(config), context)
+        training = context.new_training(trial.config(config))
         if state is not None and state.trial == trial:
             _resume(training, state, folder)
         with context.interrupts.deferred():
@@ -81,7 +79,10 @@ def train_seed(seed_run: SeedRun, context: TrainingContext) -> Generator[None, N
         reached = max(record[SELECTION] for record in training.records)
         progress.finish(f"validation {SELECTION} {reached:.4f}")
     wait_for_all(f"{seed_run.name}: saved")
-    result = _finished(seed_run, context, checkpointer.records)
+    checkpoint = _chosen(seed_run, context)
+    if config.train.refit and REFIT not in checkpoint.record:
+        checkpoint = yield from _refitted(seed_run, checkpoint, context)
+    result = _result(seed_run, checkpoint, context, checkpointer.records)
     if is_first():
         write_row(folder, result)
         (folder / "prev").unlink(missing_ok=True)
@@ -156,14 +157,6 @@ def _train_to_end(
     checkpointer.save_state(training)
 
 
-def new_training(config: Config, context: TrainingContext) -> Training:
-    """A training of one ranking weight before its first step: weights from the seed."""
-    torch.manual_seed(config.train.seed)
-    student = make_student(config, context.dataset, context.teacher).to(context.device)
-    weight = max(config.distillation.ranking_weights)
-    return Training(student, context.data.for_ranking_weight(weight), config)
-
-
 def _resume(training: Training, state: TrainingState, folder: Path) -> None:
     """Resume a new training from a saved state."""
     ours = training.config.model_dump(mode="json")
@@ -189,17 +182,42 @@ def _flat(config: dict[str, Any]) -> dict[str, Any]:
     return {**flat, **{key: value for key, value in config.items() if key not in sections}}
 
 
-def _finished(seed_run: SeedRun, context: TrainingContext, records: Sequence[Record]) -> ResultRow:
-    """Give the best checkpoint its memory, and score both on the test rows.
-
-    The only place of a run that reads those.
-    """
+def _chosen(seed_run: SeedRun, context: TrainingContext) -> Checkpoint:
+    """The best checkpoint, with the memory that helps it on validation."""
     checkpoint = load_checkpoint(seed_run.folder)
     checkpoint.student.to(context.device)
+    # A memory or a refit that is there was saved by a process that was killed after it.
+    is_as_trained = checkpoint.memory is None and REFIT not in checkpoint.record
+    if checkpoint.config.student.pair_memory and is_as_trained:
+        return _with_memory(seed_run, checkpoint, context)
+    return checkpoint
+
+
+def _refitted(
+    seed_run: SeedRun, chosen: Checkpoint, context: TrainingContext
+) -> Generator[None, None, Checkpoint]:
+    """The chosen checkpoint trained again on validation rows too, saved."""
+    began = time.perf_counter()
+    checkpoint = yield from refit(chosen, context)
+    n_epochs = checkpoint.record[REFIT]
+    if is_first():
+        save_checkpoint(seed_run.folder, f"refit-epoch-{n_epochs:.0f}", checkpoint)
+    context.progress.remark(
+        TrainingName(seed_run.name, seed=seed_run.seed),
+        f"trained again on train and validation rows for {n_epochs:.0f} epochs "
+        f"({time.perf_counter() - began:.1f} s)",
+    )
+    return checkpoint
+
+
+def _result(
+    seed_run: SeedRun,
+    checkpoint: Checkpoint,
+    context: TrainingContext,
+    records: Sequence[Record],
+) -> ResultRow:
+    """Score the checkpoint on the test rows: the only place of a run that reads those."""
     may_remember = checkpoint.config.student.pair_memory
-    # One that is there was saved by a process that was killed after it.
-    if may_remember and checkpoint.memory is None:
-        checkpoint = _with_memory(seed_run, checkpoint, context)
     test = _metrics(checkpoint, context.data.events.rows(context.dataset.test))
     record = checkpoint.record
     chosen = trial_of(checkpoint.config)._asdict()
@@ -214,6 +232,7 @@ def _finished(seed_run: SeedRun, context: TrainingContext, records: Sequence[Rec
             "epoch": record["epoch"],
             **chosen,
             **({"memory_weight": memory_weight} if may_remember else {}),
+            **({REFIT: record[REFIT]} if REFIT in record else {}),
             "train_s_per_epoch": record["train_s"],
             "seconds": sum(one["train_s"] + one["validation_s"] for one in records),
         },
