@@ -92,6 +92,7 @@ PUBLIC = {
     "evaluate_lists",
     "evaluate_run",
     "evaluate_scores",
+    "evaluate_vectors",
     "from_frame",
     "import_answers",
     "export",

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from dllm2rec.errors import NonFiniteError as NonFiniteError
     from dllm2rec.errors import ResourceError as ResourceError
     from dllm2rec.evaluate.lists.evaluate_lists import evaluate_lists as evaluate_lists
+    from dllm2rec.evaluate.matrices.evaluate_vectors import evaluate_vectors as evaluate_vectors
     from dllm2rec.evaluate.metrics import RankCounts as RankCounts
     from dllm2rec.evaluate.metrics import list_metrics as list_metrics
     from dllm2rec.evaluate.metrics import rank_metrics as rank_metrics
@@ -204,6 +205,7 @@ _HOMES = {
     "evaluate_lists": "evaluate.lists.evaluate_lists",
     "evaluate_run": "runs.evaluate_run",
     "evaluate_scores": "evaluate.score_file",
+    "evaluate_vectors": "evaluate.matrices.evaluate_vectors",
     "export": "exports.export",
     "list_metrics": "evaluate.metrics",
     "load": "serve.load",

@@ -27,6 +27,10 @@ def build(folder: Path) -> None:
     write_logs(folder)
     scores = np.random.default_rng(0).random((N_ROWS["test"], dataset.n_items), np.float32)
     np.save(folder / "scores.npy", scores)
+    for name, n_rows in (("users", N_ROWS["test"]), ("items", dataset.n_items)):
+        np.save(
+            folder / f"{name}.npy", scores[:n_rows, :16] if n_rows < 200 else np.eye(n_rows, 16)
+        )
     write_lists(folder, teacher)
     write_answers(folder, dataset, teacher)
     users = [{"user_id": f"u{n}", "history": [str(n), str(n + 1)]} for n in range(5)]

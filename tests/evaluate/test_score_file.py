@@ -49,8 +49,8 @@ def test_a_students_own_scores_have_its_metrics(tmp_path, dataset, split, exclud
         tmp_path / "own.npy", dataset, split=split, ks=(5, 10), exclude_seen=exclude_seen
     )
     counts = split_counts(student, rows, exclude_seen=exclude_seen)
-    (row,) = table.rows
-    assert row.name == "own"
+    row = table.rows[-1]
+    assert [row.name for row in table.rows] == ["popularity", "window counts", "own"]
     assert row.metrics == pytest.approx(rank_metrics(counts, (5, 10)), abs=1e-6)
     assert (table.n_rows, table.n_items, table.exclude_seen) == (60, N_ITEMS, exclude_seen)
 
@@ -59,11 +59,11 @@ def test_a_students_own_scores_have_its_metrics(tmp_path, dataset, split, exclud
 def test_blocks_files_and_arrays_agree(tmp_path, monkeypatch, dataset, scores, dtype):
     typed = scores.astype(np.float16).astype(dtype)
     np.save(tmp_path / "a.npy", typed)
-    whole = evaluate_scores(tmp_path / "a.npy", dataset, exclude_seen=True).rows[0].metrics
+    whole = evaluate_scores(tmp_path / "a.npy", dataset, exclude_seen=True).rows[-1].metrics
     before = typed.copy()
     monkeypatch.setattr(score_file, "BLOCK_BYTES", 7 * N_ITEMS * typed.itemsize)
-    assert evaluate_scores(tmp_path / "a.npy", dataset, exclude_seen=True).rows[0].metrics == whole
-    assert evaluate_scores(typed, dataset, exclude_seen=True).rows[0].metrics == whole
+    assert evaluate_scores(tmp_path / "a.npy", dataset, exclude_seen=True).rows[-1].metrics == whole
+    assert evaluate_scores(typed, dataset, exclude_seen=True).rows[-1].metrics == whole
     np.testing.assert_array_equal(typed, before)  # what is masked is a copy
 
 
@@ -117,7 +117,7 @@ def test_the_command_prints_the_table_of_a_file(tmp_path, capsys, dataset, score
     assert main([*words, "--k", "10", "--exclude-seen", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     table = evaluate_scores(scores, load_dataset(data), ks=(10,), exclude_seen=True)
-    assert shown["rows"] == [{"name": "other", "metrics": dict(table.rows[0].metrics)}]
+    assert shown["rows"][-1] == {"name": "other", "metrics": dict(table.rows[-1].metrics)}
     assert shown["scores"] == str(tmp_path / "other.npy")
     np.save(tmp_path / "other.npy", scores[:3])
     assert main(words) == 3

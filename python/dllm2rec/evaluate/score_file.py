@@ -1,4 +1,4 @@
-"""The scores of any model, in a `.npy` file or an array, ranked as a run's students are."""
+"""The scores of any model, in a file or an array, ranked as a run's students are."""
 
 from __future__ import annotations
 
@@ -12,134 +12,94 @@ import numpy as np
 import numpy.typing as npt
 
 from dllm2rec.data.dataset import SequenceDataset
-from dllm2rec.data.text.at_rest import at_rest, changed
 from dllm2rec.errors import InputError
-from dllm2rec.evaluate.evaluate_split import rows_to_rank
-from dllm2rec.evaluate.metrics import RankCounts, rank_metrics
+from dllm2rec.evaluate.matrices.asked_targets import AskedBlock, AskedTargets, asked_targets
+from dllm2rec.evaluate.matrices.open_matrix import Matrix, open_matrix
+from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.ranking import rank_counts
-from dllm2rec.evaluate.seen_items import seen_pairs
-from dllm2rec.teacher.tensor_files import read_npy_header
-from dllm2rec.tracking.metric_table import MetricRow, MetricTable
+from dllm2rec.teacher.knowledge import TeacherKnowledge
+from dllm2rec.tracking.metric_table import MetricTable
 
 Scores = npt.NDArray[Any]
 
 BLOCK_BYTES = 64 * 2**20  # of a block of rows
-_DTYPES = (np.float16, np.float32, np.float64)
 
 
 def evaluate_scores(
     scores: str | os.PathLike[str] | Scores,
     dataset: SequenceDataset,
     *,
+    targets: object = None,
     split: str = "test",
     ks: int | Iterable[int] | None = None,
     exclude_seen: bool = False,
+    candidates: Iterable[str] | None = None,
+    teacher: TeacherKnowledge | None = None,
 ) -> MetricTable:
     """Rank the targets of a split by the scores that some model gave to all items.
 
-    Memory is that of a block of rows, whatever the file's size.
+    Memory is that of a block of rows, whatever the file's size. Popularity, window counts and the
+    teacher come first, where each row has its one target among all items.
 
     Args:
-        scores: a matrix of float16, float32 or float64, or a `.npy` file of one: row r scores all
-            items for the split's row r, column i is item i. -inf takes an item out.
+        scores: a matrix of float16, float32 or float64, or a `.npy`, `.safetensors` or `.parquet`
+            file of one (a column of lists): row r scores all items for the split's row r, column i
+            is item i. -inf takes an item out.
         dataset: whose rows they are.
+        targets: relevant items by row or user, many or one, as `evaluate_lists` takes them; a user
+            is ranked by the user's first row.
         split: "test" or "validation".
         ks: cut-off or cut-offs of the metrics, by default 1, 5, 10 and 20.
-        exclude_seen: leave the items of each row's history out of the candidates, but for a target
-            that repeats it.
+        exclude_seen: leave the items of each row's history out of the candidates, but for targets
+            that repeat it.
+        candidates: ids of the items that alone are ranked; other targets count as missed.
+        teacher: whose lists are to stand beside.
 
     Raises:
         InputError: another shape or dtype, NaN or +inf, a target at -inf, or a split without rows.
         ArtifactError: the file is damaged.
         ConfigError: an unknown split, or a cut-off beyond the catalogue.
     """
-    rows, ks = rows_to_rank(dataset, split, ks)
-    path = None if isinstance(scores, np.ndarray) else Path(os.fspath(scores))
-    shape = (len(rows), dataset.n_items)
-    parts = []
-    for begin, block in _blocks(path, scores, shape, f"{split} row of {dataset.name}"):
-        part = rows.take(slice(begin, begin + len(block)))
-        targets = dataset.targets(part)
-        _check_numbers(block, targets, begin, path)
+    asked = asked_targets(dataset, split, ks, targets=targets, candidates=candidates)
+    rows = f"one row for each {split} row of {dataset.name}, in its order"
+    hint = f"{rows}, and one column for each item"
+    source = scores if isinstance(scores, np.ndarray) else Path(os.fspath(scores))
+    matrix = open_matrix(source, hint)
+    expected = (len(asked.rows), dataset.n_items)
+    if matrix.shape != expected:
+        message = f"scores of shape {matrix.shape}, expected {expected}"
+        raise InputError(message, code="E-SHAPE", path=matrix.path, hint=hint)
+    counts = asked.counts(_counted(asked, matrix, exclude_seen=exclude_seen))
+    name = "scores" if matrix.path is None else matrix.path.stem
+    return asked.table(name, counts, teacher, exclude_seen=exclude_seen)
+
+
+def _counted(
+    asked: AskedTargets, matrix: Matrix, *, exclude_seen: bool
+) -> Iterator[tuple[AskedBlock, RankCounts]]:
+    step = max(1, BLOCK_BYTES // (matrix.shape[1] * matrix.dtype.itemsize))
+    for begin, block in matrix.blocks(step):
+        part = asked.block(begin, begin + len(block))
+        _check_numbers(block, part, begin, matrix.path)
         if exclude_seen:
-            block[seen_pairs(dataset, part)] = -math.inf
-        parts.append(rank_counts(block, targets))
-    counts = RankCounts(
-        np.concatenate([part.greater for part in parts]),
-        np.concatenate([part.equal for part in parts]),
-    )
-    name = "scores" if path is None else path.stem
-    row = MetricRow(name, rank_metrics(counts, ks))
-    return MetricTable(f"{dataset.name}, {split}", (row,), len(rows), dataset.n_items, exclude_seen)
+            block[part.seen(asked.dataset)] = -math.inf
+        if asked.allowed is not None:
+            block[:, ~asked.allowed] = -math.inf
+        # A row of several targets stands there once for each.
+        rows = block if part.is_whole else block[part.local]
+        yield part, rank_counts(rows, part.items)
 
 
-def _blocks(
-    path: Path | None,
-    scores: Any,  # noqa: ANN401 - a path or an array
-    expected: tuple[int, int],
-    row_name: str,
-) -> Iterator[tuple[int, Scores]]:
-    """Yield blocks of whole rows that may be written to, each with the number of its first row."""
-    if path is None:
-        _check_matrix(None, scores.shape, scores.dtype, expected, row_name)
-        for begin, end in _cuts(expected, scores.dtype):
-            yield begin, np.array(scores[begin:end], order="C")
-        return
-    with at_rest(path):
-        yield from _blocks_of_file(path, expected, row_name)
-
-
-def _blocks_of_file(
-    path: Path, expected: tuple[int, int], row_name: str
-) -> Iterator[tuple[int, Scores]]:
-    header = read_npy_header(path)
-    _check_matrix(path, header.shape, header.dtype, expected, row_name)
-    if header.is_fortran:
-        message = "the matrix is stored column by column, expected row by row"
-        hint = "save numpy.ascontiguousarray(scores)"
-        raise InputError(message, code="E-LAYOUT", path=path, hint=hint)
-    # Read, not mapped: a mapped file that shrinks meanwhile would kill the process.
-    with path.open("rb") as file:
-        file.seek(header.offset)
-        for begin, end in _cuts(expected, header.dtype):
-            block = np.fromfile(file, header.dtype, (end - begin) * expected[1])
-            if block.size != (end - begin) * expected[1]:
-                raise changed(path)  # it was as long as its header says
-            yield begin, block.reshape(end - begin, expected[1])
-
-
-def _cuts(shape: tuple[int, int], dtype: np.dtype[Any]) -> Iterator[tuple[int, int]]:
-    step = max(1, BLOCK_BYTES // (shape[1] * dtype.itemsize))
-    return ((begin, min(begin + step, shape[0])) for begin in range(0, shape[0], step))
-
-
-def _check_matrix(
-    path: Path | None,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    expected: tuple[int, int],
-    row_name: str,
-) -> None:
-    if dtype.newbyteorder("=") not in _DTYPES:
-        message = f"scores of dtype {dtype}, expected float16, float32 or float64"
-        raise InputError(message, code="E-DTYPE", path=path)
-    if tuple(shape) != expected:
-        message = f"scores of shape {tuple(shape)}, expected {expected}"
-        hint = f"one row for each {row_name}, in its order, and one column for each item"
-        raise InputError(message, code="E-SHAPE", path=path, hint=hint)
-
-
-def _check_numbers(
-    block: Scores, targets: npt.NDArray[np.uint32], begin: int, path: Path | None
-) -> None:
+def _check_numbers(block: Scores, part: AskedBlock, begin: int, path: Path | None) -> None:
     good = block < math.inf
     if not good.all():
         row, item = (int(axis) for axis in np.argwhere(~good)[0])
         message = f"row {begin + row}, item {item}: {block[row, item]}, expected a finite score"
         hint = "-inf takes an item out of the candidates"
         raise InputError(message, code="E-SCORE-NONFINITE", path=path, hint=hint)
-    of_target = block[np.arange(len(block)), targets]
+    of_target = block[part.local, part.items]
     if (of_target == -math.inf).any():
-        row = int((of_target == -math.inf).argmax())
-        message = f"row {begin + row}, item {targets[row]}: -inf for the target, expected a score"
+        place = int((of_target == -math.inf).argmax())
+        where = f"row {begin + part.local[place]}, item {part.items[place]}"
+        message = f"{where}: -inf for the target, expected a score"
         raise InputError(message, code="E-SCORE-TARGET", path=path)

@@ -20,7 +20,6 @@ from dllm2rec.cli.options import (
     use_threads,
 )
 from dllm2rec.cli.paths import (
-    check_file_there,
     check_folders_there,
     check_is_run,
     check_new_parquet,
@@ -38,6 +37,7 @@ Examples:
   dllm2rec evaluate runs/games-1 --split validation --k 10 --k 50 --json
   dllm2rec evaluate runs/games-1 --slices --per-row games-1.parquet
   dllm2rec evaluate --scores bert4rec.npy --dataset datasets/games
+  dllm2rec evaluate --vectors users.npy items.npy --dataset datasets/games
   dllm2rec evaluate --lists bm25.trec --dataset datasets/games --teacher datasets/games/teacher
   dllm2rec evaluate --lists run.json --targets qrels.json
 """
@@ -57,6 +57,8 @@ class EvaluateRequest:
     run: Path | None
     scores: Path | None
     lists: Path | None
+    vectors: tuple[Path, Path] | None
+    bias: Path | None
     targets: Path | None
     candidates: Path | None
     dataset: Path | None
@@ -77,10 +79,17 @@ def evaluate(
     ] = None,
     scores: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.npy", help="Instead of RUN: what another model scored."),
+        typer.Option(metavar="FILE", help="Instead of RUN: what another model scored."),
     ] = None,
     lists: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Instead of RUN: another system's lists.")
+    ] = None,
+    vectors: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="USERS ITEMS", help="Instead of RUN: another model's vectors."),
+    ] = None,
+    bias: Annotated[
+        Path | None, typer.Option(metavar="FILE.npy", help="Added to the items' scores.")
     ] = None,
     targets: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Relevant items, many a user or row.")
@@ -115,8 +124,9 @@ def evaluate(
 ) -> None:
     """Score the students of a run beside its baselines, or another model's scores or lists.
 
-    FILE.npy holds a matrix of float16, float32 or float64: a row for each row of the split, in the
-    dataset's order, and a column for each item.
+    Scores are a matrix of float16, float32 or float64 in a .npy, .safetensors or .parquet file: a
+    row for each row of the split, in the dataset's order, and a column for each item. Vectors are
+    two such files, a row of USERS for each row of the split, one of ITEMS for each item.
 
     Lists are a TREC run, CSV, TSV, Parquet, JSON lines or ranx's JSON, with columns user_id (or
     row), item_id, and rank or score. Whoever has none counts as missed.
@@ -125,6 +135,8 @@ def evaluate(
         run,
         scores=scores,
         lists=lists,
+        vectors=vectors,
+        bias=bias,
         targets=targets,
         candidates=candidates,
         dataset=dataset,
@@ -142,18 +154,10 @@ def evaluate(
 
 
 def _evaluate(request: EvaluateRequest) -> None:
-    given = {"run": request.run, "scores": request.scores, "lists": request.lists}
-    sources = {name: str(path) for name, path in given.items() if path is not None}
-    if len(sources) != 1:
-        raise ConfigError("evaluate: expected one of RUN, --scores and --lists")
-    if request.lists is None and (request.targets or request.candidates):
-        raise ConfigError("evaluate: --targets and --candidates are for --lists")
-    if request.lists is not None:
-        shown = Shown(_of_lists(request))
-    elif request.scores is not None:
-        shown = Shown(_of_scores(request))
+    if request.run is None:
+        shown, sources = Shown(_of_files(request)), _sources(request)
     else:
-        shown = _of_run(request)
+        shown, sources = _of_run(request), {"run": str(request.run)}
     if request.json:
         print_json({**sources, "split": request.split, **shown.as_json()})
         return
@@ -179,6 +183,10 @@ class Shown:
 
 def _of_run(request: EvaluateRequest) -> Shown:
     assert request.run is not None  # noqa: S101 - for mypy
+    if _sources(request):
+        raise ConfigError("evaluate: expected one of RUN, --scores, --vectors and --lists")
+    if request.targets or request.candidates or request.bias:
+        raise ConfigError("evaluate: --targets, --candidates and --bias are for files, not a RUN")
     chosen = request.device or "auto"
     check_device(chosen)
     check_run_there(request.run)
@@ -213,69 +221,40 @@ def _of_run(request: EvaluateRequest) -> Shown:
         return Shown(scored.table(ks), slices)
 
 
-def _of_scores(request: EvaluateRequest) -> MetricTable:
-    if request.dataset is None:
-        raise ConfigError("evaluate: --scores without --dataset, expected the dataset it is of")
-    if request.teacher is not None:
-        raise ConfigError("evaluate: --teacher beside --scores, which have none")
+def _sources(request: EvaluateRequest) -> dict[str, str]:
+    """The files that stand in the place of a run."""
+    vectors = None if request.vectors is None else " ".join(map(str, request.vectors))
+    given = {"scores": request.scores, "lists": request.lists, "vectors": vectors}
+    return {name: str(value) for name, value in given.items() if value is not None}
+
+
+def _of_files(request: EvaluateRequest) -> MetricTable:
+    sources = _sources(request)
+    if len(sources) != 1:
+        raise ConfigError("evaluate: expected one of RUN, --scores, --vectors and --lists")
+    (name,) = sources
     if request.per_row is not None or request.slices:
-        raise ConfigError(
-            "evaluate: --per-row and --slices are of a RUN, expected none of --scores"
+        hint = f"expected none of --{name}"
+        raise ConfigError(f"evaluate: --per-row and --slices are of a RUN, {hint}")
+    if request.device is not None:
+        raise ConfigError(f"evaluate: --device beside --{name}, which are ranked on the CPU")
+    if request.bias is not None and request.vectors is None:
+        raise ConfigError("evaluate: --bias without --vectors")
+
+    from dllm2rec.cli.evaluate_files import FileRequest, evaluate_files
+
+    vectors = request.vectors or ()
+    return evaluate_files(
+        FileRequest(
+            kind=name,
+            files=tuple(p for p in (request.scores, request.lists, *vectors, request.bias) if p),
+            dataset=request.dataset,
+            teacher=request.teacher,
+            targets=request.targets,
+            candidates=request.candidates,
+            split=request.split,
+            ks=request.ks,
+            exclude_seen=request.exclude_seen,
+            threads=request.threads,
         )
-    if request.device is not None:
-        raise ConfigError("evaluate: --device beside --scores, which are ranked on the CPU")
-    check_folders_there(request.dataset)
-    use_threads(request.threads)
-
-    from dllm2rec.data.formats.load_dataset import load_dataset
-    from dllm2rec.evaluate.score_file import evaluate_scores
-
-    assert request.scores is not None  # noqa: S101 - for mypy
-    return evaluate_scores(
-        request.scores,
-        load_dataset(request.dataset),
-        split=request.split,
-        ks=request.ks,
-        exclude_seen=request.exclude_seen,
-    )
-
-
-def _of_lists(request: EvaluateRequest) -> MetricTable:
-    assert request.lists is not None  # noqa: S101 - for mypy
-    if request.device is not None:
-        raise ConfigError("evaluate: --device beside --lists, which need none")
-    if request.per_row is not None or request.slices:
-        raise ConfigError("evaluate: --per-row and --slices are of a RUN, expected none of --lists")
-    if request.dataset is None and (request.targets is None or request.teacher is not None):
-        raise ConfigError("evaluate: --lists without --dataset, expected it or --targets alone")
-    for path in (request.lists, request.targets, request.candidates):
-        if path is not None:
-            check_file_there(path)
-    check_folders_there(request.dataset, request.teacher)
-    use_threads(request.threads)
-
-    from dllm2rec.evaluate.lists.evaluate_lists import evaluate_lists
-
-    dataset = teacher = candidates = None
-    if request.dataset is not None:
-        from dllm2rec.data.formats.load_dataset import load_dataset
-
-        dataset = load_dataset(request.dataset)
-        if request.teacher is not None:
-            from dllm2rec.teacher.folder import load_teacher
-
-            teacher = load_teacher(request.teacher, dataset)
-    if request.candidates is not None:
-        from dllm2rec.cli.recommend_inputs import read_ids
-
-        candidates = read_ids(request.candidates)
-    return evaluate_lists(
-        request.lists,
-        dataset,
-        targets=request.targets,
-        split=request.split,
-        ks=request.ks,
-        exclude_seen=request.exclude_seen,
-        candidates=candidates,
-        teacher=teacher,
     )

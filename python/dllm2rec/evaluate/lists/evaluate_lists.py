@@ -13,6 +13,7 @@ import numpy.typing as npt
 from dllm2rec.caller import one_or_more, words
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ConfigError, InputError
+from dllm2rec.evaluate.lists.candidates import allowed_items
 from dllm2rec.evaluate.lists.cases import Cases, cases_of_split, cases_of_targets
 from dllm2rec.evaluate.lists.places import PlacedTargets, place_targets
 from dllm2rec.evaluate.lists.read import read_list_table
@@ -165,13 +166,9 @@ def _allowed(
         return None, "lists"
     if candidates is None:
         return None, f"lists out of {cases.n_items:,} items"
-    ids = list(candidates)
-    found = dataset.catalogue.find_all(ids)
-    if None in found:
-        message = f"candidates: unknown item id {ids[found.index(None)]!r}, expected known ones"
-        raise InputError(message, code="E-ITEM-UNKNOWN")
-    allowed = np.zeros(len(cases.items), np.bool_)
-    allowed[np.array(found, np.int64)] = True
+    among = allowed_items(dataset, candidates)
+    assert among is not None  # noqa: S101 - for mypy
+    allowed = np.append(among, np.zeros(len(cases.items) - len(among), np.bool_))
     n_lost = int((~allowed[cases.target]).sum())
     if n_lost:
         notes.append(f"{n_lost:,} targets are no candidates and count as missed")

@@ -1,0 +1,103 @@
+"""What `dllm2rec evaluate` does with the files of other systems: scores, vectors, lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dllm2rec.cli.options import use_threads
+from dllm2rec.cli.paths import check_file_there, check_folders_there
+from dllm2rec.errors import ConfigError
+from dllm2rec.tracking.metric_table import MetricTable
+
+
+@dataclass(frozen=True)
+class FileRequest:
+    """Files of another system, and how they are to be measured; see the options of these names."""
+
+    kind: str
+    files: tuple[Path, ...]
+    dataset: Path | None
+    teacher: Path | None
+    targets: Path | None
+    candidates: Path | None
+    split: str
+    ks: tuple[int, ...] | None
+    exclude_seen: bool
+    threads: int | None
+
+
+def evaluate_files(request: FileRequest) -> MetricTable:
+    """Measure scores, vectors or lists.
+
+    Raises:
+        ConfigError: there is no dataset, where one is needed.
+        InputError: a file is not there, or is at fault.
+        ArtifactError: a file is damaged.
+    """
+    kind = request.kind
+    if request.dataset is None:
+        if kind != "lists":
+            raise ConfigError(
+                f"evaluate: --{kind} without --dataset, expected the dataset it is of"
+            )
+        if request.targets is None or request.teacher is not None:
+            raise ConfigError("evaluate: --lists without --dataset, expected it or --targets alone")
+    for path in (*request.files, request.targets, request.candidates):
+        if path is not None:
+            check_file_there(path)
+    check_folders_there(request.dataset, request.teacher)
+    use_threads(request.threads)
+
+    candidates = None
+    if request.candidates is not None:
+        from dllm2rec.cli.recommend_inputs import read_ids
+
+        candidates = read_ids(request.candidates)
+    dataset = teacher = None
+    if request.dataset is not None:
+        from dllm2rec.data.formats.load_dataset import load_dataset
+
+        dataset = load_dataset(request.dataset)
+        if request.teacher is not None:
+            from dllm2rec.teacher.folder import load_teacher
+
+            teacher = load_teacher(request.teacher, dataset)
+    if dataset is None or kind == "lists":
+        from dllm2rec.evaluate.lists.evaluate_lists import evaluate_lists
+
+        return evaluate_lists(
+            request.files[0],
+            dataset,
+            targets=request.targets,
+            split=request.split,
+            ks=request.ks,
+            exclude_seen=request.exclude_seen,
+            candidates=candidates,
+            teacher=teacher,
+        )
+    if kind == "scores":
+        from dllm2rec.evaluate.score_file import evaluate_scores
+
+        return evaluate_scores(
+            request.files[0],
+            dataset,
+            targets=request.targets,
+            split=request.split,
+            ks=request.ks,
+            exclude_seen=request.exclude_seen,
+            candidates=candidates,
+            teacher=teacher,
+        )
+    from dllm2rec.evaluate.matrices.evaluate_vectors import evaluate_vectors
+
+    return evaluate_vectors(
+        request.files,
+        dataset,
+        targets=request.targets,
+        split=request.split,
+        ks=request.ks,
+        exclude_seen=request.exclude_seen,
+        candidates=candidates,
+        teacher=teacher,
+    )

@@ -1,0 +1,189 @@
+"""Which items of which rows are to be ranked: a split's own targets, or those of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from dllm2rec.data.dataset import Rows, SequenceDataset
+from dllm2rec.evaluate.baselines import rows_beside
+from dllm2rec.evaluate.evaluate_split import rows_to_rank
+from dllm2rec.evaluate.lists.candidates import allowed_items
+from dllm2rec.evaluate.lists.cases import Cases, cases_of_targets
+from dllm2rec.evaluate.lists.places import BEYOND
+from dllm2rec.evaluate.lists.read import read_list_table
+from dllm2rec.evaluate.many_targets import RelevantCounts, relevance_metrics
+from dllm2rec.evaluate.metrics import RankCounts
+from dllm2rec.evaluate.seen_items import Pairs, seen_pairs
+from dllm2rec.teacher.knowledge import TeacherKnowledge
+from dllm2rec.tracking.metric_table import MetricRow, MetricTable
+
+Int64Vector = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class AskedBlock:
+    """What is asked of a block of rows.
+
+    Attributes:
+        rows: of the split.
+        pairs: numbers of the pairs that can be ranked, int64 (P,).
+        local: the row of each within the block, ascending, int64 (P,).
+        items: the item to rank, int64 (P,).
+    """
+
+    rows: Rows
+    pairs: Int64Vector
+    local: Int64Vector
+    items: Int64Vector
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each row of the block is asked for one item."""
+        return len(self.local) == len(self.rows) and bool(np.all(np.diff(self.local) == 1))
+
+    def seen(self, dataset: SequenceDataset) -> Pairs:
+        """The seen items of each row of the block but those that are asked for."""
+        row, item = seen_pairs(dataset, self.rows)
+        keys = row * dataset.n_items + item
+        asked = self.local * dataset.n_items + self.items
+        return np.divmod(keys[~np.isin(keys, asked)], dataset.n_items)
+
+
+@dataclass(frozen=True, eq=False)
+class AskedTargets:
+    """Pairs of a row and an item to rank in it.
+
+    Attributes:
+        dataset: whose rows they are.
+        split: "test" or "validation".
+        ks: cut-offs of the metrics.
+        rows: all rows of the split.
+        row: of each pair, ascending, int64 (M,).
+        item: the item; beyond the catalogue for one that it lacks, int64 (M,).
+        case: what the pair's metrics are averaged in, ascending, int64 (M,).
+        allowed: which items are candidates, bool (N,); None where all are.
+        unit: what a case is: "rows" or "users".
+        is_plain: whether these are the split's own rows and targets, among all items.
+        notes: what should be known.
+    """
+
+    dataset: SequenceDataset
+    split: str
+    ks: tuple[int, ...]
+    rows: Rows
+    row: Int64Vector
+    item: Int64Vector
+    case: Int64Vector
+    allowed: npt.NDArray[np.bool_] | None
+    unit: str
+    is_plain: bool
+    notes: tuple[str, ...] = field(default=())
+
+    def block(self, begin: int, end: int) -> AskedBlock:
+        """What is asked of the rows `begin..end-1`; what is no candidate cannot be ranked."""
+        first, last = np.searchsorted(self.row, [begin, end])
+        item = self.item[first:last]
+        can_rank = item < self.dataset.n_items
+        if self.allowed is not None:
+            can_rank &= np.append(self.allowed, False)[np.minimum(item, len(self.allowed))]
+        pairs = first + np.flatnonzero(can_rank)
+        rows = self.rows.take(slice(begin, end))
+        return AskedBlock(rows, pairs, self.row[pairs] - begin, self.item[pairs])
+
+    def counts(self, blocks: Iterable[tuple[AskedBlock, RankCounts]]) -> RelevantCounts:
+        """Put the counts of blocks together; what was not ranked is missed."""
+        greater = np.full(len(self.row), BEYOND, np.int64)
+        equal = np.zeros_like(greater)
+        for block, counts in blocks:
+            greater[block.pairs], equal[block.pairs] = counts.greater, counts.equal
+        return RelevantCounts(self.case, greater, equal)
+
+    def table(
+        self,
+        name: str,
+        counts: RelevantCounts,
+        teacher: TeacherKnowledge | None,
+        *,
+        exclude_seen: bool,
+    ) -> MetricTable:
+        """The metrics, below the baselines where these have the same rows and candidates."""
+        dataset, split = self.dataset, self.split
+        rows: list[MetricRow] = []
+        notes = self.notes
+        if self.is_plain:
+            rows = rows_beside(dataset, teacher, self.ks, split, exclude_seen=exclude_seen)
+        else:
+            notes = (*notes, "no baselines: they have one target a row and all items as candidates")
+        n_candidates = dataset.n_items if self.allowed is None else int(self.allowed.sum())
+        some = f"full ranking over {n_candidates:,} candidates of {dataset.n_items:,} items"
+        return MetricTable(
+            title=f"{dataset.name}, {split}",
+            rows=(*rows, MetricRow(name, relevance_metrics(counts, self.ks))),
+            n_rows=counts.n_cases,
+            n_items=dataset.n_items,
+            exclude_seen=exclude_seen,
+            unit=self.unit,
+            ranking="" if self.allowed is None else some,
+            notes=notes,
+        )
+
+
+def asked_targets(
+    dataset: SequenceDataset,
+    split: str,
+    ks: int | Iterable[int] | None,
+    *,
+    targets: object = None,
+    candidates: Iterable[str] | None = None,
+) -> AskedTargets:
+    """Find what is to be ranked.
+
+    Args:
+        dataset: whose rows they are.
+        split: "test" or "validation".
+        ks: cut-offs, by default 1, 5, 10 and 20.
+        targets: relevant items by row or by user, as `evaluate_lists` takes them; by default each
+            row has its own target. A user's are ranked in the user's first row.
+        candidates: ids of the items that alone are ranked.
+
+    Raises:
+        ConfigError: an unknown split, or a cut-off beyond the catalogue.
+        InputError: a split without rows, unknown candidates, or targets of another dataset.
+    """
+    rows, ks = rows_to_rank(dataset, split, ks)
+    allowed = allowed_items(dataset, candidates)
+    notes: list[str] = []
+    unit = "rows"
+    if targets is None:
+        row = case = np.arange(len(rows))
+        item = dataset.targets(rows).astype(np.int64)
+    else:
+        table = read_list_table(targets)
+        cases, notes = cases_of_targets(table, dataset, split)
+        row, item, case = _of_cases(rows, cases)
+        unit = "rows" if table.key == "row" else "users"
+    if allowed is not None:
+        n_lost = int((~np.append(allowed, False)[np.minimum(item, dataset.n_items)]).sum())
+        if n_lost:
+            notes.append(f"{n_lost:,} targets are no candidates and count as missed")
+    is_plain = targets is None and candidates is None
+    return AskedTargets(
+        dataset, split, ks, rows, row, item, case, allowed, unit, is_plain, tuple(notes)
+    )
+
+
+def _of_cases(rows: Rows, cases: Cases) -> tuple[Int64Vector, Int64Vector, Int64Vector]:
+    """Row, item and case of each target; cases are numbered in the order of their rows."""
+    assert cases.rows is not None  # noqa: S101 - for mypy
+    order = np.argsort(rows.end, kind="stable")
+    row_of_case = order[np.searchsorted(rows.end[order], cases.rows.end)]
+    row = row_of_case[cases.case]
+    by_row = np.lexsort((cases.target, row))
+    row, item = row[by_row], cases.target[by_row]
+    begins = np.ones(len(row), np.bool_)
+    begins[1:] = row[1:] != row[:-1]
+    return row, item, np.cumsum(begins) - 1
