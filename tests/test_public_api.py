@@ -55,6 +55,7 @@ PUBLIC = {
     "TeacherKnowledge",
     "TeacherReport",
     "conclude",
+    "default_recipe",
     "teacher_report",
     "write_teacher_page",
     "with_method",

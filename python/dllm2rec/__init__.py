@@ -114,6 +114,7 @@ if TYPE_CHECKING:
     from dllm2rec.tracking.progress import Silent as Silent
     from dllm2rec.tracking.progress import TrainingName as TrainingName
     from dllm2rec.train.check_run import RunOptions as RunOptions
+    from dllm2rec.train.default_recipe import default_recipe as default_recipe
     from dllm2rec.train.resume_run import resume_run as resume_run
     from dllm2rec.train.train_run import train_run as train_run
 
@@ -219,6 +220,7 @@ _HOMES = {
     "resume_run": "train.resume_run",
     "save_teacher": "teacher.folder",
     "set_threads": "_core",
+    "default_recipe": "train.default_recipe",
     "train_run": "train.train_run",
     "tune": "search.tune",
     "TuneResult": "search.result",

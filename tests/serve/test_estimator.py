@@ -67,6 +67,22 @@ def test_parameters_are_those_of_scikit_learn() -> None:
         DLLM2Rec(config="nope").get_params()
 
 
+@pytest.mark.parametrize(("gpu", "recipe"), [(True, "strong"), (False, "light")])
+def test_without_a_configuration_it_takes_the_recipe_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch, gpu: bool, recipe: str
+) -> None:
+    monkeypatch.setattr("dllm2rec.train.default_recipe.has_gpu", lambda: gpu)
+    assert dllm2rec.default_recipe() == recipe
+    assert dllm2rec.default_recipe("cpu") == "light"
+    one = DLLM2Rec()
+    assert repr(one) == f"DLLM2Rec: sasrec, {recipe}, not fitted"
+    assert one.get_params(deep=False)["config"] is None
+    wanted = load_config(recipe=recipe).student.hidden_size
+    assert one.get_params()["student__hidden_size"] == wanted
+    set_ = DLLM2Rec().set_params(train__seed=7).get_params()
+    assert (set_["student__hidden_size"], set_["train__seed"]) == (wanted, 7)
+
+
 def test_what_is_not_fitted_says_so() -> None:
     one = estimator()
     assert repr(one) == "DLLM2Rec: gru4rec, a configuration, not fitted"

@@ -12,7 +12,6 @@ import typer
 
 from dllm2rec.cli.options import Device, StudentName, use_threads
 from dllm2rec.errors import ConfigError
-from dllm2rec.runtime.gpu import has_gpu
 
 if TYPE_CHECKING:  # pydantic: `--help` must not wait for it
     from dllm2rec.config.model import Config
@@ -82,6 +81,7 @@ class SettingsOptions:
         """
         from dllm2rec.config.load import changed, load_config
         from dllm2rec.config.methods import with_method
+        from dllm2rec.train.default_recipe import default_recipe
 
         if self.teacher is not None and self.dataset is None:
             raise ConfigError(
@@ -95,11 +95,12 @@ class SettingsOptions:
         given = {"device": device, "seed": self.seed}
         train = {k: v for k, v in given.items() if v is not None}
         settings = changed(settings, train=train)
-        if self.dataset is not None and not chosen and not _on_gpu(settings):
+        suited = default_recipe(settings.train.device)
+        if self.dataset is not None and not chosen and suited != "strong":
             _log.info(
-                "no GPU: --recipe light; the wider student of --recipe strong would take hours"
+                f"no GPU: --recipe {suited}; the wider student of --recipe strong would take hours"
             )
-            settings = changed(load_config(recipe="light", overrides=self.overrides), train=train)
+            settings = changed(load_config(recipe=suited, overrides=self.overrides), train=train)
         if self.method is not None:
             settings = with_method(settings, self.method)
         everyone = (
@@ -115,11 +116,6 @@ class SettingsOptions:
         It is so small that a second thread would mostly wait for the first.
         """
         use_threads(1 if self.dataset is None and n_threads is None else n_threads)
-
-
-def _on_gpu(settings: Config) -> bool:
-    """Whether a training would be on one, before torch is loaded."""
-    return settings.train.device != "cpu" and has_gpu()
 
 
 @dataclass(frozen=True, kw_only=True)

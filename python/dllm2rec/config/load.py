@@ -41,7 +41,8 @@ def load_config(
     """Read a configuration: recipe < the user's file < overrides.
 
     Args:
-        recipe: one of `RECIPES`; without it the file's `recipe`, and without that "strong".
+        recipe: one of `RECIPES`; without it the file's `recipe`, and without that "strong";
+            `default_recipe` gives the one that suits this machine.
         path: a TOML file with the sections of `Config`; what it leaves out the recipe holds.
         overrides: `section.field=value`, one or several, the value in TOML or a bare word; later
             ones win.

@@ -26,6 +26,7 @@ from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.metric_table import MetricTable
 from dllm2rec.tracking.progress import Progress
 from dllm2rec.train.check_run import RunOptions
+from dllm2rec.train.default_recipe import default_recipe
 from dllm2rec.train.train_run import train_run
 
 
@@ -40,7 +41,7 @@ class DLLM2Rec:
 
     Args:
         student: "sasrec", "gru4rec" or "caser".
-        config: a recipe's name, or a configuration.
+        config: a recipe's name, or a configuration; None: `default_recipe()`.
         folder: where `fit` writes its run; None: a folder of the system's for what is temporary,
             which goes with this object.
         progress: as for `train_run`: True prints a line per epoch, False nothing.
@@ -61,7 +62,7 @@ class DLLM2Rec:
     def __init__(
         self,
         student: str = "sasrec",
-        config: Config | str = "strong",
+        config: Config | str | None = None,
         *,
         folder: str | Path | None = None,
         progress: Progress | bool = True,
@@ -76,7 +77,7 @@ class DLLM2Rec:
 
     def __repr__(self) -> str:
         """Which student, by which settings, and whether it is trained."""
-        config = self.config if isinstance(self.config, str) else "a configuration"
+        config = "a configuration" if isinstance(self.config, Config) else self._recipe
         state = "not fitted" if self._recommender is None else f"fitted in {self.run_}"
         return f"DLLM2Rec: {self.student}, {config}, {state}"
 
@@ -114,7 +115,9 @@ class DLLM2Rec:
             if mark:
                 sections.setdefault(section, {})[field] = value
         if sections:
-            whole = config if isinstance(config, Config) else load_config(recipe=config)
+            whole = config
+            if not isinstance(whole, Config):
+                whole = load_config(recipe=whole or default_recipe())
             own["config"] = changed(whole, **sections)
         for name, value in own.items():
             setattr(self, name, value)
@@ -238,8 +241,14 @@ class DLLM2Rec:
         scratch = tempfile.mkdtemp(prefix="dllm2rec-")
         return Path(scratch) / "run", weakref.finalize(self, shutil.rmtree, scratch, True)  # noqa: FBT003
 
+    @property
+    def _recipe(self) -> str:
+        return default_recipe() if self.config is None else str(self.config)
+
     def _settings(self) -> Config:
-        config = self.config if isinstance(self.config, Config) else load_config(recipe=self.config)
+        config = self.config
+        if not isinstance(config, Config):
+            config = load_config(recipe=self._recipe)
         return changed(config, student={"name": self.student})
 
     def _fitted(self) -> Recommender:
