@@ -267,6 +267,15 @@ def test_another_program_needs_neither_the_table_nor_this_package(folders: dict[
     np.testing.assert_allclose(users, expected, atol=1e-6)
 
 
+def test_the_network_names_no_file_of_the_machine_that_exported_it(
+    folders: dict[str, Path],
+) -> None:
+    for folder in folders.values():
+        content = (folder / "model.onnx").read_bytes()
+        for word in (b".py", b"site-packages", b"stack_trace", bytes(Path.cwd())):
+            assert word not in content, folder
+
+
 def test_a_damaged_export_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     for number, name in enumerate(sorted(path.name for path in folders["sasrec"].iterdir())):
         copy = Path(shutil.copytree(folders["sasrec"], tmp_path / f"{number}"))

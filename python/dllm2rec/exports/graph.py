@@ -73,7 +73,22 @@ def onnx_of_student(student: Student) -> Any:  # noqa: ANN401 - onnx has no type
         )
     if program is None:  # as its types allow
         raise ConfigError("torch.onnx.export gave no model, expected one; install torch anew")
-    return program.model_proto
+    return _without_notes(program.model_proto)
+
+
+def _without_notes(message: Any) -> Any:  # noqa: ANN401 - any message of a model
+    """Take away what the exporter notes of its own calls: the paths of the machine's packages."""
+    for field, value in message.ListFields():
+        if field.name in ("metadata_props", "doc_string"):
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for part in value if _is_repeated(value) else [value]:
+                _without_notes(part)
+    return message
+
+
+def _is_repeated(value: object) -> bool:
+    return hasattr(value, "__len__") and not hasattr(value, "ListFields")
 
 
 def with_table(model: Any, file: str, shape: tuple[int, int], offset: int) -> bytes:  # noqa: ANN401
