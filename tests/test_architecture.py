@@ -28,7 +28,7 @@ FLOORS = [
     ["runs"],
     ["report"],
     ["train"],
-    ["plan", "search", "serve"],
+    ["plan", "reproduce", "search", "serve"],
     ["llm"],
     ["exports"],
     ["server"],

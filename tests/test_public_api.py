@@ -56,6 +56,8 @@ PUBLIC = {
     "TeacherReport",
     "conclude",
     "default_recipe",
+    "Reproduction",
+    "reproduce",
     "teacher_report",
     "write_teacher_page",
     "with_method",

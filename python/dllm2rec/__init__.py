@@ -82,6 +82,8 @@ if TYPE_CHECKING:
     from dllm2rec.report.teacher.page import write_teacher_page as write_teacher_page
     from dllm2rec.report.teacher.report import TeacherReport as TeacherReport
     from dllm2rec.report.teacher.report import teacher_report as teacher_report
+    from dllm2rec.reproduce.compare import Reproduction as Reproduction
+    from dllm2rec.reproduce.train_again import reproduce as reproduce
     from dllm2rec.runs.checkpoint import load_checkpoint as load_checkpoint
     from dllm2rec.runs.evaluate_run import evaluate_run as evaluate_run
     from dllm2rec.runs.score_rows import score_rows as score_rows
@@ -227,6 +229,8 @@ _HOMES = {
     "TunedTrial": "search.result",
     "Conclusion": "report.conclusion",
     "conclude": "report.conclusion",
+    "Reproduction": "reproduce.compare",
+    "reproduce": "reproduce.train_again",
     "write_report": "report.page",
 }
 __all__ = sorted(_HOMES)

@@ -7,7 +7,7 @@ the command line says once that it is the caller.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -49,17 +49,29 @@ _EACH = re.compile(rf"(--[a-z-]+)(?: ({_VALUE}))?")
 
 # Of the process and not of a context: readers raise in threads of their own.
 _commands_under_way = 0
+_command: tuple[str, ...] = ()
 
 
 @contextmanager
-def command_line() -> Iterator[None]:
-    """Within the block messages name options instead of parameters."""
-    global _commands_under_way
+def command_line(arguments: Sequence[str] = ()) -> Iterator[None]:
+    """Within the block messages name options instead of parameters.
+
+    Args:
+        arguments: the words after `dllm2rec`.
+    """
+    global _commands_under_way, _command
+    before, _command = _command, ("dllm2rec", *arguments)
     _commands_under_way += 1
     try:
         yield
     finally:
         _commands_under_way -= 1
+        _command = before
+
+
+def command_words() -> list[str]:
+    """The command under way, a word each; empty in Python."""
+    return list(_command)
 
 
 def words(*, python: str, option: str) -> str:

@@ -55,7 +55,7 @@ CONFIG = changed(
         "device": "cpu",
     },
 )
-TIMES = {"train_s", "validation_s", "rows_per_s", "seconds", "train_s_per_epoch"}
+TIMES = {"train_s", "validation_s", "rows_per_s", "seconds", "train_s_per_epoch", "answer_ms"}
 
 
 def start(place: Path) -> list[str]:

@@ -54,7 +54,7 @@ def _command(arguments: Sequence[str] | None, ending: Ending) -> int:
     from dllm2rec.cli.streams import notes, safe_streams, tell
     from dllm2rec.cli.torchrun import silence_other_processes
 
-    with safe_streams(), notes(), command_line():
+    with safe_streams(), notes(), command_line(words):
         try:
             try:
                 ending.release()

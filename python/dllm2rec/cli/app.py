@@ -20,6 +20,7 @@ from dllm2rec.cli.commands import (
     train,
     tune,
 )
+from dllm2rec.cli.commands.checks import reproduce
 from dllm2rec.cli.commands.make_teacher import embed, fit, generate, ground, prompts
 from dllm2rec.cli.commands.make_teacher import plan as teacher_plan
 from dllm2rec.cli.paths import checking_paths
@@ -36,6 +37,7 @@ app.command(epilog=recommend.EXAMPLES)(checking_paths(recommend.recommend))
 app.command(epilog=export.EXAMPLES)(checking_paths(export.export))
 app.command(epilog=serve.EXAMPLES)(checking_paths(serve.serve))
 app.command(epilog=report.EXAMPLES)(checking_paths(report.report))
+app.command(epilog=reproduce.EXAMPLES)(checking_paths(reproduce.reproduce))
 app.command(epilog=bench.EXAMPLES)(checking_paths(bench.bench))
 teacher_app = typer.Typer(help="Import a teacher, or make one.", no_args_is_help=True)
 

@@ -56,6 +56,16 @@ SeedsOption = Annotated[
 ]
 
 
+TeacherMsOption = Annotated[
+    float | None,
+    typer.Option(
+        "--teacher-ms",
+        help="What one list of the teacher takes, in milliseconds; the report tells the cost.",
+        metavar="MS",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SettingsOptions:
     """The options of `train` and `plan` that make settings, students and data, as they were given.
@@ -144,6 +154,7 @@ class TrainRequest:
     threads: int | None
     log: Sequence[str]
     json: bool
+    teacher_ms: float | None = None
 
     def check_resume(self) -> None:
         """Refuse options of a new run beside --resume, and those of a resumed run without it.
@@ -169,6 +180,7 @@ class TrainRequest:
                 "no-baseline": not self.baseline,
                 "seed": self.settings.seed is not None,
                 "seeds": self.seeds != 1,
+                "teacher-ms": self.teacher_ms is not None,
             }
             rule = (
                 "beside --resume: a run is resumed with its own settings; expected only --dataset "

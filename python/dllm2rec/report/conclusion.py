@@ -69,6 +69,8 @@ class Conclusion:
         untrained: the better of popularity and window counts, and its test metric.
         bars: every row of the table, in its order.
         cautions: what to know before the figures are compared.
+        cost_ratio: how often the time of one answer of `student` goes into that of one list of the
+            teacher; None where the latter is not known.
     """
 
     student: str | None
@@ -78,6 +80,7 @@ class Conclusion:
     untrained: tuple[str, float] | None
     bars: tuple[Bar, ...]
     cautions: tuple[Caution, ...]
+    cost_ratio: float | None = None
 
     def unready(self) -> dict[str, str]:
         """Students whose figures are not yet those of a trained one, and why."""
@@ -130,9 +133,11 @@ class Conclusion:
         if not self.teacher or self.reached is None:
             return reached
         share = self.reached / self.teacher
+        cost = "" if self.cost_ratio is None else f" at {_fraction(self.cost_ratio)} of its cost"
         if share > 1:
-            return f"{self.student} is above its teacher by {_percent(share - 1)} ({METRIC_TEXT})"
-        return f"{self.student} reaches {100 * share:.0f} % of the teacher's {METRIC_TEXT}"
+            above = f"is above its teacher by {_percent(share - 1)} ({METRIC_TEXT})"
+            return f"{self.student} {above}{cost}"
+        return f"{self.student} reaches {100 * share:.0f} % of the teacher's {METRIC_TEXT}{cost}"
 
     def as_json(self) -> dict[str, Any]:
         """What `--json` prints."""
@@ -142,6 +147,14 @@ class Conclusion:
 def _percent(share: float) -> str:
     """A share as people read it: one digit after the point while it is small."""
     return f"{100 * share:.1f} %" if abs(share) < 0.1 else f"{100 * share:.0f} %"
+
+
+def _fraction(ratio: float) -> str:
+    """1/9,000: two digits of the ratio; below 1 a multiple."""
+    if ratio < 1:
+        return f"{1 / ratio:.2g} times"
+    digits = max(0, len(str(round(ratio))) - 2)
+    return f"1/{round(ratio, -digits):,.0f}"
 
 
 def _signed(share: float) -> str:
@@ -184,7 +197,13 @@ def conclusion_of(result: RunResult, manifest: RunManifest) -> Conclusion:
             *_one_seed(best, beside, untrained, manifest.n_seeds),
             *_edges(students, manifest.config),
         ),
+        cost_ratio=_cost_ratio(best, manifest.teacher_ms),
     )
+
+
+def _cost_ratio(best: ResultRow | None, teacher_ms: float | None) -> float | None:
+    answer_ms = None if best is None else best.detail.get("answer_ms")
+    return teacher_ms / answer_ms if teacher_ms and answer_ms else None
 
 
 def _kind(row: ResultRow) -> Literal["untrained", "teacher", "alone", "taught"]:

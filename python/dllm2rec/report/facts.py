@@ -8,8 +8,11 @@ from pathlib import Path
 from dllm2rec.errors import ArtifactError
 from dllm2rec.report.evidence import Evidence, read_evidence
 from dllm2rec.runs.epoch_log import METRICS_FILE, read_epochs
+from dllm2rec.runs.held_out_log import Opening, read_openings
+from dllm2rec.runs.run_card import CARD_FILE, read_card
 from dllm2rec.runs.run_manifest import CONFIG_FILE, RUN_FILE, RunManifest, read_run
 from dllm2rec.runs.run_result import RESULTS_FILE, RunResult, read_result
+from dllm2rec.runtime.hardware import Energy
 from dllm2rec.storage.atomic_file import FileRecord, read_verified
 from dllm2rec.storage.atomic_folder import parse_manifest
 from dllm2rec.storage.pointers import read_pointer
@@ -64,6 +67,8 @@ class RunFacts:
         trainings: every training, in the order of the table; by name while there is none.
         checkpoints: every pointer of every student.
         evidence: `evidence.json`; None where the run has none, as before it has ended.
+        openings: each time that the test rows were scored.
+        energy: what the GPU took; None without a card.
     """
 
     manifest: RunManifest
@@ -72,6 +77,8 @@ class RunFacts:
     trainings: tuple[Epochs, ...]
     checkpoints: tuple[CheckpointFact, ...]
     evidence: Evidence | None = None
+    openings: tuple[Opening, ...] = ()
+    energy: Energy | None = None
 
     def table(self, split: str) -> MetricTable | None:
         """The metrics of "validation" or "test"; None while the run has not ended."""
@@ -114,6 +121,8 @@ def read_facts(folder: Path) -> RunFacts:
             if (student / pointer).is_file()
         ),
         evidence=None if result is None else read_evidence(folder),
+        openings=tuple(read_openings(folder)),
+        energy=read_card(folder).energy if (folder / CARD_FILE).is_file() and result else None,
     )
 
 

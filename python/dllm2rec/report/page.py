@@ -14,8 +14,10 @@ from dllm2rec.report.curves import Curves, can_draw, draw_curves
 from dllm2rec.report.evidence import Evidence
 from dllm2rec.report.facts import Epochs, RunFacts, read_facts
 from dllm2rec.report.teacher.pictures import calibration_pictures
+from dllm2rec.runs.held_out_log import openings_text
 from dllm2rec.runs.run_manifest import RunManifest
 from dllm2rec.runs.run_result import RunResult
+from dllm2rec.runtime.hardware import Energy, Hardware
 from dllm2rec.runtime.visible import visible_lines
 from dllm2rec.storage.atomic_file import replace_text
 from dllm2rec.tracking.metric_names import EPOCH_METRICS
@@ -38,6 +40,7 @@ LABELS = {
     "memory_weight": "memory weight",
     "train_s_per_epoch": "s an epoch",
     "seconds": "s in all",
+    "answer_ms": "ms per row scored",
     "train_s": "train, s",
     "validation_s": "validation, s",
     "rows_per_s": "rows/s",
@@ -96,7 +99,8 @@ def render(facts: RunFacts) -> str:
         commands=[] if facts.result is None else _commands(facts.result, facts.manifest),
         epochs=[(one.name, *_epoch_table(one)) for one in facts.trainings if one.records],
         checkpoints=facts.checkpoints,
-        environment=_environment(facts.manifest),
+        environment=_environment(facts.manifest, facts.energy),
+        openings=openings_text(facts.openings),
         settings=facts.settings,
     )
 
@@ -220,13 +224,14 @@ def _commands(result: RunResult, manifest: RunManifest) -> list[tuple[str, str]]
     again += "".join(f" --student {name}" for name in manifest.students)
     return [
         ("recommend", f"dllm2rec recommend {run} --history ID,ID,ID"),
+        ("train it again and compare", f"dllm2rec reproduce {run}"),
         ("score again, at other cut-offs", f"dllm2rec evaluate {run} --k 10 --k 50"),
         *([("with more seeds", again)] if source is not None else []),
         ("serve", f"dllm2rec export {run} --out exported, then dllm2rec serve exported"),
     ]
 
 
-def _environment(manifest: RunManifest) -> list[tuple[str, str]]:
+def _environment(manifest: RunManifest, energy: Energy | None) -> list[tuple[str, str]]:
     """The facts of `run.json` but for the configuration, which the page shows as TOML."""
     content = manifest.as_json()
     source = content["source"] or {}
@@ -234,7 +239,29 @@ def _environment(manifest: RunManifest) -> list[tuple[str, str]]:
     # Without a dataset of one's own there is the demo world, which brings its teacher.
     missing = "none" if source.get("dataset") else "the demo world's"
     return [
+        *([("command", shlex.join(manifest.command))] if manifest.command else []),
         *((f"source: {key}", value or missing) for key, value in source.items()),
         *((key, str(value)) for key, value in plain.items()),
         *((f"version: {name}", value) for name, value in manifest.versions.items()),
+        *_machine(manifest.hardware),
+        *([] if energy is None else [("energy", _energy(energy))]),
+        *((f"sha256: {path}", record.sha256) for path, record in manifest.inputs.items()),
     ]
+
+
+def _machine(hardware: Hardware | None) -> list[tuple[str, str]]:
+    if hardware is None:
+        return []
+    facts = {
+        "processor": f"{hardware.cpu}, {hardware.cores} logical cores",
+        "memory": f"{hardware.memory_bytes / 2**30:.0f} GiB",
+        "GPUs": ", ".join(hardware.gpus) or "none",
+        "CUDA of torch": hardware.cuda or "none",
+    }
+    return list(facts.items())
+
+
+def _energy(energy: Energy) -> str:
+    if energy.joules is None:
+        return energy.note
+    return f"{energy.joules:,.0f} J ({energy.joules / 3.6e6:.4f} kWh), {energy.note}"

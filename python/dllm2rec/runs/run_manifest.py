@@ -14,7 +14,7 @@ import torch
 from pydantic import TypeAdapter
 
 from dllm2rec._core import __version__
-from dllm2rec.caller import words
+from dllm2rec.caller import command_words, words
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.formats.catalogue_file import ITEMS_FILE
@@ -23,6 +23,7 @@ from dllm2rec.runs.read_json import read_json
 from dllm2rec.runs.source import Source
 from dllm2rec.runtime.device import device_name
 from dllm2rec.runtime.distributed import size
+from dllm2rec.runtime.hardware import Hardware, this_hardware
 from dllm2rec.storage.atomic_file import FileRecord, record_of, replace_bytes
 from dllm2rec.storage.sealed_json import seal
 from dllm2rec.teacher.knowledge import TeacherKnowledge
@@ -56,6 +57,10 @@ class RunManifest:
         versions: of the packages that compute.
         notes: what readers of the results should know about the run.
         files: size and sha256 of the files beside it that stay as they are, by name.
+        command: the words of the command that began it; empty from Python.
+        hardware: what it was begun on.
+        inputs: size and sha256 of each file of the dataset's and the teacher's folder, by path.
+        teacher_ms: milliseconds of one list of the teacher, where the caller knows them.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -78,11 +83,15 @@ class RunManifest:
     versions: dict[str, str]
     notes: list[str] = field(default_factory=list)
     files: dict[str, FileRecord] = field(default_factory=dict)
+    command: list[str] = field(default_factory=list)
+    hardware: Hardware | None = None
+    inputs: dict[str, FileRecord] = field(default_factory=dict)
+    teacher_ms: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What `run.json` holds, and what trackers are told."""
         content = asdict(self)
-        for key in ("notes", "files"):
+        for key in ("notes", "files", "command", "hardware", "inputs", "teacher_ms"):
             if not content[key]:
                 del content[key]
         return content
@@ -102,7 +111,7 @@ def new_manifest(
     n_seeds: int,
     source: Source | None,
 ) -> RunManifest:
-    """Describe a run that begins now, in this process."""
+    """Describe a run that begins now, in this process; every file of its source is read."""
     return RunManifest(
         students=list(students),
         baseline=baseline,
@@ -114,6 +123,9 @@ def new_manifest(
         seed=config.train.seed,
         config=config.model_dump(mode="json"),
         **environment(device),
+        command=command_words(),
+        hardware=this_hardware(),
+        inputs={} if source is None else source.files(),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,10 +16,13 @@ from dllm2rec.evaluate.evaluate_split import SPLITS, rows_to_rank, split_counts
 from dllm2rec.evaluate.rows.scored_rows import RowsIdentity, ScoredRows, Scorer
 from dllm2rec.evaluate.rows.untrained import untrained_scorers
 from dllm2rec.runs.checkpoint import REFIT, Checkpoint, load_checkpoint
+from dllm2rec.runs.held_out_log import log_opening, openings_text, read_openings
 from dllm2rec.runs.run_folder import open_dataset, open_teacher, student_folders
-from dllm2rec.runs.run_manifest import RunManifest, read_run
+from dllm2rec.runs.run_manifest import RunManifest, read_run, run_folder_of
 from dllm2rec.runtime.device import choose_device, deterministic
+from dllm2rec.runtime.distributed import is_first
 
+_log = logging.getLogger(__name__)
 _SEED = re.compile(r"-seed-(\d+)$")  # what train calls the folders of several seeds
 
 
@@ -35,7 +39,8 @@ def score_rows(
     """Rank the targets of a split with the best checkpoint of every student of a run, row by row.
 
     Popularity, window counts and the run's teacher come first, as in the table of the training. A
-    teacher that is not where it was is left out, with a warning in the log.
+    teacher that is not where it was is left out, with a warning in the log. That the test rows were
+    scored is noted in the run's `test-rows.jsonl`.
 
     Args:
         run: the folder of a run or of one of its students.
@@ -79,6 +84,10 @@ def score_rows(
             )
             name, seed = name_and_seed(folder, manifest)
             scorers.append(Scorer(name, counts, seed, settings=_settings(manifest)))
+    if split == "test" and is_first():
+        folder = run_folder_of(run)
+        log_opening(folder, "evaluate")
+        _log.info("%s", openings_text(read_openings(folder)))
     return ScoredRows(RowsIdentity.of(data, split, exclude_seen=exclude_seen), tuple(scorers))
 
 

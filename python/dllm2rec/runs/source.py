@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.demo.world import demo_world
+from dllm2rec.storage.atomic_file import FileRecord, record_of
 from dllm2rec.teacher.folder import load_teacher
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 
@@ -45,6 +46,16 @@ class Source:
         if dataset.name == name and dataset.fingerprint() == demo_world(DEMO_SEED)[0].fingerprint():
             return cls()
         return None
+
+    def files(self) -> dict[str, FileRecord]:
+        """Size and sha256 of each file in both folders, by its path; of folders in them none."""
+        places = [Path(place) for place in (self.dataset, self.teacher) if place is not None]
+        return {
+            str(file): record_of(file)
+            for place in places
+            for file in sorted(place.iterdir() if place.is_dir() else [place])
+            if file.is_file() and not file.name.startswith(".")
+        }
 
     def open_dataset(self) -> SequenceDataset:
         """Load the dataset.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,12 +37,15 @@ class RunOptions:
         source: where dataset and teacher were read, kept in `run.json` so that `evaluate_run` finds
             the dataset again; by default the folders that they know they are from.
         overwrite: replace a run that is in the folder.
+        teacher_ms: milliseconds that the teacher takes for one list, where they are known: what was
+            won is then told with its cost.
     """
 
     baseline: bool = True
     n_seeds: int = 1
     source: Source | None = None
     overwrite: bool = False
+    teacher_ms: float | None = None
 
 
 def check_run(
@@ -169,6 +173,8 @@ def _process_faults(config: Config, options: RunOptions) -> Iterator[Dllm2RecErr
             f"distillation.embedding_method = htd in {size()} processes, expected one: its loss of "
             "a row depends on the other rows of the batch; start it without torchrun"
         )
+    if options.teacher_ms is not None and not 0 < options.teacher_ms < math.inf:
+        yield ConfigError(f"teacher_ms = {options.teacher_ms}, expected milliseconds above 0")
     if options.n_seeds < 1:
         yield ConfigError(f"n_seeds = {options.n_seeds}, expected at least 1")
     if config.train.seed + options.n_seeds > MAX_SEED:

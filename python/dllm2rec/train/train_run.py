@@ -1,8 +1,9 @@
 """A run: every student without and with the teacher, on the same rows, in one folder and one table.
 
 A run's folder holds `config.toml`, `run.json` (what it was made from), `items.parquet` (what an
-index stands for), `results.json` (the table), `evidence.json` (lists with titles and what else the
-page shows), `report.html` (all of it as a page) and a folder for each student with its metrics
+index stands for), `results.json` (the table), `card.json` (all of these in one file),
+`test-rows.jsonl` (how often those were scored), `evidence.json` (lists with titles and what else
+the page shows), `report.html` (all of it as a page) and a folder for each student with its metrics
 epoch by epoch, its best checkpoint and the state of its training.
 """
 
@@ -33,6 +34,8 @@ from dllm2rec.evaluate.choose_memory import count_train_pairs
 from dllm2rec.report.curves import load_plots_ahead
 from dllm2rec.report.evidence import gather_evidence, write_evidence
 from dllm2rec.report.page import write_report
+from dllm2rec.runs.held_out_log import log_opening
+from dllm2rec.runs.run_card import new_card, write_card
 from dllm2rec.runs.run_manifest import (
     CONFIG_FILE,
     RunManifest,
@@ -46,6 +49,7 @@ from dllm2rec.runs.run_result import RunResult, write_result
 from dllm2rec.runs.source import Source
 from dllm2rec.runtime.device import choose_device, deterministic, device_name
 from dllm2rec.runtime.distributed import check_agreed, is_first, wait_for_all
+from dllm2rec.runtime.hardware import EnergyMeter
 from dllm2rec.runtime.signals import interrupts
 from dllm2rec.storage.atomic_file import replace_text
 from dllm2rec.storage.output_folder import clear_output, locked_anew
@@ -112,7 +116,7 @@ def train_run(
     )
     leaks = [] if teacher is None else leak_notes(teacher, dataset)
     unsaid = [note for note in leaks if teacher is None or note not in teacher.notes]
-    manifest = replace(manifest, notes=[*lacks, *unsaid])
+    manifest = replace(manifest, notes=[*lacks, *unsaid], teacher_ms=options.teacher_ms)
     for note in [*lacks, *leaks] if is_first() else ():
         _log.warning("%s", note)
     check_agreed(
@@ -180,6 +184,7 @@ def train_students(
     began = time.perf_counter()
     config = read_config(folder, manifest)
     device = next(iter(data.values())).target_counts.device
+    meter = EnergyMeter(device)
     with deterministic(), interrupts() as signals, background_thread() as (pool, stop):
         baselines = pool.submit(
             baseline_rows,
@@ -228,6 +233,8 @@ def train_students(
         evidence = gather_evidence(folder, result, manifest, dataset, teacher, device)
         if evidence is not None:
             write_evidence(folder, evidence)
+        log_opening(folder, "train")
+        write_card(folder, new_card(folder, manifest, result, dataset, meter.read()))
         write_result(folder, result)  # last but for the page: a run that has it has ended
         write_report(folder)
         progress.results(result.table("test"))

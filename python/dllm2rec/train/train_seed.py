@@ -234,6 +234,7 @@ def _result(
             **({"memory_weight": memory_weight} if may_remember else {}),
             **({REFIT: record[REFIT]} if REFIT in record else {}),
             "train_s_per_epoch": record["train_s"],
+            "answer_ms": 1000 * record["validation_s"] / len(context.dataset.validation),
             "seconds": sum(one["train_s"] + one["validation_s"] for one in records),
         },
     )

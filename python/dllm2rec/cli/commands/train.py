@@ -36,6 +36,7 @@ from dllm2rec.cli.train_options import (
     SetOption,
     SettingsOptions,
     StudentsOption,
+    TeacherMsOption,
     TeacherOption,
     TrainRequest,
 )
@@ -95,6 +96,7 @@ def train(
     seed: SeedOption = None,
     seeds: SeedsOption = 1,
     threads: ThreadsOption = None,
+    teacher_ms: TeacherMsOption = None,
     log: LogOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -126,6 +128,7 @@ def train(
             threads=threads,
             log=log or [],
             json=json,
+            teacher_ms=teacher_ms,
         ),
     )
 
@@ -197,6 +200,7 @@ def _start(context: typer.Context, request: TrainRequest) -> RunResult:
                 n_seeds=request.seeds,
                 source=source,
                 overwrite=request.overwrite,
+                teacher_ms=request.teacher_ms,
             ),
             progress=progress,
         )

@@ -22,7 +22,12 @@ from dllm2rec.data.protocol.leakage import rows_leaked
 from dllm2rec.data.protocol.prepare import Prepared
 from dllm2rec.data.text.arrow_buffers import numbers_of
 from dllm2rec.errors import ArtifactError, InputError
-from dllm2rec.storage.atomic_folder import Manifest, read_manifest, write_folder
+from dllm2rec.storage.atomic_folder import (
+    Manifest,
+    parse_manifest,
+    read_manifest,
+    write_folder,
+)
 
 PART = 1 << 20  # rows written at once
 KIND = "dataset"
@@ -57,6 +62,16 @@ def save_dataset(prepared: Prepared, folder: str | Path) -> Manifest:
         ROWS: _writer(lambda: _rows(dataset)),
     }
     return write_folder(folder, writers, kind=KIND, version=VERSION, facts=facts)
+
+
+def protocol_of(folder: Path) -> dict[str, Any]:
+    """The rules that made the rows of a prepared folder; {} of any other, or where it is gone."""
+    try:
+        manifest = parse_manifest(folder)
+    except ArtifactError:
+        return {}
+    found = manifest.facts.get("protocol") if manifest.kind == KIND else None
+    return found if isinstance(found, dict) else {}
 
 
 def _writer(tables: Callable[[], Iterator[pa.Table]]) -> Callable[[Path], None]:
