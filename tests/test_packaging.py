@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import tomllib
@@ -220,3 +222,38 @@ def test_make_targets_are_listed_by_help():
     expected = {"help", "build", "test", "test-fast", "lint", "docs", "bench", "demo", "clean"}
     assert targets == expected
     assert targets == set(re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE))
+
+
+SBOM = ROOT / "rust" / "sbom.cyclonedx.json"
+
+
+def test_the_list_of_what_is_compiled_in_is_that_of_the_lock():
+    """`python .ci/make_sbom.py` writes it again."""
+    script = runpy.run_path(str(ROOT / ".ci" / "make_sbom.py"))
+    assert SBOM.read_text(encoding="utf-8") == script["text"]()
+
+
+def test_what_is_compiled_in_may_be_shipped():
+    """Licences that ask for no more than their text."""
+    allowed = {"MIT", "Apache-2.0", "BSD-2-Clause", "Zlib", "Unlicense", "Unicode-3.0"}
+    components = json.loads(SBOM.read_text(encoding="utf-8"))["components"]
+    assert len(components) > 20
+    for component in components:
+        (licence,) = component["licenses"]
+        terms = licence["expression"].replace(" WITH LLVM-exception", "")
+        choices = [part.strip("() ") for part in re.split(r" AND ", terms)]
+        assert all(set(re.split(r"\)? OR \(?", one)) & allowed for one in choices), component
+        assert component["name"] == "dllm2rec-core" or component["hashes"], component
+
+
+def test_wheels_hold_our_list_and_not_one_of_the_build():
+    settings = PROJECT["tool"]["maturin"]["sbom"]
+    assert settings == {"rust": False, "include": ["rust/sbom.cyclonedx.json"]}
+
+
+def test_wheels_are_built_for_the_lowest_python_alone():
+    lowest = PROJECT["project"]["requires-python"].removeprefix(">=").replace(".", "")
+    assert PROJECT["tool"]["cibuildwheel"]["build"] == f"cp{lowest}-*"
+    release = (ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8")
+    assert ".ci/smoke.py" in release
+    assert "{{ secrets." not in release
