@@ -42,7 +42,10 @@ if TYPE_CHECKING:
     from dllm2rec.errors import InternalError as InternalError
     from dllm2rec.errors import NonFiniteError as NonFiniteError
     from dllm2rec.errors import ResourceError as ResourceError
+    from dllm2rec.evaluate.dialects.formulas import dialect_metrics as dialect_metrics
     from dllm2rec.evaluate.lists.evaluate_lists import evaluate_lists as evaluate_lists
+    from dllm2rec.evaluate.many_targets import RelevantCounts as RelevantCounts
+    from dllm2rec.evaluate.many_targets import relevance_metrics as relevance_metrics
     from dllm2rec.evaluate.matrices.evaluate_vectors import evaluate_vectors as evaluate_vectors
     from dllm2rec.evaluate.metrics import RankCounts as RankCounts
     from dllm2rec.evaluate.metrics import list_metrics as list_metrics
@@ -85,6 +88,7 @@ if TYPE_CHECKING:
     from dllm2rec.reproduce.compare import Reproduction as Reproduction
     from dllm2rec.reproduce.train_again import reproduce as reproduce
     from dllm2rec.runs.checkpoint import load_checkpoint as load_checkpoint
+    from dllm2rec.runs.compare_metrics import compare_metrics as compare_metrics
     from dllm2rec.runs.evaluate_run import evaluate_run as evaluate_run
     from dllm2rec.runs.score_rows import score_rows as score_rows
     from dllm2rec.runs.source import Source as Source
@@ -205,6 +209,10 @@ _HOMES = {
     "from_frame": "data.logs.read",
     "read_interactions": "data.logs.read",
     "read_titles": "data.logs.titles.read_titles",
+    "RelevantCounts": "evaluate.many_targets",
+    "compare_metrics": "runs.compare_metrics",
+    "dialect_metrics": "evaluate.dialects.formulas",
+    "relevance_metrics": "evaluate.many_targets",
     "evaluate_lists": "evaluate.lists.evaluate_lists",
     "evaluate_run": "runs.evaluate_run",
     "evaluate_scores": "evaluate.score_file",

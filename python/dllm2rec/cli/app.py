@@ -21,6 +21,7 @@ from dllm2rec.cli.commands import (
     tune,
 )
 from dllm2rec.cli.commands.checks import reproduce
+from dllm2rec.cli.commands.comparisons import compare_metrics
 from dllm2rec.cli.commands.make_teacher import embed, fit, generate, ground, prompts
 from dllm2rec.cli.commands.make_teacher import plan as teacher_plan
 from dllm2rec.cli.paths import checking_paths
@@ -33,6 +34,9 @@ app.command(epilog=train.EXAMPLES)(checking_paths(train.train))
 app.command(epilog=tune.EXAMPLES)(checking_paths(tune.tune))
 app.command(epilog=plan.EXAMPLES)(checking_paths(plan.plan))
 app.command(epilog=evaluate.EXAMPLES)(checking_paths(evaluate.evaluate))
+app.command("compare-metrics", epilog=compare_metrics.EXAMPLES)(
+    checking_paths(compare_metrics.compare_metrics)
+)
 app.command(epilog=recommend.EXAMPLES)(checking_paths(recommend.recommend))
 app.command(epilog=export.EXAMPLES)(checking_paths(export.export))
 app.command(epilog=serve.EXAMPLES)(checking_paths(serve.serve))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dllm2rec.cli.options import use_threads
 from dllm2rec.cli.paths import check_file_there, check_folders_there
@@ -24,6 +25,7 @@ class FileRequest:
     split: str
     ks: tuple[int, ...] | None
     exclude_seen: bool
+    dialect: str
     threads: int | None
 
 
@@ -49,6 +51,9 @@ def evaluate_files(request: FileRequest) -> MetricTable:
     check_folders_there(request.dataset, request.teacher)
     use_threads(request.threads)
 
+    from dllm2rec.evaluate.dialects.measured import check_dialect
+
+    check_dialect(request.dialect)
     candidates = None
     if request.candidates is not None:
         from dllm2rec.cli.recommend_inputs import read_ids
@@ -63,41 +68,24 @@ def evaluate_files(request: FileRequest) -> MetricTable:
             from dllm2rec.teacher.folder import load_teacher
 
             teacher = load_teacher(request.teacher, dataset)
+    from dllm2rec.evaluate.lists.evaluate_lists import checked_ks, measure_lists
+
+    ks = checked_ks(dataset, request.split, request.ks)  # before anything is read
+    asked: dict[str, Any] = {
+        "targets": request.targets,
+        "split": request.split,
+        "exclude_seen": request.exclude_seen,
+        "candidates": candidates,
+        "teacher": teacher,
+    }
     if dataset is None or kind == "lists":
-        from dllm2rec.evaluate.lists.evaluate_lists import evaluate_lists
+        found = measure_lists(request.files[0], dataset, **asked)
+    elif kind == "scores":
+        from dllm2rec.evaluate.score_file import measure_scores
 
-        return evaluate_lists(
-            request.files[0],
-            dataset,
-            targets=request.targets,
-            split=request.split,
-            ks=request.ks,
-            exclude_seen=request.exclude_seen,
-            candidates=candidates,
-            teacher=teacher,
-        )
-    if kind == "scores":
-        from dllm2rec.evaluate.score_file import evaluate_scores
+        found = measure_scores(request.files[0], dataset, **asked)
+    else:
+        from dllm2rec.evaluate.matrices.evaluate_vectors import measure_vectors
 
-        return evaluate_scores(
-            request.files[0],
-            dataset,
-            targets=request.targets,
-            split=request.split,
-            ks=request.ks,
-            exclude_seen=request.exclude_seen,
-            candidates=candidates,
-            teacher=teacher,
-        )
-    from dllm2rec.evaluate.matrices.evaluate_vectors import evaluate_vectors
-
-    return evaluate_vectors(
-        request.files,
-        dataset,
-        targets=request.targets,
-        split=request.split,
-        ks=request.ks,
-        exclude_seen=request.exclude_seen,
-        candidates=candidates,
-        teacher=teacher,
-    )
+        found = measure_vectors(request.files, dataset, **asked)
+    return found.table(ks, request.dialect)

@@ -13,7 +13,7 @@ from dllm2rec.evaluate.metrics import RankCounts, list_metrics, rank_metrics
 from dllm2rec.evaluate.seen_items import blocks_of_histories, lists_without_seen, seen_pairs
 from dllm2rec.evaluate.window_counts import fit_window_counts
 from dllm2rec.teacher.knowledge import TeacherKnowledge
-from dllm2rec.tracking.metric_table import MetricRow, ResultRow
+from dllm2rec.tracking.metric_table import ResultRow
 
 
 def baseline_rows(
@@ -55,21 +55,6 @@ def baseline_rows(
             wanted = {split: metrics for split, metrics in quality.items() if split in splits}
             results.append(_row("teacher", wanted, {}))
     return results
-
-
-def rows_beside(
-    dataset: SequenceDataset,
-    teacher: TeacherKnowledge | None,
-    ks: Sequence[int],
-    split: str,
-    *,
-    exclude_seen: bool,
-) -> list[MetricRow]:
-    """The baselines of one split; none where there are no train or validation rows to fit them."""
-    if not (len(dataset.train) and len(dataset.validation)):
-        return []
-    found = baseline_rows(dataset, teacher, ks, exclude_seen=exclude_seen, splits=(split,))
-    return [MetricRow(row.name, row.test if split == "test" else row.validation) for row in found]
 
 
 def _row(name: str, metrics: dict[str, dict[str, float]], detail: dict[str, float]) -> ResultRow:

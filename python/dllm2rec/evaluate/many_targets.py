@@ -69,19 +69,57 @@ def relevance_metrics(counts: RelevantCounts, ks: int | Iterable[int]) -> dict[s
     """
     if counts.case.size == counts.n_cases:
         return rank_metrics(RankCounts(counts.greater, counts.equal), ks)
-    groups = _tie_groups(counts)
+    groups = tie_groups(counts)
     metrics: dict[str, float] = {}
     for k in one_or_more(ks, int):
-        if k < 1:
-            raise InputError(f"k = {k}, expected at least 1")
-        metrics |= groups.metrics_at(k)
+        sums = groups.sums(k)
+        ideal = np.minimum(sums.n, k)
+        gains = np.append(0.0, np.cumsum(discounts(k)))
+        found = {
+            "hr": sums.any_hit,
+            "ndcg": sums.gain / gains[ideal],
+            "mrr": sums.first,
+            "recall": sums.hits / sums.n,
+            "precision": sums.hits / k,
+            "map": sums.precisions / ideal,
+        }
+        metrics |= {f"{name}@{k}": float(np.mean(values)) for name, values in found.items()}
     metrics["tie_rate"] = float(np.mean(counts.equal > 0))
     metrics["mean_tie_size"] = float(np.mean(counts.equal + 1))
     return metrics
 
 
+def discounts(k: int) -> Float64Vector:
+    """What a hit at each rank 1..k gains: 1 / log2(rank + 1)."""
+    gains: Float64Vector = 1 / np.log2(np.arange(2, k + 2))
+    return gains
+
+
 @dataclass(frozen=True, eq=False)
-class _TieGroups:
+class CaseSums:
+    """What the first K places of each case hold, expected over ties, float64 (n_cases,) each.
+
+    Attributes:
+        k: how many places.
+        n: relevant items of the case.
+        hits: relevant items among the K.
+        any_hit: the probability that there is one.
+        gain: sum over hits of 1 / log2(rank + 1).
+        first: 1 / rank of the first hit, 0 where there is none.
+        precisions: sum over hits of (hits up to it) / rank.
+    """
+
+    k: int
+    n: Int64Vector
+    hits: Float64Vector
+    any_hit: Float64Vector
+    gain: Float64Vector
+    first: Float64Vector
+    precisions: Float64Vector
+
+
+@dataclass(frozen=True, eq=False)
+class TieGroups:
     """Relevant items of a case that have one score, (G,) each but `n`; the best of a case first.
 
     Attributes:
@@ -102,24 +140,33 @@ class _TieGroups:
     is_first: npt.NDArray[np.bool_]
     n: Int64Vector
 
-    def metrics_at(self, k: int) -> dict[str, float]:
-        ranks = np.arange(1, k + 1)
-        gains = np.append(0.0, np.cumsum(1 / np.log2(ranks + 1)))
+    def sums(self, k: int) -> CaseSums:
+        """What the first `k` places hold.
+
+        Raises:
+            InputError: `k` is below 1.
+        """
+        if k < 1:
+            raise InputError(f"k = {k}, expected at least 1")
         within = np.clip(k - self.above, 0, self.size)  # places of the group among the first k
         share = self.relevant / self.size
         begin = np.minimum(self.above, k)
         end = begin + within
-        hits = self._of_cases(share * within)
-        ideal = np.minimum(self.n, k)
-        found = {
-            "hr": self._any(within),
-            "ndcg": self._of_cases(share * (gains[end] - gains[begin])) / gains[ideal],
-            "mrr": self._first(within),
-            "recall": hits / self.n,
-            "precision": hits / k,
-            "map": self._of_cases(share * self._precisions(begin, end, k)) / ideal,
-        }
-        return {f"{name}@{k}": float(np.mean(values)) for name, values in found.items()}
+        return CaseSums(
+            k=k,
+            n=self.n,
+            hits=self._of_cases(share * within),
+            any_hit=self._any(within),
+            gain=self.gain(discounts(k)),
+            first=self._first(within),
+            precisions=self._of_cases(share * self._precisions(begin, end, k)),
+        )
+
+    def gain(self, discount: Float64Vector) -> Float64Vector:
+        """Sum what hits at the ranks 1..k gain, of each case; `discount` says it of each rank."""
+        total, k = np.append(0.0, np.cumsum(discount)), len(discount)
+        begin, end = np.minimum(self.above, k), np.minimum(self.above + self.size, k)
+        return self._of_cases(self.relevant / self.size * (total[end] - total[begin]))
 
     def _of_cases(self, values: Float64Vector) -> Float64Vector:
         sums = np.bincount(self.case, weights=values, minlength=len(self.n))
@@ -165,7 +212,8 @@ class _TieGroups:
         return total
 
 
-def _tie_groups(counts: RelevantCounts) -> _TieGroups:
+def tie_groups(counts: RelevantCounts) -> TieGroups:
+    """Put the relevant items of a case that tie together."""
     order = np.lexsort((counts.greater, counts.case))
     case, above = counts.case[order], counts.greater[order]
     begins = np.ones(len(case), np.bool_)
@@ -177,7 +225,7 @@ def _tie_groups(counts: RelevantCounts) -> _TieGroups:
     n = counts.n_relevant()
     starts = np.cumsum(n) - n
     of_group = case[first]
-    return _TieGroups(
+    return TieGroups(
         case=of_group,
         above=above[first],
         size=counts.equal[order][first] + 1,

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import InputError
+from dllm2rec.evaluate.dialects.measured import Measured
+from dllm2rec.evaluate.evaluate_split import rows_to_rank
 from dllm2rec.evaluate.matrices.asked_targets import AskedBlock, AskedTargets, asked_targets
 from dllm2rec.evaluate.matrices.open_matrix import Matrix, open_matrix
 from dllm2rec.evaluate.metrics import RankCounts
@@ -60,18 +62,43 @@ def evaluate_scores(
         ArtifactError: the file is damaged.
         ConfigError: an unknown split, or a cut-off beyond the catalogue.
     """
-    asked = asked_targets(dataset, split, ks, targets=targets, candidates=candidates)
+    _, ks = rows_to_rank(dataset, split, ks)
+    measured = measure_scores(
+        scores,
+        dataset,
+        targets=targets,
+        split=split,
+        exclude_seen=exclude_seen,
+        candidates=candidates,
+        teacher=teacher,
+    )
+    return measured.table(ks)
+
+
+def measure_scores(
+    scores: str | os.PathLike[str] | Scores,
+    dataset: SequenceDataset,
+    *,
+    targets: object = None,
+    split: str = "test",
+    exclude_seen: bool = False,
+    candidates: Iterable[str] | None = None,
+    teacher: TeacherKnowledge | None = None,
+) -> Measured:
+    """Rank as `evaluate_scores`; the metrics are taken of what comes back."""
+    asked = asked_targets(dataset, split, targets=targets, candidates=candidates)
     rows = f"one row for each {split} row of {dataset.name}, in its order"
     hint = f"{rows}, and one column for each item"
-    source = scores if isinstance(scores, np.ndarray) else Path(os.fspath(scores))
-    matrix = open_matrix(source, hint)
+    matrix = open_matrix(
+        scores if isinstance(scores, np.ndarray) else Path(os.fspath(scores)), hint
+    )
     expected = (len(asked.rows), dataset.n_items)
     if matrix.shape != expected:
         message = f"scores of shape {matrix.shape}, expected {expected}"
         raise InputError(message, code="E-SHAPE", path=matrix.path, hint=hint)
     counts = asked.counts(_counted(asked, matrix, exclude_seen=exclude_seen))
     name = "scores" if matrix.path is None else matrix.path.stem
-    return asked.table(name, counts, teacher, exclude_seen=exclude_seen)
+    return asked.measured(name, counts, teacher, exclude_seen=exclude_seen)
 
 
 def _counted(

@@ -68,6 +68,7 @@ class EvaluateRequest:
     exclude_seen: bool
     per_row: Path | None
     slices: bool
+    dialect: str
     device: str | None
     threads: int | None
     json: bool
@@ -118,6 +119,10 @@ def evaluate(
         bool,
         typer.Option("--slices", help="Metrics by kinds of targets, histories and users, too."),
     ] = False,
+    dialect: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Count as a library does; see compare-metrics."),
+    ] = "standard",
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     json: JsonOption = False,
@@ -146,6 +151,7 @@ def evaluate(
         exclude_seen=exclude_seen,
         per_row=per_row,
         slices=slices,
+        dialect=dialect,
         device=None if device is None else device.value,
         threads=threads,
         json=json,
@@ -196,6 +202,7 @@ def _of_run(request: EvaluateRequest) -> Shown:
         check_new_parquet(request.per_row, "--per-row")
     use_threads(request.threads)
 
+    from dllm2rec.evaluate.dialects.measured import check_dialect, measured_rows
     from dllm2rec.evaluate.evaluate_split import KS
     from dllm2rec.evaluate.rows.per_row_file import write_per_row
     from dllm2rec.evaluate.rows.slices import slice_rows
@@ -204,6 +211,7 @@ def _of_run(request: EvaluateRequest) -> Shown:
     from dllm2rec.runtime.distributed import is_first, process_group
 
     ks = request.ks or KS
+    check_dialect(request.dialect)
     with process_group(chosen):
         data = open_dataset(request.run, request.dataset)
         scored = score_rows(
@@ -218,7 +226,7 @@ def _of_run(request: EvaluateRequest) -> Shown:
         if request.per_row is not None and is_first():
             write_per_row(request.per_row, scored, data)
         slices = slice_rows(scored, data, ks) if request.slices else ()
-        return Shown(scored.table(ks), slices)
+        return Shown(measured_rows(scored).table(ks, request.dialect), slices)
 
 
 def _sources(request: EvaluateRequest) -> dict[str, str]:
@@ -255,6 +263,7 @@ def _of_files(request: EvaluateRequest) -> MetricTable:
             split=request.split,
             ks=request.ks,
             exclude_seen=request.exclude_seen,
+            dialect=request.dialect,
             threads=request.threads,
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from rich.console import Console, Group, RenderableType
@@ -64,6 +64,19 @@ def metric_table(result: MetricTable, columns: Sequence[str] | None = None) -> G
     # A title of the table itself would be wrapped to the width of the table.
     notes = [Text(f"note: {note}") for note in result.notes]
     return Group(Text(f"{result.title}: {result.protocol()}"), table, *notes)
+
+
+def dialect_table(result: MetricTable, differences: Mapping[str, str]) -> Group:
+    """Lay one scorer's metrics out, a row a dialect, and say below how each differs."""
+    keys = list(dict.fromkeys(key for row in result.rows for key in row.metrics if "@" in key))
+    rows = [
+        [row.name, *(f"{row.metrics[key]:.4f}" if key in row.metrics else "-" for key in keys)]
+        for row in result.rows
+    ]
+    said = fact_table((row.name, differences[row.name]) for row in result.rows)
+    notes = [Text(f"note: {note}") for note in result.notes]
+    head = Text(f"{result.title}: {result.protocol()}")
+    return Group(head, plain_table(["", *keys], rows), Text(""), said, *notes)
 
 
 def _cell(row: MetricRow, key: str, best: str) -> str:

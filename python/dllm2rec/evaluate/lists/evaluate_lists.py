@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +13,13 @@ import numpy.typing as npt
 from dllm2rec.caller import one_or_more, words
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ConfigError, InputError
+from dllm2rec.evaluate.dialects.measured import Measured, MeasuredScorer
 from dllm2rec.evaluate.lists.candidates import allowed_items
 from dllm2rec.evaluate.lists.cases import Cases, cases_of_split, cases_of_targets
 from dllm2rec.evaluate.lists.places import PlacedTargets, place_targets
 from dllm2rec.evaluate.lists.read import read_list_table
-from dllm2rec.evaluate.many_targets import relevance_metrics
 from dllm2rec.teacher.knowledge import TeacherKnowledge
-from dllm2rec.tracking.metric_table import MetricRow, MetricTable
+from dllm2rec.tracking.metric_table import MetricTable
 
 _KS = (1, 5, 10, 20)
 
@@ -59,28 +59,56 @@ def evaluate_lists(
         ArtifactError: a Parquet file is corrupt.
         TypeError: `lists` or `targets` is no file, frame or dict.
     """
-    ks = _checked_ks(dataset, split, ks)
-    placed = placed_lists(
+    ks = checked_ks(dataset, split, ks)
+    measured = measure_lists(
+        lists,
+        dataset,
+        targets=targets,
+        split=split,
+        exclude_seen=exclude_seen,
+        candidates=candidates,
+        teacher=teacher,
+    )
+    return measured.table(ks)
+
+
+def measure_lists(
+    lists: object,
+    dataset: SequenceDataset | None = None,
+    *,
+    targets: object = None,
+    split: str = "test",
+    exclude_seen: bool = False,
+    candidates: Iterable[str] | None = None,
+    teacher: TeacherKnowledge | None = None,
+) -> Measured:
+    """Find the targets as `evaluate_lists`; the metrics are taken of what comes back."""
+    placed = _placed_lists(
         lists, dataset, targets, split, exclude_seen=exclude_seen, candidates=candidates
     )
-    rows = _baselines(placed, dataset, teacher, split, ks, exclude_seen=exclude_seen)
-    metrics = relevance_metrics(placed.targets.counts, ks)
-    if not placed.targets.has_scores:  # an order has no ties
-        metrics = {key: value for key, value in metrics.items() if "@" in key}
-    return MetricTable(
+    notes, beside = placed.notes, []
+    if dataset is not None and placed.is_of_rows:
+        from dllm2rec.evaluate.dialects.beside import scorers_beside  # it needs torch
+
+        beside = scorers_beside(dataset, teacher, split, exclude_seen=exclude_seen)
+    elif dataset is not None:
+        notes = (*notes, "no baselines: they have one target a row and all items as candidates")
+    found = placed.targets
+    own = MeasuredScorer(placed.name, found.counts, found.lengths, has_ties=found.has_scores)
+    return Measured(
         title=placed.name if dataset is None else f"{dataset.name}, {split}",
-        rows=(*rows, MetricRow(placed.name, metrics)),
+        scorers=(*beside, own),
         n_rows=placed.cases.n,
         n_items=placed.cases.n_items or len(placed.cases.items),
         exclude_seen=exclude_seen,
         unit="rows" if placed.cases.key == "row" else "users",
         ranking=placed.ranking,
-        notes=(*placed.notes, *_short(placed, ks)),
+        notes=notes,
     )
 
 
 @dataclass(frozen=True, eq=False)
-class PlacedLists:
+class _PlacedLists:
     """Lists whose targets are found.
 
     Attributes:
@@ -100,7 +128,7 @@ class PlacedLists:
     notes: tuple[str, ...]
 
 
-def placed_lists(
+def _placed_lists(
     lists: object,
     dataset: SequenceDataset | None,
     targets: object,
@@ -108,8 +136,8 @@ def placed_lists(
     *,
     exclude_seen: bool = False,
     candidates: Iterable[str] | None = None,
-) -> PlacedLists:
-    """Read lists and find the targets in them; see `evaluate_lists`."""
+) -> _PlacedLists:
+    """Read lists and find the targets in them."""
     if dataset is None and targets is None:
         given = words(python="dataset= or targets=", option="--dataset or --targets")
         raise ConfigError(f"lists without what is relevant, expected {given}")
@@ -117,7 +145,7 @@ def placed_lists(
         given = words(python="dataset=", option="--dataset")
         raise ConfigError(f"seen items or candidates without a dataset, expected {given}")
     if dataset is not None:
-        _checked_ks(dataset, split, 1)
+        checked_ks(dataset, split, 1)
     table = read_list_table(lists)
     notes: list[str] = []
     if targets is not None:
@@ -132,7 +160,7 @@ def placed_lists(
     allowed, ranking = _allowed(cases, dataset, candidates, notes)
     found = place_targets(table, cases, dataset, exclude_seen=exclude_seen, candidates=allowed)
     n_rows = 0 if dataset is None else len(dataset.splits()[split])
-    return PlacedLists(
+    return _PlacedLists(
         name=Path(os.fspath(lists)).stem if isinstance(lists, (str, os.PathLike)) else "lists",
         cases=cases,
         targets=found,
@@ -142,9 +170,15 @@ def placed_lists(
     )
 
 
-def _checked_ks(
+def checked_ks(
     dataset: SequenceDataset | None, split: str, ks: int | Iterable[int] | None
 ) -> tuple[int, ...]:
+    """The cut-offs, by default 1, 5, 10 and 20.
+
+    Raises:
+        ConfigError: an unknown split, or a cut-off below 1 or beyond the catalogue.
+        InputError: the split has no rows.
+    """
     if dataset is not None:
         from dllm2rec.evaluate.evaluate_split import rows_to_rank  # it needs torch
 
@@ -173,36 +207,3 @@ def _allowed(
     if n_lost:
         notes.append(f"{n_lost:,} targets are no candidates and count as missed")
     return allowed, f"lists out of {int(allowed.sum()):,} candidates of {cases.n_items:,} items"
-
-
-def _baselines(
-    placed: PlacedLists,
-    dataset: SequenceDataset | None,
-    teacher: TeacherKnowledge | None,
-    split: str,
-    ks: Sequence[int],
-    *,
-    exclude_seen: bool,
-) -> list[MetricRow]:
-    """The baselines, where they are measured by the same rows and candidates."""
-    if dataset is None or not placed.is_of_rows:
-        return []
-    from dllm2rec.evaluate.baselines import baseline_rows  # it needs torch
-
-    results = baseline_rows(dataset, teacher, ks, exclude_seen=exclude_seen, splits=(split,))
-    return [MetricRow(row.name, row.test if split == "test" else row.validation) for row in results]
-
-
-def _short(placed: PlacedLists, ks: Sequence[int]) -> list[str]:
-    """Tell of lists that are missing or shorter than the longest cut-off."""
-    whose = "rows" if placed.cases.key == "row" else "users"
-    lengths, n = placed.targets.lengths, placed.cases.n
-    n_missing, n_short = int((lengths == 0).sum()), int(((lengths > 0) & (lengths < max(ks))).sum())
-    notes = []
-    if n_missing:
-        notes.append(f"{n_missing:,} of {n:,} {whose} have no list and count as missed")
-    if n_short:
-        notes.append(f"{n_short:,} lists are shorter than {max(ks)}; the rest counts as missed")
-    if not placed.is_of_rows and placed.cases.rows is not None:
-        notes.append("no baselines: they have one target a row and all items as candidates")
-    return notes

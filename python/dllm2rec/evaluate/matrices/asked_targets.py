@@ -9,17 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from dllm2rec.data.dataset import Rows, SequenceDataset
-from dllm2rec.evaluate.baselines import rows_beside
+from dllm2rec.evaluate.dialects.beside import scorers_beside
+from dllm2rec.evaluate.dialects.measured import Measured, MeasuredScorer
 from dllm2rec.evaluate.evaluate_split import rows_to_rank
 from dllm2rec.evaluate.lists.candidates import allowed_items
 from dllm2rec.evaluate.lists.cases import Cases, cases_of_targets
 from dllm2rec.evaluate.lists.places import BEYOND
 from dllm2rec.evaluate.lists.read import read_list_table
-from dllm2rec.evaluate.many_targets import RelevantCounts, relevance_metrics
+from dllm2rec.evaluate.many_targets import RelevantCounts
 from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.seen_items import Pairs, seen_pairs
 from dllm2rec.teacher.knowledge import TeacherKnowledge
-from dllm2rec.tracking.metric_table import MetricRow, MetricTable
 
 Int64Vector = npt.NDArray[np.int64]
 
@@ -60,7 +60,6 @@ class AskedTargets:
     Attributes:
         dataset: whose rows they are.
         split: "test" or "validation".
-        ks: cut-offs of the metrics.
         rows: all rows of the split.
         row: of each pair, ascending, int64 (M,).
         item: the item; beyond the catalogue for one that it lacks, int64 (M,).
@@ -73,7 +72,6 @@ class AskedTargets:
 
     dataset: SequenceDataset
     split: str
-    ks: tuple[int, ...]
     rows: Rows
     row: Int64Vector
     item: Int64Vector
@@ -102,27 +100,26 @@ class AskedTargets:
             greater[block.pairs], equal[block.pairs] = counts.greater, counts.equal
         return RelevantCounts(self.case, greater, equal)
 
-    def table(
+    def measured(
         self,
         name: str,
         counts: RelevantCounts,
         teacher: TeacherKnowledge | None,
         *,
         exclude_seen: bool,
-    ) -> MetricTable:
-        """The metrics, below the baselines where these have the same rows and candidates."""
-        dataset, split = self.dataset, self.split
-        rows: list[MetricRow] = []
-        notes = self.notes
+    ) -> Measured:
+        """A scorer below the baselines, where these have the same rows and candidates."""
+        dataset, notes = self.dataset, self.notes
+        beside: list[MeasuredScorer] = []
         if self.is_plain:
-            rows = rows_beside(dataset, teacher, self.ks, split, exclude_seen=exclude_seen)
+            beside = scorers_beside(dataset, teacher, self.split, exclude_seen=exclude_seen)
         else:
             notes = (*notes, "no baselines: they have one target a row and all items as candidates")
         n_candidates = dataset.n_items if self.allowed is None else int(self.allowed.sum())
         some = f"full ranking over {n_candidates:,} candidates of {dataset.n_items:,} items"
-        return MetricTable(
-            title=f"{dataset.name}, {split}",
-            rows=(*rows, MetricRow(name, relevance_metrics(counts, self.ks))),
+        return Measured(
+            title=f"{dataset.name}, {self.split}",
+            scorers=(*beside, MeasuredScorer(name, counts)),
             n_rows=counts.n_cases,
             n_items=dataset.n_items,
             exclude_seen=exclude_seen,
@@ -135,7 +132,6 @@ class AskedTargets:
 def asked_targets(
     dataset: SequenceDataset,
     split: str,
-    ks: int | Iterable[int] | None,
     *,
     targets: object = None,
     candidates: Iterable[str] | None = None,
@@ -145,16 +141,15 @@ def asked_targets(
     Args:
         dataset: whose rows they are.
         split: "test" or "validation".
-        ks: cut-offs, by default 1, 5, 10 and 20.
         targets: relevant items by row or by user, as `evaluate_lists` takes them; by default each
             row has its own target. A user's are ranked in the user's first row.
         candidates: ids of the items that alone are ranked.
 
     Raises:
-        ConfigError: an unknown split, or a cut-off beyond the catalogue.
+        ConfigError: an unknown split.
         InputError: a split without rows, unknown candidates, or targets of another dataset.
     """
-    rows, ks = rows_to_rank(dataset, split, ks)
+    rows, _ = rows_to_rank(dataset, split, 1)
     allowed = allowed_items(dataset, candidates)
     notes: list[str] = []
     unit = "rows"
@@ -172,7 +167,7 @@ def asked_targets(
             notes.append(f"{n_lost:,} targets are no candidates and count as missed")
     is_plain = targets is None and candidates is None
     return AskedTargets(
-        dataset, split, ks, rows, row, item, case, allowed, unit, is_plain, tuple(notes)
+        dataset, split, rows, row, item, case, allowed, unit, is_plain, tuple(notes)
     )
 
 

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import InputError
+from dllm2rec.evaluate.dialects.measured import Measured
+from dllm2rec.evaluate.evaluate_split import rows_to_rank
 from dllm2rec.evaluate.matrices.asked_targets import AskedBlock, AskedTargets, asked_targets
 from dllm2rec.evaluate.matrices.open_matrix import Matrix, open_matrix
 from dllm2rec.evaluate.metrics import RankCounts
@@ -64,9 +66,33 @@ def evaluate_vectors(
         ArtifactError: a file is damaged.
         ConfigError: an unknown split, or a cut-off beyond the catalogue.
     """
+    _, ks = rows_to_rank(dataset, split, ks)
+    measured = measure_vectors(
+        vectors,
+        dataset,
+        targets=targets,
+        split=split,
+        exclude_seen=exclude_seen,
+        candidates=candidates,
+        teacher=teacher,
+    )
+    return measured.table(ks)
+
+
+def measure_vectors(
+    vectors: Sequence[Vectors],
+    dataset: SequenceDataset,
+    *,
+    targets: object = None,
+    split: str = "test",
+    exclude_seen: bool = False,
+    candidates: Iterable[str] | None = None,
+    teacher: TeacherKnowledge | None = None,
+) -> Measured:
+    """Rank as `evaluate_vectors`; the metrics are taken of what comes back."""
     if len(vectors) not in (2, 3):
         raise InputError(f"{len(vectors)} arrays or files, expected users, items and maybe a bias")
-    asked = asked_targets(dataset, split, ks, targets=targets, candidates=candidates)
+    asked = asked_targets(dataset, split, targets=targets, candidates=candidates)
     hint = f"one vector for each {split} row of {dataset.name}, in its order"
     users = open_matrix(_source(vectors[0]), hint)
     items = _items(vectors[1], dataset)
@@ -77,7 +103,7 @@ def evaluate_vectors(
     bias = _bias(vectors[2] if len(vectors) > 2 else None, asked)
     counts = asked.counts(_counted(asked, users, items, bias, exclude_seen=exclude_seen))
     name = "vectors" if users.path is None else users.path.stem
-    return asked.table(name, counts, teacher, exclude_seen=exclude_seen)
+    return asked.measured(name, counts, teacher, exclude_seen=exclude_seen)
 
 
 def _source(vectors: Vectors) -> Path | npt.NDArray[Any]:

@@ -1,0 +1,1 @@
+"""Commands that set figures side by side."""

@@ -1,0 +1,1 @@
+"""The metrics as other libraries count them."""
