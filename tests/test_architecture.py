@@ -30,6 +30,7 @@ FLOORS = [
     ["train"],
     ["plan", "reproduce", "search", "serve"],
     ["llm"],
+    ["comparisons"],
     ["exports"],
     ["server"],
     ["cli"],

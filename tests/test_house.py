@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "python" / "dllm2rec"
 
 N_FILES, N_LINES, N_PARAMETERS, N_STATEMENTS = 15, 300, 8, 4
-TABLE = "error_codes.py"  # one entry for each code, and nothing else
+# One entry for each code, and one for each kernel, and nothing else.
+TABLES = {"error_codes.py", "_core.pyi"}
 SUFFIXES = {".py", ".pyi", ".rs"}
 # True ground: what every room stands on.
 IN_THE_ROOT = {
@@ -130,7 +131,7 @@ def long_files(texts: dict[str, str]) -> list[str]:
     counts = {
         file: n_lines(file, text)
         for file, text in texts.items()
-        if Path(file).suffix in SUFFIXES and Path(file).name not in {"tests.rs", TABLE}
+        if Path(file).suffix in SUFFIXES and Path(file).name not in {"tests.rs", *TABLES}
     }
     return [f"{file}: {n} lines" for file, n in counts.items() if n > N_LINES]
 

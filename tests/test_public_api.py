@@ -12,6 +12,12 @@ import pytest
 import dllm2rec
 
 PUBLIC = {
+    "compare",
+    "Comparison",
+    "ComparedScorer",
+    "PairedDifference",
+    "measure_costs",
+    "Cost",
     "score_rows",
     "ScoredRows",
     "Scorer",

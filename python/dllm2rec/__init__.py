@@ -11,6 +11,12 @@ TYPE_CHECKING = False  # not from typing: what a command imports before its sign
 if TYPE_CHECKING:
     from dllm2rec._core import __version__ as __version__
     from dllm2rec._core import set_threads as set_threads
+    from dllm2rec.comparisons.compare import compare as compare
+    from dllm2rec.comparisons.comparison import ComparedScorer as ComparedScorer
+    from dllm2rec.comparisons.comparison import Comparison as Comparison
+    from dllm2rec.comparisons.cost import Cost as Cost
+    from dllm2rec.comparisons.cost import measure_costs as measure_costs
+    from dllm2rec.comparisons.paired import PairedDifference as PairedDifference
     from dllm2rec.config.load import changed as changed
     from dllm2rec.config.load import config_to_toml as config_to_toml
     from dllm2rec.config.load import load_config as load_config
@@ -126,6 +132,12 @@ if TYPE_CHECKING:
 
 # name -> module; tests/test_public_api.py holds it to the imports above.
 _HOMES = {
+    "Cost": "comparisons.cost",
+    "measure_costs": "comparisons.cost",
+    "PairedDifference": "comparisons.paired",
+    "ComparedScorer": "comparisons.comparison",
+    "Comparison": "comparisons.comparison",
+    "compare": "comparisons.compare",
     "SliceTable": "evaluate.rows.slices",
     "slice_rows": "evaluate.rows.slices",
     "read_per_row": "evaluate.rows.per_row_file",

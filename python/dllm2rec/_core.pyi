@@ -10,7 +10,9 @@ _Scores: TypeAlias = NDArray[np.float16] | NDArray[np.float32] | NDArray[np.floa
 _I8: TypeAlias = NDArray[np.int8]
 _I64: TypeAlias = NDArray[np.int64]
 _U32: TypeAlias = NDArray[np.uint32]
+_U64: TypeAlias = NDArray[np.uint64]
 _F32: TypeAlias = NDArray[np.float32]
+_F64: TypeAlias = NDArray[np.float64]
 _Lists: TypeAlias = tuple[_U32, _F32]
 _Pairs: TypeAlias = tuple[_I64, _U32, _F32]
 _Window: TypeAlias = tuple[_I64, _U32, float]
@@ -164,6 +166,21 @@ def blend_weights(
     Without `consistency` its term is left out. `normalise` scales each row to sum to 1; a row that
     sums to 0 becomes 1/K each. Raises InputError for negative weights or gammas and gammas that
     are all 0; NonFiniteError for NaN and infinity.
+    """
+
+# --- paired statistics ---------------------------------------------------------------------------
+
+def bootstrap_sums(values: _F64, counts: _U64, *, n_draws: int, seed: int) -> _F64:
+    """Return the sums of the values of as many rows drawn with replacement, (n_draws,).
+
+    `values`, (V,), are distinct; `counts`, (V,), says how many rows have each. Raises InputError
+    for no rows, 2**32 of them or a count of 0; NonFiniteError for NaN and infinity.
+    """
+
+def sign_sums(values: _F64, counts: _U64, *, n_draws: int, seed: int) -> _F64:
+    """Return the sums of all rows' values with their signs drawn anew, (n_draws,).
+
+    `values` and `counts` are (V,). Raises as `bootstrap_sums`.
     """
 
 # --- histories -----------------------------------------------------------------------------------

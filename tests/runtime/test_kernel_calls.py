@@ -66,6 +66,10 @@ def long_calls(name: str) -> Call:
         )
     if name == "consistency_from_scores":
         return lambda: select_rising(300)
+    if name in {"bootstrap_sums", "sign_sums"}:
+        values = rng.random(1_000_000)  # all distinct: drawn row by row
+        kernel, counts = getattr(_core, name), np.ones(len(values), np.uint64)
+        return lambda: kernel(values, counts, n_draws=1_000_000, seed=1)
     if name == "similar_rows":
         n_titles = 60_000  # all have one word
         words = np.zeros(n_titles, np.uint32), np.ones(n_titles, np.float32)
@@ -123,6 +127,8 @@ LONG = [
     "pair_bonuses",
     "pair_bonuses of one row",
     "similar_rows",
+    "bootstrap_sums",
+    "sign_sums",
     "fused_rank_counts",
     "fused_top_n",
 ]

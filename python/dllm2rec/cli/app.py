@@ -8,6 +8,7 @@ import typer
 
 from dllm2rec.cli.commands import (
     bench,
+    compare,
     evaluate,
     export,
     plan,
@@ -34,6 +35,7 @@ app.command(epilog=train.EXAMPLES)(checking_paths(train.train))
 app.command(epilog=tune.EXAMPLES)(checking_paths(tune.tune))
 app.command(epilog=plan.EXAMPLES)(checking_paths(plan.plan))
 app.command(epilog=evaluate.EXAMPLES)(checking_paths(evaluate.evaluate))
+app.command(epilog=compare.EXAMPLES)(checking_paths(compare.compare))
 app.command("compare-metrics", epilog=compare_metrics.EXAMPLES)(
     checking_paths(compare_metrics.compare_metrics)
 )

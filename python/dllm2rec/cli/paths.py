@@ -129,14 +129,14 @@ def check_folders_there(dataset: Path | None, teacher: Path | None = None) -> No
             raise InputError(f"no such folder, expected {expected}", code="E-FILE", path=path)
 
 
-def check_new_parquet(path: Path, option: str) -> None:
-    """Refuse a place that a Parquet file cannot be written to, before any work.
+def check_new_file(path: Path, option: str, ending: str) -> None:
+    """Refuse a place that a file cannot be written to, before any work.
 
     Raises:
         ConfigError: another ending, a folder, or there is no folder for it.
     """
-    if path.suffix != ".parquet":
-        raise ConfigError(f"{option} {path}: expected an ending of .parquet")
+    if path.suffix != ending:
+        raise ConfigError(f"{option} {path}: expected an ending of {ending}")
     if path.is_dir() or not path.parent.is_dir():
         found = "a folder" if path.is_dir() else "no such folder above it"
         raise ConfigError(f"{option} {path}: {found}, expected a file in a folder that exists")

@@ -13,6 +13,7 @@ mod histories;
 mod log;
 mod negatives;
 mod pair_memory;
+mod paired;
 mod ranking;
 mod run;
 mod teacher;
@@ -31,6 +32,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     weights::register(module)?;
     negatives::register(module)?;
     pair_memory::register(module)?;
+    paired::register(module)?;
     ranking::register(module)?;
     catalogue::register(module)?;
     // The stub is the one list of names; pyo3 writes a second one.

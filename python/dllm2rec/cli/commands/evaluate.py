@@ -22,7 +22,7 @@ from dllm2rec.cli.options import (
 from dllm2rec.cli.paths import (
     check_folders_there,
     check_is_run,
-    check_new_parquet,
+    check_new_file,
     check_run_there,
 )
 from dllm2rec.errors import ConfigError
@@ -199,7 +199,7 @@ def _of_run(request: EvaluateRequest) -> Shown:
     check_folders_there(request.dataset, request.teacher)
     check_is_run(request.run)
     if request.per_row is not None:
-        check_new_parquet(request.per_row, "--per-row")
+        check_new_file(request.per_row, "--per-row", ".parquet")
     use_threads(request.threads)
 
     from dllm2rec.evaluate.dialects.measured import check_dialect, measured_rows

@@ -2,8 +2,9 @@
 
 use std::iter;
 
-use super::generator::{bounded, mix, split};
+use super::generator::bounded;
 use crate::memory::with_capacity;
+use crate::random::{mix, split};
 use crate::{Error, Result};
 
 /// The full definition of a draw, used where step 1 does not settle it.

@@ -49,7 +49,7 @@
 
 mod exact;
 mod excluded;
-mod generator;
+pub(crate) mod generator;
 mod sample;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! Draws for many rows, in parallel.
 
 use super::excluded::{Filter, LANES, Row, excluded, is_suspect, wrong_bounds};
-use super::generator::{multiply, split};
+use super::generator::multiply;
+use crate::random::split;
 use crate::{CancelToken, Error, Result, parallel};
 
 /// Each row with more events than this checks the cancel token.

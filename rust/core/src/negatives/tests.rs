@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::exact::ExactDraw;
-use super::generator::split;
 use super::*;
+use crate::random::split;
 use crate::{CancelToken, Error, Result};
 
 fn draw(events: &[u32], begin: &[i64], end: &[i64], draws: Draws) -> Result<Vec<u32>> {
