@@ -60,6 +60,8 @@ PUBLIC = {
     "Student",
     "TeacherKnowledge",
     "TeacherReport",
+    "Audit",
+    "audit",
     "conclude",
     "default_recipe",
     "Reproduction",
@@ -167,3 +169,10 @@ def test_import_alone_brings_in_nothing_heavy(code):
     code = f"{code}; import sys; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_public_name_is_that_of_a_room():
+    """Importing `dllm2rec.audit.x` would put the room in the place of a function `audit`."""
+    package = Path(dllm2rec.__file__).parent
+    rooms = {path.name for path in package.iterdir() if path.is_dir()}
+    assert rooms & PUBLIC == set()

@@ -11,6 +11,8 @@ TYPE_CHECKING = False  # not from typing: what a command imports before its sign
 if TYPE_CHECKING:
     from dllm2rec._core import __version__ as __version__
     from dllm2rec._core import set_threads as set_threads
+    from dllm2rec.auditing.audit import Audit as Audit
+    from dllm2rec.auditing.audit import audit as audit
     from dllm2rec.comparisons.compare import compare as compare
     from dllm2rec.comparisons.comparison import ComparedScorer as ComparedScorer
     from dllm2rec.comparisons.comparison import Comparison as Comparison
@@ -91,8 +93,8 @@ if TYPE_CHECKING:
     from dllm2rec.report.teacher.page import write_teacher_page as write_teacher_page
     from dllm2rec.report.teacher.report import TeacherReport as TeacherReport
     from dllm2rec.report.teacher.report import teacher_report as teacher_report
-    from dllm2rec.reproduce.compare import Reproduction as Reproduction
-    from dllm2rec.reproduce.train_again import reproduce as reproduce
+    from dllm2rec.rerun.compare import Reproduction as Reproduction
+    from dllm2rec.rerun.train_again import reproduce as reproduce
     from dllm2rec.runs.checkpoint import load_checkpoint as load_checkpoint
     from dllm2rec.runs.compare_metrics import compare_metrics as compare_metrics
     from dllm2rec.runs.evaluate_run import evaluate_run as evaluate_run
@@ -248,9 +250,11 @@ _HOMES = {
     "TuneResult": "search.result",
     "TunedTrial": "search.result",
     "Conclusion": "report.conclusion",
+    "Audit": "auditing.audit",
+    "audit": "auditing.audit",
     "conclude": "report.conclusion",
-    "Reproduction": "reproduce.compare",
-    "reproduce": "reproduce.train_again",
+    "Reproduction": "rerun.compare",
+    "reproduce": "rerun.train_again",
     "write_report": "report.page",
 }
 __all__ = sorted(_HOMES)

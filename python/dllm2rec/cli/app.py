@@ -21,7 +21,7 @@ from dllm2rec.cli.commands import (
     train,
     tune,
 )
-from dllm2rec.cli.commands.checks import reproduce
+from dllm2rec.cli.commands.checks import audit, reproduce
 from dllm2rec.cli.commands.comparisons import compare_metrics
 from dllm2rec.cli.commands.make_teacher import embed, fit, generate, ground, prompts
 from dllm2rec.cli.commands.make_teacher import plan as teacher_plan
@@ -31,6 +31,7 @@ from dllm2rec.cli.torchrun import check_shared
 # Plain help: a tenth of a second faster than rich's, and the same bytes on every terminal.
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 app.command(epilog=prepare.EXAMPLES)(checking_paths(prepare.prepare))
+app.command(epilog=audit.EXAMPLES)(checking_paths(audit.audit))
 app.command(epilog=train.EXAMPLES)(checking_paths(train.train))
 app.command(epilog=tune.EXAMPLES)(checking_paths(tune.tune))
 app.command(epilog=plan.EXAMPLES)(checking_paths(plan.plan))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from pydantic import TypeAdapter
 
+from dllm2rec.auditing.audit import Audit, audit
 from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.data.device_rows import device_rows
 from dllm2rec.evaluate.top_lists import student_lists
@@ -71,6 +72,7 @@ class Evidence:
         calibrated_on: the split that places and distances speak of, or "".
         places: how often each place of the teacher's lists holds the target.
         distances: the same by distance.
+        audit: what the dataset is like.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -82,6 +84,7 @@ class Evidence:
     calibrated_on: str = ""
     places: list[Bin] = field(default_factory=list)
     distances: list[Bin] = field(default_factory=list)
+    audit: Audit | None = None
 
 
 _ADAPTER = TypeAdapter(Evidence)
@@ -141,7 +144,9 @@ def gather_evidence(
                     beside_student(name, part.lists, lists, part.targets, dataset.n_items)
                 )
         examples = _examples(dataset, part if on == "test" else None, names[best], device)
-    return Evidence(best, examples, on, beside, calibrated, places, distances)
+    vectors = None if teacher is None else teacher.item_embeddings
+    found = audit(dataset, vectors=vectors, seed=manifest.seed, window_counts=False)
+    return Evidence(best, examples, on, beside, calibrated, places, distances, found)
 
 
 def _folder_of(folder: Path, student: str) -> Path:

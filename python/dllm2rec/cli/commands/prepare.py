@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dllm2rec.cli.options import JsonOption, OverwriteOption, print_json
-from dllm2rec.cli.output.lines import say
 from dllm2rec.cli.paths import check_sources_there
 
-if TYPE_CHECKING:  # numpy and pyarrow are imported when the command runs
+if TYPE_CHECKING:
+    from dllm2rec.auditing.audit import (
+        Audit,  # numpy and pyarrow are imported when the command runs
+    )
     from dllm2rec.data.prepare_run import PrepareRequest, PrepareResult
-    from dllm2rec.data.protocol.prepare import PrepareReport
 
 _WORTH_TELLING_S = 1.0
+MOST_AUDITED_EVENTS = 2_000_000  # looking at so many takes about a second
 
 EXAMPLES = """\b
 Examples:
@@ -249,42 +251,24 @@ def _run(request: PrepareRequest, *, json: bool) -> None:
     from dllm2rec.data.prepare_run import prepare_run
 
     result = prepare_run(request, watch=_watching)
+    found = _audit(result)
     if json:
-        print_json(result.as_json())
+        audit = {} if found is None else {"audit": found.as_json()}
+        print_json({**result.as_json(), **audit})
     else:
-        _print(result)
+        from dllm2rec.cli.output.prepared import show_prepared
+
+        show_prepared(result, found)
 
 
-def _print(result: PrepareResult) -> None:
-    from dllm2rec.cli.output.tables import fact_table, print_table, step_table
+def _audit(result: PrepareResult) -> Audit | None:
+    """Look at the dataset that was written; a large one is left to the command of that name."""
+    if result.form != "dataset" or result.counts["events"] > MOST_AUDITED_EVENTS:
+        return None
+    from dllm2rec.auditing.audit import audit
 
-    say(f"read as {result.read_as}")
-    for note in result.notes:
-        say(f"note: {note}")
-    if result.report is not None:
-        print_table(step_table(result.report.steps))
-    counts = {**result.counts, **_checks(result.report)}
-    print_table(fact_table(counts.items(), justify="right"))
-    say(f"{result.form} written to {result.out}")
-
-
-def _checks(report: PrepareReport | None) -> dict[str, int | str]:
-    """What the report counts besides its steps."""
-    if report is None:
-        return {}
-    leaks, later = report.leaks, report.leaks.train_after_test
-    return {
-        "users without a row": report.users_without_row,
-        **{f"{name} rows before sampling": n for name, n in report.sampled_from.items()},
-        **{f"cold {name} targets": n for name, n in report.cold_targets.items()},
-        "cold targets dropped": report.cold_dropped,
-        "events at the time of the one before": report.ties,
-        "items without a title": report.untitled_items,
-        "leak: other rows that are in train": leaks.rows_in_train,
-        "leak: targets in their own window": leaks.targets_in_window,
-        "leak: targets in the history of a train row": leaks.targets_in_train,
-        "leak: train targets after the first test target": "no times" if later is None else later,
-    }
+    with _watching("looking at the data"):
+        return audit(result.out, window_counts=False)
 
 
 @contextmanager

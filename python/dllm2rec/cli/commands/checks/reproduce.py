@@ -19,7 +19,7 @@ from dllm2rec.cli.paths import check_folders_there, check_is_run, check_run_ther
 from dllm2rec.cli.streams import tell
 
 if TYPE_CHECKING:  # torch: `--help` must not wait for it
-    from dllm2rec.reproduce.compare import Figure, Reproduction
+    from dllm2rec.rerun.compare import Figure, Reproduction
 
 EXAMPLES = """\b
 Examples:
@@ -62,7 +62,7 @@ def reproduce(
     tell(f"note: {card} is trained again")
 
     from dllm2rec.cli.output.progress_table import watching
-    from dllm2rec.reproduce.train_again import reproduce as train_again
+    from dllm2rec.rerun.train_again import reproduce as train_again
     from dllm2rec.runs.run_card import read_card
 
     use_threads(read_card(card).run.threads if threads is None else threads)

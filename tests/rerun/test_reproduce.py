@@ -14,7 +14,7 @@ from dllm2rec import conclude, reproduce
 from dllm2rec.cli import main
 from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.errors import ArtifactError, ConfigError
-from dllm2rec.reproduce.compare import TOLERANCE
+from dllm2rec.rerun.compare import TOLERANCE
 from dllm2rec.runs.evaluate_run import evaluate_run
 from dllm2rec.runs.held_out_log import openings_text, read_openings
 from dllm2rec.runs.run_card import CARD_FILE, read_card

@@ -8,7 +8,7 @@ from dllm2rec.caller import words
 from dllm2rec.config.load import changed
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ArtifactError, ConfigError
-from dllm2rec.reproduce.compare import TOLERANCE, Reproduction, differences, figures
+from dllm2rec.rerun.compare import TOLERANCE, Reproduction, differences, figures
 from dllm2rec.runs.run_card import RunCard, read_card
 from dllm2rec.runs.run_manifest import read_config
 from dllm2rec.runs.source import Source
