@@ -12,6 +12,7 @@ import pytest
 import dllm2rec
 
 PUBLIC = {
+    "write_comparison_page",
     "compare",
     "Comparison",
     "ComparedScorer",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dllm2rec.comparisons.comparison import Comparison as Comparison
     from dllm2rec.comparisons.cost import Cost as Cost
     from dllm2rec.comparisons.cost import measure_costs as measure_costs
+    from dllm2rec.comparisons.page import write_comparison_page as write_comparison_page
     from dllm2rec.comparisons.paired import PairedDifference as PairedDifference
     from dllm2rec.config.load import changed as changed
     from dllm2rec.config.load import config_to_toml as config_to_toml
@@ -134,6 +135,7 @@ if TYPE_CHECKING:
 
 # name -> module; tests/test_public_api.py holds it to the imports above.
 _HOMES = {
+    "write_comparison_page": "comparisons.page",
     "Cost": "comparisons.cost",
     "measure_costs": "comparisons.cost",
     "PairedDifference": "comparisons.paired",

@@ -42,7 +42,9 @@ def test_a_run_is_compared_with_what_needs_no_training_and_timed(
     file = tmp_path / "rows.parquet"
     assert main(["evaluate", str(run), "--device", "cpu", "--per-row", str(file), "--json"]) == 0
     capsys.readouterr()
-    assert main(["compare", str(file), "--json"]) == 0
+    page = tmp_path / "comparison.html"
+    assert main(["compare", str(file), "--json", "--html", str(page)]) == 0
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     of_file = json.loads(capsys.readouterr().out)
     assert of_file["rows"] == told["rows"]
     assert of_file["costs"] == {}
@@ -74,6 +76,7 @@ def test_what_is_not_there_is_refused(
     ("words", "message"),
     [
         (["--teacher-ms", "0"], "expected milliseconds above 0"),
+        (["--html", "page.txt"], "expected an ending of .html"),
         (["--dataset", "."], "--dataset beside files alone"),
         (["--exclude-seen"], "--exclude-seen beside files alone"),
     ],

@@ -21,6 +21,7 @@ from dllm2rec.cli.options import (
 from dllm2rec.cli.paths import (
     check_folders_there,
     check_is_run,
+    check_new_file,
     check_source_there,
 )
 from dllm2rec.errors import ConfigError
@@ -33,7 +34,7 @@ EXAMPLES = """\b
 Examples:
   dllm2rec compare runs/games-1
   dllm2rec compare runs/games-1 runs/games-2 --against sasrec --metric ndcg@10 --metric hr@10
-  dllm2rec compare runs/games-1 other.parquet
+  dllm2rec compare runs/games-1 other.parquet --html comparison.html
 """
 
 
@@ -49,6 +50,7 @@ class CompareRequest:
     exclude_seen: bool
     cost: bool
     teacher_ms: float | None
+    html: Path | None
     seed: int
     device: str
     threads: int | None
@@ -86,6 +88,9 @@ def compare(
         float | None,
         typer.Option(metavar="MS", help="What one answer of the teacher takes, beside the others."),
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE.html", help="Write it as a page, too.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the draws.")] = 0,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
@@ -105,6 +110,7 @@ def compare(
         exclude_seen=exclude_seen,
         cost=cost,
         teacher_ms=teacher_ms,
+        html=html,
         seed=seed,
         device="auto" if device is None else device.value,
         threads=threads,
@@ -130,6 +136,10 @@ def _compare(request: CompareRequest) -> None:
         seed=request.seed,
     )
     found = replace(found, costs=_costs(request, found))
+    if request.html is not None:
+        from dllm2rec.comparisons.page import write_comparison_page
+
+        write_comparison_page(found, request.html)
     if request.json:
         print_json(found.as_json())
         return
@@ -147,6 +157,8 @@ def _check(request: CompareRequest) -> None:
     for run in runs:
         check_is_run(run)
     check_folders_there(request.dataset)
+    if request.html is not None:
+        check_new_file(request.html, "--html", ".html")
     if request.teacher_ms is not None and not 0 < request.teacher_ms < float("inf"):
         raise ConfigError(f"--teacher-ms {request.teacher_ms}, expected milliseconds above 0")
     if not runs and (request.dataset is not None or request.exclude_seen):
