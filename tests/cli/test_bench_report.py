@@ -52,7 +52,13 @@ def test_the_plot_is_a_picture(tmp_path):
     assert path.read_bytes()[1:4] == b"PNG"
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"benchmarks": [{}]}'])
+LARGE = (
+    '{"benchmarks": [{"group": "g", "extra_info": {"peer": "p"}, "stats": {"median": 1%s}}]}'
+    % ("0" * 400)
+)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"benchmarks": [{}]}', "[" * 100_000, LARGE])
 def test_another_file_is_refused(tmp_path, text):
     (tmp_path / "b.json").write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match="pytest-benchmark"):

@@ -276,3 +276,17 @@ def test_a_wrong_path_is_told_before_anything_heavy_is_loaded(run: Path, tmp_pat
     assert done.returncode == 0, done.stderr
     assert ".: no trained student, expected a folder that dllm2rec train made" in done.stderr
     assert "E-FILE nowhere.jsonl: No such file" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["user_id", "history"])
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "h.csv"
+    path.write_text(f"user_id,history,other,other,{name}\nu1,item-3,,,item-4\n")
+    with pytest.raises(InputError, match=rf"E-HEADER .*h\.csv:1: two columns '{name}'"):
+        list(read_histories(path))
+
+
+def test_ids_that_are_listed_again_and_again_are_held_once(tmp_path: Path) -> None:
+    path = tmp_path / "ids"
+    path.write_text("\ufeff" + " i3\r\n\ni10\n" * 10_000)
+    assert recommend_inputs.read_ids(path) == ["i3", "i10"]

@@ -15,7 +15,7 @@ from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.evaluate.metrics import list_metrics
 from dllm2rec.llm.expect_answers import expect_answers
 from dllm2rec.llm.plan_questions import plan_questions, spread_answers, spread_teacher
-from dllm2rec.llm.prompts import QuestionForm, questions
+from dllm2rec.llm.prompts import QuestionForm, questions, read_rows, read_template
 from dllm2rec.teacher.folder import load_teacher, save_teacher
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
@@ -249,3 +249,25 @@ def test_plan_says_what_to_expect(folder, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)["expected"]
     assert found["pilot"]["rows"] == 40
     assert 0 < found["popular"] < found["expected"] < 1
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"row": 1, "row": 2}', "\x00", "1" * 5000])
+def test_rows_of_another_kind_are_no_bug(tmp_path, line):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"row": 0}\n' + line + "\n")
+    with pytest.raises(InputError) as caught:
+        read_rows(path, 9)
+    assert (caught.value.path, caught.value.line) == (str(path), 2)
+
+
+def test_rows_and_templates_are_text_like_any_other(tmp_path):
+    path = tmp_path / "text"
+    path.write_bytes('\ufeff{"row": 3}\r\n{"row": 1}'.encode())
+    assert read_rows(path, 9).tolist() == [3, 1]
+    path.write_bytes("\ufeffé {history}\r\n\r\nlist\r\n".encode())
+    assert read_template(path) == "é {history}\n\nlist"
+    for data, code in ((b"{history}\0", "E-NUL"), (b"\xff", "E-ENC"), (b"x\n" * 2**20, "E-LINE")):
+        path.write_bytes(data)
+        with pytest.raises(InputError) as caught:
+            read_template(path)
+        assert caught.value.code == code

@@ -39,6 +39,15 @@ REFUSED: dict[str, tuple[str, bytes, str, int | None]] = {
     "an open quote": ("a.csv", b'user_id,title,rank\nann,"Emma (1996),1\n', "E-CSV", 2),
     "a cut run": ("a.run", b"ann Q0 m12 1 9 llm\nann Q0 m13 2\n", "E-RAGGED", 2),
     "a column twice": ("a.csv", b"user_id,item_id,item_id\nann,m12,m13\n", "E-HEADER", 1),
+    "a line end of old": ("a.csv", b"user_id,item_id\rann,m12\r", "E-EOL", 1),
+    "a header of one long name": ("a.csv", b"x" * 200_000, "E-HEADER", 1),
+    "half a pair in a title": (
+        "a.jsonl", b'{"user_id": "ann", "titles": ["\\ud800"]}\n', "E-ENC", 1,
+    ),
+    "half a pair in an answer": (
+        "a.jsonl", b'{"user_id": "ann", "answer": "[\\"\\\\ud800\\", \\"Emma\\"]"}\n', "E-ENC", 1,
+    ),
+    "half a pair in a user": ("a.jsonl", b'{"user_id": "\\udc00", "item_ids": []}\n', "E-ENC", 1),
     "no key": ("a.jsonl", jsonl({"item_ids": ["m12"]}), "E-COLUMN", 1),
     "no items": ("a.jsonl", jsonl({"user_id": "ann", "age": [7]}), "E-COLUMN", 1),
     "a key that is missing later": ("a.jsonl", jsonl(GOOD, {"user_id": "bob"}), "E-JSON", 2),

@@ -293,7 +293,28 @@ def test_npz_that_is_hostile_is_refused(tmp_path: Path) -> None:  # E33
     with zipfile.ZipFile(header, "w") as archive:
         archive.writestr("a.npy", npy_header(HUGE % f"{2**40}, {2**12}"))
     cut = bomb.getvalue()[:-40]
+    twice, plain, squeezed = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(twice, "w") as archive:
+        archive.writestr("a.npy", NPY)
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("a.npy", NPY)
+    with zipfile.ZipFile(plain, "w") as archive:
+        archive.writestr("a.npy", NPY)
+    with zipfile.ZipFile(squeezed, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.npy", NPY)
+    entry = plain.getvalue().index(b"PK\x01\x02")
+
+    def changed(data: bytes, *bytes_: tuple[int, int]) -> bytes:
+        made = bytearray(data)
+        for place, value in bytes_:
+            made[place] = value
+        return bytes(made)
+
     for data, code in (
+        (twice.getvalue(), "E-NPY"),
+        (changed(plain.getvalue(), (6, 1), (entry + 8, 1)), "E-NPY"),  # encrypted
+        (changed(plain.getvalue(), (8, 99), (entry + 10, 99)), "E-NPY"),  # no known compression
+        (changed(squeezed.getvalue(), *((place, 255) for place in range(44, 80))), "E-TRUNC"),
         (bomb.getvalue(), "E-BOMB"),
         (objects.getvalue(), "E-PICKLE"),
         (header.getvalue(), "E-NPY"),

@@ -125,6 +125,17 @@ REFUSED: dict[str, tuple[dict[str, bytes], type[Dllm2RecError], str]] = {
         InputError,
         "E-ROWS .*2 ids, expected 5",
     ),
+    "ids of more rows": (
+        {"all_embeddings.npy": npy(MATRIX), "all_embeddings_ids.txt": b"1\n" * 6},
+        InputError,
+        "E-ROWS .*over 5 ids, expected 5 as all_embeddings.npy has rows",
+    ),
+    "ids of more rows as an array": (
+        {"all_embeddings.npy": npy(MATRIX), "all_embeddings_ids.npy": npy(np.arange(6))},
+        InputError,
+        "E-ROWS .*6 ids, expected 5",
+    ),
+    "a NUL in csv": ({"all_embeddings.csv": csv(ROWS).replace(b"0,", b"0\0,")}, InputError, "E-"),
     "ragged dict": (
         {"all_embeddings.pt": pt({**BY_ID, "3": torch.ones(2)})},
         InputError,

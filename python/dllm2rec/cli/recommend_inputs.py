@@ -8,18 +8,18 @@ import logging
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import pyarrow as pa
 
 from dllm2rec.data.text.at_rest import at_rest
 from dllm2rec.data.text.files import JSON_CAP
 from dllm2rec.data.text.find_files import plain_name
 from dllm2rec.data.text.json_objects import TwiceError, distinct
 from dllm2rec.data.text.lines import decoded, first_lines, read_lines
+from dllm2rec.data.text.parquet_text import bounded_batches, column_names, opened
 from dllm2rec.errors import ArtifactError, InputError
 from dllm2rec.serve.histories import BLOCK_ROWS, HistoryBlock
-
-if TYPE_CHECKING:
-    import pyarrow.parquet as pq
 
 _log = logging.getLogger(__name__)
 
@@ -74,17 +74,22 @@ def read_histories(path: Path) -> Iterator[User]:
 
 
 def read_ids(path: Path) -> list[str]:
-    """Read item ids, one per line; blanks around them and empty lines are passed over.
+    """Read distinct item ids, one per line; blanks around them and empty lines are passed over.
 
     Raises:
         InputError: the file cannot be read, is not UTF-8, or holds no id.
     """
     lines = (decoded(path, *line).strip() for line in read_lines(path, may_be_pipe=True))
-    ids = [line for line in lines if line]
-    if not ids:
+    ids = filter(None, lines)
+    # An Arrow array takes a fraction of what as many Python texts do.
+    blocks = [
+        pa.array(block, pa.large_string()) for block in iter(lambda: [*islice(ids, 4096)], [])
+    ]
+    if not blocks:
         message = "no id, expected one per line"
         raise InputError(message, code="E-EMPTY", path=path)
-    return ids
+    distinct_ids: list[str] = pa.chunked_array(blocks).unique().to_pylist()
+    return distinct_ids
 
 
 _LOGS = {".csv", ".tsv", ".inter", ".dat", ".data", ".txt"}
@@ -151,6 +156,7 @@ def _of_csv(path: Path) -> Iterator[User]:
     rows = csv.reader((decoded(path, *line) for line in lines), strict=True)
     try:
         header = next(rows)
+        column_names(path, [name for name in header if name in (HISTORY, USER)], line=1)
         names = {name: place for place, name in enumerate(header)}
         for row in rows:
             if not row:
@@ -176,15 +182,14 @@ def _cell_ids(cell: str) -> object:
 
 
 def _of_parquet(path: Path) -> Iterator[User]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        with pq.ParquetFile(path) as file:
-            if HISTORY not in file.schema_arrow.names:
-                yield from _of_log(path)
-                return
-            yield from _of_lists(path, file)
+        with opened(path) as file:
+            names = file.schema_arrow.names
+        if HISTORY in names:
+            wanted = [name for name in names if name in (HISTORY, USER)]
+            yield from _of_lists(path, column_names(path, wanted))
+        else:
+            yield from _of_log(path)
     except (pa.ArrowException, OSError) as err:
         if isinstance(err, FileNotFoundError):
             raise InputError("No such file", code="E-FILE", path=path) from err
@@ -195,12 +200,9 @@ def _of_parquet(path: Path) -> Iterator[User]:
         raise ArtifactError(message) from err
 
 
-def _of_lists(path: Path, file: pq.ParquetFile) -> Iterator[User]:
-    from dllm2rec.data.text.parquet_text import checked_batches
-
-    columns = [name for name in (USER, HISTORY) if name in file.schema_arrow.names]
+def _of_lists(path: Path, columns: list[str]) -> Iterator[User]:
     number = 0
-    for batch in checked_batches(path, file.iter_batches(BLOCK_ROWS, columns=columns)):
+    for batch in bounded_batches(path, columns, BLOCK_ROWS):
         table: dict[str, list[Any]] = batch.to_pydict()
         names = table.get(USER, range(number + 1, number + 1 + batch.num_rows))
         for name, history in zip(names, table[HISTORY], strict=True):

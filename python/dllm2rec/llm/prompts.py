@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.data.text.json_objects import distinct
+from dllm2rec.data.text.lines import decoded, read_lines
 from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.llm.encode import item_titles
 from dllm2rec.llm.next_item import newest_first
@@ -24,6 +26,7 @@ TEMPLATE = (
     "title per line, without numbers and without any other text."
 )
 FIELDS = ("{history}", "{top}")
+_LONGEST = 2**20  # bytes of a template
 
 
 @dataclass(frozen=True)
@@ -108,10 +111,11 @@ def read_rows(path: Path | None, n_rows: int) -> npt.NDArray[np.int64]:
     if path is None:
         return np.arange(n_rows)
     rows: dict[int, int] = {}
-    for number, line in enumerate(read_template(path).splitlines(), start=1):
+    for number, data in read_lines(path, may_be_pipe=True):
+        line = decoded(path, number, data)
         row: object = None
-        with suppress(ValueError):
-            found = json.loads(line)
+        with suppress(ValueError, RecursionError):
+            found = json.loads(line, object_pairs_hook=distinct)
             row = found.get("row") if isinstance(found, dict) else None
         if type(row) is not int or not 0 <= row < n_rows:
             expected = f'{{"row": R}} with R in 0..{n_rows - 1}'
@@ -126,15 +130,16 @@ def read_rows(path: Path | None, n_rows: int) -> npt.NDArray[np.int64]:
 
 
 def read_template(path: Path) -> str:
-    """Read a text file.
+    """Read a text of at most a mebibyte, as it goes into each question.
 
     Raises:
-        InputError: it is not there, or no UTF-8.
+        InputError: it cannot be read, is no UTF-8, or is longer.
     """
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as err:
-        raise InputError(err.strerror or str(err), code="E-OPEN", path=path) from err
-    except UnicodeDecodeError as err:
-        message = f"byte {err.start} is no UTF-8, expected text in UTF-8"
-        raise InputError(message, code="E-ENC", path=path) from err
+    lines, n_bytes = [], 0
+    for number, line in read_lines(path, cap=_LONGEST, may_be_pipe=True):
+        n_bytes += len(line) + 1
+        if n_bytes > _LONGEST:
+            message = f"over {_LONGEST:,} bytes, expected the words of a question"
+            raise InputError(message, code="E-LINE", path=path, line=number)
+        lines.append(decoded(path, number, line))
+    return "\n".join(lines)

@@ -116,11 +116,7 @@ def _with_ids(vectors: Vectors, path: Path, ids_file: Path) -> Vectors:
     if vectors.ids is not None:
         message = f"has ids of its own, expected none beside {ids_file.name}"
         raise InputError(message, code="E-VECTOR-IDS", path=path, hint="leave the file of ids out")
-    ids = read_ids(ids_file)
-    if len(ids) != len(vectors.matrix):
-        message = f"{len(ids)} ids, expected {len(vectors.matrix)} as {path.name} has rows"
-        raise InputError(message, code="E-ROWS", path=ids_file)
-    return Vectors(vectors.matrix, ids)
+    return Vectors(vectors.matrix, read_ids(ids_file, path, len(vectors.matrix)))
 
 
 def _kind(path: Path) -> str:

@@ -39,11 +39,16 @@ class JoinRules:
     keep_first: bool = False
 
 
-def read_ids(path: Path) -> list[str]:
+def read_ids(path: Path, matrix: Path, n_rows: int) -> list[str]:
     """Read the ids beside a matrix, one per line, or an `.npy` file of texts or whole numbers.
 
+    Args:
+        path: the file of ids.
+        matrix: the file of the vectors.
+        n_rows: how many there are.
+
     Raises:
-        InputError: the file cannot be read, or a line is empty.
+        InputError: the file cannot be read, a line is empty, or there are more ids or fewer.
     """
     if path.suffix == ".npy":
         try:
@@ -54,15 +59,26 @@ def read_ids(path: Path) -> list[str]:
         if array.ndim != 1 or array.dtype.kind not in "iuU":
             message = f"{array.dtype} {array.shape}, expected texts or whole numbers, one per item"
             raise InputError(message, code="E-VECTOR-IDS", path=path)
+        if len(array) != n_rows:
+            raise _miscounted(path, f"{len(array):,}", matrix, n_rows)
         return [str(value) for value in array.tolist()]
-    ids = []
+    ids: list[str] = []
     for number, line in read_lines(path):
         text = decoded(path, number, line).strip()
         if not text:
             message = "an empty line, expected the id of an item"
             raise InputError(message, code="E-VECTOR-IDS", path=path, line=number)
+        if len(ids) == n_rows:  # before all of a file that cannot be meant is held
+            raise _miscounted(path, f"over {n_rows:,}", matrix, n_rows)
         ids.append(text)
+    if len(ids) != n_rows:
+        raise _miscounted(path, f"{len(ids):,}", matrix, n_rows)
     return ids
+
+
+def _miscounted(path: Path, found: str, matrix: Path, n_rows: int) -> InputError:
+    message = f"{found} ids, expected {n_rows:,} as {matrix.name} has rows"
+    return InputError(message, code="E-ROWS", path=path)
 
 
 def joined(vectors: Vectors, path: Path, rules: JoinRules, notes: list[str]) -> NDArray[np.float32]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import math
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -16,9 +18,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import compute, csv
 
+from dllm2rec.data.text.files import read_bytes
 from dllm2rec.data.text.lines import first_lines
-from dllm2rec.data.text.parquet_text import checked_batches
-from dllm2rec.errors import InputError
+from dllm2rec.data.text.parquet_text import bounded_batches, column_names, opened
+from dllm2rec.errors import ArtifactError, InputError
 from dllm2rec.teacher.keyed_vectors import Vectors
 from dllm2rec.teacher.tensor_files import check_shape, header_of, one_name, refuse, wrong_dtype
 
@@ -81,12 +84,21 @@ def _npz_arrays(path: Path) -> dict[str, NDArray[Any]]:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             check_ratio(path, sum(member.file_size for member in members))
+            names = Counter(member.filename for member in members)
+            if (twice := next((name for name, n in names.items() if n > 1), None)) is not None:
+                message = f"the name {twice!a} is there twice, expected it once"
+                raise refuse(path, "E-NPY", message, "save the arrays again")
             return {
                 member.filename.removesuffix(".npy"): _member(path, archive, member)
                 for member in members
             }
-    except (zipfile.BadZipFile, OSError, EOFError, zlib.error):
+    except (zipfile.BadZipFile, OSError, EOFError, zlib.error, lzma.LZMAError):
         raise refuse(path, "E-TRUNC", "the archive is cut or damaged", _AGAIN) from None
+    except ArtifactError:
+        raise
+    except RuntimeError:  # so zipfile tells of both
+        message = "encrypted or compressed in an unknown way, expected what numpy.savez writes"
+        raise refuse(path, "E-NPY", message, "save the arrays again") from None
 
 
 def _member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
@@ -125,13 +137,16 @@ def read_parquet_vectors(path: Path) -> Vectors:
         ArtifactError: the file is damaged, or inflates to far more than it weighs.
     """
     try:
-        with pq.ParquetFile(path, memory_map=False, page_checksum_verification=True) as file:
+        with opened(path) as file:
             groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
             check_ratio(path, sum(group.total_byte_size for group in groups))
             # Repeated values take no bytes in the file, but each takes four here.
             check_ratio(path, 4 * sum(_n_values(group) for group in groups))
-            batches = checked_batches(path, file.iter_batches(_BATCH_ROWS))
-            return _table(path, file.schema_arrow, batches)
+            schema = file.schema_arrow
+        column_names(path, schema.names)
+        id_column, columns = _columns(path, schema)
+        batches = bounded_batches(path, [id_column, *columns], _BATCH_ROWS)
+        return _table(path, schema, batches)
     except (pa.ArrowException, OSError) as err:
         if isinstance(err, InputError):
             raise
@@ -159,7 +174,7 @@ def read_csv_vectors(path: Path, known: AbstractSet[str]) -> Vectors:
     types = {name: pa.float64() for name in names[1:]} | {names[0]: pa.string()}
     try:
         table = csv.read_csv(
-            path,
+            pa.BufferReader(read_bytes(path)),
             read_options=csv.ReadOptions(
                 column_names=names, skip_rows=int(is_header), use_threads=False
             ),

@@ -77,6 +77,13 @@ REFUSED = [
     ("jsonl", '{"asin": 5.5}\n', 1, "E-TOKEN"),
     ("jsonl", '{"asin": "B1", "x": "A"}\n', 1, "E-HEADER"),
     ("jsonl", '{"asin": "B1", "title": ["x"]}\n', 1, "E-TOKEN"),
+    ("jsonl", '{"asin": "B1", "title": "A", "title": "B"}\n', 1, "E-JSON-KEY"),
+    ("jsonl", "{'asin': 'B1', 'title': 'A', 'title': 'B'}\n", 1, "E-JSON"),
+    ("jsonl", '{"asin": "B1", "title": "\\ud800"}\n', 1, "E-ENC"),
+    ("jsonl", "{'asin': 'B\\ud800', 'title': 'A'}\n", 1, "E-ENC"),
+    ("csv", "item_id,title,title\n1,A,B\n", None, "E-HEADER"),
+    ("tsv", "item_id\titem_id\ttitle\n1\t2\tB\n", None, "E-HEADER"),
+    ("recbole", "item_id:token\ttitle:token\ttitle:token_seq\n1\tA\tB\n", None, "E-HEADER"),
 ]
 
 
@@ -124,6 +131,12 @@ def test_brackets_inside_strings_do_not_count_as_depth(tmp_path):
 def test_nested_json_does_not_overflow(tmp_path):
     with pytest.raises(InputError, match="deep"):
         titles_of(tmp_path, "jsonl", '{"asin": "B1", "x": ' + "[" * 100_000 + "\n")
+
+
+def test_columns_that_are_not_read_may_be_there_twice(tmp_path):
+    assert titles_of(tmp_path, "csv", "item_id,x,x,title\n1,,,A\n")[0] == {"1": "A"}
+    pairs = b'{"asin": "B1", "title": "\\ud83d\\ude00"}\n'
+    assert titles_of(tmp_path, "jsonl", pairs)[0] == {"B1": "\U0001f600"}
 
 
 def test_a_cut_gzip_file_is_refused(tmp_path):

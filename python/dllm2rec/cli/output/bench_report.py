@@ -45,7 +45,7 @@ def read_times(path: Path) -> dict[str, dict[str, float]]:
         for bench in content["benchmarks"]:
             group = times.setdefault(str(bench["group"]), {})
             group[str(bench["extra_info"]["peer"])] = float(bench["stats"]["median"])
-    except (OSError, ValueError, KeyError, TypeError) as err:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as err:
         raise InputError(f"{err!r}, expected the JSON of pytest-benchmark", path=path) from err
     return times
 

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyarrow import compute, parquet
+from pyarrow import compute
 
 from dllm2rec.data.logs.columns import Chunk, is_text
 from dllm2rec.data.logs.interactions import Columns
 from dllm2rec.data.logs.roles import roles_of
-from dllm2rec.data.text.files import most_inflated
-from dllm2rec.data.text.parquet_text import checked_batches
+from dllm2rec.data.text.parquet_text import check_size, checked_batches, opened
 from dllm2rec.errors import ArtifactError, InputError
 
 _BATCH_ROWS = 1 << 17
@@ -30,14 +29,14 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[Chunk]:
     """
     done = 0
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             roles = roles_of(file.schema_arrow.names, columns, path, line=None)
             wanted = list(dict.fromkeys(roles.values()))
             check_size(path, file, wanted)
             texts = [name for name in wanted if is_text(file.schema_arrow.field(name).type)]
             metadata = file.metadata
         # A text that many rows share is held once.
-        with _opened(path, metadata=metadata, read_dictionary=texts) as file:
+        with opened(path, metadata=metadata, read_dictionary=texts) as file:
             for batch in checked_batches(path, file.iter_batches(_BATCH_ROWS, columns=wanted)):
                 if batch.num_rows:
                     chunk = _chunk(path, roles, batch, done)
@@ -52,46 +51,6 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[Chunk]:
         raise ArtifactError(message) from err
     if not done:
         raise InputError("no rows, expected some", code="E-EMPTY", path=path)
-
-
-def _opened(
-    path: Path,
-    metadata: parquet.FileMetaData | None = None,
-    read_dictionary: list[str] | None = None,
-) -> parquet.ParquetFile:
-    # Read, not mapped: a file that shrinks meanwhile must not end the process.
-    return parquet.ParquetFile(
-        path,
-        metadata=metadata,
-        read_dictionary=read_dictionary,
-        memory_map=False,
-        page_checksum_verification=True,
-    )
-
-
-def check_size(path: Path, file: parquet.ParquetFile, wanted: list[str]) -> None:
-    """Refuse by the footer what would be far larger in memory than it is on disk.
-
-    Raises:
-        ArtifactError: the columns `wanted` take over a hundred times the file's size.
-    """
-    metadata = file.metadata
-    paths = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
-    places = [n for n, name in enumerate(paths) if name in wanted or name.split(".")[0] in wanted]
-    n_rows = n_bytes = 0
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        n_rows += group.num_rows
-        n_bytes += sum(group.column(place).total_uncompressed_size for place in places)
-    # Runs of one value cost next to nothing on disk, and a number of 4 or 8 bytes each when read.
-    needed = max(n_bytes, 8 * n_rows * len(wanted))
-    limit = most_inflated(path.stat().st_size)
-    if needed > limit:
-        message = (
-            f"{n_rows:,} rows that take {needed:,} bytes of memory, expected at most {limit:,} for "
-            "a file of this size. hint: if you trust the file, save it as CSV"
-        )
-        raise ArtifactError(f"E-BOMB {path}: {message}")
 
 
 def _check_lengths(chunk: Chunk) -> None:

@@ -1,8 +1,11 @@
-"""A key that comes twice: Python's parser of JSON lets it through, a reader of data must not."""
+"""What Python's parser of JSON lets through and a reader of data must not: keys that come twice."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class TwiceError(ValueError):
@@ -23,3 +26,8 @@ def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise TwiceError(key)
             seen.add(key)
     return entry
+
+
+def half_pair(text: str) -> bool:
+    r"""Whether a text holds half a surrogate pair, as of `"\ud800"`: no file can hold it."""
+    return _HALF_PAIR.search(text) is not None

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyarrow import csv, parquet
+from pyarrow import csv
 
-from dllm2rec.data.logs.arrow import check_size
 from dllm2rec.data.text.at_rest import at_rest
 from dllm2rec.data.text.files import read_bytes
 from dllm2rec.data.text.find_files import plain_name
 from dllm2rec.data.text.json_objects import TwiceError, distinct
-from dllm2rec.data.text.parquet_text import checked_batches
+from dllm2rec.data.text.parquet_text import check_size, checked_batches, column_names, opened
 from dllm2rec.errors import ArtifactError, InputError
 from dllm2rec.evaluate.lists.columns import TREC_QRELS, TREC_RUN, ListColumns, list_columns
 from dllm2rec.evaluate.lists.tables import ListTable, of_columns, of_mapping, of_records
@@ -102,17 +101,11 @@ def _one_object(path: Path) -> Mapping[str, Any] | None:
 
 def _parquet(path: Path) -> pa.Table:
     try:
-        with parquet.ParquetFile(path, memory_map=False) as file:
+        with opened(path) as file:
             schema, metadata = file.schema_arrow, file.metadata
-            check_size(path, file, schema.names)
+            check_size(path, file, column_names(path, schema.names))
         texts = [f.name for f in schema if pa.types.is_string(f.type)]
-        with parquet.ParquetFile(
-            path,
-            metadata=metadata,
-            read_dictionary=texts,
-            memory_map=False,
-            page_checksum_verification=True,
-        ) as file:
+        with opened(path, metadata, texts) as file:
             batches = checked_batches(path, file.iter_batches(_BATCH_ROWS))
             return pa.Table.from_batches(batches, file.schema_arrow)
     except FileNotFoundError as err:

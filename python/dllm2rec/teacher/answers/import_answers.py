@@ -124,7 +124,8 @@ def read_answers(
     if no_titles and columns.ids is not None:
         columns = replace(columns, titles=None)
     is_id = frozenset(dataset.catalogue.item_ids).__contains__
-    lists = read_lists(file.path, file.records(), columns, is_id)
+    wanted = [name for name in vars(columns).values() if name is not None]
+    lists = read_lists(file.path, file.records(wanted), columns, is_id)
     notes = file.notes()
     if not lists:
         told = f"; {notes[0].partition(': ')[2]}" if notes else ""

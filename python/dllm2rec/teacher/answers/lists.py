@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dllm2rec.data.text.json_objects import half_pair
 from dllm2rec.errors import InputError
 from dllm2rec.teacher.answers.columns import AnswerColumns
 from dllm2rec.teacher.answers.model_text import list_in_text
@@ -230,6 +231,9 @@ class _Reader:
         if isinstance(value, dict):
             names = ("title", "name", "item_title", "item_id", "id", "item")
             value = next((value[name] for name in names if name in value), value)
+        if isinstance(value, str) and half_pair(value):
+            message = f"{column}: {ascii(value)[:40]} has half a surrogate pair, expected text"
+            raise InputError(message, code="E-ENC", path=self._path, line=record.line)
         if value is None or (isinstance(value, (str, int)) and not isinstance(value, bool)):
             return _id_text(value) if not isinstance(value, str) else value.strip()
         kind = type(value).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from dllm2rec.data.text.files import JSON_CAP, MAX_COLUMNS
 from dllm2rec.data.text.find_files import plain_name
 from dllm2rec.data.text.json_objects import TwiceError, distinct
 from dllm2rec.data.text.lines import decoded, first_lines, read_lines
+from dllm2rec.data.text.parquet_text import bounded_batches, column_names, opened
 from dllm2rec.errors import ArtifactError, InputError
 from dllm2rec.teacher.answers import batch_results
 
@@ -46,28 +47,39 @@ class AnswerFile:
     names: list[str]
     delimiter: str = ""
 
-    def records(self) -> Iterator[Record]:
-        """Read the records in their order; blank lines are passed over.
+    def records(self, wanted: Collection[str] | None = None) -> Iterator[Record]:
+        """Read the records in their order, of each the cells that are wanted, if it has them.
 
-        Of a batch's results only those with an answer; `notes` tells of the others.
+        Blank lines are passed over. Of a batch's results only those with an answer are read;
+        `notes` tells of the others.
+
+        Args:
+            wanted: names of columns; by default all.
 
         Raises:
             InputError: a line or row is broken; the message names it.
             ArtifactError: a Parquet file is corrupt.
         """
         with at_rest(self.path):
-            if self.kind == "parquet":
-                yield from _of_parquet(self.path)
-            elif self.kind == "jsonl":
-                yield from _of_json(self.path)
-            elif self.kind == "batch":
-                results = ((line, one) for line, one in _of_batch(self.path) if not one.failure)
-                for line, one in results:
-                    yield Record(line, {"row": one.row, "answer": one.answer})
-            elif self.kind == "trec":
-                yield from _of_trec(self.path)
-            else:
-                yield from _of_table(self)
+            for line, cells in self._all(wanted):
+                if wanted is not None:
+                    cells = {name: cells[name] for name in wanted if name in cells}
+                yield Record(line, cells)
+
+    def _all(self, wanted: Collection[str] | None) -> Iterator[Record]:
+        if self.kind == "parquet":
+            names = [name for name in self.names if wanted is None or name in wanted]
+            yield from _of_parquet(self.path, names)
+        elif self.kind == "jsonl":
+            yield from _of_json(self.path)
+        elif self.kind == "batch":
+            results = ((line, one) for line, one in _of_batch(self.path) if not one.failure)
+            for line, one in results:
+                yield Record(line, {"row": one.row, "answer": one.answer})
+        elif self.kind == "trec":
+            yield from _of_trec(self.path)
+        else:
+            yield from _of_table(self)
 
     def notes(self) -> list[str]:
         """What a reader should know of the file itself.
@@ -105,11 +117,15 @@ def open_answers(path: Path) -> AnswerFile:
     if line.count(delimiter) >= MAX_COLUMNS:
         message = f"over {MAX_COLUMNS:,} columns, expected the names of a few"
         raise InputError(message, code="E-HEADER", path=path, line=1)
-    names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
-    for place, name in enumerate(names):
-        if name in names[:place]:
-            message = f"two columns {name!a}, expected distinct names"
-            raise InputError(message, code="E-HEADER", path=path, line=1)
+    if "\r" in line:
+        message = "a carriage return without line feed, expected LF or CRLF lines"
+        raise InputError(message, code="E-EOL", path=path, line=1, hint="convert the line ends")
+    try:
+        header = next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error as err:
+        message = f"{err}, expected the names of columns"
+        raise InputError(message, code="E-HEADER", path=path, line=1) from err
+    names = column_names(path, [name.strip() for name in header], line=1)
     return AnswerFile(path, "table", names, delimiter)
 
 
@@ -205,18 +221,14 @@ def _of_trec(path: Path) -> Iterator[Record]:
 
 
 def _parquet_names(path: Path) -> list[str]:
-    import pyarrow.parquet as pq
-
-    with at_rest(path), _told(path), pq.ParquetFile(path) as file:
-        return list(file.schema_arrow.names)
+    with at_rest(path), _told(path), opened(path) as file:
+        return column_names(path, file.schema_arrow.names)
 
 
-def _of_parquet(path: Path) -> Iterator[Record]:
-    import pyarrow.parquet as pq
-
+def _of_parquet(path: Path, wanted: list[str]) -> Iterator[Record]:
     number = 0
-    with _told(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
-        for batch in file.iter_batches(_BATCH_ROWS):
+    with _told(path):
+        for batch in bounded_batches(path, wanted, _BATCH_ROWS):
             for cells in batch.to_pylist():
                 number += 1
                 yield Record(number, {name: _whole(cell) for name, cell in cells.items()})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dllm2rec.data.text.files import shown
+from dllm2rec.data.text.json_objects import TwiceError, distinct
 from dllm2rec.errors import InputError
 
 # A literal of Amazon's 2014 metadata is a flat dict with lists in it; Python's own parser is asked
@@ -23,7 +24,10 @@ _PLAIN = re.compile(r"(?:True|False|None|u?''|[-+]?[0-9.]++(?:e[-+]?[0-9]++)?|[\
 def read_record(path: Path, number: int, line: str) -> dict[str, Any]:
     """Read one line of JSON, or of what Python prints for a dict, as the 2014 files have it."""
     try:
-        value = json.loads(line)
+        value = json.loads(line, object_pairs_hook=distinct)
+    except TwiceError as err:
+        message = f"key {ascii(err.args[0])[:40]} twice, expected each key once"
+        raise InputError(message, code="E-JSON-KEY", path=path, line=number) from err
     except (ValueError, RecursionError):
         value = _literal(path, number, line)
     if not isinstance(value, dict):
@@ -57,10 +61,21 @@ def plain_literal(line: str) -> object:
         )
     try:
         if _PLAIN.fullmatch(bare):
-            return ast.literal_eval(line.strip())
+            tree = ast.parse(line.strip(), mode="eval")
+            _check_keys(tree)
+            return ast.literal_eval(tree)
+    except TwiceError as err:
+        raise ValueError(f"key {ascii(err.args[0])[:40]} twice, expected each key once") from err
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         pass
     raise ValueError("neither JSON nor a plain Python literal, expected {...} on each line")
+
+
+def _check_keys(tree: ast.Expression) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
+            distinct([(key, None) for key in keys if isinstance(key, str)])
 
 
 def _depth(bare: str) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from dllm2rec.caller import in_words_of_caller
 from dllm2rec.data.logs.delimited import check_delimiter
 from dllm2rec.data.logs.log_form import Quotes, check_quotes
+from dllm2rec.data.text.parquet_text import column_names
 from dllm2rec.data.text.text_form import TextForm
 from dllm2rec.errors import ConfigError, InputError
 
@@ -93,7 +94,7 @@ def find_column(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
     bare_names = [bare(name) for name in names]
     for name in wanted:
         if name in names:
-            return [name]
+            return [other for other in names if other == name]
         if (meant := bare(name)) in bare_names:
             pairs = zip(names, bare_names, strict=True)
             return [other for other, bare_name in pairs if bare_name == meant]
@@ -118,7 +119,7 @@ def _column(
         found = find_column(names, usual)
     else:
         found = [name for name in names if name == asked]
-    if len(found) == 1:
+    if len(column_names(path, found, line=1)) == 1:
         return found[0]
     option = f"--titles-{role}-column"
     if found:

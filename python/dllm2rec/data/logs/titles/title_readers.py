@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-from pyarrow import parquet
 
-from dllm2rec.data.logs.arrow import check_size
 from dllm2rec.data.logs.columns import is_text
 from dllm2rec.data.logs.titles.records import read_record
 from dllm2rec.data.logs.titles.title_columns import (
@@ -25,11 +23,13 @@ from dllm2rec.data.logs.titles.title_columns import (
     title_columns,
 )
 from dllm2rec.data.text.files import JSON_CAP, MAX_COLUMNS, RECORD_CAP
+from dllm2rec.data.text.json_objects import half_pair
 from dllm2rec.data.text.lines import decoded, first_lines, read_lines
-from dllm2rec.data.text.parquet_text import checked_batches
+from dllm2rec.data.text.parquet_text import bounded_batches, opened
 from dllm2rec.errors import ArtifactError, InputError
 
 _N_LINES = 50
+_BATCH_ROWS = 1 << 16
 Titled = Iterator[tuple[str, str]]
 
 
@@ -205,6 +205,9 @@ def _objects(source: Source) -> Titled:
                 token=line[:40],
                 hint="name the keys: --titles-id-column NAME --titles-title-column NAME",
             )
+        if half_pair(f"{item_id}{title}"):
+            message = "half a surrogate pair in an id or a title, expected Unicode text"
+            raise InputError(message, code="E-ENC", path=source.path, line=number)
         yield str(item_id), title or ""
     if title_key is None and keys:
         source.columns(list(keys))  # says which keys there are
@@ -214,12 +217,10 @@ def _parquet(source: Source) -> Titled:
     """The columns of a Parquet file."""
     path = source.path
     try:
-        with parquet.ParquetFile(path, memory_map=False, page_checksum_verification=True) as file:
+        with opened(path) as file:
             columns = source.columns(file.schema_arrow.names)
-            check_size(path, file, list(columns))
-            batches = file.iter_batches(columns=list(dict.fromkeys(columns)))
-            for batch in checked_batches(path, batches):
-                yield from _pairs(path, *(batch.column(name) for name in columns))
+        for batch in bounded_batches(path, columns, _BATCH_ROWS):
+            yield from _pairs(path, *(batch.column(name) for name in columns))
     except (pa.ArrowException, OSError) as err:
         if isinstance(err, InputError):
             raise
