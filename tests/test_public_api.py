@@ -47,6 +47,7 @@ PUBLIC = {
     "NonFiniteError",
     "PrepareReport",
     "Prepared",
+    "Outlook",
     "Progress",
     "Protocol",
     "RankCounts",

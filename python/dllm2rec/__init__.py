@@ -125,6 +125,7 @@ if TYPE_CHECKING:
     from dllm2rec.tracking.metric_table import MetricRow as MetricRow
     from dllm2rec.tracking.metric_table import MetricTable as MetricTable
     from dllm2rec.tracking.metric_table import Recommendation as Recommendation
+    from dllm2rec.tracking.progress import Outlook as Outlook
     from dllm2rec.tracking.progress import Progress as Progress
     from dllm2rec.tracking.progress import Silent as Silent
     from dllm2rec.tracking.progress import TrainingName as TrainingName
@@ -197,6 +198,7 @@ _HOMES = {
     "MetricRow": "tracking.metric_table",
     "MetricTable": "tracking.metric_table",
     "NonFiniteError": "errors",
+    "Outlook": "tracking.progress",
     "Progress": "tracking.progress",
     "RankCounts": "evaluate.metrics",
     "Recommendation": "tracking.metric_table",

@@ -24,9 +24,9 @@ from dllm2rec.cli.output.progress_table import (
     record_text,
     watching,
 )
-from dllm2rec.cli.output.training_status import TrainingStatus, gpu_text
+from dllm2rec.cli.output.training_status import RunStatus, TrainingStatus, gpu_text
 from dllm2rec.tracking.metric_table import MetricTable
-from dllm2rec.tracking.progress import ProgressGroup, Record, Silent, TrainingName
+from dllm2rec.tracking.progress import Outlook, ProgressGroup, Record, Silent, TrainingName
 
 TAUGHT = TrainingName("gru4rec+dros + dllm2rec", 0.3)
 EPOCH = {
@@ -299,3 +299,53 @@ def test_a_line_is_text_without_markup() -> None:
 def test_the_module_asks_for_no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standings.sys, "modules", {})
     assert gpu_text() == ""
+
+
+def test_a_run_says_which_training_the_time_for_all_and_what_to_beat() -> None:
+    run = RunStatus()
+    assert (run.number_text(), run.beat_text(), run.left_text(after(2, seconds=10))) == ("", "", "")
+    run.outlook = Outlook(4, ("window counts", 0.04))
+    run.start()
+    assert run.number_text() == "training 1 of at most 4"
+    assert run.beat_text() == "to beat: window counts 0.0400"
+    # 38 epochs of 10 s are left, and three trainings of 40 each.
+    assert run.left_text(after(2, seconds=10)) == "at most 26 min 20 s for all"
+    run.finish(30.0)
+    run.start()
+    assert run.left_text(after(2, seconds=10)) == "about 7 min 20 s for all"  # 380 s and twice 30 s
+
+
+def test_one_training_has_no_number_and_more_than_were_told_neither() -> None:
+    run = RunStatus()
+    run.outlook = Outlook(1)
+    run.start()
+    assert run.number_text() == run.beat_text() == ""
+    run.start()
+    assert run.number_text() == ""
+
+
+def test_a_terminal_shows_the_stage_until_a_training_begins() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=100, color_system=None)
+    with drawing(console) as drawn:
+        drawn.stage("reading the data")
+        assert "reading the data ..." in stream.getvalue()
+        drawn.outlook(Outlook(2, ("popularity", 0.02)))
+        drawn.start(TrainingName("sasrec"), 5)
+        assert "training 1 of at most 2  to beat: popularity 0.0200" in stream.getvalue()
+        before = len(stream.getvalue())
+        drawn.stage("too late")
+        assert "too late" not in stream.getvalue()[before:]
+
+
+def test_lines_say_what_to_beat_and_number_trainings() -> None:
+    stream = io.StringIO()
+    lines = Lines(stream)
+    lines.outlook(Outlook(2))
+    assert stream.getvalue() == ""
+    lines.outlook(Outlook(2, ("window counts", 0.04)))
+    lines.start(TrainingName("sasrec"), 5)
+    assert stream.getvalue().splitlines() == [
+        "to beat: window counts 0.0400 (ndcg@20 on validation)",
+        "sasrec: at most 5 epochs, training 1 of at most 2",
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from dataclasses import replace
@@ -24,7 +25,7 @@ from dllm2rec.runs.trial import Trial
 from dllm2rec.serve.recommend import recommend
 from dllm2rec.storage.pointers import read_pointer
 from dllm2rec.teacher.folder import save_teacher
-from dllm2rec.tracking.progress import Progress
+from dllm2rec.tracking.progress import Outlook, Progress, Silent, TrainingName
 from dllm2rec.train.check_run import RunOptions
 from dllm2rec.train.train_run import background_thread, train_run
 from dllm2rec.train.train_seed import SeedRun, _trials_left
@@ -308,3 +309,41 @@ def test_a_state_of_a_training_that_the_grid_lacks_is_refused(tmp_path: Path) ->
         list(_trials_left(seed_run, state, []))
     of_grid = replace(state, trial=Trial(0.1, 0.3))
     assert list(_trials_left(seed_run, of_grid, [])) == [Trial(0.1, 0.3)]
+
+
+def test_a_run_tells_its_outlook_and_its_notes_before_the_first_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Heard(Silent):
+        def __init__(self) -> None:
+            self.calls: list[object] = []
+
+        def outlook(self, outlook: Outlook) -> None:
+            self.calls.append(outlook)
+
+        def start(self, training: TrainingName, n_epochs: int, records: object = ()) -> None:
+            self.calls.append(str(training))
+
+    caplog.set_level("INFO", logger="dllm2rec")
+    dataset = dataclasses.replace(cycle_dataset(), notes=["a note of the data"])
+    config = changed(
+        load_config(recipe="light"),
+        student={"hidden_size": 8},
+        distillation={"ranking_weight": [0.0, 0.3], "top_k": 6},
+        train={"batch_size": 64, "max_epochs": 1, "device": "cpu"},
+    )
+    heard = Heard()
+    result = train_run(
+        config,
+        dataset,
+        oracle_teacher(dataset),
+        tmp_path / "run",
+        students=["sasrec", "gru4rec"],
+        progress=heard,
+    )
+    starts = [call for call in heard.calls if isinstance(call, str)]
+    assert len(starts) == 6
+    told = heard.calls[: heard.calls.index(starts[0])]
+    best = max(result.rows[:2], key=lambda row: row.validation["ndcg@20"])
+    assert told[-1] == Outlook(6, (best.name, best.validation["ndcg@20"]))
+    assert "a note of the data" in caplog.messages

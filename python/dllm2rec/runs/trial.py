@@ -65,6 +65,13 @@ def trials(config: Config, records: Sequence[Mapping[str, float]]) -> Iterator[T
             yield trial
 
 
+def most_trials(config: Config) -> int:
+    """How many trainings `trials` gives at most."""
+    n_dropouts = len(config.student.dropouts)
+    n_weights = len(config.distillation.ranking_weights)
+    return n_weights if n_dropouts == 1 else n_dropouts + n_weights - 1
+
+
 def _climb(line: Sequence[Trial], records: Sequence[Mapping[str, float]]) -> Iterator[Trial]:
     """Walk from the middle of a line, up or else down, while each step is better."""
     best = middle = len(line) // 2

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from dllm2rec.caller import one_or_more
 from dllm2rec.errors import ConfigError, ResourceError
 from dllm2rec.tracking.metric_table import MetricTable
-from dllm2rec.tracking.progress import Progress, ProgressGroup, Record, TrainingName
+from dllm2rec.tracking.progress import Progress, ProgressGroup, Record, Silent, TrainingName
 
 # Also the names of the packages, and of the extras that bring them.
 LOGGERS = ("tensorboard", "wandb", "mlflow")
@@ -86,7 +86,7 @@ def _open(name: str, folder: Path) -> Logger:
     return MLflow(folder.name)
 
 
-class _GuardedLogger:
+class _GuardedLogger(Silent):
     """A logger whose failure ends the run at its beginning, and only itself later."""
 
     def __init__(self, name: str, logger: Logger) -> None:

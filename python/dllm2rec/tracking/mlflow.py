@@ -13,12 +13,12 @@ from mlflow.entities import Metric, Param
 
 from dllm2rec.tracking.metric_names import cells, markdown, named
 from dllm2rec.tracking.metric_table import MetricTable
-from dllm2rec.tracking.progress import Record, TrainingName
+from dllm2rec.tracking.progress import Record, Silent, TrainingName
 
 EXPERIMENT = "dllm2rec"
 
 
-class MLflow:
+class MLflow(Silent):
     """Logs where `MLFLOW_TRACKING_URI` and `MLFLOW_EXPERIMENT_NAME` say, else to MLflow's default.
 
     A client of its own: what the process does with MLflow's active run is left alone.

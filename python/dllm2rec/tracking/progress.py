@@ -8,6 +8,21 @@ from typing import Any, Protocol
 
 from dllm2rec.tracking.metric_table import MetricTable
 
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is to come, as a run says it before its first training.
+
+    Attributes:
+        n_trainings: how many trainings are left, at most: a grid may stop before its end.
+        to_beat: what needs no training and reached most on validation, and its ndcg@20; None while
+            that is not known.
+    """
+
+    n_trainings: int
+    to_beat: tuple[str, float] | None = None
+
+
 # Of an epoch: its number (`epoch`, from 1), losses, validation metrics and speed, by name.
 Record = Mapping[str, float]
 
@@ -45,6 +60,12 @@ class Progress(Protocol):
     def run(self, settings: Mapping[str, Any]) -> None:
         """Begin a run: what it is made from, as its `run.json` holds it."""
 
+    def stage(self, text: str) -> None:
+        """Say what is under way before the first training: it may take a while."""
+
+    def outlook(self, outlook: Outlook) -> None:
+        """Take what is to come; again, from any thread, when more is known."""
+
     def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Begin a training of at most `n_epochs` epochs; `records` are of those done before."""
 
@@ -68,6 +89,12 @@ class Silent:
     """A `Progress` that says nothing."""
 
     def run(self, settings: Mapping[str, Any]) -> None:
+        """Say nothing."""
+
+    def stage(self, text: str) -> None:
+        """Say nothing."""
+
+    def outlook(self, outlook: Outlook) -> None:
         """Say nothing."""
 
     def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
@@ -128,6 +155,16 @@ class ProgressGroup:
         """Tell all."""
         for one in self._watchers:
             one.run(settings)
+
+    def stage(self, text: str) -> None:
+        """Tell all."""
+        for one in self._watchers:
+            one.stage(text)
+
+    def outlook(self, outlook: Outlook) -> None:
+        """Tell all."""
+        for one in self._watchers:
+            one.outlook(outlook)
 
     def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Tell all."""

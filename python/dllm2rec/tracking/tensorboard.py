@@ -11,10 +11,10 @@ from torch.utils.tensorboard import SummaryWriter
 
 from dllm2rec.tracking.metric_names import markdown, named, path_of
 from dllm2rec.tracking.metric_table import MetricTable
-from dllm2rec.tracking.progress import Record, TrainingName
+from dllm2rec.tracking.progress import Record, Silent, TrainingName
 
 
-class TensorBoard:
+class TensorBoard(Silent):
     """Writes below `folder`; every epoch is on disk before the next begins."""
 
     def __init__(self, folder: Path) -> None:

@@ -10,12 +10,12 @@ import wandb
 
 from dllm2rec.tracking.metric_names import cells, named
 from dllm2rec.tracking.metric_table import MetricTable
-from dllm2rec.tracking.progress import Record, TrainingName
+from dllm2rec.tracking.progress import Record, Silent, TrainingName
 
 PROJECT = "dllm2rec"
 
 
-class WeightsAndBiases:
+class WeightsAndBiases(Silent):
     """Logs as `WANDB_MODE`, `WANDB_PROJECT` and the login say; local files lie in the run's folder.
 
     Their run that has the run's name holds the settings and the table.

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
@@ -31,6 +31,7 @@ from dllm2rec.data.formats.catalogue_file import save_catalogue
 from dllm2rec.distill.fit_to_teacher import fit_to_teacher
 from dllm2rec.evaluate.baselines import baseline_rows
 from dllm2rec.evaluate.choose_memory import count_train_pairs
+from dllm2rec.report.conclusion import UNTRAINED
 from dllm2rec.report.curves import load_plots_ahead
 from dllm2rec.report.evidence import gather_evidence, write_evidence
 from dllm2rec.report.page import write_report
@@ -45,8 +46,9 @@ from dllm2rec.runs.run_manifest import (
     with_files,
     write_manifest,
 )
-from dllm2rec.runs.run_result import RunResult, write_result
+from dllm2rec.runs.run_result import RESULT_FILE, RunResult, write_result
 from dllm2rec.runs.source import Source
+from dllm2rec.runs.trial import most_trials
 from dllm2rec.runtime.device import choose_device, deterministic, device_name
 from dllm2rec.runtime.distributed import check_agreed, is_first, wait_for_all
 from dllm2rec.runtime.hardware import EnergyMeter
@@ -55,8 +57,10 @@ from dllm2rec.storage.atomic_file import replace_text
 from dllm2rec.storage.output_folder import clear_output, locked_anew
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.teacher.leak import leak_notes
+from dllm2rec.tracking.metric_names import SELECTION
+from dllm2rec.tracking.metric_table import ResultRow
 from dllm2rec.tracking.printed import as_progress
-from dllm2rec.tracking.progress import Progress
+from dllm2rec.tracking.progress import Outlook, Progress
 from dllm2rec.train.check_run import RunOptions, check_run, teacher_choices
 from dllm2rec.train.context import TrainingContext
 from dllm2rec.train.loop import selection_ks
@@ -123,6 +127,11 @@ def train_run(
         lambda: f"{data_fingerprints(dataset, teacher)} {config_to_toml(config)}",
         "dataset, teacher or settings",
     )
+    told = {*lacks, *leaks}
+    for note in [*dataset.notes, *([] if teacher is None else teacher.notes)]:
+        if is_first() and note not in told:
+            _log.info("%s", note)
+    progress.stage(f"preparing {len(dataset.train):,} train rows")
     data = run_data(config, dataset, teacher, device, baseline=options.baseline)
     with locked_anew(folder) if is_first() else ExitStack() as undo:
         if is_first():
@@ -194,10 +203,15 @@ def train_students(
             stop,
             exclude_seen=config.evaluation.exclude_seen,
         )
+        n_left = _n_left(config, manifest, folder, list(data))
+        progress.outlook(Outlook(n_left))
         if device.type == "cpu":
+            progress.stage("scoring popularity and window counts")
             baselines.result()  # beside a GPU's training, but not where it needs the same cores
         else:
+            progress.stage("compiling the training's kernels")
             pool.submit(load_plots_ahead)  # where that fails, the report will say so
+        baselines.add_done_callback(lambda done: progress.outlook(_outlook(n_left, done)))
         pair_counts = cache(lambda: count_train_pairs(dataset))
         contexts = {
             with_teacher: TrainingContext(
@@ -240,6 +254,32 @@ def train_students(
         progress.results(result.table("test"))
     wait_for_all("the run: written")
     return result
+
+
+def _n_left(
+    config: Config, manifest: RunManifest, folder: Path, with_teachers: Sequence[bool]
+) -> int:
+    """How many trainings the students that are not done may still take."""
+    of_one = {
+        with_teacher: most_trials(student_config(config, name, with_teacher=with_teacher))
+        for name in manifest.students[:1]
+        for with_teacher in with_teachers
+    }
+    total = sum(of_one.values()) * len(manifest.students) * manifest.n_seeds
+    done = [file.parent.name for file in folder.glob(f"*/{RESULT_FILE}")]
+    return total - sum(of_one.get("+dllm2rec" in name, 0) for name in done)
+
+
+def _outlook(n_left: int, baselines: Future[list[ResultRow]]) -> Outlook:
+    """The outlook with the row to beat; without it where the baselines failed or were stopped."""
+    if baselines.cancelled() or baselines.exception() is not None:
+        return Outlook(n_left)
+    reached = [
+        (row.name, row.validation[SELECTION])
+        for row in baselines.result()
+        if row.name in UNTRAINED and SELECTION in row.validation
+    ]
+    return Outlook(n_left, max(reached, key=lambda one: one[1], default=None))
 
 
 @contextmanager

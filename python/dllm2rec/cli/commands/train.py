@@ -179,31 +179,34 @@ def _start(context: typer.Context, request: TrainRequest) -> RunResult:
         check_logger(name)
     options.use_threads(request.threads)
 
-    from dllm2rec.runs.source import Source
+    with _watched() as terminal:
+        terminal.stage("loading torch")
+        from dllm2rec.runs.source import Source
 
-    _load_compiler_ahead(settings.train.device)
-    from dllm2rec.train.check_run import RunOptions
-    from dllm2rec.train.train_run import train_run
+        _load_compiler_ahead(settings.train.device)
+        from dllm2rec.train.check_run import RunOptions
+        from dllm2rec.train.train_run import train_run
 
-    source = Source.of(options.dataset, options.teacher)
-    with naming_import(options.teacher, options.dataset):
-        data, knowledge = source.open()
-    with _progress(request.log, folder) as progress:
-        return train_run(
-            settings,
-            data,
-            knowledge,
-            folder,
-            students=students,
-            options=RunOptions(
-                baseline=request.baseline,
-                n_seeds=request.seeds,
-                source=source,
-                overwrite=request.overwrite,
-                teacher_ms=request.teacher_ms,
-            ),
-            progress=progress,
-        )
+        terminal.stage("reading the data")
+        source = Source.of(options.dataset, options.teacher)
+        with naming_import(options.teacher, options.dataset):
+            data, knowledge = source.open()
+        with _progress(terminal, request.log, folder) as progress:
+            return train_run(
+                settings,
+                data,
+                knowledge,
+                folder,
+                students=students,
+                options=RunOptions(
+                    baseline=request.baseline,
+                    n_seeds=request.seeds,
+                    source=source,
+                    overwrite=request.overwrite,
+                    teacher_ms=request.teacher_ms,
+                ),
+                progress=progress,
+            )
 
 
 def _resume(context: typer.Context, request: TrainRequest, run: Path) -> RunResult:
@@ -228,8 +231,9 @@ def _resume(context: typer.Context, request: TrainRequest, run: Path) -> RunResu
     _load_compiler_ahead(chosen)
     from dllm2rec.train.resume_run import resume_run
 
-    data, knowledge = open_source(run, options.dataset, options.teacher)
-    with _progress(request.log, run) as progress:
+    with _watched() as terminal, _progress(terminal, request.log, run) as progress:
+        terminal.stage("reading the data")
+        data, knowledge = open_source(run, options.dataset, options.teacher)
         return resume_run(
             run,
             data,
@@ -248,13 +252,21 @@ def _say_first(line: str) -> None:
 
 
 @contextmanager
-def _progress(log: Sequence[str], folder: Path) -> Iterator[Progress]:
-    """Who receives how the run goes: the terminal and, in the first process, trackers."""
+def _watched() -> Iterator[Progress]:
+    """The terminal, from before torch is loaded: what is under way is said at once."""
     from dllm2rec.cli.output.progress_table import watching
+
+    with watching() as terminal:
+        yield terminal
+
+
+@contextmanager
+def _progress(terminal: Progress, log: Sequence[str], folder: Path) -> Iterator[Progress]:
+    """Who receives how the run goes: the terminal and, in the first process, trackers."""
     from dllm2rec.tracking.loggers import logging_to
     from dllm2rec.tracking.progress import ProgressGroup
 
-    with logging_to([] if process_name() else log, folder) as trackers, watching() as terminal:
+    with logging_to([] if process_name() else log, folder) as trackers:
         yield ProgressGroup([terminal, trackers])
 
 

@@ -14,12 +14,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dllm2rec.cli.output.training_status import TrainingStatus, gpu_text
+from dllm2rec.cli.output.training_status import RunStatus, TrainingStatus, gpu_text
 from dllm2rec.cli.output.units import time_text
 from dllm2rec.cli.torchrun import process_name
 from dllm2rec.runtime.visible import visible
 from dllm2rec.tracking.metric_names import EPOCH_METRICS, SELECTION
-from dllm2rec.tracking.progress import Progress, Record, Silent, TrainingName
+from dllm2rec.tracking.progress import Outlook, Progress, Record, Silent, TrainingName
 
 # Drawing takes a millisecond or two; four times a second is as often as anyone reads.
 DRAW_EVERY_S = 0.25
@@ -63,12 +63,20 @@ class Lines(Silent):
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
-        self._status = TrainingStatus(TrainingName(""), 0)
+        self._status, self._run = TrainingStatus(TrainingName(""), 0), RunStatus()
+
+    def outlook(self, outlook: Outlook) -> None:
+        """Say what is to be beaten."""
+        self._run.outlook = outlook
+        if text := self._run.beat_text():
+            print(visible(f"{text} ({SELECTION} on validation)"), file=self._stream, flush=True)
 
     def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Say what begins."""
         self._status = TrainingStatus(training, n_epochs, records)
-        self._say(f"at most {n_epochs} epochs")
+        self._run.start()
+        number = self._run.number_text()
+        self._say(f"at most {n_epochs} epochs{number and f', {number}'}")
 
     def epoch(self, record: Record) -> None:
         """Say how the epoch went, which was the best, and what is left."""
@@ -79,10 +87,12 @@ class Lines(Silent):
             parts.append(f"best {status.best:.4f} ({status.best_epoch})")
         if (left := status.left_s()) and status.epochs < status.n_epochs:
             parts.append(f"at most {time_text(left)} left")
+        parts += [total] if (total := self._run.left_text(status)) else []
         self._say("  ".join(parts))
 
     def finish(self, summary: str) -> None:
         """Say how the training ended and how long it took."""
+        self._run.finish(self._status.elapsed_s)
         self._say(f"{summary} ({self._status.elapsed_s:.1f} s)")
 
     def remark(self, training: TrainingName, text: str) -> None:
@@ -102,14 +112,26 @@ class Drawn(Silent):
     def __init__(self, live: Live) -> None:
         self._live = live
         self._status: TrainingStatus | None = None
+        self._run = RunStatus()
         self._drawn_at = 0.0
         self._headed = self._seeds = False
 
+    def stage(self, text: str) -> None:
+        """Show what is under way, until something else is."""
+        if self._status is None:
+            self._live.update(Text(f"{visible(text)} ...", style="dim"), refresh=True)
+
+    def outlook(self, outlook: Outlook) -> None:
+        """Keep it for the lines below the training that runs."""
+        self._run.outlook = outlook
+
     def start(self, training: TrainingName, n_epochs: int, records: Sequence[Record] = ()) -> None:
         """Show what begins, below a heading where it is the first."""
+        self._run.start()
         self._status = TrainingStatus(training, n_epochs, records)
         if not self._headed:
             self._headed, self._seeds = True, training.seed is not None
+            self._live.update(Text(""), refresh=True)  # the stage before
             width, dropouts = self._live.console.width, training.dropout is not None
             self._live.console.print(heading(width, seeds=self._seeds, dropouts=dropouts))
         self._draw(at_once=True)
@@ -129,6 +151,7 @@ class Drawn(Silent):
     def finish(self, summary: str) -> None:
         """Leave the training's line where it is, and make room for the next one."""
         if self._status is not None:
+            self._run.finish(self._status.elapsed_s)
             width = self._live.console.width
             self._live.update(Text(""))
             self._live.console.print(line(self._status, width, seeds=self._seeds))
@@ -146,7 +169,8 @@ class Drawn(Silent):
             return
         self._drawn_at = now
         width = self._live.console.width
-        self._live.update(picture(self._status, width, seeds=self._seeds), refresh=True)
+        drawn = picture(self._status, width, seeds=self._seeds, run=self._run)
+        self._live.update(drawn, refresh=True)
 
 
 @contextmanager
@@ -190,10 +214,12 @@ def line(status: TrainingStatus, width: int, *, seeds: bool, runs: bool = False)
     return _laid(cells, _columns(width, seeds=seeds, dropouts="dropout" in cells), width)
 
 
-def picture(status: TrainingStatus, width: int, *, seeds: bool) -> RenderableType:
-    """The running training: its line, the batches of its epoch, and what is left of it.
+def picture(
+    status: TrainingStatus, width: int, *, seeds: bool, run: RunStatus | None = None
+) -> RenderableType:
+    """The running training: its line, the batches of its epoch, what is left of it and of all.
 
-    Always three lines, none longer than `width`: what is below never moves.
+    Always as many lines, none longer than `width`: what is below never moves.
     """
     first = line(status, width, seeds=seeds, runs=True)
     first.stylize("bold")
@@ -210,9 +236,20 @@ def picture(status: TrainingStatus, width: int, *, seeds: bool) -> RenderableTyp
         "" if left is None else f"at most {time_text(left)} left",
         gpu_text(),
     ]
-    last = Text(GAP + GAP.join(fact for fact in facts if fact), no_wrap=True)
-    last.truncate(width, overflow="ellipsis")
-    return Group(first, below, last)
+    return Group(first, below, _joined(facts, width), *_of_run(status, width, run))
+
+
+def _of_run(status: TrainingStatus, width: int, run: RunStatus | None) -> list[Text]:
+    """Which training of how many, the time left for all, and what is to be beaten."""
+    if run is None or run.outlook is None:
+        return []
+    return [_joined([run.number_text(), run.left_text(status), run.beat_text()], width)]
+
+
+def _joined(facts: Sequence[str], width: int) -> Text:
+    text = Text(GAP + GAP.join(fact for fact in facts if fact), no_wrap=True)
+    text.truncate(width, overflow="ellipsis")
+    return text
 
 
 def _indented(bar: ProgressBar) -> Table:

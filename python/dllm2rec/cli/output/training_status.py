@@ -8,9 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from dllm2rec.cli.output.units import size_text
+from dllm2rec.cli.output.units import size_text, time_text
 from dllm2rec.tracking.metric_names import SELECTION
-from dllm2rec.tracking.progress import Record, TrainingName
+from dllm2rec.tracking.progress import Outlook, Record, TrainingName
 
 # So many epochs, the newest, make the pace.
 PACE_EPOCHS = 5
@@ -91,6 +91,56 @@ class TrainingStatus:
         """The parts of the newest epoch's loss; none where it has only one."""
         parts = {k.removeprefix("loss_"): v for k, v in self.record.items() if "loss_" in k}
         return parts if len(parts) > 1 else {}
+
+
+class RunStatus:
+    """How far a run is: which training of how many, how long all of them may still take.
+
+    Attributes:
+        outlook: what the run said is to come, None before it did.
+        number: of the training that runs, from 1; 0 before the first.
+    """
+
+    def __init__(self) -> None:
+        self.outlook: Outlook | None = None
+        self.number = 0
+        self._durations: list[float] = []
+
+    def start(self) -> None:
+        """Take that another training begins."""
+        self.number += 1
+
+    def finish(self, seconds: float) -> None:
+        """Take how long one took."""
+        self._durations.append(seconds)
+
+    def number_text(self) -> str:
+        """`training 2 of at most 6`; empty where that is not known."""
+        known = self.outlook is not None and 0 < self.number <= self.outlook.n_trainings
+        if not known or self.outlook is None or self.outlook.n_trainings == 1:
+            return ""
+        return f"training {self.number} of at most {self.outlook.n_trainings}"
+
+    def beat_text(self) -> str:
+        """What is to be beaten on validation; empty where that is not known."""
+        if self.outlook is None or self.outlook.to_beat is None:
+            return ""
+        name, value = self.outlook.to_beat
+        return f"to beat: {name} {value:.4f}"
+
+    def left_text(self, status: TrainingStatus) -> str:
+        """The time for all trainings that are left; empty where that is not known, or for one.
+
+        Those to come are taken to last as long as those that ended; before the first has, as long
+        as the one that runs if no early stopping ends it.
+        """
+        left = status.left_s()
+        if left is None or self.outlook is None or not self.number_text():
+            return ""
+        to_come = max(0, self.outlook.n_trainings - self.number)
+        if not self._durations:
+            return f"at most {time_text(left + to_come * (status.elapsed_s + left))} for all"
+        return f"about {time_text(left + to_come * statistics.fmean(self._durations))} for all"
 
 
 def gpu_text() -> str:
