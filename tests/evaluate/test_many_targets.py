@@ -84,6 +84,8 @@ def test_an_item_that_is_not_listed_is_a_miss_and_a_perfect_list_has_one():
     assert metrics["map@3"] == pytest.approx((1 + (1 / 3) / 3) / 2)
     assert metrics["mrr@3"] == pytest.approx((1 + 1 / 3) / 2)
     assert (metrics["tie_rate"], metrics["mean_tie_size"]) == (0.0, 1.0)
+    lost = RelevantCounts(np.zeros(2, np.int64), np.full(2, beyond), np.zeros(2, np.int64))
+    assert {relevance_metrics(lost, 3)[f"{name}@3"] for name in NAMES} == {0.0}
 
 
 def test_no_cases_and_no_places_are_refused():

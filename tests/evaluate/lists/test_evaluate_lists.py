@@ -181,11 +181,11 @@ def test_equal_scores_are_a_tie_and_equal_ranks_stand_as_in_the_file(dataset):
 
 
 def test_unknown_and_repeated_items_take_their_places(dataset):
-    targets = dataset.targets(dataset.test)
-    lists = {f"user {n}": ["nope", "item-0", "item-0", f"item-{targets[n]}"] for n in range(60)}
-    table = evaluate_lists(lists, dataset, ks=(2, 3, 4))
-    share = float(np.mean(targets == 0))
-    assert [mine(table)[f"hr@{k}"] for k in (2, 3, 4)] == [share, share, 1.0]
+    targets = [f"item-{i}" for i in dataset.targets(dataset.test)]
+    lists = {f"user {n}": ["nope", "item-0", "item-0", targets[n], targets[n]] for n in range(60)}
+    table = evaluate_lists(lists, dataset, ks=(3, 4, 5))
+    share = float(np.mean([target == "item-0" for target in targets]))
+    assert [mine(table)[f"hr@{k}"] for k in (3, 4, 5)] == [share, 1.0, 1.0]
     assert "60 listed items are not in the catalogue; each takes its place" in table.notes[0]
     more = {**lists, "somebody": ["item-1"]}
     assert (

@@ -129,12 +129,12 @@ def cases_of_targets(
         message = "no target of a known row or user, expected some"
         raise InputError(message, code="E-FOREIGN", path=targets.source)
     items, catalogue = _items(targets, is_known, dataset)
-    known = np.unique(owner[is_known])
+    known = np.flatnonzero(np.bincount(owner[is_known], minlength=n_owners))
     case_of = np.full(n_owners, -1, np.int64)
     case_of[known] = np.arange(len(known))
     index = numbers_of(targets.items, items, len(items), targets)
     is_known &= index >= 0
-    case, target = _distinct(case_of[owner[is_known]], index[is_known])
+    case, target = _distinct(case_of[owner[is_known]], index[is_known].astype(np.int64))
     if dataset is not None and (n_foreign := int((target >= catalogue).sum())):
         what = "targets are not in the catalogue and count as missed"
         notes.append(f"{n_foreign:,} {what}")
@@ -161,17 +161,17 @@ def _items(
 
 
 def _distinct(case: Int64Vector, item: Int64Vector) -> tuple[Int64Vector, Int64Vector]:
-    order = np.lexsort((item, case))
-    case, item = case[order], item[order]
-    is_first = np.ones(len(case), np.bool_)
-    is_first[1:] = (case[1:] != case[:-1]) | (item[1:] != item[:-1])
-    return case[is_first], item[is_first]
+    width = int(item.max()) + 1
+    keys = np.sort(case * width + item)  # as np.unique, which hashes first, but much faster
+    return np.divmod(keys[np.append(True, keys[1:] != keys[:-1])], width)
 
 
 def numbers_of(
     column: pa.ChunkedArray, names: pa.Array | None, n_names: int, table: ListTable
-) -> Int64Vector:
+) -> npt.NDArray[np.int32]:
     """The number of each name among `names`, -1 where it is none; rows are their own numbers.
+
+    They are narrow, as there is one for each listed item: multiply them as int64.
 
     Raises:
         InputError: a row's number is no whole number, or beyond the rows.
@@ -179,17 +179,17 @@ def numbers_of(
     is_coded = pa.types.is_dictionary(column.type)
     coded = column.unify_dictionaries() if is_coded else column.dictionary_encode()
     if not coded.num_chunks:
-        return np.zeros(0, np.int64)
+        return np.zeros(0, np.int32)
     values = texts(coded.chunk(0).dictionary)
     if names is None:
         number = _row_numbers(values, n_names, table)
     else:
         found = compute.index_in(values, value_set=names).fill_null(-1)
         number = found.to_numpy(zero_copy_only=False).astype(np.int64)
-    number = np.append(number, -1)
+    narrow = np.append(number, -1).astype(np.int32)
     codes = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in coded.chunks]
-    found_numbers: Int64Vector = number[np.concatenate(codes)]
-    return found_numbers
+    of_lines: npt.NDArray[np.int32] = narrow[np.concatenate(codes)]
+    return of_lines
 
 
 def _row_numbers(values: pa.Array, n_rows: int, table: ListTable) -> Int64Vector:

@@ -14,6 +14,7 @@ from dllm2rec.evaluate.lists.tables import ListTable
 from dllm2rec.evaluate.many_targets import RelevantCounts
 from dllm2rec.evaluate.seen_items import blocks_of_histories, seen_pairs
 
+Int32Vector = npt.NDArray[np.int32]
 Int64Vector = npt.NDArray[np.int64]
 BEYOND = 1 << 40  # the place of what is not listed: beyond every K
 
@@ -64,23 +65,26 @@ def place_targets(
     by_score = lists.rank is None and lists.score is not None
     case, item, order = _sorted(case, item, order)
     lengths = np.bincount(case, minlength=cases.n).astype(np.int64)
-    above, equal = _above(case, order if by_score else None, lengths)
-    counts = _of_targets(case, item, above, equal, cases)
+    target, line = _hits(case, item, cases)
+    above, equal = _above(case, order if by_score else None, lengths, line)
+    greater = np.full(len(cases.case), BEYOND, np.int64)
+    others = np.zeros_like(greater)
+    greater[target], others[target] = above, equal
+    counts = RelevantCounts(cases.case, greater, others)
     return PlacedTargets(counts, lengths, by_score, notes)
 
 
 def _known_lines(
     lists: ListTable, cases: Cases, notes: list[str]
-) -> tuple[Int64Vector, Int64Vector, npt.NDArray[np.float64] | None]:
+) -> tuple[Int32Vector, Int32Vector, npt.NDArray[np.float64] | None]:
     """Case, item and what orders the lines of known owners; the least comes first."""
     n_owners = len(cases.case_of)
     owner = numbers_of(lists.owners, cases.owners, n_owners, lists)
     item = numbers_of(lists.items, cases.items, len(cases.items), lists)
-    case = np.append(cases.case_of, -1)[owner]
-    is_item = np.ones(len(item), np.bool_)
+    case = np.append(cases.case_of, -1).astype(np.int32)[owner]
+    is_known = case >= 0
     if lists.items.null_count:
-        is_item = lists.items.is_valid().to_numpy()
-    is_known = (case >= 0) & is_item
+        is_known &= lists.items.is_valid().to_numpy()
     _check_known(lists, cases, case, item, notes)
     order = None
     if lists.rank is not None:
@@ -94,7 +98,7 @@ def _known_lines(
 
 
 def _check_known(
-    lists: ListTable, cases: Cases, case: Int64Vector, item: Int64Vector, notes: list[str]
+    lists: ListTable, cases: Cases, case: Int32Vector, item: Int32Vector, notes: list[str]
 ) -> None:
     whose = "rows" if cases.key == "row" else "users"
     if not (case >= 0).any():
@@ -118,7 +122,7 @@ def _check_known(
 
 
 def _is_seen(
-    case: Int64Vector, item: Int64Vector, cases: Cases, dataset: SequenceDataset, rows: Rows
+    case: Int32Vector, item: Int32Vector, cases: Cases, dataset: SequenceDataset, rows: Rows
 ) -> npt.NDArray[np.bool_]:
     """Whether each line lists an item of its case's history that is no target of it."""
     result = np.zeros(len(case), np.bool_)
@@ -130,13 +134,14 @@ def _is_seen(
         keys = np.setdiff1d(row * n_items + seen, targets[cases.target[own] < n_items])
         lines = np.flatnonzero((case >= block.start) & (case < block.stop) & (item >= 0))
         lines = lines[item[lines] < n_items]
-        result[lines] = np.isin((case[lines] - block.start) * n_items + item[lines], keys)
+        listed = (case[lines].astype(np.int64) - block.start) * n_items + item[lines]
+        result[lines] = np.isin(listed, keys)
     return result
 
 
 def _sorted(
-    case: Int64Vector, item: Int64Vector, order: npt.NDArray[np.float64] | None
-) -> tuple[Int64Vector, Int64Vector, npt.NDArray[np.float64] | None]:
+    case: Int32Vector, item: Int32Vector, order: npt.NDArray[np.float64] | None
+) -> tuple[Int32Vector, Int32Vector, npt.NDArray[np.float64] | None]:
     """Bring the lines into the order of cases and places; most files have it."""
     same = case[1:] == case[:-1]
     is_sorted = (case[1:] >= case[:-1]).all()
@@ -148,44 +153,36 @@ def _sorted(
     return case[places], item[places], None if order is None else order[places]
 
 
+def _hits(
+    case: Int32Vector, item: Int32Vector, cases: Cases
+) -> tuple[npt.NDArray[np.integer], Int64Vector]:
+    """Targets that are listed, and their lines; of one that is listed twice the first comes last.
+
+    So it is the one that stays where both are written to one place.
+    """
+    if cases.has_one_target_each:
+        lines = np.flatnonzero(item == cases.target[case])[::-1]
+        return case[lines], lines
+    width = len(cases.items)
+    keys = cases.case * width + cases.target
+    wanted = case.astype(np.int64) * width + item
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    lines = np.flatnonzero((keys[place] == wanted) & (item >= 0))[::-1]
+    return place[lines], lines
+
+
 def _above(
-    case: Int64Vector, scores: npt.NDArray[np.float64] | None, lengths: Int64Vector
-) -> tuple[Int64Vector, Int64Vector | None]:
-    """Items above each line in its list, and others of its score (None: there are no scores)."""
-    starts = np.cumsum(lengths) - lengths
-    line = np.arange(len(case))
+    case: Int32Vector,
+    scores: npt.NDArray[np.float64] | None,
+    lengths: Int64Vector,
+    lines: Int64Vector,
+) -> tuple[Int64Vector, Int64Vector]:
+    """Items above some lines in their lists, and others of their scores (0 without scores)."""
+    start = (np.cumsum(lengths) - lengths)[case[lines]]
     if scores is None:
-        return line - starts[case], None
+        return lines - start, np.zeros_like(lines)
     begins = np.ones(len(case), np.bool_)
     begins[1:] = (case[1:] != case[:-1]) | (scores[1:] != scores[:-1])
-    first = np.flatnonzero(begins)
-    size = np.diff(np.append(first, len(case)))
-    group = np.cumsum(begins) - 1
-    return first[group] - starts[case], size[group] - 1
-
-
-def _of_targets(
-    case: Int64Vector,
-    item: Int64Vector,
-    above: Int64Vector,
-    equal: Int64Vector | None,
-    cases: Cases,
-) -> RelevantCounts:
-    """Keep the lines that list a target, of one that is listed twice the first."""
-    if cases.has_one_target_each:
-        hits = np.flatnonzero(item == cases.target[case])
-        target = case[hits]
-    else:
-        width = len(cases.items)
-        keys = cases.case * width + cases.target
-        wanted = case * width + item
-        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        hits = np.flatnonzero((keys[place] == wanted) & (item >= 0))
-        target = place[hits]
-    greater = np.full(len(cases.case), BEYOND, np.int64)
-    others = np.zeros_like(greater)
-    target, hits = target[::-1], hits[::-1]  # of several lines the last one written is the first
-    greater[target] = above[hits]
-    if equal is not None:
-        others[target] = equal[hits]
-    return RelevantCounts(cases.case, greater, others)
+    edges = np.append(np.flatnonzero(begins), len(case))
+    group = np.searchsorted(edges, lines, side="right") - 1
+    return edges[group] - start, edges[group + 1] - edges[group] - 1
