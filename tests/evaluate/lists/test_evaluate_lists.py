@@ -315,6 +315,18 @@ def test_numbers_are_ids_and_missing_cells_are_no_places(dataset):
         evaluate_lists(items.assign(item=[0.5, 1.0, 2.0]), targets={"0": ["1"]})
 
 
+def test_numbers_are_found_as_their_texts_are():
+    lists = {"user": [1, 1, 7, 7, 9], "item": [5, 6, 5, 2**40, 5], "rank": [1, 2, 1, 2, 1]}
+    texts = {name: list(map(str, values)) for name, values in lists.items()}
+    for names in ([1, 7], ["1", "7"], ["1", "007"], ["1", "x7"]):
+        targets = pa.table({"user": names, "item": pa.array([6, 2**40]).cast(pa.string())})
+        found = evaluate_lists(pa.table(lists), targets=targets, ks=2)
+        wanted = evaluate_lists(pa.table({**texts, "rank": lists["rank"]}), targets=targets, ks=2)
+        assert mine(found) == mine(wanted)
+        assert found.notes == wanted.notes
+        assert mine(found)["mrr@2"] == (0.5 if len(str(names[1])) == 1 else 0.25)
+
+
 def test_the_command_prints_the_table(tmp_path, capsys, dataset):
     events = dataset.events.reshape(N_USERS, 10)
     log = pd.DataFrame({"user_id": np.repeat(np.arange(N_USERS), 10), "item_id": events.ravel()})

@@ -176,6 +176,8 @@ def numbers_of(
     Raises:
         InputError: a row's number is no whole number, or beyond the rows.
     """
+    if names is not None and (found := _of_numbers(column, names)) is not None:
+        return found
     is_coded = pa.types.is_dictionary(column.type)
     coded = column.unify_dictionaries() if is_coded else column.dictionary_encode()
     if not coded.num_chunks:
@@ -189,6 +191,21 @@ def numbers_of(
     narrow = np.append(number, -1).astype(np.int32)
     codes = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in coded.chunks]
     of_lines: npt.NDArray[np.int32] = narrow[np.concatenate(codes)]
+    return of_lines
+
+
+def _of_numbers(column: pa.ChunkedArray, names: pa.Array) -> npt.NDArray[np.int32] | None:
+    """As `numbers_of`, without a text for each number; None where not all are whole numbers."""
+    if not pa.types.is_integer(column.type):
+        return None
+    try:
+        numbers = names.cast(pa.int64())
+        if not numbers.cast(names.type).equals(names):  # such as 007
+            return None
+        found = compute.index_in(column.cast(pa.int64()), value_set=numbers)
+    except pa.ArrowInvalid:
+        return None
+    of_lines: npt.NDArray[np.int32] = found.fill_null(-1).to_numpy().astype(np.int32, copy=False)
     return of_lines
 
 
