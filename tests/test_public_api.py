@@ -12,6 +12,8 @@ import pytest
 import dllm2rec
 
 PUBLIC = {
+    "beyond_accuracy",
+    "evaluate_lists_of_run",
     "write_comparison_page",
     "compare",
     "Comparison",

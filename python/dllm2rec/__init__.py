@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from dllm2rec.evaluate.metrics import RankCounts as RankCounts
     from dllm2rec.evaluate.metrics import list_metrics as list_metrics
     from dllm2rec.evaluate.metrics import rank_metrics as rank_metrics
+    from dllm2rec.evaluate.rows.list_figures import beyond_accuracy as beyond_accuracy
     from dllm2rec.evaluate.rows.per_row_file import read_per_row as read_per_row
     from dllm2rec.evaluate.rows.per_row_file import write_per_row as write_per_row
     from dllm2rec.evaluate.rows.scored_rows import ScoredRows as ScoredRows
@@ -99,6 +100,7 @@ if TYPE_CHECKING:
     from dllm2rec.runs.checkpoint import load_checkpoint as load_checkpoint
     from dllm2rec.runs.compare_metrics import compare_metrics as compare_metrics
     from dllm2rec.runs.evaluate_run import evaluate_run as evaluate_run
+    from dllm2rec.comparisons.lists_of_run import evaluate_lists_of_run as evaluate_lists_of_run
     from dllm2rec.runs.score_rows import score_rows as score_rows
     from dllm2rec.runs.source import Source as Source
     from dllm2rec.search.result import TunedTrial as TunedTrial
@@ -136,6 +138,8 @@ if TYPE_CHECKING:
 
 # name -> module; tests/test_public_api.py holds it to the imports above.
 _HOMES = {
+    "evaluate_lists_of_run": "comparisons.lists_of_run",
+    "beyond_accuracy": "evaluate.rows.list_figures",
     "write_comparison_page": "comparisons.page",
     "Cost": "comparisons.cost",
     "measure_costs": "comparisons.cost",

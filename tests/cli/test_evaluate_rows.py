@@ -35,7 +35,8 @@ def test_ranks_of_rows_and_slices_beside_the_table(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "rows.parquet"
-    words = ["evaluate", str(run), "--device", "cpu", "--slices", "--per-row", str(file)]
+    words = ["evaluate", str(run), "--device", "cpu", "--slices", "--beyond-accuracy"]
+    words += ["--per-row", str(file)]
     assert main([*words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     scored = read_per_row(file)
@@ -50,8 +51,15 @@ def test_ranks_of_rows_and_slices_beside_the_table(
     ]
     for one in told["slices"]:
         assert sum(group["n_rows"] for group in one["groups"]) == told["n_rows"]
+    beyond = {row["name"]: row["metrics"] for row in told["beyond_accuracy"]}
+    assert list(beyond) == scored.labels()
+    assert all(0 < beyond[name]["coverage@20"] <= 1 for name in beyond)
+    assert beyond["popularity"]["coverage@20"] == 20 / told["n_items"]
+    assert beyond["popularity"]["popularity_lift@20"] > beyond["teacher"]["popularity_lift@20"]
     assert main(words) == 0
     shown = capsys.readouterr().out
+    shown, _, figures = shown.partition("\ndemo-0, test: what is listed")
+    assert "popularity lift" in figures
     for one in told["slices"]:
         assert f"\n{one['name']} ({one['how']}), ndcg@20\n" in shown
     blocks = [block.splitlines() for block in shown.split("\n\n")[1:]]
@@ -76,4 +84,4 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_any_work(
 def test_scores_have_no_rows_to_keep(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["evaluate", "--scores", "x.npy", "--dataset", "."]
     assert main([*words, "--slices"]) == 2
-    assert "--per-row and --slices are of a RUN" in capsys.readouterr().err
+    assert "--per-row, --slices and --beyond-accuracy are of a RUN" in capsys.readouterr().err

@@ -15,20 +15,27 @@ from dllm2rec.students.pair_memory import PairMemory
 
 @torch.no_grad()
 def student_lists(
-    student: Student, rows: DeviceRows, k: int, *, memory: PairMemory | None = None
+    student: Student,
+    rows: DeviceRows,
+    k: int,
+    *,
+    memory: PairMemory | None = None,
+    exclude_seen: bool = False,
 ) -> npt.NDArray[np.uint32]:
-    """List the best k items for each row, items of its history among the candidates.
+    """List the best k items for each row.
 
     Args:
         student: on the device of `rows`; it is put into eval mode and back.
         rows: R rows.
         k: places of a list, in 1..N.
         memory: what the student remembers of pairs.
+        exclude_seen: leave the items of each row's history out, but for a target that repeats it:
+            the lists are those that the ranks are of.
 
     Returns:
         Items, best first, (R, k).
     """
-    lists = SplitLists(rows, exclude_seen=False)
+    lists = SplitLists(rows, exclude_seen=exclude_seen)
     found = np.empty((len(rows), k), np.uint32)
     with evaluating(student):
         table = student.item_table()

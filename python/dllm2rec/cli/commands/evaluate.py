@@ -28,6 +28,7 @@ from dllm2rec.cli.paths import (
 from dllm2rec.errors import ConfigError
 
 if TYPE_CHECKING:
+    from dllm2rec.data.dataset import SequenceDataset
     from dllm2rec.evaluate.rows.slices import SliceTable
     from dllm2rec.tracking.metric_table import MetricTable
 
@@ -68,6 +69,7 @@ class EvaluateRequest:
     exclude_seen: bool
     per_row: Path | None
     slices: bool
+    beyond: bool
     dialect: str
     device: str | None
     threads: int | None
@@ -119,6 +121,10 @@ def evaluate(
         bool,
         typer.Option("--slices", help="Metrics by kinds of targets, histories and users, too."),
     ] = False,
+    beyond: Annotated[
+        bool,
+        typer.Option("--beyond-accuracy", help="Coverage, Gini, novelty, popularity lift, too."),
+    ] = False,
     dialect: Annotated[
         str,
         typer.Option(metavar="NAME", help="Count as a library does; see compare-metrics."),
@@ -151,6 +157,7 @@ def evaluate(
         exclude_seen=exclude_seen,
         per_row=per_row,
         slices=slices,
+        beyond=beyond,
         dialect=dialect,
         device=None if device is None else device.value,
         threads=threads,
@@ -167,24 +174,31 @@ def _evaluate(request: EvaluateRequest) -> None:
     if request.json:
         print_json({**sources, "split": request.split, **shown.as_json()})
         return
-    from dllm2rec.cli.output.slice_tables import print_slices
+    from dllm2rec.cli.output.slice_tables import print_list_figures, print_slices
     from dllm2rec.cli.output.tables import metric_table, print_table
 
     print_table(metric_table(shown.table))
     print_slices(shown.slices)
+    if shown.beyond is not None:
+        print_list_figures(shown.beyond)
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What an evaluation found: the table, and its slices where they were asked for."""
+    """What an evaluation found, and what was asked for beside it."""
 
     table: MetricTable
     slices: Sequence[SliceTable] = ()
+    beyond: MetricTable | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """What `--json` prints; `slices` only where they were asked for."""
-        slices = [one.as_json() for one in self.slices]
-        return self.table.as_json() | ({"slices": slices} if slices else {})
+        """What `--json` prints; `slices` and `beyond_accuracy` only where they were asked for."""
+        told = self.table.as_json()
+        if self.slices:
+            told["slices"] = [one.as_json() for one in self.slices]
+        if self.beyond is not None:
+            told["beyond_accuracy"] = self.beyond.as_json()["rows"]
+        return told
 
 
 def _of_run(request: EvaluateRequest) -> Shown:
@@ -226,7 +240,24 @@ def _of_run(request: EvaluateRequest) -> Shown:
         if request.per_row is not None and is_first():
             write_per_row(request.per_row, scored, data)
         slices = slice_rows(scored, data, ks) if request.slices else ()
-        return Shown(measured_rows(scored).table(ks, request.dialect), slices)
+        beyond = _beyond(request.run, request, data, ks) if request.beyond else None
+        return Shown(measured_rows(scored).table(ks, request.dialect), slices, beyond)
+
+
+def _beyond(
+    run: Path, request: EvaluateRequest, data: SequenceDataset, ks: Sequence[int]
+) -> MetricTable:
+    from dllm2rec.comparisons.lists_of_run import evaluate_lists_of_run
+
+    return evaluate_lists_of_run(
+        run,
+        dataset=data,
+        teacher=request.teacher,
+        split=request.split,
+        ks=ks,
+        exclude_seen=request.exclude_seen,
+        device=request.device or "auto",
+    )
 
 
 def _sources(request: EvaluateRequest) -> dict[str, str]:
@@ -241,9 +272,11 @@ def _of_files(request: EvaluateRequest) -> MetricTable:
     if len(sources) != 1:
         raise ConfigError("evaluate: expected one of RUN, --scores, --vectors and --lists")
     (name,) = sources
-    if request.per_row is not None or request.slices:
+    if request.per_row is not None or request.slices or request.beyond:
         hint = f"expected none of --{name}"
-        raise ConfigError(f"evaluate: --per-row and --slices are of a RUN, {hint}")
+        raise ConfigError(
+            f"evaluate: --per-row, --slices and --beyond-accuracy are of a RUN, {hint}"
+        )
     if request.device is not None:
         raise ConfigError(f"evaluate: --device beside --{name}, which are ranked on the CPU")
     if request.bias is not None and request.vectors is None:

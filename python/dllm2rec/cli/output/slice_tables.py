@@ -11,6 +11,7 @@ from rich.text import Text
 
 from dllm2rec.cli.output.tables import print_table
 from dllm2rec.evaluate.rows.slices import SliceTable
+from dllm2rec.tracking.metric_table import MetricTable
 
 
 def print_slices(slices: Sequence[SliceTable]) -> None:
@@ -18,6 +19,27 @@ def print_slices(slices: Sequence[SliceTable]) -> None:
     for one in slices:
         print()
         print_table(slice_table(one))
+
+
+def print_list_figures(found: MetricTable) -> None:
+    """Print coverage, Gini, novelty and popularity lift at the largest K that a scorer has."""
+    print()
+    largest = max(int(key.partition("@")[2]) for row in found.rows for key in row.metrics)
+    names = {
+        "coverage": "coverage",
+        "gini": "Gini",
+        "novelty": "novelty, bits",
+        "popularity_lift": "popularity lift",
+    }
+    table = Table(box=None, pad_edge=False)
+    for number, head in enumerate(("", *names.values())):
+        table.add_column(head, justify="right" if number else "left", no_wrap=True)
+    for row in found.rows:
+        values = [row.metrics.get(f"{name}@{largest}") for name in names]
+        texts = ["-" if value is None else f"{value:.4f}" for value in values[:3]]
+        lift = "-" if values[3] is None else f"{values[3]:+.4f}"
+        table.add_row(escape(row.name), *texts, lift)
+    print_table(Group(Text(f"{found.title}, the first {largest} items"), table))
 
 
 def slice_table(one: SliceTable) -> Group:
