@@ -108,6 +108,12 @@ def test_scorers_of_one_name_that_differ_are_called_by_their_source() -> None:
     assert len(contenders([("a", of(STUDENTS[0])), ("b", of(again))])) == 2
 
 
+def test_trainings_whose_settings_are_not_known_are_no_seeds_of_each_other() -> None:
+    one, two = (Scorer("bert", counts(seed), seed) for seed in (1, 2))
+    names = [c.name for c in contenders([("a", of(one)), ("b", of(two))])]
+    assert names == ["bert (a)", "bert (b)"]
+
+
 def test_sources_of_different_rows_are_refused_and_both_are_named(tmp_path: Path) -> None:
     files = {}
     for name, dataset, split, exclude_seen in (

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dllm2rec import _core
 from dllm2rec.comparisons import paired
 from dllm2rec.comparisons.paired import holm, paired_difference
+from dllm2rec.comparisons.student_t import quantile
 from dllm2rec.errors import InputError, NonFiniteError
 from tests.reference import paired as slow
 
@@ -121,6 +122,18 @@ def test_seeds_are_a_source_of_noise() -> None:
     assert same.p == pytest.approx(alone.p, abs=0.02)
 
 
+def test_the_interval_of_many_seeds_is_that_of_its_standard_error() -> None:
+    rng = np.random.default_rng(3)
+    seeds = [gains(rng, 1500, rate) for rate in np.linspace(0.2, 0.4, 8)]
+    other = gains(rng, 1500, 0.3)
+    found = paired_difference(seeds, [other])
+    rows = (np.mean(seeds, axis=0) - other).var(ddof=1) / 1500
+    between = np.var([one.mean() for one in seeds], ddof=1) / 8
+    df = (rows + between) ** 2 / (rows**2 / 1499 + between**2 / 7)
+    width = 2 * quantile(0.975, df) * math.sqrt(rows + between)
+    assert found.high - found.low == pytest.approx(width, rel=0.06)
+
+
 def test_one_seed_has_one_result_whatever_the_threads() -> None:
     rng = np.random.default_rng(1)
     sides = [gains(rng, 900, 0.3)], [gains(rng, 900, 0.29), gains(rng, 900, 0.28)]
@@ -157,6 +170,9 @@ def test_equal_sums_in_another_order_count_as_equal() -> None:
     # 0.1 + 0.2 - 0.3 is not 0 in floats, and every draw is as far as what was found.
     values = np.array([0.1, 0.2, -0.3])
     assert paired_difference([values], [np.zeros(3)]).p == 1.0
+    # 6.7 as NumPy adds them; a draw that keeps every sign adds them up to 6.699999999999999.
+    values = np.array([2.5, 1.9, 1.5, 0.8])
+    assert paired_difference([values], [np.zeros(4)]).p == pytest.approx(2 / 16, abs=0.02)
 
 
 @settings(deadline=None)
