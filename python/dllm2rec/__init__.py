@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dllm2rec.comparisons.comparison import Comparison as Comparison
     from dllm2rec.comparisons.cost import Cost as Cost
     from dllm2rec.comparisons.cost import measure_costs as measure_costs
+    from dllm2rec.comparisons.lists_of_run import evaluate_lists_of_run as evaluate_lists_of_run
     from dllm2rec.comparisons.page import write_comparison_page as write_comparison_page
     from dllm2rec.comparisons.paired import PairedDifference as PairedDifference
     from dllm2rec.config.load import changed as changed
@@ -100,7 +101,6 @@ if TYPE_CHECKING:
     from dllm2rec.runs.checkpoint import load_checkpoint as load_checkpoint
     from dllm2rec.runs.compare_metrics import compare_metrics as compare_metrics
     from dllm2rec.runs.evaluate_run import evaluate_run as evaluate_run
-    from dllm2rec.comparisons.lists_of_run import evaluate_lists_of_run as evaluate_lists_of_run
     from dllm2rec.runs.score_rows import score_rows as score_rows
     from dllm2rec.runs.source import Source as Source
     from dllm2rec.search.result import TunedTrial as TunedTrial

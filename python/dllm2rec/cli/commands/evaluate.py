@@ -193,12 +193,9 @@ class Shown:
 
     def as_json(self) -> dict[str, Any]:
         """What `--json` prints; `slices` and `beyond_accuracy` only where they were asked for."""
-        told = self.table.as_json()
-        if self.slices:
-            told["slices"] = [one.as_json() for one in self.slices]
-        if self.beyond is not None:
-            told["beyond_accuracy"] = self.beyond.as_json()["rows"]
-        return told
+        slices = [one.as_json() for one in self.slices]
+        beyond = {} if self.beyond is None else {"beyond_accuracy": self.beyond.as_json()["rows"]}
+        return self.table.as_json() | ({"slices": slices} if slices else {}) | beyond
 
 
 def _of_run(request: EvaluateRequest) -> Shown:
