@@ -96,7 +96,7 @@ def test_a_bug_is_told_even_where_no_report_can_be_written(monkeypatch):
         (["train", "--recipe", "papper"], "did you mean 'paper'?"),
         (["train", "--set", "train.max_epochs=1.5"], "--set train.max_epochs=1.5: 1.5, expected"),
         (["train", "--teacher", "x"], "--teacher without --dataset"),
-        (["evaluate"], "expected one of RUN and --scores"),
+        (["evaluate"], "expected one of RUN, --scores, --vectors and --lists"),
         (["evaluate", "x", "--k", "0"], "'--k'"),
         (["recommend", "x"], "expected one of --history and --input"),
         (["recommend", "x", "--history", "a", "--input", "b"], "one of --history and --input"),

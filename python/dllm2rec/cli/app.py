@@ -21,7 +21,7 @@ from dllm2rec.cli.commands import (
     train,
     tune,
 )
-from dllm2rec.cli.commands.checks import audit, reproduce
+from dllm2rec.cli.commands.checks import audit, doctor, reproduce
 from dllm2rec.cli.commands.comparisons import compare_metrics
 from dllm2rec.cli.commands.make_teacher import embed, fit, generate, ground, prompts
 from dllm2rec.cli.commands.make_teacher import plan as teacher_plan
@@ -45,6 +45,7 @@ app.command(epilog=export.EXAMPLES)(checking_paths(export.export))
 app.command(epilog=serve.EXAMPLES)(checking_paths(serve.serve))
 app.command(epilog=report.EXAMPLES)(checking_paths(report.report))
 app.command(epilog=reproduce.EXAMPLES)(checking_paths(reproduce.reproduce))
+app.command(epilog=doctor.EXAMPLES)(checking_paths(doctor.doctor))
 app.command(epilog=bench.EXAMPLES)(checking_paths(bench.bench))
 teacher_app = typer.Typer(help="Import a teacher, or make one.", no_args_is_help=True)
 

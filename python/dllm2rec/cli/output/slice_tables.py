@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from dllm2rec.cli.output.lines import say
 from dllm2rec.cli.output.tables import print_table
 from dllm2rec.evaluate.rows.slices import SliceTable
 from dllm2rec.tracking.metric_table import MetricTable
@@ -17,7 +18,7 @@ from dllm2rec.tracking.metric_table import MetricTable
 def print_slices(slices: Sequence[SliceTable]) -> None:
     """Print a table for each slicing: NDCG at the largest K; `--json` has all metrics."""
     for one in slices:
-        print()
+        say()
         print_table(slice_table(one))
 
 
