@@ -105,6 +105,13 @@ def test_no_percentage_of_a_student_that_is_not_yet_trained(taught: ResultRow, l
     assert line in found.lines()[0]
 
 
+def test_a_student_alone_that_is_not_yet_trained_is_no_measure() -> None:
+    alone = row("sasrec", 0.06, epoch=9.0)
+    assert conclusion(*UNTRAINED, row("teacher", 0.1), alone, TAUGHT).sentence() == (
+        "sasrec + dllm2rec reaches 82 % of the teacher's NDCG@20; above window counts by 64 %."
+    )
+
+
 def test_one_seed_matters_where_a_difference_is_small_and_seeds_are_few() -> None:
     near = row("sasrec", 0.08, epoch=4.0)
     (line,) = conclusion(*UNTRAINED, near, TAUGHT).lines()

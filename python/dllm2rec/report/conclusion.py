@@ -112,12 +112,11 @@ class Conclusion:
         if self.student is None or self.reached is None:
             return "No student has been trained."
         unready = self.unready()
-        names = {self.student, *([] if self.alone is None else [self.alone[0]])}
-        if names & unready.keys():
+        if self.student in unready:
             reached = f"{self.student} reaches {METRIC_TEXT} {self.reached:.4f} on the test rows"
             return f"{reached}; no gain is told yet, see below."
         parts = [self._against_teacher()]
-        if self.alone is not None and self.alone[1] > 0:
+        if self.alone is not None and self.alone[1] > 0 and self.alone[0] not in unready:
             name, value = self.alone
             base = self.student.removesuffix(TAUGHT)
             other = "" if name == base else ", the best without the teacher"
