@@ -1,0 +1,1 @@
+"""Small datasets, teachers, runs and exports as earlier versions wrote them."""
