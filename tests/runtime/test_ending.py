@@ -77,12 +77,13 @@ cli.run()
     ("signum", "code", "line"),
     [(signal.SIGTERM, 143, "terminated\n"), (signal.SIGINT, 130, "interrupted\n")],
 )
-def test_a_signal_is_not_lost(name: str, signum: int, code: int, line: str) -> None:
+def test_a_signal_is_not_lost(tmp_path: Path, name: str, signum: int, code: int, line: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(work=LOSING[name])],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        cwd=tmp_path,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -91,6 +92,7 @@ def test_a_signal_is_not_lost(name: str, signum: int, code: int, line: str) -> N
         out, shown = process.communicate(timeout=15)
     assert (process.returncode, shown) == (code, line)
     assert out == ("cleaned\n" if name == "cleaning up" else "")
+    assert list(tmp_path.iterdir()) == []  # what a signal broke is no bug to report
 
 
 def test_ctrl_c_while_text_is_run_gives_130(tmp_path: Path) -> None:

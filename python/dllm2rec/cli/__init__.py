@@ -65,8 +65,9 @@ def _command(arguments: Sequence[str] | None, ending: Ending) -> int:
                 ending.hold()
         except BaseException as err:  # noqa: BLE001 - each kind has its exit code
             ending.hold()
-            code, line = describe(err, words)
-        if ending.came:  # whatever it made of the command
+            if not ending.came:
+                code, line = describe(err, words)
+        if ending.came:  # whatever it made of the command, which is no bug to report
             code, line = describe(ending.as_error(), words)
         if line:
             tell(line)
