@@ -14,10 +14,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dllm2rec.errors import Dllm2RecError
+
+if TYPE_CHECKING:  # imported when it is read
+    from dllm2rec.data.dataset import SequenceDataset
 
 MEBIBYTE = 2**20
 
@@ -61,6 +65,19 @@ def _distances(path: Path) -> object:
     return _core.parse_distances(path)
 
 
+def _answers(path: Path) -> object:
+    from dllm2rec.teacher.answers.import_answers import import_answers
+
+    return import_answers(path, _world())
+
+
+@cache
+def _world() -> SequenceDataset:
+    from tests.support.worlds import cycle_dataset
+
+    return cycle_dataset(3000)
+
+
 def _embeddings(path: Path) -> object:
     from dllm2rec.teacher.embedding_file import load_embeddings
 
@@ -96,6 +113,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "windows": _windows,
     "ranking": _ranking,
     "distances": _distances,
+    "answers": _answers,
     "embeddings": _embeddings,
     "config": _config,
     "run": _run,

@@ -16,9 +16,9 @@ from pyarrow import parquet
 
 from dllm2rec.data.dataset import Catalogue, SequenceDataset
 from dllm2rec.errors import InputError
+from dllm2rec.teacher.answers.cells import split_items
 from dllm2rec.teacher.answers.columns import AnswerColumns
 from dllm2rec.teacher.answers.import_answers import AnswerOptions, import_answers
-from dllm2rec.teacher.answers.lists import split_items
 from dllm2rec.teacher.folder import load_teacher, save_teacher
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from tests.support.asked import IDS, TITLES, asked_dataset

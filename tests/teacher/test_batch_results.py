@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from dllm2rec.errors import InputError
+from dllm2rec.teacher.answers.cells import split_items
 from dllm2rec.teacher.answers.import_answers import import_answers
-from dllm2rec.teacher.answers.lists import split_items
 from dllm2rec.teacher.answers.model_text import list_in_text
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from tests.support.asked import IDS, TITLES, asked_dataset

@@ -157,3 +157,37 @@ def test_a_text_that_all_rows_of_a_parquet_file_share_is_held_once(tmp_path):
         path = parquet(tmp_path, user_id=ids, item_id=ids, **{role: long})
         with pytest.raises(InputError, match=r"row 1, column .*a text of over 256 bytes"):
             READERS["parquet"](path)
+
+
+def _answered(head: str, line: str, n: int) -> bytes:
+    """Lists of 40 items for as many train rows as come to `n` bytes."""
+    rows = n // (40 * len(line.format(row=10_000, item=10, rank=10)))
+    lines = (
+        line.format(row=row, item=(row + rank) % 40, rank=rank)
+        for row in range(rows)
+        for rank in range(1, 41)
+    )
+    return (head + "".join(lines)).encode()
+
+
+@pytest.mark.parametrize(
+    ("head", "line"),
+    [
+        ("row,item_id,rank\n", "{row},item-{item},{rank}\n"),
+        ("", '{{"row": {row}, "item_id": "item-{item}", "rank": {rank}}}\n'),
+    ],
+    ids=["csv", "json-lines"],
+)
+def test_answers_written_a_line_per_item_stay_within_the_bounds(tmp_path, head, line):
+    small = tmp_path / "small"
+    small.write_bytes(_answered(head, line, 4000))
+    sizes = (6 * MEBIBYTE, 12 * MEBIBYTE)
+    files = [tmp_path / f"{number}.jsonl" for number in range(2)]
+    for file, size in zip(files, sizes, strict=True):
+        file.write_bytes(_answered(head, line, size))
+    command = [sys.executable, "-m", "tests.support.reading_cost", "answers", small, *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr[-2000:]
+    one, two = (json.loads(text) for text in done.stdout.splitlines())
+    assert one["outcome"] == two["outcome"] == ""
+    assert not excess(files[0].stat().st_size, one, two)

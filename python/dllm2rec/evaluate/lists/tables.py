@@ -13,7 +13,7 @@ from pyarrow import compute
 
 from dllm2rec.errors import InputError
 from dllm2rec.evaluate.lists.columns import Key, ListColumns, list_columns
-from dllm2rec.teacher.answers.lists import split_items
+from dllm2rec.teacher.answers.cells import always, split_items
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ def of_columns(table: pa.Table, columns: ListColumns, source: str) -> ListTable:
         return _exploded(table, columns, source)
     if _is_text(items.type) and rank is None and score is None and _are_distinct(owners):
         texts = items.cast(pa.string()).to_pylist()
-        cells = [[] if text is None else split_items(text, _always) for text in texts]
+        cells = [[] if text is None else split_items(text, always) for text in texts]
         lengths = [len(cell) for cell in cells]
         owners = owners.take(np.repeat(np.arange(len(cells)), lengths))
         flat = [_id_text(value) for cell in cells for value in cell]
@@ -199,11 +199,6 @@ def _id_text(value: object) -> str:
     if isinstance(value, Mapping):
         value = next((value[name] for name in ("item_id", "id", "item") if name in value), None)
     return str(value)
-
-
-def _always(_: str) -> bool:
-    """What stands in a column of ids is one."""
-    return True
 
 
 def _is_text(kind: pa.DataType) -> bool:
