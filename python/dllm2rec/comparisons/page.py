@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dllm2rec.comparisons.comparison import Comparison
 from dllm2rec.comparisons.conclusion import conclusion
 from dllm2rec.comparisons.pictures import pictures
 from dllm2rec.comparisons.texts import COST_HEADS, HEADS, cells, cost_cells, family
 from dllm2rec.report.curves import can_draw
-from dllm2rec.runtime.visible import visible_lines
+from dllm2rec.report.fill_template import fill_template
 from dllm2rec.storage.atomic_file import replace_text
 
 TEMPLATE = "compare.html"
@@ -37,15 +34,8 @@ def write_comparison_page(found: Comparison, page: str | Path) -> Path:
 
 def render(found: Comparison) -> str:
     """Return the page; all that comes from data or files is escaped."""
-    environment = Environment(
-        loader=PackageLoader("dllm2rec.report", "templates"),
-        autoescape=True,
-        finalize=_shown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE).render(
+    return fill_template(
+        TEMPLATE,
         found=found,
         conclusion=conclusion(found),
         family=family(found),
@@ -59,8 +49,3 @@ def render(found: Comparison) -> str:
         pictures=pictures(found) if can_draw() else [],
         can_draw=can_draw(),
     )
-
-
-def _shown(value: Any) -> Any:  # noqa: ANN401 - whatever a template names
-    """Text without what controls a terminal or turns the direction of the text around it."""
-    return visible_lines(value) if type(value) is str else value

@@ -7,18 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from dllm2rec.report.conclusion import METRIC_TEXT, Conclusion, conclusion_of
 from dllm2rec.report.curves import Curves, can_draw, draw_curves
 from dllm2rec.report.evidence import Evidence
 from dllm2rec.report.facts import Epochs, RunFacts, read_facts
+from dllm2rec.report.fill_template import fill_template
 from dllm2rec.report.teacher.pictures import calibration_pictures
 from dllm2rec.runs.held_out_log import openings_text
 from dllm2rec.runs.run_manifest import RunManifest
 from dllm2rec.runs.run_result import RunResult
 from dllm2rec.runtime.hardware import Energy, Hardware
-from dllm2rec.runtime.visible import visible_lines
 from dllm2rec.storage.atomic_file import replace_text
 from dllm2rec.tracking.metric_names import EPOCH_METRICS
 from dllm2rec.tracking.metric_table import (
@@ -72,17 +70,10 @@ def write_report(folder: str | Path) -> Path:
 
 def render(facts: RunFacts) -> str:
     """Return the page of a run; all that comes from data or files is escaped."""
-    environment = Environment(
-        loader=PackageLoader("dllm2rec.report", "templates"),
-        autoescape=True,
-        finalize=_shown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     test, validation = facts.table("test"), facts.table("validation")
     conclusion = None if facts.result is None else conclusion_of(facts.result, facts.manifest)
-    return environment.get_template(TEMPLATE).render(
+    return fill_template(
+        TEMPLATE,
         dataset=facts.manifest.dataset,
         result=facts.result,
         main=None if test is None else _table(test, shown_metrics(test.rows)),
@@ -103,11 +94,6 @@ def render(facts: RunFacts) -> str:
         openings=openings_text(facts.openings),
         settings=facts.settings,
     )
-
-
-def _shown(value: Any) -> Any:  # noqa: ANN401 - whatever a template names
-    """Text without what controls a terminal or turns the direction of the text around it."""
-    return visible_lines(value) if type(value) is str else value
 
 
 def _bars(conclusion: Conclusion) -> list[tuple[str, str, str, str]]:
