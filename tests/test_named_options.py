@@ -22,6 +22,7 @@ FOREIGN = {
     "cli/commands/make_teacher/generate.py": {"--standalone", "--nproc-per-node"},
     "cli/commands/train.py": {"--logdir"},
     "runtime/distributed.py": {"--standalone"},
+    "runtime/doctor.py": {"--force-reinstall"},
 }
 # The commands that a room's messages are about; other rooms' are about any.
 COMMANDS_OF = {
@@ -38,7 +39,7 @@ def options() -> dict[str, set[str]]:
     """The options of each command, by its name."""
 
     def walk(node: Any, name: str) -> Iterator[tuple[str, set[str]]]:
-        words = {word for param in node.params for word in param.opts}
+        words = {word for param in node.params for word in (*param.opts, *param.secondary_opts)}
         yield name, {word for word in words if word.startswith("--")} | {"--help"}
         for child, command_of in getattr(node, "commands", {}).items():
             yield from walk(command_of, f"{name} {child}".strip())

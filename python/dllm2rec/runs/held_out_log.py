@@ -1,5 +1,7 @@
 """How often the test rows of a run were scored: a line per time, in `test-rows.jsonl` of the run.
 
+Each line carries its own sha256, and is spelled in one way: a changed bit shows.
+
 A choice that looked at the test rows is no longer fair to them. The log forbids nothing; it says
 how often it could have happened.
 """
@@ -20,6 +22,7 @@ from pydantic import TypeAdapter
 from dllm2rec.errors import ArtifactError, ResourceError
 from dllm2rec.runs.read_json import checked
 from dllm2rec.storage.atomic_file import replace_text
+from dllm2rec.storage.sealed_json import KEY, digest
 
 HELD_OUT_LOG = "test-rows.jsonl"
 
@@ -52,9 +55,9 @@ def log_opening(folder: Path, by: str) -> None:
         ArtifactError: the log cannot be read, or a line is not what was written there.
     """
     opening = Opening(datetime.now(UTC).isoformat(timespec="seconds"), by)
-    lines = [json.dumps(asdict(one)) for one in [*read_openings(folder), opening]]
+    lines = "".join(map(_line, [*read_openings(folder), opening]))
     try:
-        replace_text(folder / HELD_OUT_LOG, "\n".join([*lines, ""]))
+        replace_text(folder / HELD_OUT_LOG, lines)
     except ResourceError as err:
         _log.warning("that the test rows were scored is not noted: %s", err)
 
@@ -67,19 +70,29 @@ def read_openings(folder: Path) -> list[Opening]:
     """
     file = folder / HELD_OUT_LOG
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        text = file.read_bytes().decode()
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as err:
         raise ArtifactError(f"{file}: {err}, expected {_EXPECTED}") from err
     found = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.splitlines(keepends=True), start=1):
         try:
             content = json.loads(line)
         except (ValueError, RecursionError) as err:
             raise ArtifactError(f"{file}:{number}: no JSON, expected {_EXPECTED}") from err
-        found.append(checked(file, content, _ADAPTER, _EXPECTED))
+        if isinstance(content, dict):
+            content.pop(KEY, None)
+        opening = checked(file, content, _ADAPTER, _EXPECTED)
+        if line != _line(opening):
+            raise ArtifactError(f"{file}:{number}: changed since it was written")
+        found.append(opening)
     return found
+
+
+def _line(opening: Opening) -> str:
+    content = asdict(opening)
+    return json.dumps({**content, KEY: digest(content)}) + "\n"
 
 
 def openings_text(openings: Sequence[Opening]) -> str:

@@ -64,6 +64,7 @@ def score_rows(
     if split not in SPLITS:  # before the dataset is looked for
         raise ConfigError(f"split = {split!r}, expected one of {', '.join(SPLITS)}")
     run = Path(run)
+    read_openings(run_folder_of(run))  # a damaged log is told before the work
     data = open_dataset(run, dataset)
     pointers, _ = rows_to_rank(data, split, 1 if ks is None else ks)
     place = choose_device(device)

@@ -24,7 +24,7 @@ def print_slices(slices: Sequence[SliceTable]) -> None:
 
 def print_list_figures(found: MetricTable) -> None:
     """Print coverage, Gini, novelty and popularity lift at the largest K that a scorer has."""
-    print()
+    say()
     largest = max(int(key.partition("@")[2]) for row in found.rows for key in row.metrics)
     names = {
         "coverage": "coverage",
