@@ -141,7 +141,7 @@ def main() -> None:
             seconds = statistics.median(record["epoch_s"] for record in results)
             print(  # noqa: T201
                 f"{cell:30s} weight {best['weight']:<4g} HR@20 {mean_sd[0]}  NDCG@20 {mean_sd[1]}"
-                f"  {seconds:.2f} s an epoch",
+                f"  {seconds:.2f} s per epoch",
                 flush=True,
             )
 

@@ -218,7 +218,7 @@ def row(rate: float, found: dict[str, float], cpu_ms: float) -> str:
     name = f"{rate:,.0f} requests/s asked" if rate else "as fast as it can"
     parts = [f"{name:>24}: {found['rate']:7.0f}/s of {found['n']:,}, {found['bad']} refused"]
     parts += [f"{key} {found[key]:.2f} ms" for key in ("p50", "p90", "p99", "max")]
-    parts += [f"processor {cpu_ms:.2f} ms a request, the driver {found['cpu']:.2f} ms"]
+    parts += [f"processor {cpu_ms:.2f} ms per request, the driver {found['cpu']:.2f} ms"]
     return ", ".join(parts)
 
 

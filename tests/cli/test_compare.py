@@ -38,7 +38,7 @@ def test_a_run_is_compared_with_what_needs_no_training_and_timed(
     lines = blocks[1].splitlines()
     assert len({len(line) for line in lines}) == 1  # columns line up
     assert len(lines) == 5
-    assert "ms an answer" in blocks[2]
+    assert "ms per answer" in blocks[2]
     file = tmp_path / "rows.parquet"
     assert main(["evaluate", str(run), "--device", "cpu", "--per-row", str(file), "--json"]) == 0
     capsys.readouterr()

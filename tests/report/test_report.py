@@ -203,7 +203,7 @@ def test_what_was_chosen_is_a_table_with_a_column_for_each_figure(run: Path) -> 
     page = read(run)
     at = page.text.index("What validation chose")
     heads = [word for word in page.text[at:] if word][1:7]
-    times = ["s an epoch", "ms per row scored", "s in all"]
+    times = ["s per epoch", "ms per row scored", "s in all"]
     assert heads == ["epoch", "ranking weight", "memory weight", *times]
     assert any(text.startswith("window counts: power ") for text in page.text)
 

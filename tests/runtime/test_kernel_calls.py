@@ -39,7 +39,7 @@ def scan_histories(n_rows: int) -> Any:
 
 
 def select_rising(n_rows: int) -> Any:
-    """Consistency from scores that rise, so that each enters the list: some 20 ms a row."""
+    """Consistency from scores that rise, so that each enters the list: some 20 ms per row."""
     scores = np.tile(np.arange(20_000, dtype=np.float32), (n_rows, 1))
     ranking = np.zeros((n_rows, 10), np.uint32)
     return _core.consistency_from_scores(scores, ranking, 10_000)

@@ -102,7 +102,7 @@ def _costs(found: Comparison, rows: Sequence[ComparedScorer]) -> str:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.minorticks_off()
         axes.margins(x=0.35, y=0.15)
-        axes.set(xlabel="milliseconds an answer (log scale)", ylabel=found.metrics[0])
+        axes.set(xlabel="milliseconds per answer (log scale)", ylabel=found.metrics[0])
         axes.grid(alpha=0.25, axis="y")
 
     return drawn(draw)

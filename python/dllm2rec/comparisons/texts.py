@@ -7,7 +7,7 @@ from dllm2rec.comparisons.cost import Cost
 
 # Behind the name and the value.
 HEADS = ("seeds", "difference", "95 % interval", "p", "p (Holm)", "effect d", "detectable")
-COST_HEADS = ("ms an answer", "users/s", "bytes", "s to train")
+COST_HEADS = ("ms per answer", "users/s", "bytes", "s to train")
 
 
 def cells(row: ComparedScorer) -> list[str]:

@@ -36,7 +36,7 @@ KINDS = ("hr", "ndcg", "mrr")
 LABELS = {
     "ranking_weight": "ranking weight",
     "memory_weight": "memory weight",
-    "train_s_per_epoch": "s an epoch",
+    "train_s_per_epoch": "s per epoch",
     "seconds": "s in all",
     "answer_ms": "ms per row scored",
     "train_s": "train, s",

@@ -37,7 +37,7 @@ def student_table(plan: Plan) -> Table:
         "checkpoint",
         "steps an epoch",
         "memory",
-        "s an epoch",
+        "s per epoch",
         "trainings",
         "all epochs",
     ):
