@@ -35,7 +35,7 @@ def student_table(plan: Plan) -> Table:
     for name in (
         "parameters",
         "checkpoint",
-        "steps an epoch",
+        "steps per epoch",
         "memory",
         "s per epoch",
         "trainings",
