@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,9 +74,14 @@ def _answers(path: Path) -> object:
 
 @cache
 def _world() -> SequenceDataset:
+    import numpy as np
+    import pyarrow as pa
+
+    from dllm2rec.data.dataset import Users
     from tests.support.worlds import cycle_dataset
 
-    return cycle_dataset(3000)
+    users = Users(pa.array([f"u{n}" for n in range(3000)], pa.large_string()), np.arange(3001) * 10)
+    return replace(cycle_dataset(3000), users=users)
 
 
 def _embeddings(path: Path) -> object:

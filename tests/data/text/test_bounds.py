@@ -179,15 +179,35 @@ def _answered(head: str, line: str, n: int) -> bytes:
     ids=["csv", "json-lines"],
 )
 def test_answers_written_a_line_per_item_stay_within_the_bounds(tmp_path, head, line):
-    small = tmp_path / "small"
-    small.write_bytes(_answered(head, line, 4000))
-    sizes = (6 * MEBIBYTE, 12 * MEBIBYTE)
-    files = [tmp_path / f"{number}.jsonl" for number in range(2)]
-    for file, size in zip(files, sizes, strict=True):
-        file.write_bytes(_answered(head, line, size))
+    sizes = (4000, 6 * MEBIBYTE, 12 * MEBIBYTE)
+    check_answers(tmp_path, [_answered(head, line, size) for size in sizes])
+
+
+def test_answers_for_very_many_histories_stay_within_the_bounds(tmp_path):
+    """A list of one item each: most of what is kept says whose it is."""
+    lines = [
+        f'{{"history": ["item-{n % 40}", "item-{n // 40 % 40}", "item-{n // 1600}"], '
+        f'"item_ids": ["item-{n % 39}"]}}\n'
+        for n in range(64_000)
+    ]
+    contents = ["".join(lines[:n]).encode() for n in (100, 32_000, 64_000)]
+    check_answers(tmp_path, contents)
+
+
+def test_answers_of_very_many_users_are_refused_within_the_bounds(tmp_path):
+    lines = [f"u{n},item-{n % 40}\n" for n in range(200_000)]
+    contents = ["user_id,item_id\n" + "".join(lines[:n]) for n in (100, 100_000, 200_000)]
+    check_answers(tmp_path, [content.encode() for content in contents], "E-FOREIGN")
+
+
+def check_answers(folder: Path, contents: list[bytes], outcome: str = "") -> None:
+    """What reading each costs; the first warms up."""
+    small, *files = (folder / f"{number}.txt" for number in range(3))
+    for file, content in zip((small, *files), contents, strict=True):
+        file.write_bytes(content)
     command = [sys.executable, "-m", "tests.support.reading_cost", "answers", small, *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr[-2000:]
     one, two = (json.loads(text) for text in done.stdout.splitlines())
-    assert one["outcome"] == two["outcome"] == ""
+    assert one["outcome"] == two["outcome"] == outcome
     assert not excess(files[0].stat().st_size, one, two)

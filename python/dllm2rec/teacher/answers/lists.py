@@ -47,6 +47,15 @@ class _Kept(NamedTuple):
     distance: object
 
 
+class _Whose(NamedTuple):
+    """Whose a list is, as `AnsweredList` has it."""
+
+    line: int
+    row: int | None
+    user: str | None
+    history: Key | None
+
+
 @dataclass(slots=True)
 class AnsweredList:
     """A list and whose it is.
@@ -81,18 +90,25 @@ def read_lists(
             row, user or history, or a rank is there twice.
     """
     reader = _Reader(path, columns, is_id)
-    groups: dict[tuple[Any, ...], tuple[AnsweredList, list[_Kept]]] = {}
+    found: list[_Whose] = []
+    groups: list[list[_Kept]] = []
+    numbers: dict[Any, int] = {}
     for record in records:
-        answered = reader.whose(record)
-        by_row = answered.row is not None
-        key = (answered.row,) if by_row else (answered.user, answered.history)
-        groups.setdefault(key, (answered, []))[1].append(reader.kept(record))
-    is_long = columns.rank is not None or any(len(group) > 1 for _, group in groups.values())
+        whose = reader.whose(record)
+        number = numbers.setdefault(_key(whose), len(found))
+        if number == len(found):
+            found.append(whose)
+            groups.append([])
+        groups[number].append(reader.kept(record))
+    del numbers
+    is_long = columns.rank is not None or any(len(group) > 1 for group in groups)
+    found.reverse()
+    groups.reverse()
     lists = []
-    for key in list(groups):
-        first, group = groups.pop(key)  # what was read goes as its places come
+    while found:
+        first, group = found.pop(), groups.pop()  # what was read goes as its places come
         if is_long and all(map(is_one, group)):
-            first.places = reader.ranked(first, group)
+            places = reader.ranked(first, group)
         else:
             if len(group) > 1:
                 raise InputError(
@@ -103,12 +119,21 @@ def read_lists(
                     line=group[1].line,
                     hint="keep one of them",
                 )
-            first.places = reader.whole(group[0])
-        lists.append(first)
+            places = reader.whole(group[0])
+        lists.append(AnsweredList(*first, places))
     return lists
 
 
-def shown_key(answered: AnsweredList) -> str:
+def _key(answered: _Whose) -> int | str | tuple[str | None, Key | None]:
+    """What records of one list have in common: its row, else its user and history."""
+    if answered.row is not None:
+        return answered.row
+    if answered.history is None and answered.user is not None:
+        return answered.user
+    return answered.user, answered.history
+
+
+def shown_key(answered: AnsweredList | _Whose) -> str:
     """Whose list it is, as a message says it."""
     if answered.row is not None:
         return f"row {answered.row}"
@@ -136,7 +161,7 @@ class _Reader:
         self._texts: dict[str, str] = {}
         self._is_id_here = always if self._items == columns.ids else is_id
 
-    def whose(self, record: Record) -> AnsweredList:
+    def whose(self, record: Record) -> _Whose:
         columns = self._columns
         row = user = history = None
         if columns.row is not None:
@@ -146,7 +171,7 @@ class _Reader:
         if columns.history is not None and (row is None or columns.history in record.cells):
             values = split_items(self._cell(record, columns.history), self._is_id)
             history = tuple(str(self._value(record.line, columns.history, v)) for v in values)
-        return AnsweredList(record.line, row, user, history)
+        return _Whose(record.line, row, user, history)
 
     def kept(self, record: Record) -> _Kept:
         """What is needed of a record once it is known whose it is; texts that recur are shared."""
@@ -161,7 +186,7 @@ class _Reader:
             return self._texts.get(cell, cell) if isinstance(cell, str) else cell
         return self._texts.setdefault(cell, cell)
 
-    def ranked(self, whose: AnsweredList, records: list[_Kept]) -> list[Place]:
+    def ranked(self, whose: _Whose, records: list[_Kept]) -> list[Place]:
         """A list written a line per item, by rank, or as it stands."""
         if self._columns.rank is None:
             return [self._place(record) for record in records]
