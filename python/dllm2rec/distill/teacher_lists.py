@@ -193,7 +193,7 @@ def list_faults(
         if short.any():
             yield InputError(
                 f"the teacher's list of train row {int(short.argmax())} has places without an "
-                f'item, expected {config.top_k} items a row with variant = "authors"',
+                f'item, expected {config.top_k} items per row with variant = "authors"',
                 hint="export longer lists, or lower distillation.top_k",
             )
 

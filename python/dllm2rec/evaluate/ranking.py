@@ -227,7 +227,7 @@ def _check_vectors(users: Any, items: Any) -> None:  # noqa: ANN401 - arrays or 
     if users.ndim != 2 or items.ndim != 2 or users.shape[1] != items.shape[1]:
         raise InputError(f"{shapes}: expected (B, D) and (N, D)")
     if 0 in (len(items), items.shape[1]):
-        raise InputError(f"{shapes}: expected at least one item and one number a vector")
+        raise InputError(f"{shapes}: expected at least one item and one number per vector")
 
 
 def _targets(targets: Numbers, n_rows: int, n_items: int) -> npt.NDArray[np.uint32]:

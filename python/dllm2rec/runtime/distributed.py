@@ -37,7 +37,7 @@ class OthersEndedError(ResourceError):
 def process_group(device: str = "auto", *, timeout_s: float = TIMEOUT_S) -> Iterator[None]:
     """Join the processes that torchrun started; alone, do nothing.
 
-    Gloo carries what lies on the CPU, NCCL what lies on CUDA: one GPU a process, by LOCAL_RANK.
+    Gloo carries what lies on the CPU, NCCL what lies on CUDA: one GPU per process, by LOCAL_RANK.
 
     Args:
         device: "auto", "cpu" or "cuda", as for `choose_device`.

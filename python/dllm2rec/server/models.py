@@ -52,7 +52,9 @@ class NewItems(BaseModel):
 
     ids: Annotated[list[ItemId], Field(min_length=1)]
     titles: list[StrictStr] | None = None
-    vectors: Annotated[list[list[float]], Field(description="Of the teacher's encoder, one an id.")]
+    vectors: Annotated[
+        list[list[float]], Field(description="From the teacher's encoder, one per id.")
+    ]
 
 
 class RemovedItems(BaseModel):

@@ -70,7 +70,7 @@ def read_frame(frame: Any, name: str, columns: Columns) -> Iterator[Chunk]:  # n
     """Yield the chunks of anything with the Arrow C stream protocol.
 
     Raises:
-        TypeError: it has not.
+        TypeError: it does not have it.
         InputError: Arrow has no type for a column, or one is missing.
     """
     if not hasattr(frame, "__arrow_c_stream__"):
@@ -91,7 +91,7 @@ def read_frame(frame: Any, name: str, columns: Columns) -> Iterator[Chunk]:  # n
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as err:
         reason = str(err).partition("\n")[0][:160]
         raise InputError(
-            f"no Arrow table ({reason}), expected one type a column", code="E-DTYPE", path=name
+            f"no Arrow table ({reason}), expected one type per column", code="E-DTYPE", path=name
         ) from err
     if not done:
         raise InputError("no rows, expected some", code="E-EMPTY", path=name)

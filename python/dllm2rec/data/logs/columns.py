@@ -52,7 +52,7 @@ class SplitIds:
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Some rows of a log, one Arrow array a role (`user`, `item`, `time`, `rating`, `split`).
+    """Some rows of a log, one Arrow array per role (`user`, `item`, `time`, `rating`, `split`).
 
     Attributes:
         columns: the cells; roles that the file lacks are left out.
