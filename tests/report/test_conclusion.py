@@ -19,7 +19,12 @@ def row(name: str, test: float, validation: float | None = None, **detail: float
     return ResultRow(name, {KEY: test if validation is None else validation}, {KEY: test}, detail)
 
 
-def conclusion(*rows: ResultRow, n_seeds: int = 1, config: dict[str, Any] | None = None) -> Any:
+def conclusion(
+    *rows: ResultRow,
+    n_seeds: int = 1,
+    config: dict[str, Any] | None = None,
+    teacher_ms: float | None = None,
+) -> Any:
     result = RunResult(
         "runs/a",
         "a",
@@ -46,6 +51,7 @@ def conclusion(*rows: ResultRow, n_seeds: int = 1, config: dict[str, Any] | None
         platform="",
         versions={},
         n_seeds=n_seeds,
+        teacher_ms=teacher_ms,
     )
     return conclusion_of(result, manifest)
 
@@ -62,6 +68,15 @@ def test_the_sentence_has_teacher_student_alone_and_counts() -> None:
         "above window counts by 64 %."
     )
     assert found.lines() == []
+
+
+def test_the_time_stands_beside_the_share_where_both_times_are_known() -> None:
+    teacher = row("teacher", 0.1)
+    timed = row("sasrec + dllm2rec", 0.082, epoch=4.0, ranking_weight=0.25, answer_ms=0.05)
+    told = conclusion(*UNTRAINED, teacher, ALONE, timed, teacher_ms=450.0).sentence()
+    assert "82 % of the teacher's NDCG@20 at 1/9,000 of its time, scoring in batches" in told
+    assert "time" not in conclusion(*UNTRAINED, teacher, ALONE, timed).sentence()
+    assert "time" not in conclusion(*UNTRAINED, teacher, ALONE, TAUGHT, teacher_ms=450.0).sentence()
 
 
 def test_the_student_is_chosen_on_validation_and_not_on_the_test_rows() -> None:

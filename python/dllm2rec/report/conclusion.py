@@ -69,8 +69,8 @@ class Conclusion:
         untrained: the better of popularity and window counts, and its test metric.
         bars: every row of the table, in its order.
         cautions: what to know before the figures are compared.
-        cost_ratio: how often the time of one answer of `student` goes into that of one list of the
-            teacher; None where the latter is not known.
+        cost_ratio: how often the time of a row that `student` scores among many goes into that of
+            one list of the teacher; None where the latter is not known.
     """
 
     student: str | None
@@ -132,7 +132,9 @@ class Conclusion:
         if not self.teacher or self.reached is None:
             return reached
         share = self.reached / self.teacher
-        cost = "" if self.cost_ratio is None else f" at {_fraction(self.cost_ratio)} of its cost"
+        cost = ""
+        if self.cost_ratio is not None:  # the student's rows were scored many at a time
+            cost = f" at {_fraction(self.cost_ratio)} of its time, scoring in batches"
         if share > 1:
             above = f"is above its teacher by {_percent(share - 1)} ({METRIC_TEXT})"
             return f"{self.student} {above}{cost}"

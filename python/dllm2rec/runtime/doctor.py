@@ -108,8 +108,6 @@ def _machine() -> Iterator[Finding]:
         yield Finding("GPU", "there is one", build, "install torch with CUDA for its driver")
     else:
         yield Finding("GPU", "none")
-    recipe = "strong" if hardware.gpus else "light"
-    yield Finding("default recipe", recipe)
 
 
 def _disk(folder: Path) -> Finding:
