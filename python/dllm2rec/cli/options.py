@@ -43,6 +43,13 @@ class Tracker(StrEnum):
     mlflow = "mlflow"
 
 
+class Split(StrEnum):
+    """The rows that no training saw."""
+
+    test = "test"
+    validation = "validation"
+
+
 DatasetOption = Annotated[
     Path | None, typer.Option("--dataset", help="Folder of the dataset.", metavar="DIR")
 ]
@@ -53,6 +60,13 @@ ThreadsOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[Device | None, typer.Option(help="Device to compute on.")]
+SplitOption = Annotated[Split, typer.Option(help="Rows to score.")]
+CutoffsOption = Annotated[
+    list[int] | None, typer.Option("--k", min=1, metavar="K", help="Cut-off; may be repeated.")
+]
+ExcludeSeenOption = Annotated[
+    bool, typer.Option("--exclude-seen", help="Leave a row's history out of the candidates.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 LogOption = Annotated[
     list[Tracker] | None,

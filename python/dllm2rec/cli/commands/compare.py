@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dllm2rec.cli.commands.evaluate import Split
 from dllm2rec.cli.options import (
     DatasetOption,
     DeviceOption,
     JsonOption,
+    Split,
     ThreadsOption,
     check_device,
     print_json,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dllm2rec.cli.options import (
+    CutoffsOption,
     DatasetOption,
     DeviceOption,
+    ExcludeSeenOption,
     JsonOption,
+    Split,
+    SplitOption,
     ThreadsOption,
     check_device,
     print_json,
@@ -42,13 +45,6 @@ Examples:
   dllm2rec evaluate --lists bm25.trec --dataset datasets/games --teacher datasets/games/teacher
   dllm2rec evaluate --lists run.json --targets qrels.json
 """
-
-
-class Split(StrEnum):
-    """The rows that no training saw."""
-
-    test = "test"
-    validation = "validation"
 
 
 @dataclass(frozen=True)
@@ -104,13 +100,9 @@ def evaluate(
     teacher: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The run's teacher, or one beside the lists.")
     ] = None,
-    split: Annotated[Split, typer.Option(help="Rows to score.")] = Split.test,
-    k: Annotated[
-        list[int] | None, typer.Option("--k", min=1, metavar="K", help="Cut-off; may be repeated.")
-    ] = None,
-    exclude_seen: Annotated[
-        bool, typer.Option("--exclude-seen", help="Items of a row's history are no candidates.")
-    ] = False,
+    split: SplitOption = Split.test,
+    k: CutoffsOption = None,
+    exclude_seen: ExcludeSeenOption = False,
     per_row: Annotated[
         Path | None,
         typer.Option(

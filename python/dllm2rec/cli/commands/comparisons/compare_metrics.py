@@ -8,11 +8,14 @@ from typing import Annotated
 
 import typer
 
-from dllm2rec.cli.commands.evaluate import Split
 from dllm2rec.cli.options import (
+    CutoffsOption,
     DatasetOption,
     DeviceOption,
+    ExcludeSeenOption,
     JsonOption,
+    Split,
+    SplitOption,
     ThreadsOption,
     check_device,
     print_json,
@@ -53,13 +56,9 @@ def compare_metrics(
     targets: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Relevant items, many a user or row.")
     ] = None,
-    split: Annotated[Split, typer.Option(help="Rows to score.")] = Split.test,
-    k: Annotated[
-        list[int] | None, typer.Option("--k", min=1, metavar="K", help="Cut-off; may be repeated.")
-    ] = None,
-    exclude_seen: Annotated[
-        bool, typer.Option("--exclude-seen", help="Items of a row's history are no candidates.")
-    ] = False,
+    split: SplitOption = Split.test,
+    k: CutoffsOption = None,
+    exclude_seen: ExcludeSeenOption = False,
     scorer: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which of several; by default the last.")
     ] = None,
