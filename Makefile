@@ -1,6 +1,6 @@
 # Every target works in a fresh clone once the virtual environment of the README is active.
 .DEFAULT_GOAL := help
-.PHONY: help build test test-fast lint docs bench demo clean
+.PHONY: help build test test-fast lint audit dist docs bench demo clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,12 @@ lint:  ## formatting, lints, types and the stub
 	python -m mypy.stubtest dllm2rec._core
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+audit:  ## licences, sources and known holes of what comes from others; says what it could not check
+	python .ci/audit.py
+
+dist:  ## the source archive and a wheel, built twice without git: the same bytes; needs maturin
+	python .ci/make_dist.py
 
 docs:  ## build the documentation into site/, strictly; needs pip install '.[docs]'
 	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict

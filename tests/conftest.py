@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 import xdist
+
+from tests.network import only_here
+
+# No test needs another machine: one that asked for it would fail, wherever it runs.
+sys.addaudithook(only_here)
 
 # A shell that runs the tests in the background lets them ignore Ctrl-C, which some of them send.
 signal.signal(signal.SIGINT, signal.default_int_handler)

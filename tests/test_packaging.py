@@ -219,9 +219,29 @@ def test_ci_script_parses_and_stops_at_the_first_failure():
 def test_make_targets_are_listed_by_help():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):(?!=)", text, re.MULTILINE))
-    expected = {"help", "build", "test", "test-fast", "lint", "docs", "bench", "demo", "clean"}
+    expected = {"help", "build", "test", "test-fast", "lint", "audit", "dist"}
+    expected |= {"docs", "bench", "demo", "clean"}
     assert targets == expected
     assert targets == set(re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE))
+
+
+def test_readme_and_release_install_the_same_build_without_cuda():
+    release = (ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8")
+    (index,) = set(re.findall(r"pip install torch --index-url (\S+)", README))
+    assert f"pip install torch --index-url {index}\n" in release
+    assert index.endswith("/cpu")
+
+
+def test_every_python_that_is_promised_is_tried():
+    promised = {
+        line.rpartition(" ")[2]
+        for line in PROJECT["project"]["classifiers"]
+        if re.fullmatch(r"Programming Language :: Python :: 3\.\d+", line)
+    }
+    for workflow in ("ci.yml", "release.yml"):
+        text = (ROOT / ".github" / "workflows" / workflow).read_text(encoding="utf-8")
+        (tried,) = re.findall(r"python: \[(.+)\]", text)
+        assert set(re.findall(r"3\.\d+", tried)) == promised
 
 
 SBOM = ROOT / "rust" / "sbom.cyclonedx.json"
@@ -235,7 +255,8 @@ def test_the_list_of_what_is_compiled_in_is_that_of_the_lock():
 
 def test_what_is_compiled_in_may_be_shipped():
     """Licences that ask for no more than their text."""
-    allowed = {"MIT", "Apache-2.0", "BSD-2-Clause", "Zlib", "Unlicense", "Unicode-3.0"}
+    deny = tomllib.loads((ROOT / "deny.toml").read_text(encoding="utf-8"))
+    allowed = {*deny["licenses"]["allow"]}
     components = json.loads(SBOM.read_text(encoding="utf-8"))["components"]
     assert len(components) > 20
     for component in components:

@@ -39,12 +39,18 @@ class Served:
 
 @contextmanager
 def served(
-    export: Path, *options: str, without: tuple[str, ...] = ("torch", "pandas")
+    export: Path,
+    *options: str,
+    without: tuple[str, ...] = ("torch", "pandas"),
+    first: str = "",
 ) -> Iterator[Served]:
-    """Serve an export within the block, by a process that cannot import some packages."""
+    """Serve an export within the block, by a process that cannot import some packages.
+
+    It runs `first`, statements of Python, before anything else.
+    """
     words = ["serve", str(export), "--port", "0", *options]
     process = subprocess.Popen(
-        [sys.executable, "-c", _ALONE, ",".join(without), *words],
+        [sys.executable, "-c", first + _ALONE, ",".join(without), *words],
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -14,6 +14,7 @@ import time
 import pytest
 
 from dllm2rec.cli import main
+from tests.network import ALONE
 from tests.server.conftest import N_ITEMS, TOKEN
 from tests.server.served import served
 
@@ -41,6 +42,13 @@ def test_it_answers_without_torch_and_ends_when_it_is_told(folder):
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(20) == 0
         assert server.line() == ""
+        connection.close()
+
+
+def test_it_speaks_to_no_other_machine(folder):
+    with served(folder, first=ALONE) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        assert asked(connection) == 200
         connection.close()
 
 
