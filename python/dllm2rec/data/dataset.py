@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dllm2rec import _core
+from dllm2rec.data.hashing import hash_array, hash_texts
 from dllm2rec.errors import InputError
 
 Int64Vector = npt.NDArray[np.int64]
@@ -22,6 +23,7 @@ UInt32Matrix = npt.NDArray[np.uint32]
 
 # Above this many ids, near names are looked for among those with the same beginning only.
 _NEAR_NAMES_LIMIT = 50_000
+_CHECKED = 1 << 22  # rows looked at together
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +119,12 @@ class Rows:
             raise InputError(
                 f"rows: {self.start.size} starts and {self.end.size} ends, expected as many"
             )
-        bad = (self.start < 0) | (self.end <= self.start)
-        if bad.any():
-            row = int(bad.argmax())
+        for begin in range(0, self.end.size, _CHECKED):
+            part = slice(begin, begin + _CHECKED)
+            bad = (self.start[part] < 0) | (self.end[part] <= self.start[part])
+            if not bad.any():
+                continue
+            row = begin + int(bad.argmax())
             raise InputError(
                 f"rows[{row}]: start {self.start[row]}, end {self.end[row]}, "
                 "expected 0 <= start < end: a row needs a history of one item"
@@ -272,11 +277,11 @@ class SequenceDataset:
         """
         digest = hashlib.sha256(f"dataset-1 {self.max_length} {self.has_users} ".encode())
         for rows in self.splits().values():
-            _hash_array(digest, rows.start)
-            _hash_array(digest, rows.end)
-        _hash_array(digest, self.events)
-        _hash_texts(digest, self.catalogue.item_ids)
-        _hash_texts(digest, self.catalogue.titles)
+            hash_array(digest, rows.start)
+            hash_array(digest, rows.end)
+        hash_array(digest, self.events)
+        hash_texts(digest, self.catalogue.item_ids)
+        hash_texts(digest, self.catalogue.titles)
         return digest.hexdigest()
 
     def _check_inside(self, name: str, rows: Rows) -> None:
@@ -286,15 +291,3 @@ class SequenceDataset:
                 f"{name}[{row}]: target at event {rows.end[row]}, "
                 f"expected one of {self.events.size} events"
             )
-
-
-def _hash_array(digest: hashlib._Hash, array: npt.NDArray[np.integer]) -> None:
-    digest.update(f"{array.size}:".encode())
-    digest.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).data)
-
-
-def _hash_texts(digest: hashlib._Hash, texts: list[str] | None) -> None:
-    # Lengths first: ["ab", "c"] and ["a", "bc"] must differ.
-    texts_utf8 = None if texts is None else [text.encode() for text in texts]
-    digest.update(f"{None if texts_utf8 is None else [len(t) for t in texts_utf8]}:".encode())
-    digest.update(b"".join(texts_utf8 or []))

@@ -27,6 +27,7 @@ from dllm2rec.data.protocol.prepare import PrepareReport, prepare
 from dllm2rec.errors import ConfigError
 from dllm2rec.storage.atomic_folder import write_folder
 from dllm2rec.storage.output_folder import check_output, clear_output
+from dllm2rec.storage.scratch import scratch_beside
 
 Form = Literal["dataset", "authors", "recbole", "inter", "csv"]
 Watch = Callable[[str], AbstractContextManager[object]]
@@ -113,6 +114,13 @@ def prepare_run(request: PrepareRequest, *, watch: Watch = nullcontext) -> Prepa
     out, titles = request.out, request.titles
     inputs = [*request.sources, *([] if titles is None else [titles])]
     check_output(out, overwrite=request.overwrite, inputs=inputs)
+    # What is read and ordered goes to the disk where memory would not hold it with ease.
+    with scratch_beside(out):
+        return _run(request, watch)
+
+
+def _run(request: PrepareRequest, watch: Watch) -> PrepareResult:
+    out, titles = request.out, request.titles
     header = request.options is None or request.options.form.header
     layout = recognise(
         request.sources, request.file_format, header=header, find_titles=titles is None

@@ -2,55 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from dllm2rec import _core
+from dllm2rec.storage.scratch import GrowingArray
 
 UInt32Vector = npt.NDArray[np.uint32]
-
-
-class GrowingArray:
-    """Values of one dtype, appended; memory is asked for ahead and given back at the end."""
-
-    def __init__(self, dtype: npt.DTypeLike) -> None:
-        self._values = np.empty(0, dtype=dtype)
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The dtype of the values."""
-        return self._values.dtype
-
-    def append(self, values: npt.NDArray[Any]) -> None:
-        """Append some values of the same dtype."""
-        needed = self._size + values.size
-        if needed > self._values.size:
-            # Pages that are never written to cost nothing; realloc moves no bytes of large arrays.
-            self._values.resize(max(needed, self._values.size * 3 // 2, 1 << 16), refcheck=False)
-        self._values[self._size : needed] = values
-        self._size = needed
-
-    def as_floats(self) -> None:
-        """Turn integers into float64 in place."""
-        floats = self._values.view(np.float64)
-        for start in range(0, self._size, 1 << 20):
-            part = slice(start, min(start + (1 << 20), self._size))
-            floats[part] = self._values[part].astype(np.float64)
-        self._values = floats
-
-    def finish(self) -> npt.NDArray[Any]:
-        """Return the values, without the memory that was ahead."""
-        if self._values.base is not None:
-            return self._values[: self._size].copy()
-        self._values.resize(self._size, refcheck=False)
-        return self._values
 
 
 class IdCodes:

@@ -26,7 +26,7 @@ from dllm2rec.data.logs.columns import (
     checked_splits,
 )
 from dllm2rec.data.logs.delimited import read_delimited
-from dllm2rec.data.logs.id_encoding import GrowingArray, IdCodes
+from dllm2rec.data.logs.id_encoding import IdCodes
 from dllm2rec.data.logs.interactions import SPLITS, Columns, Interactions
 from dllm2rec.data.logs.json_lines import read_json_lines
 from dllm2rec.data.logs.log_form import LogForm
@@ -35,6 +35,7 @@ from dllm2rec.data.logs.timestamps import CUT_NOTE, Kind, RawTimes, raw_times
 from dllm2rec.data.text.at_rest import at_rest
 from dllm2rec.data.text.find_files import PathLike, find_logs, format_of
 from dllm2rec.errors import ConfigError, InputError
+from dllm2rec.storage.scratch import GrowingArray
 
 FileFormat = Literal["auto", "csv", "tsv", "jsonl", "parquet"]
 _FORMATS = ("auto", "csv", "tsv", "jsonl", "parquet")

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from dllm2rec.data.logs.interactions import Interactions
+from dllm2rec.data.protocol.drop_events import core, without_duplicates, without_repeats
 from dllm2rec.data.protocol.model import Protocol, microseconds
-from dllm2rec.data.protocol.user_order import (
-    OrderedLog,
-    core,
-    count,
-    without_duplicates,
-    without_repeats,
-)
+from dllm2rec.data.protocol.user_order import OrderedLog, blocks, count
 from dllm2rec.errors import InputError
+from dllm2rec.storage import scratch
 
 
 @dataclass(frozen=True)
@@ -44,34 +42,46 @@ def first_filters(
     Raises:
         InputError: a rule needs what the log does not have.
     """
-    kept = np.ones(len(log), bool)
+    kept = scratch.full(len(log), 1, bool)
 
-    def apply(rule: str, mask: npt.NDArray[np.bool_]) -> None:
-        np.logical_and(kept, mask, out=kept)
-        users = np.count_nonzero(count(log.users[kept], log.n_users))
-        items = np.count_nonzero(count(log.items[kept], log.n_items))
-        steps.append(Step(rule, int(np.count_nonzero(kept)), int(users), int(items)))
+    def apply(rule: str, keeps: Callable[[slice], npt.NDArray[np.bool_]]) -> None:
+        users, items = np.zeros(log.n_users, bool), np.zeros(log.n_items, bool)
+        for block in blocks(len(log)):
+            kept[block] &= keeps(block)
+            users[log.users[block][kept[block]]] = True
+            items[log.items[block][kept[block]]] = True
+        counts = (int(np.count_nonzero(each)) for each in (kept, users, items))
+        steps.append(Step(rule, *counts))
 
-    if protocol.min_rating is not None:
-        if log.ratings is None:
+    if (least := protocol.min_rating) is not None:
+        ratings = log.ratings
+        if ratings is None:
             raise missing("min_rating", "ratings", "--rating-column")
-        apply(f"rating >= {protocol.min_rating:g}", log.ratings >= protocol.min_rating)
+        apply(f"rating >= {least:g}", lambda block: ratings[block] >= least)
     for name, date in (("since", protocol.since), ("until", protocol.until)):
         if date is None:
             continue
-        if log.times is None:
+        times = log.times
+        if times is None:
             raise missing(name, "times", "--time-column")
-        moment = microseconds(date)
-        apply(f"{name} {date}", log.times >= moment if name == "since" else log.times < moment)
+        compare = np.greater_equal if name == "since" else np.less
+        apply(f"{name} {date}", partial(_compared, compare, times, microseconds(date)))
     if protocol.min_title_length:
         if title_of is None:
             raise missing("min_title_length", "titles", "--titles")
         lengths = np.fromiter(map(len, title_of), np.int64, len(title_of))
+        long_enough = lengths >= protocol.min_title_length
         apply(
             f"title of {protocol.min_title_length} characters or more",
-            (lengths >= protocol.min_title_length)[log.items],
+            lambda block: long_enough[log.items[block]],
         )
     return kept
+
+
+def _compared(
+    compare: np.ufunc, times: npt.NDArray[np.int64], moment: int, block: slice
+) -> npt.NDArray[np.bool_]:
+    return np.asarray(compare(times[block], moment), bool)
 
 
 def later_filters(log: OrderedLog, protocol: Protocol, steps: list[Step]) -> OrderedLog:

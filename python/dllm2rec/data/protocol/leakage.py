@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dllm2rec.data.dataset import Rows, SequenceDataset
+from dllm2rec.data.protocol.splits import last_rows
 from dllm2rec.data.protocol.user_order import blocks
 from dllm2rec.errors import InputError
 
@@ -84,8 +85,8 @@ def _targets_in_train(train: Rows, others: Rows) -> int:
     if not len(train):
         return 0
     # Of a user's train rows the last one has the longest history.
-    last = np.flatnonzero(np.append(train.start[1:] != train.start[:-1], True))
-    starts, ends = train.start[last], train.end[last]
+    last = last_rows(train)
+    starts, ends = last.start, last.end
     place = np.minimum(np.searchsorted(starts, others.start), len(starts) - 1)
     return int(np.count_nonzero((starts[place] == others.start) & (others.end < ends[place])))
 

@@ -12,10 +12,11 @@ import pyarrow as pa
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset, Users
 from dllm2rec.data.logs.interactions import SPLITS, Interactions
 from dllm2rec.data.logs.read import as_interactions
+from dllm2rec.data.protocol.drop_events import count_ties
 from dllm2rec.data.protocol.filters import Step, first_filters, later_filters, missing, step_of
 from dllm2rec.data.protocol.leakage import Leaks, find_leaks, rows_leaked
 from dllm2rec.data.protocol.model import Protocol, named_protocol
-from dllm2rec.data.protocol.splits import in_time, rows_of, sampled, split_targets
+from dllm2rec.data.protocol.splits import in_time, known_items, rows_of, sampled, split_targets
 from dllm2rec.data.protocol.user_order import (
     OrderedLog,
     blocks,
@@ -23,10 +24,11 @@ from dllm2rec.data.protocol.user_order import (
     count,
     first_places,
     order_log,
-    tied,
+    squeezed,
     turns_back,
 )
 from dllm2rec.errors import InputError
+from dllm2rec.storage import scratch
 
 
 @dataclass(frozen=True)
@@ -119,16 +121,17 @@ def prepare(
         title_of = [titles_by_id.get(item_id, "") for item_id in item_ids.to_pylist()]
     steps = [Step("as read", len(log), log.n_users, log.n_items)]
     n_users, n_items = log.n_users, log.n_items
-    columns = columns_of(log, first_filters(log, protocol, title_of, steps))
+    kept, columns = first_filters(log, protocol, title_of, steps), columns_of(log)
     del log  # a caller that holds it no longer lets its columns go as they are ordered
-    ordered = order_log(columns, n_users, n_items)
+    ordered = order_log(columns, kept, n_users, n_items)
+    del kept
     if turns := turns_back(ordered):
         notes.append(f"W-ORDER {turns:,} times the file goes back in time within a user: sorted")
     ordered = later_filters(ordered, protocol, steps)
     _check_left(name, steps[-1])
     if protocol.row_order == "time" and ordered.times is None:
         raise missing("row_order = 'time'", "times", "--time-column")
-    ties = int(np.count_nonzero(tied(ordered)))
+    ties = count_ties(ordered)
     if ties:
         notes.append(f"W-TIES {ties:,} events at the time of the one before: in the file's order")
     protocol = protocol.for_histories(np.diff(ordered.starts()))
@@ -140,8 +143,11 @@ def prepare(
     if lost:
         notes.append(f"W-SHORT {lost:,} users have too few events for a row")
     if lost and protocol.split in {"leave_one_out", "leave_k_out"}:
-        kept = used[ordered.users]
-        ordered, split = ordered.take(kept), split[kept]
+        kept = scratch.empty(len(ordered), bool)
+        for block in blocks(len(ordered)):
+            kept[block] = used[ordered.users[block]]
+        ordered, split = ordered.take(kept), squeezed(split, kept)
+        del kept
         steps.append(step_of("users with enough events to split", ordered))
         _check_left(name, steps[-1])
     events, catalogue, untitled = _numbered(
@@ -254,7 +260,10 @@ def _numbered(
                 title for title, is_kept in zip(title_of, kept.tolist(), strict=True) if is_kept
             ]
     untitled = 0 if names is None else sum(not title for title in names)
-    return table[log.items], Catalogue(ids, names), untitled
+    events = scratch.empty(len(log), np.uint32)
+    for block in blocks(len(log)):
+        events[block] = table[log.items[block]]
+    return events, Catalogue(ids, names), untitled
 
 
 def _rows(
@@ -273,16 +282,7 @@ def _cold_targets(
     events: npt.NDArray[np.uint32], rows: dict[str, Rows], n_items: int, protocol: Protocol
 ) -> tuple[dict[str, int], int]:
     """Count, and drop if asked, the targets that no train row has as a target or in its history."""
-    known = np.zeros(n_items, bool)
-    train = rows["train"]
-    # All histories of a user begin at the first event; the last target reaches furthest.
-    last = np.flatnonzero(np.append(train.start[1:] != train.start[:-1], True)[: len(train)])
-    change = np.zeros(len(events) + 1, np.int8)
-    change[train.start[last]] = 1
-    change[train.end[last] + 1] -= 1
-    inside = np.cumsum(change[:-1], dtype=np.int8)
-    for block in blocks(len(events)):
-        known[events[block][inside[block] > 0]] = True
+    known = known_items(events, rows["train"], n_items)
     cold, dropped = {}, 0
     for name in SPLITS[1:]:
         is_cold = ~known[events[rows[name].end]]

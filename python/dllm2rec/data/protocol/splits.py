@@ -8,11 +8,21 @@ import numpy.typing as npt
 from dllm2rec.data.dataset import Rows
 from dllm2rec.data.logs.interactions import SPLITS
 from dllm2rec.data.protocol.model import Protocol
-from dllm2rec.data.protocol.user_order import OrderedLog, first_places
+from dllm2rec.data.protocol.user_order import (
+    OrderedLog,
+    blocks,
+    first_places,
+    follows_same_user,
+    user_parts,
+)
 from dllm2rec.errors import InputError
+from dllm2rec.storage import scratch
 
 Int64Vector = npt.NDArray[np.int64]
 NONE = len(SPLITS)  # an event that is no target
+_SIGN = np.uint64(
+    1 << 63
+)  # turned over, it makes the order of signed numbers that of unsigned ones
 
 
 def split_targets(log: OrderedLog, protocol: Protocol) -> npt.NDArray[np.uint8]:
@@ -27,7 +37,18 @@ def split_targets(log: OrderedLog, protocol: Protocol) -> npt.NDArray[np.uint8]:
     Raises:
         InputError: `global_time` without times, `given` without a split in the file.
     """
-    starts = log.starts()
+    split = scratch.empty(len(log), np.uint8)
+    if protocol.split == "global_time":
+        _by_time(log, protocol, split)
+        return split
+    for events, part in log.user_blocks():
+        split[events] = _of_users(part, protocol)
+    return split
+
+
+def _of_users(log: OrderedLog, protocol: Protocol) -> npt.NDArray[np.uint8]:
+    """The same where no user's split depends on another user."""
+    starts = _starts(log)
     split = np.full(len(log), NONE, np.uint8)
     if protocol.split == "given":
         if log.splits is None:
@@ -38,11 +59,9 @@ def split_targets(log: OrderedLog, protocol: Protocol) -> npt.NDArray[np.uint8]:
                 hint="name it with --split-column",
             )
         split[:] = log.splits
-        split[_first(starts)] = NONE
+        split[starts[:-1]] = NONE
         if protocol.cut_validation:
             _cut_validation(starts, split)
-    elif protocol.split == "global_time":
-        _by_time(log, starts, protocol, split)
     else:
         _by_user(starts, protocol, split)
     if protocol.rows == "full_windows":
@@ -50,9 +69,9 @@ def split_targets(log: OrderedLog, protocol: Protocol) -> npt.NDArray[np.uint8]:
     return split
 
 
-def _first(starts: Int64Vector) -> Int64Vector:
-    """The first event of each user who has one."""
-    return starts[:-1][np.diff(starts) > 0]
+def _starts(log: OrderedLog) -> Int64Vector:
+    """Where the events of each user who has one begin, and the end."""
+    return np.append(np.flatnonzero(~follows_same_user(log)), len(log))
 
 
 def _cut_validation(starts: Int64Vector, split: npt.NDArray[np.uint8]) -> None:
@@ -96,53 +115,132 @@ def _by_user(starts: Int64Vector, protocol: Protocol, split: npt.NDArray[np.uint
         np.add.at(change, np.maximum(ends - n[used], starts[:-1][used]), 1)
         np.add.at(change, ends, -1)
     np.cumsum(change[:-1], dtype=np.int8, out=split.view(np.int8))
-    split[_first(starts)] = NONE
+    split[starts[:-1]] = NONE
     split[np.repeat(~used, sizes)] = NONE
 
 
-def _by_time(
-    log: OrderedLog, starts: Int64Vector, protocol: Protocol, split: npt.NDArray[np.uint8]
-) -> None:
+def _by_time(log: OrderedLog, protocol: Protocol, split: npt.NDArray[np.uint8]) -> None:
     if log.times is None:
         raise InputError(
             "split = 'global_time', but the log has no times, expected a column of timestamps",
             code="E-SPLIT",
             hint="name it with --time-column, or choose split = 'leave_one_out'",
         )
-    is_target = np.ones(len(log), bool)
-    is_target[_first(starts)] = False
-    if protocol.rows == "full_windows":
-        is_target &= ~_short(starts, protocol.window)
-    times, places = log.times[is_target], log.places[is_target]
-    if protocol.row_order == "time":
-        sizes = np.diff(starts)
-        places = np.repeat(first_places(log), sizes[sizes > 0])[is_target]
+    for events, part in log.user_blocks():
+        starts = _starts(part)
+        split[events] = len(SPLITS) - 1
+        split[events][starts[:-1]] = NONE
+        if protocol.rows == "full_windows":
+            split[events][_short(starts, protocol.window)] = NONE
+    targets = _Targets(log, split, by_user=protocol.row_order == "time")
+    n = sum(int(np.count_nonzero(split[block] != NONE)) for block in blocks(len(log)))
     train, validation, _ = protocol.shares
-    result = np.full(len(times), 2, np.uint8)
     for number, share in ((1, train + validation), (0, train)):
-        result[_earliest(times, places, int(len(times) * share + 1e-9))] = number
-    split[is_target] = result
+        targets.give_earliest(int(n * share + 1e-9), number)
 
 
-def _earliest(times: Int64Vector, places: npt.NDArray[np.uint32], n: int) -> npt.NDArray[np.bool_]:
-    """Which are the n earliest, equal times by `places`, equal places as they come."""
-    if n >= len(times):
-        return np.ones(len(times), bool)
-    if n == 0:
-        return np.zeros(len(times), bool)
-    bound = np.partition(times, n - 1)[n - 1]
-    chosen: npt.NDArray[np.bool_] = times < bound
-    at_bound = np.flatnonzero(times == bound)
-    missing = n - int(np.count_nonzero(chosen))
-    chosen[at_bound[np.argsort(places[at_bound], kind="stable")[:missing]]] = True
-    return chosen
+class _Targets:
+    """The events that are targets, by time; equal times by place in the file.
+
+    Args:
+        log: in the order of its users.
+        split: of each event, `NONE` for those that are no target; changed in place.
+        by_user: the place of an event is that of its user's first.
+    """
+
+    def __init__(self, log: OrderedLog, split: npt.NDArray[np.uint8], *, by_user: bool) -> None:
+        assert log.times is not None  # noqa: S101 - for mypy
+        self._times, self._split, self._log = log.times, split, log
+        self._first = first_places(log) if by_user else None
+
+    def give_earliest(self, n: int, number: int) -> None:
+        """Give the n earliest targets to a split; of equal times and places as they come."""
+        bound, n_before = self._nth(n)
+        at_bound = []
+        for block in blocks(len(self._split)):
+            split, times = self._split[block], self._times[block]
+            is_target = split != NONE
+            split[is_target & (times < bound)] = number
+            at_bound.append(np.flatnonzero(is_target & (times == bound)) + block.start)
+        tied = np.concatenate(at_bound)
+        order = np.argsort(self._places(tied), kind="stable")
+        self._split[tied[order[: n - n_before]]] = number
+
+    def _places(self, events: Int64Vector) -> npt.NDArray[np.uint32]:
+        if self._first is None:
+            return self._log.places[events]
+        users = self._log.users[events]
+        having = np.flatnonzero(np.diff(self._log.starts()))
+        return self._first[np.searchsorted(having, users)]
+
+    def _nth(self, n: int) -> tuple[int, int]:
+        """The time of the n-th earliest target, and how many are before it.
+
+        Found 16 bits at a time, the highest first: a pass each, and no column is sorted.
+        """
+        if n == 0:
+            return np.iinfo(np.int64).min, 0
+        prefix, n_before = 0, 0
+        for shift in (48, 32, 16, 0):
+            counts = np.zeros(1 << 16, np.int64)
+            for block in blocks(len(self._split)):
+                keys = self._times[block][self._split[block] != NONE].view(np.uint64) ^ _SIGN
+                if shift < 48:
+                    keys = keys[keys >> np.uint64(shift + 16) == prefix]
+                digits = (keys >> np.uint64(shift)) & np.uint64(0xFFFF)
+                counts += np.bincount(digits.astype(np.int64), minlength=1 << 16)
+            ends = n_before + np.cumsum(counts)
+            digit = int(np.searchsorted(ends, n))
+            n_before = int(ends[digit] - counts[digit])
+            prefix = prefix << 16 | digit
+        return prefix - (1 << 63), n_before
+
+
+def last_rows(rows: Rows) -> Rows:
+    """Return each user's last row, of rows in the order of the log."""
+    starts, ends = [], []
+    for block in blocks(len(rows)):
+        start = rows.start[block]
+        last = np.append(start[1:] != start[:-1], True)
+        starts.append(start[last])
+        ends.append(rows.end[block][last])
+    if not starts:
+        return rows
+    start, end = np.concatenate(starts), np.concatenate(ends)
+    # A user whose rows two blocks hold has two.
+    last = np.append(start[1:] != start[:-1], True)
+    return Rows(start[last], end[last])
+
+
+def known_items(events: npt.NDArray[np.uint32], train: Rows, n_items: int) -> npt.NDArray[np.bool_]:
+    """Return which items some train row has in its history or as its target, (N,)."""
+    known = np.zeros(n_items, bool)
+    # All histories of a user begin at the first event; the last target reaches furthest.
+    train = last_rows(train)
+    for block in blocks(len(events)):
+        touched = slice(
+            np.searchsorted(train.end, block.start), np.searchsorted(train.start, block.stop)
+        )
+        change = np.zeros(block.stop - block.start + 1, np.int8)
+        change[np.maximum(train.start[touched] - block.start, 0)] = 1
+        change[np.minimum(train.end[touched] + 1 - block.start, len(change) - 1)] -= 1
+        inside = np.cumsum(change[:-1], dtype=np.int8) > 0
+        known[events[block][inside]] = True
+    return known
 
 
 def rows_of(starts: Int64Vector, split: npt.NDArray[np.uint8], number: int) -> Rows:
     """Return the rows of one split, in the order of the log; `starts` are where users begin."""
-    end = np.flatnonzero(split == number)
-    per_user = np.diff(np.searchsorted(end, starts))
-    return Rows(np.repeat(starts[:-1], per_user), end)
+    n = sum(int(np.count_nonzero(split[block] == number)) for block in blocks(len(split)))
+    start, end, done = scratch.empty(n, np.int64), scratch.empty(n, np.int64), 0
+    for first, last in user_parts(starts):
+        begin = starts[first]
+        places = begin + np.flatnonzero(split[begin : starts[last]] == number)
+        per_user = np.diff(np.searchsorted(places, starts[first : last + 1]))
+        part = slice(done, done + len(places))
+        start[part], end[part] = np.repeat(starts[first:last], per_user), places
+        done += len(places)
+    return Rows(start, end)
 
 
 def in_time(

@@ -10,7 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dllm2rec import _core
+from dllm2rec.arrays import UINT32_MAX
 from dllm2rec.data.logs.interactions import Interactions
+from dllm2rec.errors import InputError
+from dllm2rec.storage import scratch
 
 Mask = npt.NDArray[np.bool_]
 UInt32Vector = npt.NDArray[np.uint32]
@@ -19,6 +22,8 @@ Number = TypeVar("Number", np.uint8, np.uint32, np.int64)
 
 # Events looked at together: a hundred million at once would need several times their memory.
 _BLOCK = 1 << 22
+# Events that are ordered together: some 60 bytes each, for as long as it takes.
+_PART = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +57,33 @@ class OrderedLog:
         if bool(kept.all()):
             return self
         return OrderedLog(
-            _squeezed(self.users, kept),
-            _squeezed(self.items, kept),
-            _squeezed(self.places, kept),
-            None if self.times is None else _squeezed(self.times, kept),
-            None if self.splits is None else _squeezed(self.splits, kept),
+            squeezed(self.users, kept),
+            squeezed(self.items, kept),
+            squeezed(self.places, kept),
+            None if self.times is None else squeezed(self.times, kept),
+            None if self.splits is None else squeezed(self.splits, kept),
             self.n_users,
             self.n_items,
         )
+
+    def part(self, events: slice) -> OrderedLog:
+        """Return some events, as views."""
+        return OrderedLog(
+            self.users[events],
+            self.items[events],
+            self.places[events],
+            None if self.times is None else self.times[events],
+            None if self.splits is None else self.splits[events],
+            self.n_users,
+            self.n_items,
+        )
+
+    def user_blocks(self) -> Iterator[tuple[slice, OrderedLog]]:
+        """Yield whole users, some million events together: where they are, and they."""
+        starts = self.starts()
+        for first, last in user_parts(starts):
+            events = slice(int(starts[first]), int(starts[last]))
+            yield events, self.part(events)
 
     def starts(self) -> Int64Vector:
         """Return where each user's events begin, and the end, int64 (n_users + 1,)."""
@@ -67,7 +91,7 @@ class OrderedLog:
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
 
-def _squeezed(values: npt.NDArray[Number], kept: Mask) -> npt.NDArray[Number]:
+def squeezed(values: npt.NDArray[Number], kept: Mask) -> npt.NDArray[Number]:
     """Move what is kept to the front, block by block: no second column is needed."""
     size = 0
     for block in blocks(len(values)):
@@ -80,35 +104,111 @@ def _squeezed(values: npt.NDArray[Number], kept: Mask) -> npt.NDArray[Number]:
     return values
 
 
-def columns_of(log: Interactions, kept: Mask) -> dict[str, npt.NDArray[Any]]:
-    """Return the columns of the events that are kept, themselves where all are."""
+def columns_of(log: Interactions) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns that a protocol orders, by name."""
     columns: dict[str, npt.NDArray[Any]] = {"users": log.users, "items": log.items}
     if log.times is not None:
         columns["times"] = log.times
     if log.splits is not None:
         columns["splits"] = log.splits
-    if bool(kept.all()):
-        return columns
-    places = np.flatnonzero(kept).astype(np.uint32)
-    return {name: values[places] for name, values in columns.items()} | {"places": places}
+    return columns
 
 
-def order_log(columns: dict[str, npt.NDArray[Any]], n_users: int, n_items: int) -> OrderedLog:
-    """Order events by user, then time, then place in the file.
+def order_log(
+    columns: dict[str, npt.NDArray[Any]], kept: Mask, n_users: int, n_items: int
+) -> OrderedLog:
+    """Order the events that are kept by user, then time, then place in the file.
+
+    One pass puts the events of some users beside each other, about `_PART` of them, so that each
+    part is ordered in memory where it lies.
 
     Args:
-        columns: of `columns_of`. They are taken out one by one, so that each is freed once it is
-            ordered, if nobody else holds it.
+        columns: of `columns_of`. They are taken out, so that each is freed once the log is ordered,
+            if nobody else holds it.
+        kept: which events, (n,).
         n_users: as many as the numbers of users reach.
         n_items: as many as the numbers of items reach.
+
+    Raises:
+        InputError: there are more events than numbers of 32 bits.
     """
-    order, starts = _core.order_by_user(columns.pop("users"), columns.get("times"), n_users)
-    items = columns.pop("items")[order]
-    times = columns.pop("times")[order] if "times" in columns else None
-    splits = columns.pop("splits")[order] if "splits" in columns else None
-    places = columns.pop("places")[order] if "places" in columns else order
-    users = np.repeat(np.arange(n_users, dtype=np.uint32), np.diff(starts))
-    return OrderedLog(users, items, places, times, splits, n_users, n_items)
+    n = len(kept)
+    if n > UINT32_MAX:
+        raise InputError(f"a log of {n:,} events, expected at most {UINT32_MAX:,}")
+    counts = np.zeros(n_users, np.int64)
+    for block in blocks(n):
+        counts += count(columns["users"][block][kept[block]], n_users)
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    grouped = _grouped(columns, kept, starts)
+    columns.clear()
+    log = OrderedLog(
+        grouped["users"],
+        grouped["items"],
+        grouped["places"],
+        grouped.get("times"),
+        grouped.get("splits"),
+        n_users,
+        n_items,
+    )
+    for first, last in user_parts(starts, _PART):
+        part = slice(starts[first], starts[last])
+        users = grouped["users"][part] - np.uint32(first)
+        times = None if log.times is None else log.times[part]
+        order, _ = _core.order_by_user(users, times, last - first)
+        for values in grouped.values():
+            values[part] = values[part][order]
+    return log
+
+
+def _grouped(
+    columns: dict[str, npt.NDArray[Any]], kept: Mask, starts: Int64Vector
+) -> dict[str, npt.NDArray[Any]]:
+    """Put the users of a part beside each other, each part in the order of the file."""
+    bounds = [first for first, _ in user_parts(starts, _PART)]
+    next_place = starts[bounds]
+    grouped = {name: scratch.empty(int(starts[-1]), v.dtype) for name, v in columns.items()}
+    grouped["places"] = scratch.empty(int(starts[-1]), np.uint32)
+    for block in blocks(len(kept)):
+        chosen, sizes = _by_part(columns["users"][block], np.flatnonzero(kept[block]), bounds)
+        cuts = np.cumsum(sizes)[:-1]
+        for name, values in grouped.items():
+            if name == "places":
+                taken = (chosen + block.start).astype(np.uint32)
+            else:
+                taken = columns[name][block][chosen]
+            for place, piece in zip(next_place, np.split(taken, cuts), strict=True):
+                values[place : place + len(piece)] = piece
+        next_place = next_place + sizes
+    return grouped
+
+
+def _by_part(
+    users: UInt32Vector, chosen: Int64Vector, bounds: list[int]
+) -> tuple[Int64Vector, Int64Vector]:
+    """Return the chosen events part after part, and how many each part has."""
+    if len(bounds) == 1:
+        return chosen, np.array([len(chosen)])
+    part = np.searchsorted(bounds, users[chosen], side="right") - 1
+    # Numbers of 16 bits are sorted in two passes.
+    order = np.argsort(
+        part.astype(np.uint16 if len(bounds) < 1 << 16 else np.uint32), kind="stable"
+    )
+    return chosen[order], np.bincount(part, minlength=len(bounds))
+
+
+def user_parts(starts: Int64Vector, n_events: int | None = None) -> Iterator[tuple[int, int]]:
+    """Cut users into neighbours with about `n_events` events together, one user at least.
+
+    Yields:
+        the first user and one past the last.
+    """
+    n_events = _BLOCK if n_events is None else n_events
+    first, n_users = 0, len(starts) - 1
+    while first < n_users:
+        last = int(np.searchsorted(starts, starts[first] + n_events, side="right")) - 1
+        last = min(max(last, first + 1), n_users)
+        yield first, last
+        first = last
 
 
 def first_places(log: OrderedLog) -> UInt32Vector:
@@ -127,7 +227,10 @@ def count(numbers: UInt32Vector, n: int) -> Int64Vector:
     """Count how often each of 0..n-1 occurs, int64 (n,), without widening all numbers at once."""
     counts = np.zeros(n, np.int64)
     for block in blocks(len(numbers)):
-        counts += np.bincount(numbers[block], minlength=n)
+        part = numbers[block]
+        lowest = part.min()  # where numbers are in order, a block has few of them
+        found = np.bincount(part - lowest)
+        counts[lowest : int(lowest) + len(found)] += found
     return counts
 
 
@@ -146,67 +249,3 @@ def turns_back(log: OrderedLog) -> int:
         users, places = log.users[part], log.places[part]
         turns += int(np.count_nonzero((users[1:] == users[:-1]) & (places[1:] < places[:-1])))
     return turns
-
-
-def tied(log: OrderedLog) -> Mask:
-    """Return which events happened at the time of the one before: only the file orders them."""
-    ties = follows_same_user(log)
-    if log.times is None:
-        ties[:] = False
-    else:
-        ties[1:] &= log.times[1:] == log.times[:-1]
-    return ties
-
-
-def without_duplicates(log: OrderedLog) -> Mask:
-    """Keep the first of events with the same user, item and time."""
-    ties = tied(log)
-    ties[:-1] |= ties[1:]  # the first of each run too
-    places = np.flatnonzero(ties)
-    kept = np.ones(len(log), bool)
-    if log.times is None or not len(places):
-        return kept
-    # Runs of one user and one time are numbered; a run has few events.
-    starts = ~tied(log)[places]
-    keys = np.cumsum(starts).astype(np.uint64) << np.uint64(32) | log.items[places]
-    _, first = np.unique(keys, return_index=True)
-    kept[places] = False
-    kept[places[first]] = True
-    return kept
-
-
-def without_repeats(log: OrderedLog, rule: str) -> Mask:
-    """Keep the first or the last of a user's events with one item, or of those in a row."""
-    kept = np.ones(len(log), bool)
-    if rule == "keep":
-        return kept
-    if rule == "consecutive":
-        kept[1:] = ~(follows_same_user(log)[1:] & (log.items[1:] == log.items[:-1]))
-        return kept
-    keys = log.users.astype(np.uint64) << np.uint64(32) | log.items
-    if rule == "last":
-        keys = keys[::-1]
-    _, first = np.unique(keys, return_index=True)
-    kept[:] = False
-    kept[len(log) - 1 - first if rule == "last" else first] = True
-    return kept
-
-
-def core(log: OrderedLog, min_user_events: int, min_item_events: int) -> tuple[OrderedLog, int]:
-    """Drop users and items with too few events until none is left that has; and in how many rounds.
-
-    The result is the same whatever is dropped first: the largest log in which both bounds hold.
-    """
-    rounds = 0
-    while True:
-        users = count(log.users, log.n_users)
-        items = count(log.items, log.n_items)
-        few_users = (users > 0) & (users < min_user_events)
-        few_items = (items > 0) & (items < min_item_events)
-        if not few_users.any() and not few_items.any():
-            return log, rounds
-        rounds += 1
-        kept = np.empty(len(log), bool)
-        for block in blocks(len(log)):
-            kept[block] = ~(few_users[log.users[block]] | few_items[log.items[block]])
-        log = log.take(kept)
