@@ -71,7 +71,7 @@ CODES: tuple[Code, ...] = (
         "E-BUSY",
         "server",
         (408, 429),
-        means="Too many requests wait, an answer took too long, or a body came too slowly.",
+        means="Too many requests wait or connections are open, an answer took too long, or headers or a body came too slowly.",
         example="E-BUSY POST /recommend: no answer within 10 s",
         cure="Ask again later, as the header `Retry-After` says; start `dllm2rec serve` with a longer `--timeout`.",
     ),
@@ -358,10 +358,10 @@ CODES: tuple[Code, ...] = (
     Code(
         "E-LIMIT",
         "server",
-        (413, 422),
-        means="A body, a history, a list or the number of candidates is beyond what the server takes.",
+        (413, 422, 431),
+        means="A body, the headers, a history, a list or the number of candidates is beyond what the server takes.",
         example="E-LIMIT POST /recommend: k: Input should be less than or equal to 1000",
-        cure="Ask for less; `GET /ready` names the limits, which options of `dllm2rec serve` set.",
+        cure="Ask for less; `GET /ready` names the limits, most of which options of `dllm2rec serve` set.",
     ),
     Code(
         "E-LINE",

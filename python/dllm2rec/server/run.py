@@ -15,6 +15,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from dllm2rec.errors import Dllm2RecError, ResourceError
+from dllm2rec.server.connection import ServerConfig
+from dllm2rec.server.limits import Limits
 from dllm2rec.server.live import LiveExport
 
 # The thread that answers must not wait long for the one that reads requests, nor that for it.
@@ -45,27 +47,21 @@ def run(
     live: LiveExport,
     listening: socket.socket,
     *,
-    grace_s: float,
+    limits: Limits,
     told: Callable[[str], None],
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; SIGHUP reads the export again.
 
-    No new connection is taken then, and open requests have `grace_s` seconds to end.
+    No new connection is taken then, and open requests have as long as any to end.
 
     Args:
         app: answers.
         live: what SIGHUP reads again.
         listening: of `bound`.
-        grace_s: seconds.
+        limits: of connections and requests.
         told: is called with a line once requests are answered, and after each reading again.
     """
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=max(1, round(grace_s)),
-    )
+    config = ServerConfig(app, limits)
     before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_S)
     try:

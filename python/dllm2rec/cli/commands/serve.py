@@ -64,7 +64,9 @@ def serve(
     ] = 10_000,
     timeout: Annotated[
         float,
-        typer.Option(min=0.001, metavar="SECONDS", help="Longest wait for a body or an answer."),
+        typer.Option(
+            min=0.001, metavar="SECONDS", help="Longest wait for headers, a body or an answer."
+        ),
     ] = 10.0,
     admin_token_file: Annotated[
         Path | None,
@@ -102,7 +104,7 @@ def _serve(request: ServeRequest) -> None:
     token = _token(request.admin_token_file)
     from dllm2rec.exports.export import check_packages
 
-    check_packages(("fastapi", "uvicorn", "prometheus_client"), "serve", "serve")
+    check_packages(("fastapi", "httptools", "uvicorn", "prometheus_client"), "serve", "serve")
     from dllm2rec import _core
     from dllm2rec.server.app import make_app
     from dllm2rec.server.limits import Limits
@@ -124,7 +126,7 @@ def _serve(request: ServeRequest) -> None:
         live = LiveExport.of(request.export, request.runtime, threads=1)
         service = Service.of(live, limits, token)
         try:
-            run(make_app(service), live, listening, grace_s=request.timeout, told=tell)
+            run(make_app(service), live, listening, limits=limits, told=tell)
         finally:
             service.close()
 
