@@ -52,6 +52,17 @@ def test_it_speaks_to_no_other_machine(folder):
         connection.close()
 
 
+def test_clients_cannot_make_it_print(folder):
+    with served(folder) as server:
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", server.port)) as client:
+                client.sendall(b"no http\r\n\r\n")
+                assert b" 400 " in client.recv(1000)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) == 0
+        assert server.line() == ""
+
+
 def test_a_request_that_has_begun_is_answered_after_sigterm(folder):
     with served(folder) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as client:

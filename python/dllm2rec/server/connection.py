@@ -32,6 +32,8 @@ class ServerConfig(uvicorn.Config):
             app,
             http=Connection,
             log_config=None,
+            # A line for each request that is no HTTP would let clients fill a disk, or a pipe.
+            log_level="error",
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=max(1, round(limits.seconds)),
