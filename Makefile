@@ -1,6 +1,6 @@
 # Every target works in a fresh clone once the virtual environment of the README is active.
 .DEFAULT_GOAL := help
-.PHONY: help build test test-fast lint audit dist docs bench demo clean
+.PHONY: help build test test-fast battery battery-short lint audit dist docs bench demo clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,16 @@ test:  ## run the Rust and the Python tests
 test-fast:  ## those for the inner loop: the core's unit tests, Python tests without a marker
 	cargo test --locked --package dllm2rec-core --lib
 	python -m pytest -n 2 --dist loadfile -m 'not slow and not real and not gpu'
+	$(tell)
+
+battery battery-short: export PYTHONDONTWRITEBYTECODE :=
+
+battery:  ## every promise of docs/reliability.md by every trial, and the page of what they showed
+	python -m pytest --battery 1 --battery-figures tests/battery/figures.json $$(python -m tests.battery.promises)
+	python -m tests.battery.page
+
+battery-short:  ## a twentieth of the battery's own trials
+	python -m pytest --battery 0.05 tests/battery
 	$(tell)
 
 lint:  ## formatting, lints, types and the stub

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import xdist
 
+from tests.battery.promises import shown_by
+from tests.battery.recorder import Recorder, function_of
 from tests.network import only_here
 
 # No test needs another machine: one that asked for it would fail, wherever it runs.
@@ -31,15 +33,43 @@ def pytest_collection(session: pytest.Session) -> None:
     torch.set_num_threads(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what is marked `gpu` where there is none."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of the battery: `make battery`."""
+    group = parser.getgroup("the reliability battery")
+    group.addoption("--battery", type=float, metavar="SHARE", help="run it: 1 is every trial")
+    group.addoption("--battery-seed", type=int, default=0, help="of its trials")
+    group.addoption("--battery-trial", type=int, help="make this trial alone")
+    group.addoption("--battery-figures", type=Path, help="keep what it showed in this file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what the battery shows, if that is asked for."""
+    file = config.getoption("battery_figures")
+    if file is not None:
+        config.pluginmanager.register(Recorder(file, config.getoption("battery")))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the battery or all else; skip what is marked `gpu` where there is none."""
     import torch
 
+    is_battery = config.getoption("battery") is not None
+    out = [item for item in items if is_left_out(item, is_battery=is_battery)]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in set(out)]
     if torch.cuda.is_available():
         return
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def is_left_out(item: pytest.Item, *, is_battery: bool) -> bool:
+    """Trials in numbers are for the battery alone; it runs what shows a promise."""
+    if is_battery:
+        return not shown_by(function_of(item.nodeid))
+    return item.get_closest_marker("battery") is not None
 
 
 @pytest.fixture(scope="session")

@@ -143,8 +143,8 @@ def loose_files(names: Iterable[str]) -> list[str]:
 
 def missing_rooms(rooms: Iterable[str], tests: Iterable[str]) -> list[str]:
     """Rooms without a folder of tests, and folders of tests without a room."""
-    # Bad inputs, pages, files of others, twins, helpers.
-    beside = {"corpus", "docs", "artefacts", "golden", "reference", "support"}
+    # Trials in numbers, bad inputs, pages, files of others, twins, helpers.
+    beside = {"battery", "corpus", "docs", "artefacts", "golden", "reference", "support"}
     return sorted(set(rooms) ^ (set(tests) - beside))
 
 

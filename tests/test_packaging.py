@@ -220,7 +220,7 @@ def test_make_targets_are_listed_by_help():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):(?!=)", text, re.MULTILINE))
     expected = {"help", "build", "test", "test-fast", "lint", "audit", "dist"}
-    expected |= {"docs", "bench", "demo", "clean"}
+    expected |= {"battery", "battery-short", "docs", "bench", "demo", "clean"}
     assert targets == expected
     assert targets == set(re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE))
 

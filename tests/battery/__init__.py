@@ -1,0 +1,1 @@
+"""The reliability battery: trials in numbers, each of a promise (`make battery`)."""

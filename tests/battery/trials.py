@@ -1,0 +1,52 @@
+"""Trials of the battery: each has a generator of its own, so that any of them can be repeated."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+
+@dataclass
+class Trials:
+    """How many trials a test makes, and with what chance.
+
+    Attributes:
+        node: the test.
+        share: the share of the full counts.
+        seed: the seed of all trials.
+        only: the one trial to make, if it is to be repeated.
+        now: the trial under way.
+    """
+
+    node: str
+    share: float
+    seed: int
+    only: int | None
+    now: int | None = field(default=None, init=False)
+
+    def count(self, full: int) -> int:
+        """How many of `full` trials are made."""
+        return max(1, round(full * self.share))
+
+    def of(self, full: int) -> Iterator[random.Random]:
+        """A generator of random numbers for each trial."""
+        numbers = range(self.count(full)) if self.only is None else [self.only]
+        for number in numbers:
+            self.now = number
+            yield random.Random(f"{self.node} {self.seed} {number}")
+
+    def repeat(self) -> str:
+        """The command that makes the failed trial again."""
+        words = f"python -m pytest '{self.node}' --battery {self.share:g}"
+        words += f" --battery-seed {self.seed}"
+        return words if self.now is None else f"{words} --battery-trial {self.now}"
+
+
+def trials_of(request: pytest.FixtureRequest) -> Trials:
+    """The trials that the command line asks of a test."""
+    option = request.config.getoption
+    node = request.node.nodeid
+    return Trials(node, option("battery"), option("battery_seed"), option("battery_trial"))
