@@ -100,6 +100,7 @@ ELSEWHERE = {
     "student.pair_memory",
     "train.prefix_rows",
     "train.refit",
+    "train.precision",
 }
 
 

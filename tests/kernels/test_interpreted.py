@@ -48,6 +48,29 @@ def test_terms_over_the_catalogue_and_their_gradients(run_check, max_scores, wit
     run_check("check_terms", max_scores=max_scores, with_offset=with_offset)
 
 
+@pytest.mark.parametrize(
+    ("name", "extras", "halves"),
+    [
+        ("softmax", True, 2),
+        ("softmax and all", False, 2),
+        ("softmax and all", True, 1),
+        ("soft targets", True, 2),
+        ("bce", True, 2),
+        ("bce", False, 1),
+    ],
+)
+def test_terms_from_tiles(run_check, name, extras, halves):
+    run_check("check_tiles", name=name, halves=halves, extras=extras)
+
+
+def test_tiles_in_several_launches(run_check):
+    run_check("check_tiles_in_launches")
+
+
+def test_a_user_that_is_not_finite_in_tiles(run_check):
+    run_check("check_tile_that_is_not_finite")
+
+
 @pytest.mark.parametrize(("size", "n_heads"), [(16, 1), (32, 4)])
 def test_encoder_of_sasrec(run_check, size, n_heads):
     run_check("check_encoder", size=size, n_heads=n_heads)

@@ -12,6 +12,7 @@ from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed, load_config
 from dllm2rec.config.model import Config
 from dllm2rec.distill.batch import Batch
+from dllm2rec.distill.catalogue_loss import catalogue_terms_of
 from dllm2rec.distill.choose_loss import list_meaning, term_spec
 from dllm2rec.distill.fused_objective import FusedObjective
 from dllm2rec.distill.step_buffers import StepBuffers
@@ -30,6 +31,8 @@ STEPS = (
     ("light", ["loss.base=sampled_softmax", "loss.n_negatives=1"]),
     ("paper", ["distillation.consistency_gamma=0", "loss.n_negatives=3"]),
     ("paper", ["student.window_offset=true", "loss.n_negatives=3"]),
+    ("light", ["train.precision=mixed"]),
+    ("paper", ["train.precision=mixed", "loss.dro_weight=0.5"]),
 )
 
 
@@ -53,8 +56,6 @@ class Step:
 
     def use_aids_of_cuda(self, side: Any) -> None:
         """Let the stepper use the fused encoder, and its second stream if there is one."""
-        from dllm2rec.kernels.catalogue import loss as catalogue_kernels
-
         stepper = self.stepper
         student, config = stepper.student, stepper.config
         size = scatter_buffer_size(student.n_items, student.config.hidden_size)
@@ -72,8 +73,9 @@ class Step:
             )
         else:
             dro_slope = stepper.propensity / config.loss.dro_temperature
+            terms = catalogue_terms_of(cuda, config.train.precision)
             stepper.objective = FusedObjective(
-                spec, dro_slope, stepper.rows.in_softmax, buffers, catalogue_kernels
+                spec, dro_slope, stepper.rows.in_softmax, buffers, terms
             )
 
 

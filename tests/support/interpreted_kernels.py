@@ -25,6 +25,9 @@ from dllm2rec.kernels import item_table, launch
 from dllm2rec.kernels.catalogue import grid
 from dllm2rec.kernels.catalogue import loss as catalogue_kernels
 from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
+from dllm2rec.kernels.tiles import shape
+from dllm2rec.kernels.tiles.loss import tiled_terms
+from dllm2rec.kernels.tiles.shape import Shape
 from dllm2rec.runs.training_state import TrainingState
 from dllm2rec.runs.trial import trial_of
 from dllm2rec.students import build_student, score_items
@@ -35,6 +38,7 @@ from dllm2rec.tracking.progress import Silent
 from dllm2rec.train.loop import Training
 from dllm2rec.train.nonfinite.guard import NonFiniteGuard
 from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer, Schedule
+from tests.distill.test_catalogue_loss import SPECS, plain, problem, results
 from tests.support.gpu_step import Step, step_of
 from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
@@ -72,6 +76,50 @@ def check_terms(max_scores: int, *, with_offset: bool) -> None:
         found.append([terms, *torch.autograd.grad(terms.sum(), wanted)])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def check_tiles(name: str, halves: int, *, extras: bool) -> None:
+    """Terms and gradients from tiles against the plain form in float64; the same bits twice."""
+    spec = SPECS[name]
+    leaves, inputs = problem(spec, "cpu", torch.float64, extras=extras)
+    expected = results(plain(leaves, inputs, spec), leaves)
+    shapes = (Shape(halves, 16, 32, 4, 1), Shape(halves, 32, 16, 4, 1))
+    found = []
+    for _ in range(2):
+        leaves, inputs = problem(spec, "cpu", torch.float32, extras=extras)
+        found.append(results(tiled_terms(*leaves, inputs, spec, shapes), leaves))
+    close = {1: (2e-4, 1e-3), 2: (1e-6, 2e-6)}[halves]
+    for n, (mine, again, theirs) in enumerate(zip(*found, expected, strict=True)):
+        scale = theirs.norm() if theirs.ndim else expected[1].norm()
+        assert float((mine - theirs).norm() / scale) < close[min(n, 1)], (n, mine, theirs)
+        assert torch.equal(mine, again)
+
+
+def check_tiles_in_launches() -> None:
+    """Items taken in several launches, ranges and blocks of rows: the same terms and gradients."""
+    spec = SPECS["softmax and all"]
+    found = []
+    for shape.ITEMS_AT_ONCE in (1 << 20, 96):
+        leaves, inputs = problem(spec, "cpu", torch.float32, extras=True)
+        shapes = (Shape(2, 16, 32, 4, 1), Shape(2, 32, 16, 4, 1))
+        found.append(results(tiled_terms(*leaves, inputs, spec, shapes), leaves))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def check_tile_that_is_not_finite() -> None:
+    """A user that is no number changes its own terms and no other user's gradient."""
+    spec = SPECS["soft targets"]
+    leaves, inputs = problem(spec, "cpu", torch.float32, extras=False)
+    with torch.no_grad():
+        leaves[0][4, 0] = torch.nan
+    shapes = (Shape(2, 16, 32, 4, 1), Shape(2, 32, 16, 4, 1))
+    terms = tiled_terms(*leaves, inputs, spec, shapes)
+    assert (~torch.isfinite(terms).all(0)).nonzero().flatten().tolist() == [4]
+    terms.sum().backward()
+    assert not torch.isfinite(leaves[0].grad[4]).all()
+    assert torch.isfinite(leaves[0].grad[:4]).all()
+    assert not torch.isfinite(leaves[1].grad).all()
 
 
 def check_encoder(size: int, n_heads: int) -> None:
@@ -188,11 +236,16 @@ def check_step(recipe: str, overrides: list[str], *, histories: bool = False) ->
         fused, fused_terms = stepper._of_batch(batch, n_rows)
     assert stepper.buffers.scatter_buffer is not None
     assert not stepper.buffers.scatter_buffer.any()
-    torch.testing.assert_close(fused_terms, terms, rtol=1e-5, atol=1e-5)
+    is_exact = stepper.config.train.precision == "exact"
+    torch.testing.assert_close(fused_terms, terms, rtol=1e-5 if is_exact else 1e-3, atol=1e-5)
     for one, other in zip(fused, plain, strict=True):
         assert (one is None) == (other is None)
-        if one is not None and other is not None:
+        if one is None or other is None:
+            continue
+        if is_exact:
             torch.testing.assert_close(one, other, rtol=1e-4, atol=2e-5)
+        else:
+            assert float((one - other).norm()) <= 3e-3 * float(other.norm())
 
 
 def check_collecting(recipe: str, overrides: list[str]) -> None:

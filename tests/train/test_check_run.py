@@ -50,6 +50,11 @@ CALLS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         InputError,
         "no distances to the true next items",
     ),
+    "mixed precision on a CPU": (
+        {"config": config("train.precision=mixed")},
+        ConfigError,
+        "train.precision = mixed on a CPU, expected exact",
+    ),
     "short lists": (
         {"config": config("distillation.top_k=9")},
         InputError,

@@ -1,7 +1,6 @@
 """The one configuration of a run: frozen pydantic models, read from TOML, written beside the run.
 
-Library functions take one section or plain keywords. Each field names the paper's symbol or the
-authors' flag that it stands for, once.
+Functions take one section or plain keywords. A field names the paper's symbol or the authors' flag.
 """
 
 from __future__ import annotations
@@ -180,6 +179,7 @@ class TrainConfig(Section):
     max_gradient_norm: NonNegative = 0.0  # longer gradients are cut to this length; 0: none is
     # Validation, checkpoints and test use an exponential average of the weights; 0: the last ones.
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    precision: Literal["exact", "mixed"] = "exact"  # of a GPU's products with all items
     refit: bool = False  # then train what was chosen again, on the validation rows as well
     save_every_s: NonNegative = 30.0  # seconds between the states that --resume continues from
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

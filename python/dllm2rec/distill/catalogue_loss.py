@@ -6,7 +6,7 @@ no other tensor of rows x items is ever made. Catalogues whose scores would not 
 chunks of items, whose products are made again in the backward pass.
 
 The arithmetic stands twice, behind one `CatalogueBackend`: `catalogue_loss_cpu` for the CPU,
-`kernels.catalogue.loss` for CUDA.
+`kernels.catalogue.loss` for CUDA. In mixed precision `kernels.tiles` takes the place of all of it.
 
 Diary (H200, 17,408 items, batch 256): a chain of torch operations made about ten passes over the
 scores and a sort for the top-K. Whether a teacher's item is among the student's K best needs only
@@ -15,7 +15,8 @@ the number of items ahead of it, which the same pass counts.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -66,6 +67,23 @@ def catalogue_terms(
     return result
 
 
+def catalogue_terms_of(
+    device: torch.device, precision: Literal["exact", "mixed"]
+) -> CatalogueTerms:
+    """The pass over all items for this device.
+
+    Args:
+        device: where the student is.
+        precision: "mixed" is for CUDA, and for losses that `mixed_faults` lets pass.
+    """
+    if precision == "exact" or device.type == "cpu":
+        return partial(catalogue_terms, backend=backend_of(device))
+    from dllm2rec.kernels.tiles.loss import tiled_terms
+    from dllm2rec.kernels.tiles.shape import backward_shape, forward_shape
+
+    return partial(tiled_terms, shapes=(forward_shape(1), backward_shape(1)))
+
+
 def backend_of(device: torch.device) -> CatalogueBackend:
     """The arithmetic for this device."""
     if device.type != "cuda":
@@ -73,6 +91,21 @@ def backend_of(device: torch.device) -> CatalogueBackend:
     from dllm2rec.kernels.catalogue import loss  # its compiler is there only beside CUDA
 
     return loss
+
+
+class CatalogueTerms(Protocol):
+    """`catalogue_terms` as an objective calls it."""
+
+    def __call__(
+        self,
+        users: Tensor,
+        matrix: Tensor,
+        bias: Tensor | None,
+        offset: Tensor | None,
+        inputs: TermInputs,
+        spec: TermSpec,
+    ) -> Tensor:
+        """As `catalogue_terms`."""
 
 
 class _Work(NamedTuple):

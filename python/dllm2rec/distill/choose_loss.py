@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 
+from dllm2rec.config.load import changed
 from dllm2rec.config.model import Config
 from dllm2rec.distill.catalogue_loss import MAX_LISTED, MAX_SCORES
 from dllm2rec.distill.teacher_lists import Meaning
+from dllm2rec.errors import ConfigError
 from dllm2rec.kernels.catalogue.terms import TermSpec
+from dllm2rec.kernels.launch import SIZES
 
 # Up to so many items of the catalogue for each that a row samples, all scores and their gradient
 # (2 products) cost a GPU less than adding up the gradients of the sampled.
@@ -52,6 +57,38 @@ def term_spec(
         top_k=distillation.top_k,
         n_sampled=loss.n_negatives if loss.base == "sampled_softmax" else 0,
     )
+
+
+def mixed_faults(config: Config, n_items: int, device: torch.device) -> Iterator[ConfigError]:
+    """Why a training cannot be in mixed precision, if it is asked for.
+
+    Args:
+        config: of one student.
+        n_items: N.
+        device: where it is to be trained.
+    """
+    if config.train.precision == "exact":
+        return
+    if device.type == "cpu":
+        yield ConfigError(
+            "train.precision = mixed on a CPU, expected exact: only a GPU has such products"
+        )
+    size = config.student.hidden_size
+    if size not in SIZES:
+        yield ConfigError(
+            f"train.precision = mixed with student.hidden_size = {size}, "
+            f"expected one of {', '.join(map(str, SIZES))}"
+        )
+    one_weight = changed(config, distillation={"ranking_weight": 1.0})
+    spec = None
+    if config.variant == "default":
+        spec = term_spec(one_weight, n_items, has_lists=True, device=torch.device("cuda"))
+    if spec is None or spec.n_sampled > 0 or not needs_all_scores(config):
+        yield ConfigError(
+            "train.precision = mixed with a loss that does not score all items, expected "
+            'loss.base = "softmax" or loss.dro_weight above 0, in the default variant, with '
+            'distillation.ranking_method = "dllm2rec"'
+        )
 
 
 def weighs_window(config: Config) -> bool:

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from dllm2rec.distill.batch import Batch
-from dllm2rec.distill.catalogue_loss import catalogue_terms
+from dllm2rec.distill.catalogue_loss import CatalogueTerms
 from dllm2rec.distill.losses import list_alone, list_share
 from dllm2rec.distill.scorer import scorer_of
 from dllm2rec.distill.step_buffers import StepBuffers
-from dllm2rec.kernels.catalogue.backend import CatalogueBackend
 from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
 from dllm2rec.students import Student
 from dllm2rec.students.window_offset import window_items
@@ -27,14 +26,14 @@ class FusedObjective:
         dro_slope: propensity over temperature, (N,).
         in_softmax: which items the softmax counts, (N,) bool, or None for all.
         buffers: what every step uses again.
-        backend: the arithmetic for the device.
+        catalogue_terms: the pass over all items, for the device.
     """
 
     spec: TermSpec
     dro_slope: Tensor
     in_softmax: Tensor | None
     buffers: StepBuffers
-    backend: CatalogueBackend
+    catalogue_terms: CatalogueTerms
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -44,14 +43,13 @@ class FusedObjective:
     def terms(self, student: Student, batch: Batch) -> Tensor:
         """As `Objective.terms`."""
         scored = scorer_of(student, batch, self.buffers)
-        terms = catalogue_terms(
+        terms = self.catalogue_terms(
             scored.users,
             scored.items,
             scored.bias,
             scored.window_offset,
             self._inputs(batch, student.n_items, scored.side_stream),
             self.spec,
-            backend=self.backend,
         )
         share = self.spec.list_weight if self.spec.base == "soft_targets" else 0.0
         return list_alone(terms, self.names, batch.has_target, share)

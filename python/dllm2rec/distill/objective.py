@@ -19,7 +19,7 @@ from dllm2rec.distill.authors_objective import AuthorsObjective
 from dllm2rec.distill.baselines.embedding_losses import loss_of_targets
 from dllm2rec.distill.baselines.objective import list_loss
 from dllm2rec.distill.batch import Batch
-from dllm2rec.distill.catalogue_loss import backend_of
+from dllm2rec.distill.catalogue_loss import catalogue_terms_of
 from dllm2rec.distill.choose_loss import list_meaning, term_spec
 from dllm2rec.distill.fused_objective import FusedObjective
 from dllm2rec.distill.losses import list_alone
@@ -148,8 +148,8 @@ def _of_scores(
     )
     if spec is not None:
         dro_slope = propensity / config.loss.dro_temperature
-        backend = backend_of(propensity.device)
-        return FusedObjective(spec, dro_slope, in_softmax, buffers, backend)
+        terms = catalogue_terms_of(propensity.device, config.train.precision)
+        return FusedObjective(spec, dro_slope, in_softmax, buffers, terms)
     has_ranking = has_lists and not config.distillation.takes_share
     other = list_loss(config, propensity) if has_ranking else None
     return TorchObjective(config, propensity, in_softmax, has_ranking, buffers, other)

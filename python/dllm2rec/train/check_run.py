@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+import torch
+
 from dllm2rec.batches.training_data import no_vectors
 from dllm2rec.config.model import Config, StudentConfig
 from dllm2rec.data.dataset import SequenceDataset
-from dllm2rec.distill.choose_loss import list_meaning
+from dllm2rec.distill.choose_loss import list_meaning, mixed_faults
 from dllm2rec.distill.teacher_lists import list_faults
 from dllm2rec.errors import ConfigError, Dllm2RecError, InputError, all_at_once
 from dllm2rec.runs.source import Source
@@ -130,6 +133,8 @@ def _student_faults(
             except ConfigError as err:
                 yield err
                 continue
+            for device in _device(config):
+                yield from mixed_faults(own, dataset.n_items, device)
             vectors = None if teacher is None else teacher.item_embeddings
             has_vectors = vectors is not None and own.distillation.projects
             yield from student_faults(
@@ -139,6 +144,12 @@ def _student_faults(
                 has_vectors=has_vectors,
                 variant=own.variant,
             )
+
+
+def _device(config: Config) -> Iterator[torch.device]:
+    """Where the training is to be, if that is there: `_process_faults` says what is not."""
+    with suppress(Dllm2RecError):
+        yield choose_device(config.train.device)
 
 
 def _teacher_faults(
