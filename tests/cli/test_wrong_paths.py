@@ -42,3 +42,24 @@ def test_a_wrong_path_is_told_before_anything_heavy_is_loaded(tmp_path: Path) ->
     assert len(lines) == 14
     assert all("none" in line and "expected" in line for line in lines)
     assert list(tmp_path.iterdir()) == []
+
+
+PREPARE = """
+import sys
+from dllm2rec.cli import run
+try:
+    run()
+finally:
+    loaded = [name for name in ("torch", "pandas") if sys.modules.get(name)]
+    print(*loaded, "loaded", file=sys.stderr)
+"""
+
+
+def test_a_log_is_prepared_without_torch_and_pandas(tmp_path: Path) -> None:
+    rows = [f"u{n % 5},i{n % 7},{n}" for n in range(200)]
+    (tmp_path / "log.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]))
+    words = [sys.executable, "-c", PREPARE, "prepare", "log.csv", "--out", "data"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "loaded"
+    assert (tmp_path / "data" / "items.parquet").is_file()

@@ -7,6 +7,8 @@ import dataclasses
 import html
 import json
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -38,6 +40,10 @@ CONFIG = changed(
 )
 
 
+# As a process, in which torch cannot be loaded.
+DRAW = "import sys; sys.modules['torch'] = None; from dllm2rec.cli import run; run()"
+
+
 class Page(HTMLParser):
     """What a browser would make of a page: its tags, its text, and where it would fetch from."""
 
@@ -66,6 +72,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dataset = dataclasses.replace(cycle_dataset(), name=HOSTILE, notes=[f"note {HOSTILE}"])
     train_run(CONFIG, dataset, oracle_teacher(dataset), folder, students=["sasrec"])
     return folder
+
+
+def test_a_page_is_drawn_again_without_torch(trained):
+    (trained / "report.html").unlink()
+    words = [sys.executable, "-c", DRAW, "report", str(trained)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (trained / "report.html").is_file()
 
 
 @pytest.fixture

@@ -15,11 +15,26 @@ if TYPE_CHECKING:
 
 SPINS = 10_000  # up to 100,000 is as good; with 0 each of torch's short loops wakes its threads
 
+# Commands that have no use for pandas: where it is installed, pyarrow would load it, in half a
+# second, to see whether it was given a frame.
+WITHOUT_FRAMES = {"audit", "evaluate", "prepare", "recommend", "report"}
+
+
+class _WithoutFrames:
+    """Finds no pandas."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name, name=name)
+
 
 def run() -> NoReturn:
     """Run the command of this process and end it; the signals are never given back."""
     ending = Ending()
     ending.take_over()
+    if {*sys.argv[1:2]} & WITHOUT_FRAMES:
+        sys.meta_path.insert(0, _WithoutFrames)
     code = _command(None, ending)
     ending.end_at_once(os._exit)
     # Python notes a KeyboardInterrupt that left text being run, as an import of a dataclass does,

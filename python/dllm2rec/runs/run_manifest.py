@@ -7,10 +7,9 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from pydantic import TypeAdapter
 
 from dllm2rec._core import __version__
@@ -21,12 +20,14 @@ from dllm2rec.data.formats.catalogue_file import ITEMS_FILE
 from dllm2rec.errors import ArtifactError
 from dllm2rec.runs.read_json import read_json
 from dllm2rec.runs.source import Source
-from dllm2rec.runtime.device import device_name
-from dllm2rec.runtime.distributed import size
 from dllm2rec.runtime.hardware import Hardware, this_hardware
 from dllm2rec.storage.atomic_file import FileRecord, record_of, replace_bytes
 from dllm2rec.storage.sealed_json import seal
 from dllm2rec.teacher.knowledge import TeacherKnowledge
+
+# Who reads a manifest needs no torch, which takes seconds to load.
+if TYPE_CHECKING:
+    import torch
 
 RUN_FILE = "run.json"
 CONFIG_FILE = "config.toml"
@@ -131,6 +132,11 @@ def new_manifest(
 
 def environment(device: torch.device) -> dict[str, Any]:
     """What the last bits of a training may depend on, besides its configuration and its data."""
+    import torch
+
+    from dllm2rec.runtime.device import device_name
+    from dllm2rec.runtime.distributed import size
+
     return {
         "device": device_name(device),
         "threads": torch.get_num_threads(),

@@ -8,9 +8,11 @@ import platform
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
+# A page that is drawn again reads these records and needs no torch, which takes seconds to load.
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Hardware:
 
 def this_hardware() -> Hardware:
     """Describe this machine."""
+    import torch
+
     pages = 0
     with suppress(AttributeError, ValueError, OSError):  # no sysconf on Windows
         pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -97,6 +101,8 @@ def _millijoules(device: torch.device) -> int | str:
         nvml = importlib.import_module("pynvml")
     except ImportError:
         return "not measured: the package nvidia-ml-py is missing"
+    import torch
+
     try:
         nvml.nvmlInit()
         index = torch.cuda.current_device() if device.index is None else device.index

@@ -33,7 +33,8 @@ from dllm2rec.evaluate.baselines import baseline_rows
 from dllm2rec.evaluate.choose_memory import count_train_pairs
 from dllm2rec.report.conclusion import UNTRAINED
 from dllm2rec.report.curves import load_plots_ahead
-from dllm2rec.report.evidence import gather_evidence, write_evidence
+from dllm2rec.report.evidence import write_evidence
+from dllm2rec.report.gather_evidence import gather_evidence
 from dllm2rec.report.page import write_report
 from dllm2rec.runs.held_out_log import log_opening
 from dllm2rec.runs.run_card import new_card, write_card
