@@ -32,8 +32,7 @@ Weigh = Callable[[Any], npt.NDArray[np.float32]]
 
 def ours(distance: Any) -> npt.NDArray[np.float32]:
     position = _core.position_weight(distance.shape[1], 1.0)
-    confidence = _core.candidate_confidence(distance)
-    return _core.blend_weights(position, confidence, None, (*GAMMAS, 0.0), normalise=False)
+    return _core.blend_distances(position, distance, (*GAMMAS, 0.0))
 
 
 def authors() -> Weigh:

@@ -91,19 +91,21 @@ def watch(words: list[str], cgroup: Path | None) -> dict[str, object]:
         if cgroup is not None:
             (cgroup / "cgroup.procs").write_text(str(os.getpid()))
 
-    began = time.perf_counter()
+    began, before = time.perf_counter(), os.times()
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=enter)  # noqa: S603 - ours, one thread
     most = {"anonymous": 0, "resident": 0, "scratch": 0}
     while process.poll() is None:
         now = _held(process.pid)
         most = {name: max(number, now.get(name, 0)) for name, number in most.items()}
         time.sleep(0.1)
-    seconds = time.perf_counter() - began
+    seconds, after = time.perf_counter() - began, os.times()
+    cpu = sum(after[2:4]) - sum(before[2:4])
     said = process.stdout.read() if process.stdout else ""
     if process.returncode:
         raise RuntimeError(f"{words[:4]} ended with {process.returncode}: {said[-2000:]}")
     return {
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu, 1),
         **{f"{n}_mb": v >> 20 for n, v in most.items()},
         "said": said,
     }

@@ -168,6 +168,12 @@ def blend_weights(
     are all 0; NonFiniteError for NaN and infinity.
     """
 
+def blend_distances(position: _F32, distance: _F32, gammas: tuple[float, float, float]) -> _F32:
+    """Return `blend_weights` of position (K,) and the `candidate_confidence` of distances (R, K).
+
+    The same bits in one pass. Raises as both.
+    """
+
 # --- paired statistics ---------------------------------------------------------------------------
 
 def bootstrap_sums(values: _F64, counts: _U64, *, n_draws: int, seed: int) -> _F64:

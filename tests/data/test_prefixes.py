@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dllm2rec.data import prefixes
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
 from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.data.prefixes import prefix_rows
@@ -110,3 +112,22 @@ def test_real_sets_yield_the_published_numbers(real_data, name, count):
     begin = time.perf_counter()
     assert len(prefix_rows(dataset)) == count
     assert time.perf_counter() - begin < 10  # 0.5 s where nothing else runs
+
+
+def test_rows_at_every_position_are_told_without_a_look_at_the_candidates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = windows_dataset([[1, 2, 3, 1], [4, 5], [2, 2, 1]])
+    places = [[(0, 1), (0, 2), (0, 3)], [(4, 5)], [(6, 7), (6, 8)]]
+    whole = np.array([pair for user in places for pair in user], np.int64)
+    for block in (1, 2, 1 << 22):
+        monkeypatch.setattr(prefixes, "_BLOCK", block)
+        assert prefixes._every_position(Rows(*whole.T.copy()))
+        for missing in range(len(whole)):
+            some = Rows(*np.delete(whole, missing, 0).T.copy())
+            last_of_user = missing in (2, 3, 5)
+            assert prefixes._every_position(some) == last_of_user
+    none = replace(dataset, train=Rows(*whole.T.copy()))
+    assert len(prefix_rows(none)) == 0
+    monkeypatch.setattr(prefixes, "_every_position", lambda _: False)
+    assert len(prefix_rows(none)) == 0

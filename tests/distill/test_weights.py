@@ -161,6 +161,16 @@ def test_a_normalised_row_of_zeros_becomes_uniform() -> None:
     np.testing.assert_array_equal(got, [[0.25] * 4])
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (700, 10), (333, 100), (3, 5000)])
+def test_blending_distances_has_the_bits_of_two_steps(shape: tuple[int, int]) -> None:
+    distance = np.random.default_rng(1).random(shape, np.float32) * 30
+    position, gammas = weights.position_weight(shape[1]), (0.3, 0.5, 0.0)
+    two_steps = weights.blend_weights(
+        position, weights.candidate_confidence(distance), None, gammas
+    )
+    np.testing.assert_array_equal(weights.blend_distances(position, distance, gammas), two_steps)
+
+
 def large_calls() -> dict[str, Callable[[], Any]]:
     rng = np.random.default_rng(0)
     ranking = rng.integers(0, 500, (20_000, 50), dtype=np.uint32)
@@ -169,6 +179,7 @@ def large_calls() -> dict[str, Callable[[], Any]]:
     return {
         "sequence_confidence": lambda: _core.sequence_confidence(distance.ravel(), 0.2, 10),
         "candidate_confidence": lambda: _core.candidate_confidence(distance),
+        "blend_distances": lambda: _core.blend_distances(distance[0], distance, (0.3, 0.5, 0.0)),
         "consistency_from_scores": lambda: _core.consistency_from_scores(scores, ranking[:500], 20),
         "blend_weights": lambda: _core.blend_weights(
             distance[0], distance, None, GAMMAS, normalise=True
@@ -193,6 +204,8 @@ def test_distances_that_are_not_finite_are_named(value: float) -> None:
     distance[4321, 1] = value
     with pytest.raises(NonFiniteError, match="distance row 4321 column 1"):
         weights.candidate_confidence(distance)
+    with pytest.raises(NonFiniteError, match="distance row 4321 column 1"):
+        weights.blend_distances([0.5, 0.5], distance, GAMMAS)
     with pytest.raises(NonFiniteError, match="target_distance row 4321"):
         weights.sequence_confidence(distance[:, 1], 0.2, 10)
     with pytest.raises(NonFiniteError, match="confidence row 4321 column 1"):
@@ -251,6 +264,7 @@ def test_a_k_outside_the_list_is_refused(k: int) -> None:
             "consistency: 2 values",
         ),
         (lambda: weights.blend_weights([], [1.0], None, GAMMAS), "k = 0, expected at least 1"),
+        (lambda: weights.blend_distances([1.0], [[1.0, 1.0]], GAMMAS), "distance: 2 values"),
         (lambda: weights.candidate_confidence(np.zeros((2, 0))), "k = 0, expected at least 1"),
         (lambda: weights.candidate_confidence([1.0]), "distance: shape"),
         (

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed
 from dllm2rec.config.model import Config
-from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.errors import NonFiniteError
 from dllm2rec.students import Student
 from dllm2rec.teacher.knowledge import TeacherKnowledge
@@ -53,6 +56,17 @@ def test_one_seed_gives_one_result_and_another_seed_another() -> None:
     )
     assert bits(first) == bits(again)
     assert bits(first) != bits(other)
+
+
+def test_events_and_rows_of_mapped_files_give_the_same_bits(tmp_path: Path) -> None:
+    def mapped(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+        np.save(tmp_path / name, values)
+        return np.asarray(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
+
+    dataset = cycle_dataset()
+    train_rows = Rows(mapped(dataset.train.start, "start"), mapped(dataset.train.end, "end"))
+    on_disk = replace(dataset, events=mapped(dataset.events, "events"), train=train_rows)
+    assert bits(train(QUICK, on_disk)[0]) == bits(train(QUICK, dataset)[0])
 
 
 def test_test_rows_change_no_bit_of_the_trained_student() -> None:

@@ -64,10 +64,12 @@ def device_splits(config: Config, dataset: SequenceDataset, device: torch.device
     """
     events = device_events(dataset, device)
     rows = dataset.train
-    if config.train.prefix_rows:
-        rows = rows.followed_by(prefix_rows(dataset))
+    # Rows are copied only where some come or go: those of a large log stay in its files.
+    if config.train.prefix_rows and len(added := prefix_rows(dataset)):
+        rows = rows.followed_by(added)
     is_trained = rows_to_keep(dataset, rows, config.loss)
-    rows = rows.take(is_trained)
+    if not is_trained.all():
+        rows = rows.take(is_trained)
     sampler = negative_sampler(dataset, rows, config.loss)
     log_expected = None
     if sampler is not None and weighs_window(config):

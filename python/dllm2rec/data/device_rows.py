@@ -6,12 +6,16 @@ them.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from dllm2rec import _core
 from dllm2rec.data.dataset import Rows, SequenceDataset
 
 
@@ -56,6 +60,8 @@ class DeviceRows:
             sequences (B, L) int64 right-padded with `n_items`; lengths (B,) int64; targets (B,)
             int64.
         """
+        if not rows.is_cuda:
+            return self._gathered(rows)
         end = self.end[rows]
         begin = torch.maximum(self.start[rows], end - self.max_length)
         lengths = end - begin
@@ -63,6 +69,14 @@ class DeviceRows:
         inside = places < lengths[:, None]
         items = self.events[torch.where(inside, begin[:, None] + places, 0)].long()
         return torch.where(inside, items, self.n_items), lengths, self.events[end].long()
+
+    def _gathered(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same by the kernel: events and pointers may be files that memory does not hold."""
+        start, end = self.start[rows].numpy(), self.end[rows].numpy()
+        events = self.events.numpy().view(np.uint32)
+        parts = _core.gather_windows(events, start, end, self.max_length, self.n_items)
+        sequences, lengths, targets = (torch.from_numpy(p.view(np.int32)).long() for p in parts)
+        return sequences, lengths, targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,17 +120,24 @@ class DeviceEvents:
         device = self.events.device
         return DeviceRows(
             events=self.events,
-            start=torch.from_numpy(np.ascontiguousarray(rows.start)).to(device),
-            end=torch.from_numpy(np.ascontiguousarray(rows.end)).to(device),
+            start=_tensor(rows.start).to(device),
+            end=_tensor(rows.end).to(device),
             max_length=self.max_length,
             n_items=self.n_items,
         )
 
 
 def device_events(dataset: SequenceDataset, device: torch.device) -> DeviceEvents:
-    """Put the events of a dataset on a device."""
-    events = torch.from_numpy(dataset.events.astype(np.int32)).to(device)
+    """Put the events of a dataset on a device; on a CPU they stay where they are."""
+    events = _tensor(dataset.events.view(np.int32)).to(device)
     return DeviceEvents(events, dataset.max_length, dataset.n_items)
+
+
+def _tensor(values: npt.NDArray[Any]) -> Tensor:
+    """Share an array with torch; one that is mapped from a file cannot be written, nor is it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
+        return torch.from_numpy(np.ascontiguousarray(values))
 
 
 def device_rows(dataset: SequenceDataset, rows: Rows, device: torch.device) -> DeviceRows:

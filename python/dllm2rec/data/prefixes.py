@@ -8,6 +8,7 @@ import numpy.typing as npt
 from dllm2rec.data.dataset import Rows, SequenceDataset
 
 UInt64Vector = npt.NDArray[np.uint64]
+_BLOCK = 1 << 22  # rows looked at together
 
 
 def prefix_rows(dataset: SequenceDataset) -> Rows:
@@ -21,6 +22,8 @@ def prefix_rows(dataset: SequenceDataset) -> Rows:
     Returns:
         The added rows alone, in the order of the events.
     """
+    if _every_position(dataset.train):
+        return dataset.train.take(slice(0))
     rows = _candidates(dataset)
     # Longest histories first, then the order of the events: the first of each key is kept.
     rows = rows.take(np.argsort(rows.start - rows.end, kind="stable"))
@@ -32,6 +35,20 @@ def prefix_rows(dataset: SequenceDataset) -> Rows:
     short = _first_of_each_new(short, _pairs(dataset, short), pairs)
     added = long.followed_by(short)
     return added.take(np.argsort(added.end, kind="stable"))
+
+
+def _every_position(rows: Rows) -> bool:
+    """Whether each history of rows in the order of a log is followed to its end by a row each.
+
+    Then every candidate is a train row already, and a log of any size is read once.
+    """
+    for begin in range(0, len(rows), _BLOCK):
+        block = slice(max(begin - 1, 0), begin + _BLOCK)
+        start, end = rows.start[block], rows.end[block]
+        goes_on = (start[1:] == start[:-1]) & (end[1:] == end[:-1] + 1)
+        if not (goes_on | (end[1:] == start[1:] + 1)).all():
+            return False
+    return len(rows) == 0 or bool(rows.end[0] == rows.start[0] + 1)
 
 
 def _candidates(dataset: SequenceDataset) -> Rows:

@@ -16,8 +16,8 @@ from dllm2rec.config.model import DistillationConfig
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.distill.losses import soft_target_probabilities, window_keep
 from dllm2rec.distill.weights import (
+    blend_distances,
     blend_weights,
-    candidate_confidence,
     position_weight,
     sequence_confidence,
 )
@@ -211,8 +211,11 @@ def _values(
         return torch.from_numpy(_static_weight(confidence, columns, config) * kept)
     if meaning == "probability":
         return _probabilities(teacher, columns, kept, config.confidence_temperature)
-    distance = _distance(teacher, columns)
-    return torch.from_numpy(_static_weight(candidate_confidence(distance), columns, config))
+    gammas = (config.position_gamma, config.confidence_gamma, 0.0)
+    if gammas == (0.0, 0.0, 0.0):
+        return torch.zeros(columns.shape)
+    position = position_weight(config.top_k, config.position_temperature)
+    return torch.from_numpy(blend_distances(position, _distance(teacher, columns), gammas))
 
 
 def _kept(

@@ -111,6 +111,30 @@ def blend_weights(
     )
 
 
+def blend_distances(
+    position: npt.ArrayLike, distance: npt.ArrayLike, gammas: tuple[float, float, float]
+) -> Weights:
+    """Add position and the confidence of the distances, each times its gamma.
+
+    The bits of `candidate_confidence` and then `blend_weights`, in one pass.
+
+    Args:
+        position: (K,), as of `position_weight`.
+        distance: as of `candidate_confidence`, (R, K).
+        gammas: of position, confidence and consistency, whose term is left out.
+
+    Returns:
+        Weights, (R, K).
+
+    Raises:
+        InputError: shapes do not fit, a distance or gamma is negative, or all gammas are 0.
+        NonFiniteError: a distance is NaN or infinite; the message names row and column.
+    """
+    return _core.blend_distances(
+        _float32(position, "position", ndim=1), _float32(distance, "distance", ndim=2), gammas
+    )
+
+
 def consistency_from_scores(scores: Tensor, ranking: Tensor, k: int) -> Tensor:
     """Mark the teacher's items that are among the student's k best, from its scores.
 

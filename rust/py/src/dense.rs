@@ -1,7 +1,7 @@
 //! C-order arrays, in and out.
 
 use numpy::ndarray::{Dimension, IntoDimension};
-use numpy::{Element, PyArray, PyReadonlyArray, dtype};
+use numpy::{Element, PyArray, PyArrayMethods, PyReadonlyArray, dtype};
 use pyo3::exceptions::PyMemoryError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -13,6 +13,11 @@ pub fn c_order<'a, T: Element, D: Dimension>(
     array: &'a PyReadonlyArray<'_, T, D>,
     name: &str,
 ) -> PyResult<&'a [T]> {
+    if !array.data().is_aligned() {
+        return Err(InputError::new_err(format!(
+            "{name}: values at odd addresses, expected a copy"
+        )));
+    }
     array.as_array().to_slice().ok_or_else(|| {
         InputError::new_err(format!("{name}: strided values, expected an array in C order"))
     })

@@ -116,11 +116,30 @@ fn blend_weights<'py>(
     Ok(out)
 }
 
+#[pyfunction]
+fn blend_distances<'py>(
+    py: Python<'py>,
+    position: PyReadonlyArray1<'py, f32>,
+    distance: PyReadonlyArray2<'py, f32>,
+    gammas: [f64; 3],
+) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let out = empty(py, distance.dims())?;
+    let (position, distance) = (c_order(&position, "position")?, c_order(&distance, "distance")?);
+    let blend = Blend { gammas, normalise: false };
+    let mut values = out.readwrite();
+    let slice = values.as_slice_mut()?;
+    let steps = distance.len().saturating_mul(2);
+    run(py, steps, |cancel| weights::blend_distances(position, distance, blend, slice, cancel))?;
+    drop(values);
+    Ok(out)
+}
+
 /// Adds this room's functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(position_weight, module)?)?;
     module.add_function(wrap_pyfunction!(sequence_confidence, module)?)?;
     module.add_function(wrap_pyfunction!(candidate_confidence, module)?)?;
     module.add_function(wrap_pyfunction!(consistency_from_scores, module)?)?;
+    module.add_function(wrap_pyfunction!(blend_distances, module)?)?;
     module.add_function(wrap_pyfunction!(blend_weights, module)?)
 }

@@ -8,12 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
+from dllm2rec.data.device_rows import device_events
+from dllm2rec.data.formats import mapped_files
 from dllm2rec.data.formats.dataset_folder import load_dataset_folder, save_dataset
 from dllm2rec.data.logs.read import read_interactions
 from dllm2rec.data.protocol import user_order
 from dllm2rec.data.protocol.model import Protocol
 from dllm2rec.data.protocol.prepare import Prepared, prepare
+from dllm2rec.errors import ArtifactError
 from dllm2rec.storage.scratch import scratch_beside
 
 PROTOCOLS = {
@@ -87,3 +91,36 @@ def test_a_dataset_of_arrays_on_the_disk_is_written_as_any_other(
     for file in (tmp_path / "memory").iterdir():
         assert file.read_bytes() == (tmp_path / "disk" / file.name).read_bytes()
     assert len(load_dataset_folder(tmp_path / "disk").train) > 0
+
+
+def test_a_large_dataset_is_read_from_mapped_files(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = prepare(read_interactions(parts), Protocol(max_length=5))
+    save_dataset(prepared, tmp_path / "parquet")
+    monkeypatch.setattr(mapped_files, "MAPPED_FROM", 1)
+    save_dataset(prepared, tmp_path / "mapped")
+    small, large = (load_dataset_folder(tmp_path / name) for name in ("parquet", "mapped"))
+    assert large.fingerprint() == small.fingerprint()
+    assert large.users is not None
+    assert small.users is not None
+    assert large.users.starts.tolist() == small.users.starts.tolist()
+    # No event and no pointer is copied on the way to a training on the CPU.
+    on_cpu = device_events(large, torch.device("cpu"))
+    rows = on_cpu.rows(large.train)
+    assert on_cpu.events.data_ptr() == large.events.ctypes.data
+    assert rows.end.data_ptr() == large.train.end.ctypes.data
+    assert not large.events.flags.writeable
+
+
+def test_a_mapped_file_that_changed_is_refused(
+    parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mapped_files, "MAPPED_FROM", 1)
+    save_dataset(prepare(read_interactions(parts)), tmp_path / "mapped")
+    file = tmp_path / "mapped" / mapped_files.EVENTS
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ArtifactError, match="sha256"):
+        load_dataset_folder(tmp_path / "mapped")

@@ -2,7 +2,8 @@
 
 `interactions.parquet` holds the events (user, item and, where known, time in microseconds) in the
 order of users; `users.parquet` and `items.parquet` what their numbers stand for; `rows.parquet` the
-rows: which split and where the target stands. A row's history begins with its user.
+rows: which split and where the target stands. A row's history begins with its user. Where there are
+many events, `mapped_files` has them once more, as training reads them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset, Users
+from dllm2rec.data.formats import mapped_files
 from dllm2rec.data.logs.interactions import SPLITS
 from dllm2rec.data.protocol.leakage import rows_leaked
 from dllm2rec.data.protocol.prepare import Prepared
@@ -61,6 +63,8 @@ def save_dataset(prepared: Prepared, folder: str | Path) -> Manifest:
         ITEMS: _writer(lambda: iter([pa.table(items)])),
         ROWS: _writer(lambda: _rows(dataset)),
     }
+    if dataset.events.size >= mapped_files.MAPPED_FROM:
+        writers |= mapped_files.writers(dataset, prepared.user_start)
     return write_folder(folder, writers, kind=KIND, version=VERSION, facts=facts)
 
 
@@ -124,32 +128,26 @@ def load_dataset_folder(folder: str | Path, *, strict: bool = False) -> Sequence
             version.
     """
     folder = Path(folder)
-    facts = read_manifest(folder, KIND, newest_version=VERSION).facts
+    manifest = read_manifest(folder, KIND, newest_version=VERSION)
+    facts = manifest.facts
     try:
-        events = pq.ParquetFile(folder / EVENTS).read(columns=["user", "item"])
+        sizes = [facts["report"]["rows"][name] for name in SPLITS]
+        read = mapped_files.read if mapped_files.EVENTS in manifest.files else _read_parquet
+        events, starts, parts = read(folder, sizes)
         items = pq.ParquetFile(folder / ITEMS).read()
-        rows = pq.ParquetFile(folder / ROWS).read()
         titles = items["title"].to_pylist() if "title" in items.column_names else None
-        users = numbers_of(events["user"])
-        end = numbers_of(rows["end"])
-        starts = _user_starts(users)
-        start = starts[users[end]]
-        split = numbers_of(rows["split"])
-        parts = [Rows(start[split == n], end[split == n]) for n in range(len(SPLITS))]
+        users = pq.ParquetFile(folder / USERS).read()["user_id"].combine_chunks()
         dataset = SequenceDataset(
             name=facts["name"],
             catalogue=Catalogue(items["item_id"].to_pylist(), titles),
-            events=np.ascontiguousarray(numbers_of(events["item"])),
+            events=events,
             max_length=facts["max_length"],
             train=parts[0],
             validation=parts[1],
             test=parts[2],
             has_users=True,
             notes=list(facts["report"]["notes"]),
-            users=Users(
-                pq.ParquetFile(folder / USERS).read()["user_id"].combine_chunks(),
-                np.append(starts, len(users)),
-            ),
+            users=Users(users, starts),
         )
         fingerprint = facts["fingerprint"]
         leaked = int(facts["report"]["leaks"]["rows_in_train"])
@@ -165,6 +163,18 @@ def load_dataset_folder(folder: str | Path, *, strict: bool = False) -> Sequence
     if strict and leaked:
         raise rows_leaked(str(folder), leaked)
     return dataset
+
+
+def _read_parquet(folder: Path, sizes: list[int]) -> mapped_files.Read:
+    """Read events, where each user's begin, and the rows of each split into memory."""
+    events = pq.ParquetFile(folder / EVENTS).read(columns=["user", "item"])
+    rows = pq.ParquetFile(folder / ROWS).read()
+    users = numbers_of(events["user"])
+    end, split = numbers_of(rows["end"]), numbers_of(rows["split"])
+    starts = _user_starts(users)
+    start = starts[users[end]]
+    parts = [Rows(start[split == n], end[split == n]) for n in range(len(sizes))]
+    return np.ascontiguousarray(numbers_of(events["item"])), np.append(starts, len(users)), parts
 
 
 def _user_starts(

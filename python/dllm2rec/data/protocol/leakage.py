@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from dllm2rec.errors import InputError
 # Bits of the table that finds train rows which may equal another row: some 1 in 32 of those that do
 # not is found too.
 _MOST_BITS = 28
+_BLOCK_ITEMS = 1 << 24  # items of windows cut together
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def _targets_in_train(train: Rows, others: Rows) -> int:
 
 def _targets_in_window(dataset: SequenceDataset, rows: Rows) -> int:
     found = 0
-    for block in blocks(len(rows)):
+    for block in _row_blocks(dataset, rows):
         windows = dataset.windows(rows.take(block))
         found += int((windows.sequences == windows.targets[:, None]).any(axis=1).sum())
     return found
@@ -106,16 +108,20 @@ def _rows_in_train(dataset: SequenceDataset, others: Rows) -> int:
     bits = min(_MOST_BITS, len(others).bit_length() + 5)
     ends = np.zeros(1 << bits, bool)
     ends[_end_bits(dataset, others, bits)] = True
-    candidates = []
+    candidates = [np.empty(0, np.uint64)]
     for block in blocks(len(dataset.train)):
         rows = dataset.train.take(block)
         rows = rows.take(ends[_end_bits(dataset, rows, bits)])
-        if len(rows):
-            candidates.append(_row_hashes(dataset, rows))
-    if not candidates:
-        return 0
-    hashes = _row_hashes(dataset, others)
-    return int(np.isin(hashes, np.concatenate(candidates)).sum())
+        candidates += [_row_hashes(dataset, rows.take(b)) for b in _row_blocks(dataset, rows)]
+    known = np.concatenate(candidates)
+    hashes = (_row_hashes(dataset, others.take(b)) for b in _row_blocks(dataset, others))
+    return sum(int(np.isin(part, known).sum()) for part in hashes) if known.size else 0
+
+
+def _row_blocks(dataset: SequenceDataset, rows: Rows) -> Iterator[slice]:
+    """Blocks of rows whose windows are some million items together."""
+    step = max(1, _BLOCK_ITEMS // dataset.max_length)
+    return (slice(begin, begin + step) for begin in range(0, len(rows), step))
 
 
 def _end_bits(dataset: SequenceDataset, rows: Rows, bits: int) -> npt.NDArray[np.uint64]:

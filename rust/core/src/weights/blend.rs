@@ -1,6 +1,7 @@
 //! The position weight, and the weighted sum of all three.
 
 use super::checks::{check_parameter, check_values};
+use super::confidence::confidence_of_rows;
 use super::sum::sum;
 use crate::memory::zeros;
 use crate::shape::check_shape;
@@ -87,6 +88,36 @@ pub fn blend_weights(
     })
 }
 
+/// The weighted sum of position, `(k,)`, and the confidence of each row's distances, `(rows, k)`.
+///
+/// The bits of [`candidate_confidence`](super::candidate_confidence) and then [`blend_weights`],
+/// but the confidence of a few rows at a time never leaves the caches.
+///
+/// # Errors
+///
+/// As both.
+pub fn blend_distances(
+    position: &[f32],
+    distance: &[f32],
+    blend: Blend,
+    out: &mut [f32],
+    cancel: &CancelToken,
+) -> Result<()> {
+    let k = position.len();
+    check_parameter("k", k as f64, k >= 1, "at least 1")?;
+    check_shape("distance", distance.len(), out.len())?;
+    let mixer = Mixer::new(position, Confidence::PerItem(distance), blend, out.len())?;
+    let rows_per_chunk = (CHUNK / k).max(1);
+    parallel::try_for_each_chunk(out, rows_per_chunk * k, cancel, |index, out| {
+        let first = index * rows_per_chunk;
+        let mut confidence = zeros(out.len())?;
+        let distance = &distance[first * k..][..out.len()];
+        confidence_of_rows(distance, k, first, &mut confidence)?;
+        out.fill(0.0);
+        mixer.mix_given(&confidence, out)
+    })
+}
+
 struct Mixer<'a> {
     /// Already times its gamma.
     position: Vec<f64>,
@@ -122,7 +153,6 @@ impl<'a> Mixer<'a> {
     /// Turns the consistency weights in `out` into the sums; the first row is row `first`.
     fn mix(&self, first: usize, out: &mut [f32]) -> Result<()> {
         let k = self.position.len();
-        let mut sums = zeros::<f64>(k)?;
         let confidence = match self.confidence {
             Confidence::PerRow(values) => {
                 let values = &values[first..][..out.len() / k];
@@ -135,6 +165,12 @@ impl<'a> Mixer<'a> {
                 values
             }
         };
+        self.mix_given(confidence, out)
+    }
+
+    /// [`Mixer::mix`] with the confidence of these rows.
+    fn mix_given(&self, confidence: &[f32], out: &mut [f32]) -> Result<()> {
+        let mut sums = zeros::<f64>(self.position.len())?;
         multiversion::run(Mix { mixer: self, confidence, sums: &mut sums, out });
         Ok(())
     }

@@ -93,7 +93,12 @@ pub fn candidate_confidence(
 }
 
 /// [`candidate_confidence`] of rows of which the first is row `first`.
-fn confidence_of_rows(distance: &[f32], k: usize, first: usize, out: &mut [f32]) -> Result<()> {
+pub(super) fn confidence_of_rows(
+    distance: &[f32],
+    k: usize,
+    first: usize,
+    out: &mut [f32],
+) -> Result<()> {
     check_values("distance", distance, k, first, RULE)?;
     let weights = &mut zeros(distance.len())?;
     multiversion::run(Candidates { distance, k, weights, out });

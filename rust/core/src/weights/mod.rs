@@ -24,7 +24,7 @@ mod exp;
 mod matrix;
 mod sum;
 
-pub use blend::{Blend, Confidence, blend_weights, position_weight};
+pub use blend::{Blend, Confidence, blend_distances, blend_weights, position_weight};
 pub use confidence::{candidate_confidence, sequence_confidence};
 pub use consistency::consistency_from_scores;
 pub use matrix::Matrix;
