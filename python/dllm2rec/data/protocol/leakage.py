@@ -114,8 +114,8 @@ def _rows_in_train(dataset: SequenceDataset, others: Rows) -> int:
         rows = rows.take(ends[_end_bits(dataset, rows, bits)])
         candidates += [_row_hashes(dataset, rows.take(b)) for b in _row_blocks(dataset, rows)]
     known = np.concatenate(candidates)
-    hashes = (_row_hashes(dataset, others.take(b)) for b in _row_blocks(dataset, others))
-    return sum(int(np.isin(part, known).sum()) for part in hashes) if known.size else 0
+    hashes = [_row_hashes(dataset, others.take(b)) for b in _row_blocks(dataset, others)]
+    return int(np.isin(np.concatenate(hashes), known).sum())
 
 
 def _row_blocks(dataset: SequenceDataset, rows: Rows) -> Iterator[slice]:
