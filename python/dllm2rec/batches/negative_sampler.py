@@ -252,17 +252,9 @@ def sample_negatives(
         InputError: a row excludes every item, holds an item outside the catalogue or reaches
             outside the events; the message names the row. Or a number is out of range.
     """
+    draws = {"n_items": n_items, "n_negatives": n_negatives, "seed": seed, "epoch": epoch}
     try:  # a batch of a training: the kernel checks what it uses, in a fraction of the time
-        return _core.sample_negatives(
-            events,  # type: ignore[arg-type]
-            begin,  # type: ignore[arg-type]
-            end,  # type: ignore[arg-type]
-            keys,  # type: ignore[arg-type]
-            n_items=n_items,
-            n_negatives=n_negatives,
-            seed=seed,
-            epoch=epoch,
-        )
+        return _core.sample_negatives(events, begin, end, keys, **draws)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError, OSError):
         pass  # of other types, which are converted; or a fault, which is worded
     if not (
@@ -286,10 +278,7 @@ def sample_negatives(
         first,
         _vector(end, "end", INT64, INT64_MAX),
         _vector(keys, "keys", UINT64, UINT64_MAX),
-        n_items=n_items,
-        n_negatives=n_negatives,
-        seed=seed,
-        epoch=epoch,
+        **draws,
     )
 
 
