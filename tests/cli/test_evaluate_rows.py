@@ -81,7 +81,13 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_any_work(
     assert message in capsys.readouterr().err
 
 
-def test_scores_have_no_rows_to_keep(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["evaluate", "--scores", "x.npy", "--dataset", "."]
-    assert main([*words, "--slices"]) == 2
-    assert "--per-row, --slices and --beyond-accuracy are of a RUN" in capsys.readouterr().err
+def test_sampled_metrics_of_a_run_leave_its_lists_out(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", str(run), "--device", "cpu", "--sampled-negatives", "5", "--json"]
+    assert main(words) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert "SAMPLED METRICS" in told["title"]
+    names = ["popularity", "window counts", "gru4rec+dllm2rec-seed-0", "gru4rec+dllm2rec-seed-1"]
+    assert [row["name"] for row in told["rows"]] == names
+    assert any("no sampled metrics of teacher" in note for note in told["notes"])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from dllm2rec.cli.evaluation import Shown, Views, shown
 from dllm2rec.cli.options import use_threads
 from dllm2rec.cli.paths import check_file_there, check_folders_there
 from dllm2rec.errors import ConfigError
-from dllm2rec.tracking.metric_table import MetricTable
 
 
 @dataclass(frozen=True)
@@ -25,11 +24,11 @@ class FileRequest:
     split: str
     ks: tuple[int, ...] | None
     exclude_seen: bool
-    dialect: str
+    views: Views
     threads: int | None
 
 
-def evaluate_files(request: FileRequest) -> MetricTable:
+def evaluate_files(request: FileRequest) -> Shown:
     """Measure scores, vectors or lists.
 
     Raises:
@@ -53,7 +52,7 @@ def evaluate_files(request: FileRequest) -> MetricTable:
 
     from dllm2rec.evaluate.dialects.measured import check_dialect
 
-    check_dialect(request.dialect)
+    check_dialect(request.views.dialect)
     candidates = None
     if request.candidates is not None:
         from dllm2rec.cli.recommend_inputs import read_ids
@@ -69,23 +68,20 @@ def evaluate_files(request: FileRequest) -> MetricTable:
 
             teacher = load_teacher(request.teacher, dataset)
     from dllm2rec.evaluate.lists.evaluate_lists import checked_ks, measure_lists
+    from dllm2rec.evaluate.measure_request import MeasureRequest
 
     ks = checked_ks(dataset, request.split, request.ks)  # before anything is read
-    asked: dict[str, Any] = {
-        "targets": request.targets,
-        "split": request.split,
-        "exclude_seen": request.exclude_seen,
-        "candidates": candidates,
-        "teacher": teacher,
-    }
+    asked = MeasureRequest(
+        request.targets, request.split, request.exclude_seen, candidates, teacher
+    )
     if dataset is None or kind == "lists":
-        found = measure_lists(request.files[0], dataset, **asked)
+        found = measure_lists(request.files[0], dataset, asked, max(ks))
     elif kind == "scores":
         from dllm2rec.evaluate.score_file import measure_scores
 
-        found = measure_scores(request.files[0], dataset, **asked)
+        found = measure_scores(request.files[0], dataset, asked)
     else:
         from dllm2rec.evaluate.matrices.evaluate_vectors import measure_vectors
 
-        found = measure_vectors(request.files, dataset, **asked)
-    return found.table(ks, request.dialect)
+        found = measure_vectors(request.files, dataset, asked)
+    return shown(found, dataset, ks, request.views)

@@ -17,6 +17,7 @@ from dllm2rec.evaluate.dialects.measured import Measured
 from dllm2rec.evaluate.evaluate_split import rows_to_rank
 from dllm2rec.evaluate.matrices.asked_targets import AskedBlock, AskedTargets, asked_targets
 from dllm2rec.evaluate.matrices.open_matrix import Matrix, open_matrix
+from dllm2rec.evaluate.measure_request import MeasureRequest
 from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.ranking import rank_counts
 from dllm2rec.teacher.knowledge import TeacherKnowledge
@@ -63,31 +64,18 @@ def evaluate_scores(
         ConfigError: an unknown split, or a cut-off beyond the catalogue.
     """
     _, ks = rows_to_rank(dataset, split, ks)
-    measured = measure_scores(
-        scores,
-        dataset,
-        targets=targets,
-        split=split,
-        exclude_seen=exclude_seen,
-        candidates=candidates,
-        teacher=teacher,
-    )
-    return measured.table(ks)
+    request = MeasureRequest(targets, split, exclude_seen, candidates, teacher)
+    return measure_scores(scores, dataset, request).table(ks)
 
 
 def measure_scores(
     scores: str | os.PathLike[str] | Scores,
     dataset: SequenceDataset,
-    *,
-    targets: object = None,
-    split: str = "test",
-    exclude_seen: bool = False,
-    candidates: Iterable[str] | None = None,
-    teacher: TeacherKnowledge | None = None,
+    request: MeasureRequest,
 ) -> Measured:
     """Rank as `evaluate_scores`; the metrics are taken of what comes back."""
-    asked = asked_targets(dataset, split, targets=targets, candidates=candidates)
-    rows = f"one row for each {split} row of {dataset.name}, in its order"
+    asked = asked_targets(dataset, request)
+    rows = f"one row for each {request.split} row of {dataset.name}, in its order"
     hint = f"{rows}, and one column for each item"
     matrix = open_matrix(
         scores if isinstance(scores, np.ndarray) else Path(os.fspath(scores)), hint
@@ -96,9 +84,9 @@ def measure_scores(
     if matrix.shape != expected:
         message = f"scores of shape {matrix.shape}, expected {expected}"
         raise InputError(message, code="E-SHAPE", path=matrix.path, hint=hint)
-    counts = asked.counts(_counted(asked, matrix, exclude_seen=exclude_seen))
+    counts = asked.counts(_counted(asked, matrix, exclude_seen=request.exclude_seen))
     name = "scores" if matrix.path is None else matrix.path.stem
-    return asked.measured(name, counts, teacher, exclude_seen=exclude_seen)
+    return asked.measured(name, counts)
 
 
 def _counted(

@@ -11,6 +11,7 @@ from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ConfigError
 from dllm2rec.evaluate.dialects.measured import Measured, measured_rows
 from dllm2rec.evaluate.lists.evaluate_lists import measure_lists
+from dllm2rec.evaluate.measure_request import MeasureRequest
 from dllm2rec.tracking.metric_table import MetricTable
 
 _SCORES = (".npy", ".safetensors")
@@ -62,13 +63,9 @@ def compare_metrics(
         if dataset is None:
             given = words(python="dataset=", option="--dataset")
             raise ConfigError(f"scores without their dataset, expected {given}")
-        found = measure_scores(
-            path, dataset, targets=targets, split=split, exclude_seen=exclude_seen
-        )
+        found = measure_scores(path, dataset, MeasureRequest(targets, split, exclude_seen))
     else:
-        found = measure_lists(
-            source, dataset, targets=targets, split=split, exclude_seen=exclude_seen
-        )
+        found = measure_lists(source, dataset, MeasureRequest(targets, split, exclude_seen))
     return found.in_all_dialects(ks, scorer)
 
 

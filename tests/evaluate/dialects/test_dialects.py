@@ -13,6 +13,7 @@ from dllm2rec.evaluate.dialects.formulas import DIALECTS, DIFFERENCES, dialect_m
 from dllm2rec.evaluate.dialects.measured import MeasuredScorer
 from dllm2rec.evaluate.lists.evaluate_lists import measure_lists
 from dllm2rec.evaluate.many_targets import RelevantCounts, relevance_metrics
+from dllm2rec.evaluate.measure_request import MeasureRequest
 from dllm2rec.evaluate.metrics import RankCounts, rank_metrics
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "dialects.json").read_text())
@@ -26,7 +27,7 @@ def measured(world: str) -> MeasuredScorer:
         {str(user): list(map(str, one)) for user, one in enumerate(WORLDS[world][part])}
         for part in ("lists", "targets")
     )
-    return measure_lists(lists, targets=targets).scorers[-1]
+    return measure_lists(lists, None, MeasureRequest(targets)).scorers[-1]
 
 
 def pairs() -> list[tuple[str, str]]:

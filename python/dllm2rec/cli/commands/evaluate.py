@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dllm2rec.cli.evaluation import Shown, Views, check_views, shown
 from dllm2rec.cli.options import (
     CutoffsOption,
     DatasetOption,
@@ -25,14 +26,12 @@ from dllm2rec.cli.options import (
 from dllm2rec.cli.paths import (
     check_folders_there,
     check_is_run,
-    check_new_file,
     check_run_there,
 )
 from dllm2rec.errors import ConfigError
 
 if TYPE_CHECKING:
     from dllm2rec.data.dataset import SequenceDataset
-    from dllm2rec.evaluate.rows.slices import SliceTable
     from dllm2rec.tracking.metric_table import MetricTable
 
 EXAMPLES = """\b
@@ -41,6 +40,7 @@ Examples:
   dllm2rec evaluate runs/games-1 --split validation --k 10 --k 50 --json
   dllm2rec evaluate runs/games-1 --slices --per-row games-1.parquet
   dllm2rec evaluate --scores bert4rec.npy --dataset datasets/games
+  dllm2rec evaluate --scores bert4rec.npy --dataset datasets/games --per-row bert4rec.parquet
   dllm2rec evaluate --vectors users.npy items.npy --dataset datasets/games
   dllm2rec evaluate --lists bm25.trec --dataset datasets/games --teacher datasets/games/teacher
   dllm2rec evaluate --lists run.json --targets qrels.json
@@ -63,10 +63,8 @@ class EvaluateRequest:
     split: str
     ks: tuple[int, ...] | None
     exclude_seen: bool
-    per_row: Path | None
-    slices: bool
+    views: Views
     beyond: bool
-    dialect: str
     device: str | None
     threads: int | None
     json: bool
@@ -121,6 +119,13 @@ def evaluate(
         str,
         typer.Option(metavar="NAME", help="Count as a library does; see compare-metrics."),
     ] = "standard",
+    sampled_negatives: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Only as older papers: among N drawn items a row."),
+    ] = None,
+    sampling_seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, help="Of these draws; by default 0.")
+    ] = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     json: JsonOption = False,
@@ -147,10 +152,8 @@ def evaluate(
         split=split.value,
         ks=tuple(sorted(set(k))) if k else None,
         exclude_seen=exclude_seen,
-        per_row=per_row,
-        slices=slices,
+        views=Views(dialect, per_row, slices, sampled_negatives, sampling_seed),
         beyond=beyond,
-        dialect=dialect,
         device=None if device is None else device.value,
         threads=threads,
         json=json,
@@ -160,34 +163,19 @@ def evaluate(
 
 def _evaluate(request: EvaluateRequest) -> None:
     if request.run is None:
-        shown, sources = Shown(_of_files(request)), _sources(request)
+        found, sources = _of_files(request), _sources(request)
     else:
-        shown, sources = _of_run(request), {"run": str(request.run)}
+        found, sources = _of_run(request), {"run": str(request.run)}
     if request.json:
-        print_json({**sources, "split": request.split, **shown.as_json()})
+        print_json({**sources, "split": request.split, **found.as_json()})
         return
     from dllm2rec.cli.output.slice_tables import print_list_figures, print_slices
     from dllm2rec.cli.output.tables import metric_table, print_table
 
-    print_table(metric_table(shown.table))
-    print_slices(shown.slices)
-    if shown.beyond is not None:
-        print_list_figures(shown.beyond)
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What an evaluation found, and what was asked for beside it."""
-
-    table: MetricTable
-    slices: Sequence[SliceTable] = ()
-    beyond: MetricTable | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """What `--json` prints; `slices` and `beyond_accuracy` only where they were asked for."""
-        slices = [one.as_json() for one in self.slices]
-        beyond = {} if self.beyond is None else {"beyond_accuracy": self.beyond.as_json()["rows"]}
-        return self.table.as_json() | ({"slices": slices} if slices else {}) | beyond
+    print_table(metric_table(found.table))
+    print_slices(found.slices)
+    if found.beyond is not None:
+        print_list_figures(found.beyond)
 
 
 def _of_run(request: EvaluateRequest) -> Shown:
@@ -201,20 +189,17 @@ def _of_run(request: EvaluateRequest) -> Shown:
     check_run_there(request.run)
     check_folders_there(request.dataset, request.teacher)
     check_is_run(request.run)
-    if request.per_row is not None:
-        check_new_file(request.per_row, "--per-row", ".parquet")
+    check_views(request.views, beyond=request.beyond, kind="run", is_plain=True)
     use_threads(request.threads)
 
     from dllm2rec.evaluate.dialects.measured import check_dialect, measured_rows
     from dllm2rec.evaluate.evaluate_split import KS
-    from dllm2rec.evaluate.rows.per_row_file import write_per_row
-    from dllm2rec.evaluate.rows.slices import slice_rows
     from dllm2rec.runs.run_folder import open_dataset
     from dllm2rec.runs.score_rows import score_rows
-    from dllm2rec.runtime.distributed import is_first, process_group
+    from dllm2rec.runtime.distributed import process_group
 
     ks = request.ks or KS
-    check_dialect(request.dialect)
+    check_dialect(request.views.dialect)
     with process_group(chosen):
         data = open_dataset(request.run, request.dataset)
         scored = score_rows(
@@ -226,20 +211,16 @@ def _of_run(request: EvaluateRequest) -> Shown:
             exclude_seen=request.exclude_seen,
             device=chosen,
         )
-        if request.per_row is not None and is_first():
-            write_per_row(request.per_row, scored, data)
-        slices = slice_rows(scored, data, ks) if request.slices else ()
-        beyond = _beyond(request.run, request, data, ks) if request.beyond else None
-        return Shown(measured_rows(scored).table(ks, request.dialect), slices, beyond)
+        found = shown(measured_rows(scored), data, ks, request.views)
+        return replace(found, beyond=_beyond(request, data, ks)) if request.beyond else found
 
 
-def _beyond(
-    run: Path, request: EvaluateRequest, data: SequenceDataset, ks: Sequence[int]
-) -> MetricTable:
+def _beyond(request: EvaluateRequest, data: SequenceDataset, ks: Sequence[int]) -> MetricTable:
     from dllm2rec.comparisons.lists_of_run import evaluate_lists_of_run
 
+    assert request.run is not None  # noqa: S101 - for mypy
     return evaluate_lists_of_run(
-        run,
+        request.run,
         dataset=data,
         teacher=request.teacher,
         split=request.split,
@@ -256,16 +237,15 @@ def _sources(request: EvaluateRequest) -> dict[str, str]:
     return {name: str(value) for name, value in given.items() if value is not None}
 
 
-def _of_files(request: EvaluateRequest) -> MetricTable:
+def _of_files(request: EvaluateRequest) -> Shown:
     sources = _sources(request)
     if len(sources) != 1:
         raise ConfigError("evaluate: expected one of RUN, --scores, --vectors and --lists")
     (name,) = sources
-    if request.per_row is not None or request.slices or request.beyond:
-        hint = f"expected none of --{name}"
-        raise ConfigError(
-            f"evaluate: --per-row, --slices and --beyond-accuracy are of a RUN, {hint}"
-        )
+    if request.beyond:
+        raise ConfigError(f"evaluate: --beyond-accuracy with --{name}, expected a RUN")
+    is_plain = not (request.targets or request.candidates) and request.dataset is not None
+    check_views(request.views, beyond=False, kind=name, is_plain=is_plain)
     if request.device is not None:
         raise ConfigError(f"evaluate: --device beside --{name}, which are ranked on the CPU")
     if request.bias is not None and request.vectors is None:
@@ -285,7 +265,7 @@ def _of_files(request: EvaluateRequest) -> MetricTable:
             split=request.split,
             ks=request.ks,
             exclude_seen=request.exclude_seen,
-            dialect=request.dialect,
+            views=request.views,
             threads=request.threads,
         )
     )

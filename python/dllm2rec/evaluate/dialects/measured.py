@@ -15,6 +15,8 @@ from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.rows.scored_rows import ScoredRows
 from dllm2rec.tracking.metric_table import MetricRow, MetricTable
 
+NO_BASELINES = "no baselines: they have one target a row and all items as candidates"
+
 _BEYOND = 1 << 40  # the place of what is not listed: beyond every K
 
 
@@ -59,7 +61,13 @@ class MeasuredScorer:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Scorers side by side on the same cases; all but `scorers` is as in `MetricTable`."""
+    """Scorers side by side on the same cases; all but these two is as in `MetricTable`.
+
+    Attributes:
+        scorers: in the order of the table.
+        rows: the same by row, where each row of the split has its own target and all items are
+            candidates; else None.
+    """
 
     title: str
     scorers: tuple[MeasuredScorer, ...]
@@ -69,6 +77,7 @@ class Measured:
     unit: str = "rows"
     ranking: str = ""
     notes: tuple[str, ...] = ()
+    rows: ScoredRows | None = None
 
     def table(self, ks: Sequence[int], dialect: str = "standard") -> MetricTable:
         """The metrics of every scorer.
@@ -148,4 +157,5 @@ def measured_rows(scored: ScoredRows) -> Measured:
         n_rows=one.n_rows,
         n_items=one.n_items,
         exclude_seen=one.exclude_seen,
+        rows=scored,
     )

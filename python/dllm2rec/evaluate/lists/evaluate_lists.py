@@ -11,13 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from dllm2rec.caller import one_or_more, words
-from dllm2rec.data.dataset import SequenceDataset
+from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.errors import ConfigError, InputError
-from dllm2rec.evaluate.dialects.measured import Measured, MeasuredScorer
+from dllm2rec.evaluate.dialects.measured import NO_BASELINES, Measured, MeasuredScorer
 from dllm2rec.evaluate.lists.candidates import allowed_items
 from dllm2rec.evaluate.lists.cases import Cases, cases_of_split, cases_of_targets
 from dllm2rec.evaluate.lists.places import PlacedTargets, place_targets
 from dllm2rec.evaluate.lists.read import read_list_table
+from dllm2rec.evaluate.measure_request import MeasureRequest
+from dllm2rec.evaluate.metrics import RankCounts
+from dllm2rec.evaluate.rows.scored_rows import RowsIdentity, ScoredRows, Scorer
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.metric_table import MetricTable
 
@@ -60,51 +63,63 @@ def evaluate_lists(
         TypeError: `lists` or `targets` is no file, frame or dict.
     """
     ks = checked_ks(dataset, split, ks)
-    measured = measure_lists(
-        lists,
-        dataset,
-        targets=targets,
-        split=split,
-        exclude_seen=exclude_seen,
-        candidates=candidates,
-        teacher=teacher,
-    )
-    return measured.table(ks)
+    request = MeasureRequest(targets, split, exclude_seen, candidates, teacher)
+    return measure_lists(lists, dataset, request).table(ks)
 
 
 def measure_lists(
-    lists: object,
-    dataset: SequenceDataset | None = None,
-    *,
-    targets: object = None,
-    split: str = "test",
-    exclude_seen: bool = False,
-    candidates: Iterable[str] | None = None,
-    teacher: TeacherKnowledge | None = None,
+    lists: object, dataset: SequenceDataset | None, request: MeasureRequest, depth: int = 1
 ) -> Measured:
-    """Find the targets as `evaluate_lists`; the metrics are taken of what comes back."""
-    placed = _placed_lists(
-        lists, dataset, targets, split, exclude_seen=exclude_seen, candidates=candidates
-    )
-    notes, beside = placed.notes, []
+    """Find the targets as `evaluate_lists`; the metrics are taken of what comes back.
+
+    Args:
+        lists: as there.
+        dataset: whose rows and items they are, or None.
+        request: by what they are measured.
+        depth: the largest cut-off; by row a shorter list has only misses up to it.
+    """
+    placed = _placed_lists(lists, dataset, request)
+    notes = placed.notes
+    beside: list[Scorer] = []
+    rows = None
     if dataset is not None and placed.is_of_rows:
         from dllm2rec.evaluate.dialects.beside import scorers_beside  # it needs torch
 
-        beside = scorers_beside(dataset, teacher, split, exclude_seen=exclude_seen)
+        split, exclude_seen = request.split, request.exclude_seen
+        beside = scorers_beside(dataset, request.teacher, split, exclude_seen=exclude_seen)
+        identity = RowsIdentity.of(dataset, split, exclude_seen=exclude_seen)
+        rows = ScoredRows(identity, (*beside, _by_row(placed, dataset.splits()[split], depth)))
     elif dataset is not None:
-        notes = (*notes, "no baselines: they have one target a row and all items as candidates")
+        notes = (*notes, NO_BASELINES)
     found = placed.targets
     own = MeasuredScorer(placed.name, found.counts, found.lengths, has_ties=found.has_scores)
     return Measured(
-        title=placed.name if dataset is None else f"{dataset.name}, {split}",
-        scorers=(*beside, own),
+        title=placed.name if dataset is None else f"{dataset.name}, {request.split}",
+        scorers=(
+            *(MeasuredScorer.of_rows(one.name, one.counts, one.depth) for one in beside),
+            own,
+        ),
         n_rows=placed.cases.n,
         n_items=placed.cases.n_items or len(placed.cases.items),
-        exclude_seen=exclude_seen,
+        exclude_seen=request.exclude_seen,
         unit="rows" if placed.cases.key == "row" else "users",
         ranking=placed.ranking,
         notes=notes,
+        rows=rows,
     )
+
+
+def _by_row(placed: _PlacedLists, rows: Rows, depth: int) -> Scorer:
+    """The lists in the order of the rows: a user's stand where the user's one row does."""
+    counts, cases = placed.targets.counts, placed.cases
+    depth = max(depth, int(placed.targets.lengths.max(initial=0)))
+    row = np.arange(len(rows))
+    if cases.key == "user" and cases.rows is not None:
+        order = np.argsort(rows.end, kind="stable")
+        row = order[np.searchsorted(rows.end[order], cases.rows.end)]
+    greater, equal = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
+    greater[row], equal[row] = np.minimum(counts.greater, depth), counts.equal
+    return Scorer(placed.name, RankCounts(greater, equal), depth=depth)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,15 +144,11 @@ class _PlacedLists:
 
 
 def _placed_lists(
-    lists: object,
-    dataset: SequenceDataset | None,
-    targets: object,
-    split: str,
-    *,
-    exclude_seen: bool = False,
-    candidates: Iterable[str] | None = None,
+    lists: object, dataset: SequenceDataset | None, request: MeasureRequest
 ) -> _PlacedLists:
     """Read lists and find the targets in them."""
+    targets, split = request.targets, request.split
+    exclude_seen, candidates = request.exclude_seen, request.candidates
     if dataset is None and targets is None:
         given = words(python="dataset= or targets=", option="--dataset or --targets")
         raise ConfigError(f"lists without what is relevant, expected {given}")

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.evaluate.dialects.beside import scorers_beside
-from dllm2rec.evaluate.dialects.measured import Measured, MeasuredScorer
+from dllm2rec.evaluate.dialects.measured import NO_BASELINES, Measured, MeasuredScorer
 from dllm2rec.evaluate.evaluate_split import rows_to_rank
 from dllm2rec.evaluate.lists.candidates import allowed_items
 from dllm2rec.evaluate.lists.cases import Cases, cases_of_targets
 from dllm2rec.evaluate.lists.places import BEYOND
 from dllm2rec.evaluate.lists.read import read_list_table
 from dllm2rec.evaluate.many_targets import RelevantCounts
+from dllm2rec.evaluate.measure_request import MeasureRequest
 from dllm2rec.evaluate.metrics import RankCounts
+from dllm2rec.evaluate.rows.scored_rows import RowsIdentity, ScoredRows, Scorer
 from dllm2rec.evaluate.seen_items import Pairs, seen_pairs
-from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 Int64Vector = npt.NDArray[np.int64]
 
@@ -59,27 +60,30 @@ class AskedTargets:
 
     Attributes:
         dataset: whose rows they are.
-        split: "test" or "validation".
+        request: what was asked.
         rows: all rows of the split.
         row: of each pair, ascending, int64 (M,).
         item: the item; beyond the catalogue for one that it lacks, int64 (M,).
         case: what the pair's metrics are averaged in, ascending, int64 (M,).
         allowed: which items are candidates, bool (N,); None where all are.
         unit: what a case is: "rows" or "users".
-        is_plain: whether these are the split's own rows and targets, among all items.
         notes: what should be known.
     """
 
     dataset: SequenceDataset
-    split: str
+    request: MeasureRequest
     rows: Rows
     row: Int64Vector
     item: Int64Vector
     case: Int64Vector
     allowed: npt.NDArray[np.bool_] | None
     unit: str
-    is_plain: bool
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether these are the split's own rows and targets, among all items."""
+        return self.request.targets is None and self.request.candidates is None
 
     def block(self, begin: int, end: int) -> AskedBlock:
         """What is asked of the rows `begin..end-1`; what is no candidate cannot be ranked."""
@@ -100,75 +104,62 @@ class AskedTargets:
             greater[block.pairs], equal[block.pairs] = counts.greater, counts.equal
         return RelevantCounts(self.case, greater, equal)
 
-    def measured(
-        self,
-        name: str,
-        counts: RelevantCounts,
-        teacher: TeacherKnowledge | None,
-        *,
-        exclude_seen: bool,
-    ) -> Measured:
+    def measured(self, name: str, counts: RelevantCounts) -> Measured:
         """A scorer below the baselines, where these have the same rows and candidates."""
-        dataset, notes = self.dataset, self.notes
-        beside: list[MeasuredScorer] = []
+        dataset, request, notes = self.dataset, self.request, self.notes
+        beside: list[Scorer] = []
+        rows = None
         if self.is_plain:
-            beside = scorers_beside(dataset, teacher, self.split, exclude_seen=exclude_seen)
+            beside = scorers_beside(
+                dataset, request.teacher, request.split, exclude_seen=request.exclude_seen
+            )
+            identity = RowsIdentity.of(dataset, request.split, exclude_seen=request.exclude_seen)
+            own = Scorer(name, RankCounts(counts.greater, counts.equal))
+            rows = ScoredRows(identity, (*beside, own))
         else:
-            notes = (*notes, "no baselines: they have one target a row and all items as candidates")
+            notes = (*notes, NO_BASELINES)
         n_candidates = dataset.n_items if self.allowed is None else int(self.allowed.sum())
         some = f"full ranking over {n_candidates:,} candidates of {dataset.n_items:,} items"
         return Measured(
-            title=f"{dataset.name}, {self.split}",
-            scorers=(*beside, MeasuredScorer(name, counts)),
+            title=f"{dataset.name}, {request.split}",
+            scorers=(
+                *(MeasuredScorer.of_rows(one.name, one.counts, one.depth) for one in beside),
+                MeasuredScorer(name, counts),
+            ),
             n_rows=counts.n_cases,
             n_items=dataset.n_items,
-            exclude_seen=exclude_seen,
+            exclude_seen=request.exclude_seen,
             unit=self.unit,
             ranking="" if self.allowed is None else some,
             notes=notes,
+            rows=rows,
         )
 
 
-def asked_targets(
-    dataset: SequenceDataset,
-    split: str,
-    *,
-    targets: object = None,
-    candidates: Iterable[str] | None = None,
-) -> AskedTargets:
-    """Find what is to be ranked.
-
-    Args:
-        dataset: whose rows they are.
-        split: "test" or "validation".
-        targets: relevant items by row or by user, as `evaluate_lists` takes them; by default each
-            row has its own target. A user's are ranked in the user's first row.
-        candidates: ids of the items that alone are ranked.
+def asked_targets(dataset: SequenceDataset, request: MeasureRequest) -> AskedTargets:
+    """Find what is to be ranked; of targets by user, in the user's first row.
 
     Raises:
         ConfigError: an unknown split.
         InputError: a split without rows, unknown candidates, or targets of another dataset.
     """
-    rows, _ = rows_to_rank(dataset, split, 1)
-    allowed = allowed_items(dataset, candidates)
+    rows, _ = rows_to_rank(dataset, request.split, 1)
+    allowed = allowed_items(dataset, request.candidates)
     notes: list[str] = []
     unit = "rows"
-    if targets is None:
+    if request.targets is None:
         row = case = np.arange(len(rows))
         item = dataset.targets(rows).astype(np.int64)
     else:
-        table = read_list_table(targets)
-        cases, notes = cases_of_targets(table, dataset, split)
+        table = read_list_table(request.targets)
+        cases, notes = cases_of_targets(table, dataset, request.split)
         row, item, case = _of_cases(rows, cases)
         unit = "rows" if table.key == "row" else "users"
     if allowed is not None:
         n_lost = int((~np.append(allowed, False)[np.minimum(item, dataset.n_items)]).sum())
         if n_lost:
             notes.append(f"{n_lost:,} targets are no candidates and count as missed")
-    is_plain = targets is None and candidates is None
-    return AskedTargets(
-        dataset, split, rows, row, item, case, allowed, unit, is_plain, tuple(notes)
-    )
+    return AskedTargets(dataset, request, rows, row, item, case, allowed, unit, tuple(notes))
 
 
 def _of_cases(rows: Rows, cases: Cases) -> tuple[Int64Vector, Int64Vector, Int64Vector]:

@@ -17,6 +17,7 @@ from dllm2rec.evaluate.dialects.measured import Measured
 from dllm2rec.evaluate.evaluate_split import rows_to_rank
 from dllm2rec.evaluate.matrices.asked_targets import AskedBlock, AskedTargets, asked_targets
 from dllm2rec.evaluate.matrices.open_matrix import Matrix, open_matrix
+from dllm2rec.evaluate.measure_request import MeasureRequest
 from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.ranking import fused_rank_counts
 from dllm2rec.teacher.embedding_file import VectorOptions, load_embeddings
@@ -67,33 +68,20 @@ def evaluate_vectors(
         ConfigError: an unknown split, or a cut-off beyond the catalogue.
     """
     _, ks = rows_to_rank(dataset, split, ks)
-    measured = measure_vectors(
-        vectors,
-        dataset,
-        targets=targets,
-        split=split,
-        exclude_seen=exclude_seen,
-        candidates=candidates,
-        teacher=teacher,
-    )
-    return measured.table(ks)
+    request = MeasureRequest(targets, split, exclude_seen, candidates, teacher)
+    return measure_vectors(vectors, dataset, request).table(ks)
 
 
 def measure_vectors(
     vectors: Sequence[Vectors],
     dataset: SequenceDataset,
-    *,
-    targets: object = None,
-    split: str = "test",
-    exclude_seen: bool = False,
-    candidates: Iterable[str] | None = None,
-    teacher: TeacherKnowledge | None = None,
+    request: MeasureRequest,
 ) -> Measured:
     """Rank as `evaluate_vectors`; the metrics are taken of what comes back."""
     if len(vectors) not in (2, 3):
         raise InputError(f"{len(vectors)} arrays or files, expected users, items and maybe a bias")
-    asked = asked_targets(dataset, split, targets=targets, candidates=candidates)
-    hint = f"one vector for each {split} row of {dataset.name}, in its order"
+    asked = asked_targets(dataset, request)
+    hint = f"one vector for each {request.split} row of {dataset.name}, in its order"
     users = open_matrix(_source(vectors[0]), hint)
     items = _items(vectors[1], dataset)
     expected = (len(asked.rows), items.shape[1])
@@ -101,9 +89,9 @@ def measure_vectors(
         message = f"users of shape {users.shape}, expected {expected}"
         raise InputError(message, code="E-SHAPE", path=users.path, hint=hint)
     bias = _bias(vectors[2] if len(vectors) > 2 else None, asked)
-    counts = asked.counts(_counted(asked, users, items, bias, exclude_seen=exclude_seen))
+    counts = asked.counts(_counted(asked, users, items, bias, exclude_seen=request.exclude_seen))
     name = "vectors" if users.path is None else users.path.stem
-    return asked.measured(name, counts, teacher, exclude_seen=exclude_seen)
+    return asked.measured(name, counts)
 
 
 def _source(vectors: Vectors) -> Path | npt.NDArray[Any]:
