@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -195,3 +197,19 @@ class ProgressGroup:
         """Tell all."""
         for one in self._watchers:
             one.results(table)
+
+
+def wait_at_stage(work: Future[Any], progress: Progress, text: str, every_s: float = 3.0) -> None:
+    """Wait for work of another thread, and say again and again that it goes on, and how long.
+
+    Args:
+        work: what is waited for; what it raises is raised.
+        progress: is told the stage, with the seconds behind it once there are some.
+        text: what is under way.
+        every_s: seconds between two lines.
+    """
+    began = time.monotonic()
+    progress.stage(text)
+    while not wait([work], every_s).done:
+        progress.stage(f"{text}, {time.monotonic() - began:.0f} s so far")
+    work.result()

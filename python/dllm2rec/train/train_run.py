@@ -61,7 +61,7 @@ from dllm2rec.teacher.leak import leak_notes
 from dllm2rec.tracking.metric_names import SELECTION
 from dllm2rec.tracking.metric_table import ResultRow
 from dllm2rec.tracking.printed import as_progress
-from dllm2rec.tracking.progress import Outlook, Progress
+from dllm2rec.tracking.progress import Outlook, Progress, wait_at_stage
 from dllm2rec.train.check_run import RunOptions, check_run, teacher_choices
 from dllm2rec.train.context import TrainingContext
 from dllm2rec.train.loop import selection_ks
@@ -207,8 +207,8 @@ def train_students(
         n_left = _n_left(config, manifest, folder, list(data))
         progress.outlook(Outlook(n_left))
         if device.type == "cpu":
-            progress.stage("scoring popularity and window counts")
-            baselines.result()  # beside a GPU's training, but not where it needs the same cores
+            # Beside a GPU's training, but not where it needs the same cores.
+            wait_at_stage(baselines, progress, "scoring popularity and window counts")
         else:
             progress.stage("compiling the training's kernels")
             pool.submit(load_plots_ahead)  # where that fails, the report will say so
