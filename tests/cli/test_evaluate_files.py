@@ -150,3 +150,23 @@ def test_lists_by_user_stand_in_the_order_of_the_rows(folder: Path) -> None:
     greater = [one.scorers[-1].counts.greater for one in found if one is not None]
     assert len(set(greater[0])) > 1
     np.testing.assert_array_equal(greater[0], greater[1][::-1])
+
+
+def test_files_are_compared_by_user_as_by_row_where_each_has_one(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "own.parquet"
+    words = ["evaluate", *sources(folder)["own"], "--dataset", str(folder)]
+    assert main([*words, "--per-row", str(file)]) == 0
+    scored = read_per_row(file)
+    assert scored.users is not None
+    assert sorted(scored.users) == list(range(scored.identity.n_rows))
+    capsys.readouterr()
+    told = {}
+    for by in ("row", "user"):
+        assert main(["compare", str(file), "--by", by, "--json"]) == 0
+        told[by] = json.loads(capsys.readouterr().out)
+    assert (told["row"].pop("by"), told["user"].pop("by")) == ("row", "user")
+    assert told["row"] == told["user"]
+    assert main(["compare", str(file), "--by", "user"]) == 0
+    assert "rows of one user drawn together" in capsys.readouterr().out

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from dllm2rec.comparisons.compare import compare
+from dllm2rec.comparisons.compare import compare, compare_rows
 from dllm2rec.comparisons.merge import contenders
 from dllm2rec.comparisons.paired import holm, paired_difference
 from dllm2rec.errors import ConfigError, InputError
@@ -170,3 +171,16 @@ def test_a_comparison_shows_itself_and_is_json() -> None:
     assert told["n_comparisons"] == 3
     assert told["rows"][0]["difference"]["p"] == found.rows[0].difference.p  # type: ignore[union-attr]
     assert told["identity"]["rows"] == IDENTITY.rows
+
+
+def test_users_are_drawn_only_where_a_source_says_whose_rows_they_are() -> None:
+    scored = of(*BASELINES, *STUDENTS)
+    asked: dict[str, Any] = {"against": None, "metrics": "ndcg@5", "seed": 0}
+    with pytest.raises(InputError, match="does not say whose its rows are"):
+        compare_rows([("a", scored)], **asked, by="user")
+    known = replace(scored, users=np.arange(scored.identity.n_rows) // 3)
+    by_user = compare_rows([("a", scored), ("b", known)], **asked, by="user")
+    assert by_user.by == "user"
+    assert "rows of one user drawn together" in by_user.protocol()
+    by_row = compare_rows([("a", scored), ("b", known)], **asked)
+    assert by_user.rows != by_row.rows

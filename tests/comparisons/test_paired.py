@@ -192,3 +192,37 @@ def test_what_cannot_be_compared_is_refused() -> None:
         paired_difference([np.zeros(3)], [np.zeros(4)])
     with pytest.raises(NonFiniteError):
         paired_difference([np.array([0.0, np.nan])], [np.zeros(2)])
+
+
+def test_users_of_one_row_each_are_the_rows() -> None:
+    rng = np.random.default_rng(0)
+    one, other = gains(rng, 200), gains(rng, 200)
+    users = rng.permutation(200)
+    assert paired_difference([one], [other], users=users) == paired_difference([one], [other])
+
+
+def test_rows_of_a_user_are_drawn_together_as_the_slow_twin_draws_them() -> None:
+    rng = np.random.default_rng(1)
+    users = np.repeat(np.arange(300), rng.integers(1, 6, 300))
+    of_user = rng.standard_normal(300)
+    differences = 0.1 + of_user[users] + 0.1 * rng.standard_normal(len(users))
+    found = paired_difference([differences], [np.zeros(len(users))], users=users)
+    sums, sizes = np.bincount(users, weights=differences), np.bincount(users)
+    drawn = rng.integers(0, 300, (4000, 300))
+    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    assert found.difference == pytest.approx(differences.mean())
+    low, high = np.quantile(means, [0.025, 0.975])
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.1 * (high - low))
+    flipped = np.abs(rng.choice([-1, 1], (4000, 300)) @ sums)
+    assert found.p == pytest.approx(np.mean(flipped >= abs(sums.sum())), abs=0.03)
+    alone = paired_difference([differences], [np.zeros(len(users))])
+    assert found.high - found.low > 1.4 * (alone.high - alone.low)
+    assert found.detectable > 1.4 * alone.detectable
+
+
+def test_users_that_are_not_those_of_the_rows_are_refused() -> None:
+    values, zeros = np.ones(4), np.zeros(4)
+    with pytest.raises(InputError, match="one for each of 4 rows"):
+        paired_difference([values], [zeros], users=np.arange(3))
+    with pytest.raises(InputError, match="at least two users"):
+        paired_difference([values], [zeros], users=np.full(4, 7))

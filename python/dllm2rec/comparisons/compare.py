@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from dllm2rec.caller import one_or_more, words
 from dllm2rec.comparisons.comparison import ComparedScorer, Comparison
 from dllm2rec.comparisons.merge import UNTRAINED, Contender, check_same_rows, contenders
 from dllm2rec.comparisons.paired import Vector, holm, paired_difference
-from dllm2rec.errors import ConfigError
+from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.evaluate.metrics import RankCounts, row_values
 from dllm2rec.evaluate.rows.per_row_file import read_per_row
 from dllm2rec.evaluate.rows.scored_rows import ScoredRows
@@ -62,13 +63,47 @@ def compare(
             compare.
         ArtifactError: a run or a file is not what it was.
     """
-    given: list[Source] = _listed(sources)
+    wanted = check_metrics(metrics)
+    scored = score_sources(
+        sources, dataset=dataset, split=split, exclude_seen=exclude_seen, device=device
+    )
+    return compare_rows(scored, against=against, metrics=wanted, seed=seed)
+
+
+def check_metrics(metrics: str | Iterable[str]) -> tuple[str, ...]:
+    """The metrics, refused before any work."""
     wanted = one_or_more(metrics, str)
-    if not given or not wanted:
-        missing = "source" if not given else "metric"
-        raise ConfigError(f"compare: no {missing}, expected at least one")
+    if not wanted:
+        raise ConfigError("compare: no metric, expected at least one")
     for metric in wanted:
-        _cutoff(metric)  # refused before any work
+        _cutoff(metric)
+    return wanted
+
+
+def score_sources(
+    sources: Source | Iterable[Source],
+    *,
+    dataset: str | Path | None = None,
+    split: str = "test",
+    exclude_seen: bool = False,
+    device: str = "auto",
+) -> list[tuple[str, ScoredRows]]:
+    """Rank the rows of runs and read those of files: what messages call each, and what it holds.
+
+    Args:
+        sources: as `compare` takes them, like all that follows.
+        dataset: of runs.
+        split: of runs.
+        exclude_seen: of runs.
+        device: of runs.
+
+    Raises:
+        ConfigError: no source.
+        InputError, ArtifactError: as `compare`.
+    """
+    given = _listed(sources)
+    if not given:
+        raise ConfigError("compare: no source, expected at least one")
     scored: list[tuple[str, ScoredRows]] = []
     for source in given:
         if isinstance(source, ScoredRows):
@@ -84,7 +119,7 @@ def compare(
             scored.append((os.fspath(source), found))
         else:
             scored.append((os.fspath(source), read_per_row(source)))
-    return compare_rows(scored, against=against, metrics=wanted, seed=seed)
+    return scored
 
 
 def _listed(sources: Source | Iterable[Source]) -> list[Source]:
@@ -97,10 +132,24 @@ def compare_rows(
     sources: Sequence[tuple[str, ScoredRows]],
     *,
     against: str | None,
-    metrics: Sequence[str],
+    metrics: str | Iterable[str],
     seed: int,
+    by: str = "row",
 ) -> Comparison:
-    """Compare what was scored already; `sources` are what messages call each, and what it holds."""
+    """Compare what was scored already.
+
+    Args:
+        sources: what messages call each, and what it holds, as `score_sources` returns them.
+        against: as `compare` takes it, like `metrics` and `seed`.
+        metrics: one or more.
+        seed: of the draws.
+        by: "row", or "user" to draw all rows of a user together.
+
+    Raises:
+        InputError: rows are to be drawn by user, and no source says whose they are.
+        ConfigError, InputError: as `compare`.
+    """
+    metrics = check_metrics(metrics)
     identity = check_same_rows([(name, scored.identity) for name, scored in sources])
     found = contenders(sources)
     for metric in metrics:
@@ -111,11 +160,27 @@ def compare_rows(
     reference, reason = _reference(found, against, metrics[0])
     if len(found) < 2:
         raise ConfigError(f"compare: {reference.name} alone, expected a scorer to compare it with")
-    rows = [row for metric in metrics for row in _rows_of(found, reference, metric, seed)]
+    users = _users(sources) if by == "user" else None
+    rows = [row for metric in metrics for row in _rows_of(found, reference, metric, users, seed)]
     adjusted = iter(holm([row.difference.p for row in rows if row.difference is not None]))
     rows = [row if row.difference is None else replace(row, p_holm=next(adjusted)) for row in rows]
     notes = _notes(found, metrics)
-    return Comparison(identity, reference.name, reason, tuple(metrics), tuple(rows), notes)
+    return Comparison(identity, reference.name, reason, metrics, tuple(rows), notes, by=by)
+
+
+def _users(sources: Sequence[tuple[str, ScoredRows]]) -> npt.NDArray[np.int64]:
+    """Whose each row is, by the first source that says so: all have the same rows.
+
+    Raises:
+        InputError: none does.
+    """
+    known = next((scored.users for _, scored in sources if scored.users is not None), None)
+    if known is None:
+        raise InputError(
+            f"{sources[0][0]}: does not say whose its rows are, expected rows with users to draw "
+            "by; prepare the dataset from a log with user ids, or compare by row"
+        )
+    return known
 
 
 def _cutoff(metric: str) -> int:
@@ -161,7 +226,11 @@ def _is_taught(scorer: Contender) -> bool:
 
 
 def _rows_of(
-    found: Sequence[Contender], reference: Contender, metric: str, seed: int
+    found: Sequence[Contender],
+    reference: Contender,
+    metric: str,
+    users: npt.NDArray[np.int64] | None,
+    seed: int,
 ) -> Iterator[ComparedScorer]:
     beside = _values(reference, metric)
     if not beside:
@@ -176,7 +245,9 @@ def _rows_of(
             continue
         means = [float(part.mean()) for part in values]
         deviation = statistics.stdev(means) if len(means) > 1 else None
-        difference = None if one is reference else paired_difference(values, beside, seed=seed)
+        difference = None
+        if one is not reference:
+            difference = paired_difference(values, beside, users=users, seed=seed)
         value = statistics.fmean(means)
         yield ComparedScorer(metric, one.name, one.seeds, value, deviation, difference, None)
 

@@ -47,6 +47,7 @@ class Comparison:
             a list that is too short has none, is left out.
         notes: what a reader should know, a sentence each.
         costs: by the names of scorers, where they were measured.
+        by: what is drawn: "row", or "user" with all of a user's rows.
     """
 
     identity: RowsIdentity
@@ -56,6 +57,7 @@ class Comparison:
     rows: tuple[ComparedScorer, ...]
     notes: tuple[str, ...] = ()
     costs: Mapping[str, Cost] = field(default_factory=dict)
+    by: str = "row"
 
     def of_metric(self, metric: str) -> list[ComparedScorer]:
         """The rows of one metric."""
@@ -71,7 +73,8 @@ class Comparison:
         one = self.identity
         seen = "seen items masked" if one.exclude_seen else "seen items not masked"
         ranked = f"{one.n_rows:,} rows, full ranking over {one.n_items:,} items, {seen}"
-        return f"{one.dataset}, {one.split}: {ranked}"
+        drawn = ", rows of one user drawn together" if self.by == "user" else ""
+        return f"{one.dataset}, {one.split}: {ranked}{drawn}"
 
     def __repr__(self) -> str:
         """The comparison as plain text."""
@@ -93,6 +96,7 @@ class Comparison:
             "reason": self.reason,
             "level": LEVEL,
             "n_draws": N_DRAWS,
+            "by": self.by,
             "n_comparisons": self.n_comparisons,
             "rows": [asdict(row) for row in self.rows],
             "costs": {name: asdict(cost) for name, cost in self.costs.items()},

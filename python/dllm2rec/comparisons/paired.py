@@ -46,7 +46,11 @@ class PairedDifference:
 
 
 def paired_difference(
-    scorer: Sequence[Vector], reference: Sequence[Vector], *, seed: int = 0
+    scorer: Sequence[Vector],
+    reference: Sequence[Vector],
+    *,
+    users: npt.NDArray[np.int64] | None = None,
+    seed: int = 0,
 ) -> PairedDifference:
     """Compare the values of a metric, row by row.
 
@@ -61,13 +65,20 @@ def paired_difference(
     sqrt(var(rows) / R + var(seeds) / S + ...) in Student's t, both with the degrees of freedom of
     Welch and Satterthwaite.
 
+    With `users` these are drawn, each with all of its rows, as rows of one user are alike: with
+    s(u) the sum of a user's differences, n(u) their number and d the mean over rows, a draw of U
+    users has the mean d + sum (s(u) - d n(u)) / R. That is the ratio estimator of cluster samples
+    to first order, and exactly the bootstrap of rows where each user has one. Signs are flipped by
+    user, and U takes the place of R in the degrees of freedom.
+
     Args:
         scorer: the values of each seed, each (R,).
         reference: the same of what it is compared with; each side has one seed or more.
+        users: a number for the user of each row, >= 0, int64 (R,); None draws rows.
         seed: of the draws; one seed has one result, whatever the number of threads.
 
     Raises:
-        InputError: fewer than two rows, or not the same number on both sides.
+        InputError: fewer than two rows (or users), or not the same number on both sides.
         NonFiniteError: NaN or infinity among the values.
     """
     columns = [np.ascontiguousarray(values, np.float64) for values in (*scorer, *reference)]
@@ -83,20 +94,28 @@ def paired_difference(
     spread = spread if spread > 1e-12 * abs(difference) else 0.0
     effect = difference / spread if spread else 0.0
     seeds = [_variance_of_mean(side) for side in sides if len(side) > 1]
-    variance = spread**2 / n_rows + sum(part for part, _ in seeds)
+    sums, moved = _by_user(differences, users)
+    n_units = len(sums)
+    of_rows = spread**2 / n_rows
+    if moved is not None:
+        of_rows = n_units / (n_units - 1) * float((moved**2).sum()) / n_rows**2
+    variance = of_rows + sum(part for part, _ in seeds)
     error = math.sqrt(variance)
     df = math.inf
     if seeds and error:
-        parts = [(spread**2 / n_rows, n_rows - 1), *seeds]
+        parts = [(of_rows, n_units - 1), *seeds]
         df = variance**2 / sum(part**2 / free for part, free in parts if part)
-    means = _bootstrap_means(differences, seed)
+    if moved is None:
+        means = _bootstrap_sums(differences, seed) / n_rows
+    else:
+        means = difference + _bootstrap_sums(moved, seed) / n_rows
     if seeds:
         rng = np.random.default_rng([seed, 3])  # the kernels' streams are 1 and 2
         means += _moved_by_seeds(sides[0], rng) - _moved_by_seeds(sides[1], rng)
         means = difference + (means - difference) * quantile(TAIL, df) / quantile(TAIL, math.inf)
         p = 2 * upper_tail(abs(difference) / error, df) if error else float(difference == 0)
     else:
-        p = _permutation(differences, seed)
+        p = _permutation(sums, seed)
     low, high = _percentiles(means)
     detectable = (quantile(TAIL, df) + quantile(POWER, df)) * error
     test = "t" if seeds else "permutation"
@@ -124,11 +143,28 @@ def _variance_of_mean(side: Sequence[Vector]) -> tuple[float, int]:
     return float(np.var(means, ddof=1)) / len(means), len(means) - 1
 
 
-def _bootstrap_means(differences: Vector, seed: int) -> Vector:
-    """Means of as many rows drawn with replacement, (N_DRAWS,)."""
-    values, counts = np.unique(differences, return_counts=True)
-    sums = _core.bootstrap_sums(values, counts.astype(np.uint64), n_draws=N_DRAWS, seed=seed)
-    return sums / len(differences)
+def _by_user(
+    differences: Vector, users: npt.NDArray[np.int64] | None
+) -> tuple[Vector, Vector | None]:
+    """The differences summed by user, and how far each user moves their mean; None by row."""
+    if users is None:
+        return differences, None
+    if users.shape != differences.shape:
+        raise InputError(f"users {users.shape}, expected one for each of {len(differences)} rows")
+    sizes = np.bincount(users)
+    there = sizes > 0
+    if int(there.sum()) < 2:
+        raise InputError("rows of one user, expected at least two users")
+    if sizes.max() == 1:
+        return differences, None
+    sums = np.bincount(users, weights=differences)[there]
+    return sums, sums - differences.mean() * sizes[there]
+
+
+def _bootstrap_sums(values: Vector, seed: int) -> Vector:
+    """Sums of as many values drawn with replacement, (N_DRAWS,)."""
+    distinct, counts = np.unique(values, return_counts=True)
+    return _core.bootstrap_sums(distinct, counts.astype(np.uint64), n_draws=N_DRAWS, seed=seed)
 
 
 def _percentiles(means: Vector) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.device_rows import device_rows
 from dllm2rec.errors import ArtifactError, ConfigError
 from dllm2rec.evaluate.evaluate_split import SPLITS, rows_to_rank, split_counts
-from dllm2rec.evaluate.rows.scored_rows import RowsIdentity, ScoredRows, Scorer
+from dllm2rec.evaluate.rows.scored_rows import ScoredRows, Scorer
 from dllm2rec.evaluate.rows.untrained import untrained_scorers
 from dllm2rec.runs.checkpoint import REFIT, Checkpoint, load_checkpoint
 from dllm2rec.runs.held_out_log import log_opening, openings_text, read_openings
@@ -89,7 +89,7 @@ def score_rows(
         folder = run_folder_of(run)
         log_opening(folder, "evaluate")
         _log.info("%s", openings_text(read_openings(folder)))
-    return ScoredRows(RowsIdentity.of(data, split, exclude_seen=exclude_seen), tuple(scorers))
+    return ScoredRows.of(data, split, scorers, exclude_seen=exclude_seen)
 
 
 def name_and_seed(folder: Path, manifest: RunManifest) -> tuple[str, int]:

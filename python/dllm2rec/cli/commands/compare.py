@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,8 +35,16 @@ EXAMPLES = """\b
 Examples:
   dllm2rec compare runs/games-1
   dllm2rec compare runs/games-1 runs/games-2 --against sasrec --metric ndcg@10 --metric hr@10
+  dllm2rec compare runs/games-1 --by user
   dllm2rec compare runs/games-1 other.parquet --html comparison.html
 """
+
+
+class Unit(StrEnum):
+    """What a comparison draws."""
+
+    row = "row"
+    user = "user"
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class CompareRequest:
     cost: bool
     teacher_ms: float | None
     html: Path | None
+    by: str
     seed: int
     device: str
     threads: int | None
@@ -91,6 +101,9 @@ def compare(
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE.html", help="Write it as a page, too.")
     ] = None,
+    by: Annotated[
+        Unit, typer.Option(help="What is drawn: rows, or users with all of their rows.")
+    ] = Unit.row,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the draws.")] = 0,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
@@ -111,6 +124,7 @@ def compare(
         cost=cost,
         teacher_ms=teacher_ms,
         html=html,
+        by=by.value,
         seed=seed,
         device="auto" if device is None else device.value,
         threads=threads,
@@ -123,17 +137,18 @@ def _compare(request: CompareRequest) -> None:
     _check(request)
     use_threads(request.threads)
 
-    from dllm2rec.comparisons.compare import compare
+    from dllm2rec.comparisons.compare import check_metrics, compare_rows, score_sources
 
-    found = compare(
+    metrics = check_metrics(request.metrics)
+    scored = score_sources(
         request.sources,
-        against=request.against,
-        metrics=request.metrics,
         dataset=request.dataset,
         split=request.split,
         exclude_seen=request.exclude_seen,
         device=request.device,
-        seed=request.seed,
+    )
+    found = compare_rows(
+        scored, against=request.against, metrics=metrics, seed=request.seed, by=request.by
     )
     found = replace(found, costs=_costs(request, found))
     if request.html is not None:

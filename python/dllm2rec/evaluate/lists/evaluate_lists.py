@@ -20,7 +20,7 @@ from dllm2rec.evaluate.lists.places import PlacedTargets, place_targets
 from dllm2rec.evaluate.lists.read import read_list_table
 from dllm2rec.evaluate.measure_request import MeasureRequest
 from dllm2rec.evaluate.metrics import RankCounts
-from dllm2rec.evaluate.rows.scored_rows import RowsIdentity, ScoredRows, Scorer
+from dllm2rec.evaluate.rows.scored_rows import ScoredRows, Scorer
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.metric_table import MetricTable
 
@@ -87,8 +87,8 @@ def measure_lists(
 
         split, exclude_seen = request.split, request.exclude_seen
         beside = scorers_beside(dataset, request.teacher, split, exclude_seen=exclude_seen)
-        identity = RowsIdentity.of(dataset, split, exclude_seen=exclude_seen)
-        rows = ScoredRows(identity, (*beside, _by_row(placed, dataset.splits()[split], depth)))
+        scorers = [*beside, _by_row(placed, dataset.splits()[split], depth)]
+        rows = ScoredRows.of(dataset, split, scorers, exclude_seen=exclude_seen)
     elif dataset is not None:
         notes = (*notes, NO_BASELINES)
     found = placed.targets

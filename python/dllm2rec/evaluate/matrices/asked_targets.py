@@ -19,7 +19,7 @@ from dllm2rec.evaluate.lists.read import read_list_table
 from dllm2rec.evaluate.many_targets import RelevantCounts
 from dllm2rec.evaluate.measure_request import MeasureRequest
 from dllm2rec.evaluate.metrics import RankCounts
-from dllm2rec.evaluate.rows.scored_rows import RowsIdentity, ScoredRows, Scorer
+from dllm2rec.evaluate.rows.scored_rows import ScoredRows, Scorer
 from dllm2rec.evaluate.seen_items import Pairs, seen_pairs
 
 Int64Vector = npt.NDArray[np.int64]
@@ -113,9 +113,10 @@ class AskedTargets:
             beside = scorers_beside(
                 dataset, request.teacher, request.split, exclude_seen=request.exclude_seen
             )
-            identity = RowsIdentity.of(dataset, request.split, exclude_seen=request.exclude_seen)
             own = Scorer(name, RankCounts(counts.greater, counts.equal))
-            rows = ScoredRows(identity, (*beside, own))
+            rows = ScoredRows.of(
+                dataset, request.split, [*beside, own], exclude_seen=request.exclude_seen
+            )
         else:
             notes = (*notes, NO_BASELINES)
         n_candidates = dataset.n_items if self.allowed is None else int(self.allowed.sum())

@@ -159,9 +159,10 @@ def read_per_row(file: str | os.PathLike[str]) -> ScoredRows:
             with pq.ParquetFile(path) as parquet:
                 record = _record_of(path, parquet)
                 scorers = tuple(_scorers_of(path, parquet, record))
+                users = _users_of(parquet, record.identity.n_rows)
         except (OSError, pa.ArrowException, KeyError) as err:
             raise ArtifactError(f"{path}: {err}, expected a file of evaluate --per-row") from err
-    return ScoredRows(record.identity, scorers)
+    return ScoredRows(record.identity, scorers, users)
 
 
 def _record_of(path: Path, parquet: pq.ParquetFile) -> _FileRecord:
@@ -209,6 +210,19 @@ def _scorers_of(path: Path, parquet: pq.ParquetFile, record: _FileRecord) -> Ite
         if _digest(counts) != one.sha256:
             raise ArtifactError(f"{path}: ranks of {one.name} were changed; write it again")
         yield Scorer(one.name, counts, one.seed, one.depth, one.settings)
+
+
+def _users_of(parquet: pq.ParquetFile, n_rows: int) -> npt.NDArray[np.int64] | None:
+    """A number for the user of each row; None where the file does not say who they are."""
+    parts: list[pa.Array] = []
+    for batch in parquet.iter_batches(BLOCK_ROWS, columns=["user_id"]):
+        parts.append(batch["user_id"].slice(0, n_rows - sum(map(len, parts))))
+        if parts[-1].null_count:
+            return None
+        if sum(map(len, parts)) == n_rows:  # the other scorers have the same rows
+            break
+    users = pa.chunked_array(parts).combine_chunks().dictionary_encode()
+    return users.indices.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 def _digest(counts: RankCounts) -> str:

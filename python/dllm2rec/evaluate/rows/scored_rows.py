@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ConfigError
@@ -95,10 +96,30 @@ class ScoredRows:
     Attributes:
         identity: which rows.
         scorers: in the order of the table.
+        users: a number for the user of each row, int64 (R,); None where the data does not say.
     """
 
     identity: RowsIdentity
     scorers: tuple[Scorer, ...]
+    users: npt.NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        dataset: SequenceDataset,
+        split: str,
+        scorers: Sequence[Scorer],
+        *,
+        exclude_seen: bool,
+    ) -> ScoredRows:
+        """The scorers of a split of a dataset."""
+        users = None
+        if dataset.users is not None and dataset.has_users:
+            ends = dataset.splits()[split].end
+            users = np.searchsorted(dataset.users.starts, ends, side="right") - 1
+            users = users.astype(np.int64)
+        identity = RowsIdentity.of(dataset, split, exclude_seen=exclude_seen)
+        return cls(identity, tuple(scorers), users)
 
     def __repr__(self) -> str:
         """Which rows, and who scored them."""
