@@ -12,6 +12,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dllm2rec.config.load import changed, load_config
@@ -23,9 +24,11 @@ from dllm2rec.report.evidence import read_evidence, write_evidence
 from dllm2rec.report.facts import read_facts
 from dllm2rec.report.page import write_report
 from dllm2rec.runs.epoch_log import METRICS_FILE, rewrite_epochs
+from dllm2rec.runs.run_result import read_result
 from dllm2rec.storage.atomic_file import record_of
 from dllm2rec.storage.pointers import read_pointer
 from dllm2rec.storage.sealed_json import seal
+from dllm2rec.tracking.metric_names import SELECTION
 from dllm2rec.tracking.metric_table import TAUGHT, MetricRow, teacher_gains
 from dllm2rec.train.train_run import train_run
 from dllm2rec.train.train_student import student_label
@@ -320,6 +323,23 @@ def test_titles_of_the_examples_are_escaped(run: Path) -> None:
     page = read(run)
     assert HOSTILE in page.text
     assert "script" not in page.tags
+
+
+def test_slices_of_the_page_are_those_of_the_test_rows(run: Path) -> None:
+    evidence = read_evidence(run)
+    assert evidence is not None
+    result = read_result(run)
+    tested = {row.name: row.test[SELECTION] for row in result.rows}
+    names = {one.name for one in evidence.slices}
+    assert {"target popularity", "repeats", "history length", "user activity"} <= names
+    for one in evidence.slices:
+        assert sum(one.n_rows) == result.n_test
+        for name in ("popularity", "sasrec", "sasrec + dllm2rec"):
+            parts = [part[SELECTION] for part in one.metrics[name]]
+            assert np.average(parts, weights=one.n_rows) == pytest.approx(tested[name], abs=1e-6)
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "Where it is good" in page
+    assert 'aria-label="NDCG@20 by popularity of the target"' in page
 
 
 def test_evidence_that_changed_is_refused_and_a_run_without_has_a_page(run: Path) -> None:

@@ -157,7 +157,7 @@ def _by_user(
         raise InputError("rows of one user, expected at least two users")
     if sizes.max() == 1:
         return differences, None
-    sums = np.bincount(users, weights=differences)[there]
+    sums: Vector = np.bincount(users, weights=differences)[there].astype(np.float64)
     return sums, sums - differences.mean() * sizes[there]
 
 

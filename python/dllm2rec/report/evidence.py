@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from pydantic import TypeAdapter
 
 from dllm2rec.auditing.audit import Audit
+from dllm2rec.evaluate.rows.slices import SliceTable
 from dllm2rec.report.teacher.beside_student import BesideStudent
 from dllm2rec.report.teacher.quality import Bin
 from dllm2rec.runs.read_json import read_json
@@ -54,6 +55,7 @@ class Evidence:
         places: how often each place of the teacher's lists holds the target.
         distances: the same by distance.
         audit: what the dataset is like.
+        slices: metrics by kinds of test rows, of several seeds of the first.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -66,6 +68,7 @@ class Evidence:
     places: list[Bin] = field(default_factory=list)
     distances: list[Bin] = field(default_factory=list)
     audit: Audit | None = None
+    slices: list[SliceTable] = field(default_factory=list)
 
 
 _ADAPTER = TypeAdapter(Evidence)

@@ -14,6 +14,7 @@ from dllm2rec.data.device_rows import device_rows
 from dllm2rec.evaluate.top_lists import student_lists
 from dllm2rec.report.conclusion import conclusion_of
 from dllm2rec.report.evidence import Evidence, Example
+from dllm2rec.report.gather_slices import gather_slices
 from dllm2rec.report.teacher.asked_rows import AskedRows, asked_rows
 from dllm2rec.report.teacher.beside_student import beside_student
 from dllm2rec.report.teacher.report import calibration, some_rows
@@ -68,9 +69,10 @@ def gather_evidence(
                     beside_student(name, part.lists, lists, part.targets, dataset.n_items)
                 )
         examples = _examples(dataset, part if on == "test" else None, names[best], device)
+        slices = gather_slices(names, dataset, teacher, device, exclude_seen=result.exclude_seen)
     vectors = None if teacher is None else teacher.item_embeddings
     found = audit(dataset, vectors=vectors, seed=manifest.seed, window_counts=False)
-    return Evidence(best, examples, on, beside, calibrated, places, distances, found)
+    return Evidence(best, examples, on, beside, calibrated, places, distances, found, slices)
 
 
 def _folder_of(folder: Path, student: str) -> Path:

@@ -12,6 +12,7 @@ from dllm2rec.report.curves import Curves, can_draw, draw_curves
 from dllm2rec.report.evidence import Evidence
 from dllm2rec.report.facts import Epochs, RunFacts, read_facts
 from dllm2rec.report.fill_template import fill_template
+from dllm2rec.report.slices import shown_slices
 from dllm2rec.report.teacher.pictures import calibration_pictures
 from dllm2rec.runs.held_out_log import openings_text
 from dllm2rec.runs.run_manifest import RunManifest
@@ -86,6 +87,7 @@ def render(facts: RunFacts) -> str:
         fitted=_fitted(facts),
         curves=draw_curves(facts.trainings) if can_draw() else None,
         evidence=facts.evidence,
+        slices=_slices(facts.evidence),
         calibration=_calibration(facts.evidence) if can_draw() else [],
         commands=[] if facts.result is None else _commands(facts.result, facts.manifest),
         epochs=[(one.name, *_epoch_table(one)) for one in facts.trainings if one.records],
@@ -196,6 +198,10 @@ def _number(key: str, record: dict[str, float]) -> str:
 
 def _calibration(evidence: Evidence | None) -> list[Curves]:
     return [] if evidence is None else calibration_pictures(evidence.places, evidence.distances)
+
+
+def _slices(evidence: Evidence | None) -> dict[str, Any]:
+    return {} if evidence is None else shown_slices(evidence.slices, evidence.student)
 
 
 def _commands(result: RunResult, manifest: RunManifest) -> list[tuple[str, str]]:

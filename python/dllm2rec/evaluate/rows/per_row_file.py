@@ -221,8 +221,9 @@ def _users_of(parquet: pq.ParquetFile, n_rows: int) -> npt.NDArray[np.int64] | N
             return None
         if sum(map(len, parts)) == n_rows:  # the other scorers have the same rows
             break
-    users = pa.chunked_array(parts).combine_chunks().dictionary_encode()
-    return users.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    coded = pa.chunked_array(parts).combine_chunks().dictionary_encode()
+    users: npt.NDArray[np.int64] = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return users
 
 
 def _digest(counts: RankCounts) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,11 +98,12 @@ def slice_rows(
     teacher = next((scorer for scorer in scored.scorers if scorer.name == "teacher"), None)
     rows = dataset.splits()[one.split]
     ks = one_or_more(ks, int)
-    return [slice_table(scored, slicing, ks) for slicing in slicings(dataset, rows, teacher)]
+    scorers = dict(zip(scored.labels(), scored.scorers, strict=True))
+    return [slice_table(scorers, slicing, ks) for slicing in slicings(dataset, rows, teacher)]
 
 
-def slice_table(scored: ScoredRows, slicing: Slicing, ks: Sequence[int]) -> SliceTable:
-    """Average every scorer's metrics within the groups of one slicing."""
+def slice_table(scorers: Mapping[str, Scorer], slicing: Slicing, ks: Sequence[int]) -> SliceTable:
+    """Average the metrics of every scorer, by its label, within the groups of one slicing."""
     sizes = np.bincount(slicing.group, minlength=len(slicing.labels))
     there = [place for place, size in enumerate(sizes) if size]
     inside = [slicing.group == place for place in there]
@@ -113,7 +114,7 @@ def slice_table(scored: ScoredRows, slicing: Slicing, ks: Sequence[int]) -> Slic
         tuple(int(sizes[place]) for place in there),
         {
             label: tuple(_part(scorer, mask).metrics(ks) for mask in inside)
-            for label, scorer in zip(scored.labels(), scored.scorers, strict=True)
+            for label, scorer in scorers.items()
         },
     )
 
