@@ -101,6 +101,7 @@ def split_counts(
     exclude_seen: bool = False,
     lists: SplitLists | None = None,
     memory: PairMemory | None = None,
+    shared: bool = True,
 ) -> RankCounts:
     """Rank every row's target among all items; each process ranks whole blocks, all get all counts.
 
@@ -111,13 +112,14 @@ def split_counts(
             repeats the history stays a candidate, and is then scored without the window offset.
         lists: of the same rows and `exclude_seen`, for a caller that comes again.
         memory: what the student remembers of pairs.
+        shared: whether all processes call it, and share the blocks; else this one ranks them all.
 
     Returns:
         `greater` and `equal` counts of each row, (R,).
     """
     lists = SplitLists(rows, exclude_seen=exclude_seen) if lists is None else lists
     blocks = torch.split(torch.arange(len(rows)), BLOCK_ROWS)
-    mine = process_blocks(len(blocks))
+    mine = process_blocks(len(blocks)) if shared else range(len(blocks))
     # A memory's bonuses are many: one block's at a time.
     together = TOGETHER if memory is None else 1
     table = torch.zeros(2, len(rows), dtype=torch.int64)
@@ -128,7 +130,7 @@ def split_counts(
             block = encode_block(student, items, lists, mine[first], some)
             counts = block.counts(None if memory is None else block.bonuses(memory))
             table[:, torch.cat(some)] = torch.from_numpy(np.stack([counts.greater, counts.equal]))
-    greater, equal = gathered(table, "ranking").numpy()
+    greater, equal = (gathered(table, "ranking") if shared else table).numpy()
     return RankCounts(greater, equal)
 
 

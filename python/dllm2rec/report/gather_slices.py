@@ -57,7 +57,13 @@ def gather_slices(
     for name, folder in students.items():
         checkpoint = load_checkpoint(folder)
         student = checkpoint.student.to(device)
-        counts = split_counts(student, read, exclude_seen=exclude_seen, memory=checkpoint.memory)
+        counts = split_counts(
+            student,
+            read,
+            exclude_seen=exclude_seen,
+            memory=checkpoint.memory,
+            shared=False,  # the page is the first process's work
+        )
         scorers[name] = Scorer(name, counts)
     k = int(SELECTION.partition("@")[2])
     return [slice_table(scorers, one, [k]) for one in slicings(dataset, rows, taught_by)]
