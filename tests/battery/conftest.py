@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from dllm2rec.cli import main
+from dllm2rec.data.formats.load_dataset import load_dataset
 from tests.battery.trials import Trials, trials_of
+from tests.support.run_home import make_home
+from tests.support.worlds import oracle_teacher
 
 KEY = pytest.StashKey[Trials]()
 
@@ -16,6 +22,20 @@ def trials(request: pytest.FixtureRequest) -> Trials:
     """How many trials a test makes."""
     request.node.stash[KEY] = made = trials_of(request)
     return made
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log, its dataset, a teacher as files and as a folder, a run and its export."""
+    home = make_home(tmp_path_factory.mktemp("home"))
+    knowledge = oracle_teacher(load_dataset(home / "data"))
+    (home / "lists").mkdir()
+    np.savetxt(home / "lists" / "myrank_train.txt", knowledge.ranking, fmt="%d")
+    assert (
+        main(["export", str(home / "run"), "--student", "sasrec", "--out", str(home / "export")])
+        == 0
+    )
+    return home
 
 
 @pytest.hookimpl(wrapper=True)

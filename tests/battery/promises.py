@@ -73,6 +73,7 @@ PROMISES = (
         "P6",
         "A training killed at any moment goes on to the bits of one that was not.",
         (
+            "battery/test_kills.py::test_a_training_killed_at_any_moment_ends_with_the_same_bits",
             f"{RESUME}::test_a_killed_run_goes_on_to_the_same_bits",
             f"{RESUME}::test_nothing_in_the_state_could_be_left_out",
         ),
@@ -81,6 +82,10 @@ PROMISES = (
         "P7",
         "What is seen at its place is whole: files are synced, then named.",
         (
+            "battery/test_kills.py::test_a_save_killed_at_any_moment_leaves_a_whole_state",
+            "battery/test_kills.py::test_a_command_killed_at_any_moment_leaves_all_or_nothing",
+            "battery/test_kills.py::test_control_plain_writing_leaves_parts",
+            "battery/test_kills.py::test_control_torch_save_in_place_leaves_parts",
             f"{RESUME}::test_a_kill_while_saving_leaves_a_whole_state",
             f"{RESUME}::test_files_are_synced_before_they_are_named",
             f"{FOLDER}::test_folder_that_is_seen_is_whole_after_sigkill",
@@ -91,6 +96,9 @@ PROMISES = (
         "P8",
         "A full disk leaves what was there before, says so, and nothing lies about.",
         (
+            "battery/test_little.py::test_files_that_may_not_grow_leave_nothing",
+            "battery/test_little.py::test_a_full_disk_leaves_nothing",
+            "battery/test_little.py::test_a_broken_disk_leaves_nothing",
             f"{RESUME}::test_a_full_disk_leaves_the_state_before",
             f"{RESUME}::test_room_is_asked_for_before_a_save",
             f"{FOLDER}::test_full_disk_leaves_nothing_and_says_so",
@@ -100,6 +108,7 @@ PROMISES = (
         "P9",
         "A file with one flipped bit is refused, never served.",
         (
+            "battery/test_bits.py",
             "runs/test_every_bit.py",
             f"{RESUME}::test_a_flipped_bit_anywhere_is_refused_and_the_older_state_named",
             f"{RESUME}::test_a_state_that_is_cut_off_anywhere_is_refused",
@@ -110,6 +119,7 @@ PROMISES = (
         "P10",
         "SIGTERM and Ctrl-C end any command with their code, a training after it has saved.",
         (
+            "battery/test_signals.py",
             f"{RESUME}::test_a_run_that_is_asked_to_stop_saves_and_says_so",
             f"{RESUME}::test_handlers_are_as_before",
             "runtime/test_ending.py",
@@ -134,6 +144,7 @@ PROMISES = (
         "P13",
         "Kernels may be called from many threads at once.",
         (
+            "battery/test_calls.py::test_calls_from_many_threads_give_what_one_gives",
             f"{CALLS}::test_kernels_may_be_called_from_many_threads_at_once",
             "serve/test_recommender.py::test_threads_share_a_model",
         ),
@@ -142,7 +153,10 @@ PROMISES = (
     Promise(
         "P14",
         "Kernels work in a process forked after they were used.",
-        (f"{CALLS}::test_kernels_work_in_a_forked_child_after_parallel_use",),
+        (
+            "battery/test_calls.py::test_a_call_in_a_forked_process",
+            f"{CALLS}::test_kernels_work_in_a_forked_child_after_parallel_use",
+        ),
     ),
     Promise(
         "P15",
@@ -210,9 +224,12 @@ PROMISES = (
         "P21",
         "Too little memory is a message, not a dead process.",
         (
+            "battery/test_little.py::test_little_memory_is_a_message",
+            "battery/test_little.py::test_control_a_plain_read_dies",
             "runtime/test_kernel_memory.py",
             "teacher/test_text.py::test_file_that_needs_more_memory_than_there_is_says_so",
         ),
+        lacks="less than 16 MiB: Python then waits for ever for a thread that could not begin",
     ),
     Promise(
         "P22",
@@ -255,13 +272,20 @@ PROMISES = (
     Promise(
         "P26",
         "Calls leak no memory, refused ones neither.",
-        ("teacher/test_text.py::test_refusals_leak_nothing",),
+        (
+            "battery/test_calls.py::test_calls_leak_nothing",
+            "battery/test_calls.py::test_control_a_leak_is_seen",
+            "teacher/test_text.py::test_refusals_leak_nothing",
+        ),
     ),
     Promise("P27", "What older versions wrote still loads.", ("artefacts/test_artefacts.py",)),
     Promise(
         "P28",
         "Two trainings cannot write to one folder, and a killed one does not keep it.",
-        (f"{RESUME}::test_two_processes_cannot_write_to_one_folder",),
+        (
+            "battery/test_kills.py::test_a_lock_of_a_killed_process_is_taken_over",
+            f"{RESUME}::test_two_processes_cannot_write_to_one_folder",
+        ),
     ),
     Promise(
         "P29",

@@ -1,0 +1,152 @@
+"""Many calls of kernels: from threads, in forked processes, and without a leak."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dllm2rec import _core
+from dllm2rec.errors import Dllm2RecError
+from tests.battery.children import ended, forked
+from tests.battery.trials import Trials
+
+pytestmark = [
+    pytest.mark.battery,
+    pytest.mark.timeout(3600),
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+]
+RNG = np.random.default_rng(0)
+SCORES = RNG.random((40, 200)).astype(np.float32)
+TARGETS = RNG.integers(0, 200, 40).astype(np.uint32)
+VECTORS = RNG.random((300, 8)).astype(np.float32)
+DISTANCE = RNG.random((50, 10)).astype(np.float32)
+EVENTS = RNG.integers(0, 200, 1000).astype(np.uint32)
+BEGIN = np.arange(0, 900, 10)
+WORSE = np.full_like(SCORES, np.nan)
+
+CALLS: dict[str, Callable[[], Any]] = {
+    "rank_counts": lambda: _core.rank_counts(SCORES, TARGETS),
+    "top_n": lambda: _core.top_n(SCORES, 20),
+    "fused_rank_counts": lambda: _core.fused_rank_counts(VECTORS[:40], VECTORS, TARGETS),
+    "fused_top_n": lambda: _core.fused_top_n(VECTORS[:40], VECTORS, 20),
+    "candidate_confidence": lambda: _core.candidate_confidence(DISTANCE),
+    "sequence_confidence": lambda: _core.sequence_confidence(DISTANCE.ravel(), 0.2, 10),
+    "consistency_from_scores": lambda: _core.consistency_from_scores(
+        SCORES, np.zeros((40, 10), np.uint32), 10
+    ),
+    "gather_windows": lambda: _core.gather_windows(EVENTS, BEGIN, BEGIN + 10, 8, 200),
+    "sample_negatives": lambda: _core.sample_negatives(
+        EVENTS,
+        BEGIN,
+        BEGIN + 10,
+        BEGIN.astype(np.uint64),
+        n_items=200,
+        n_negatives=3,
+        seed=1,
+        epoch=1,
+    ),
+    "order_by_user": lambda: _core.order_by_user(EVENTS, np.arange(1000), 200),
+}
+REFUSED: dict[str, Callable[[], Any]] = {
+    "rank_counts": lambda: _core.rank_counts(WORSE, TARGETS),
+    "top_n": lambda: _core.top_n(WORSE, 20),
+    "fused_top_n": lambda: _core.fused_top_n(VECTORS[:40], VECTORS, 0),
+    "candidate_confidence": lambda: _core.candidate_confidence(-DISTANCE),
+    "gather_windows": lambda: _core.gather_windows(EVENTS, BEGIN, BEGIN + 10_000, 8, 200),
+    "parse_items": lambda: _core.parse_items("nowhere.txt", n_items=9),
+}
+
+
+def as_bytes(result: Any) -> bytes:
+    parts = result if isinstance(result, tuple) else (result,)
+    return b"".join(np.asarray(part).tobytes() for part in parts)
+
+
+def test_calls_from_many_threads_give_what_one_gives(
+    trials: Trials, record_property: Callable[..., None]
+) -> None:
+    want = {name: as_bytes(call()) for name, call in CALLS.items()}
+    names = list(CALLS)
+    each = -(-trials.count(50_000) // 8)
+    wrong: list[str] = []
+    done: list[int] = []
+
+    def work(first: int) -> None:
+        for number in range(each):
+            name = names[(first + number) % len(names)]
+            if as_bytes(CALLS[name]()) != want[name]:
+                wrong.append(name)
+        done.append(first)
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(1200)
+    assert len(done) == 8
+    assert wrong == []
+    record_property("figure", f"{8 * each:,} calls on 8 threads, 0 unlike those of one")
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_in_a_forked_process(
+    tmp_path: Path, name: str, trials: Trials, record_property: Callable[..., None]
+) -> None:
+    want = as_bytes(CALLS[name]())
+    full = trials.count(20)
+    for _ in range(full):
+        CALLS[name]()  # its threads are there
+        child = forked(lambda: as_bytes(CALLS[name]()) != want, tmp_path / "log")
+        assert ended(child) == 0, (tmp_path / "log").read_text()
+    record_property("figure", f"{name}: {full} of {full} forks")
+
+
+def resident() -> int:
+    """The bytes of memory that this process holds."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def growth(call: Callable[[], Any], n: int) -> int:
+    """By how many bytes this process grows over so many calls, after others have warmed it up."""
+    for _ in range(max(200, n // 10)):
+        call()
+    before = resident()
+    for _ in range(n):
+        call()
+    return resident() - before
+
+
+def refuse(call: Callable[[], Any]) -> None:
+    with suppress(Dllm2RecError, ValueError, OSError, OverflowError):
+        call()
+        pytest.fail("it was not refused")
+
+
+@pytest.mark.parametrize("name", [*CALLS, *(f"refused {name}" for name in REFUSED)])
+def test_calls_leak_nothing(
+    name: str, trials: Trials, record_property: Callable[..., None]
+) -> None:
+    call = CALLS.get(name)
+    if call is None:
+        refused = REFUSED[name.removeprefix("refused ")]
+
+        def call() -> None:
+            refuse(refused)
+
+    n = trials.count(20_000)
+    grown = growth(call, n)
+    assert grown < 2**20
+    record_property("figure", f"{name}: {n:,} calls, {grown / 2**10:,.0f} KiB more")
+
+
+def test_control_a_leak_is_seen(trials: Trials) -> None:
+    kept = []
+    assert growth(lambda: kept.append(bytes(10_000)), max(500, trials.count(20_000))) > 2**20

@@ -1,0 +1,193 @@
+"""Too little: disks that are full or broken at any byte, and memory at any level."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from dllm2rec.cli import main
+from tests.battery.children import ended, forked
+from tests.battery.test_kills import NAMES, writers
+from tests.battery.trials import Trials
+
+pytestmark = [
+    pytest.mark.battery,
+    pytest.mark.timeout(3600),
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+]
+
+
+# Below some of it a thread of Python may end before it has begun, and Python waits for it for ever.
+LEAST = 16 * 2**20
+
+
+def largest(folder: Path) -> int:
+    return max(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="session")
+def wholes(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What each command writes where nothing is wrong."""
+    folder = tmp_path_factory.mktemp("wholes")
+    for name, writer in writers(home).items():
+        assert main([*writer.words, str(folder / name)]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_that_may_not_grow_leave_nothing(
+    home: Path,
+    tmp_path: Path,
+    wholes: Path,
+    name: str,
+    trials: Trials,
+    record_property: Callable[..., None],
+) -> None:
+    writer, log, out = writers(home)[name], tmp_path / "log", tmp_path / "made" / "out"
+    size, full, n = largest(wholes / name), trials.count(50), 0
+
+    def limited(n_bytes: int) -> int:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
+        return main([*writer.words, str(out)])
+
+    for number in range(full):
+        child = forked(partial(limited, size * number // full), Path(os.devnull))
+        assert ended(child) == 6, number
+        assert not out.parent.exists() or list(out.parent.iterdir()) == []
+        n += 1
+    assert ended(forked(partial(main, [*writer.words, str(out)]), log)) == 0
+    assert writer.read(out) == writer.read(wholes / name)
+    record_property("figure", f"{name}: {n} limits of a file's size, exit 6 and nothing left")
+
+
+@contextmanager
+def small_disk(place: Path, n_bytes: int) -> Iterator[Path]:
+    """A file system in memory of that size."""
+    place.mkdir(exist_ok=True)
+    words = ["mount", "-t", "tmpfs", "-o", f"size={n_bytes}", "tmpfs", str(place)]
+    made = subprocess.run(words, capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("a file system cannot be mounted here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="root alone mounts")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_full_disk_leaves_nothing(
+    home: Path,
+    tmp_path: Path,
+    wholes: Path,
+    name: str,
+    trials: Trials,
+    record_property: Callable[..., None],
+) -> None:
+    writer = writers(home)[name]
+    size = sum(path.stat().st_size for path in (wholes / name).rglob("*") if path.is_file())
+    n_refused, full = 0, trials.count(50)
+    for number in range(full):
+        # Whole pages: the least that there is, up to a little more than what is written.
+        n_bytes = 4096 * max(1, size * 5 // 4 * number // full // 4096)
+        with small_disk(tmp_path / "disk", n_bytes) as disk:
+            code = ended(
+                forked(partial(main, [*writer.words, str(disk / "out")]), Path(os.devnull))
+            )
+            assert code in {0, 6}, n_bytes
+            n_refused += code == 6
+            if code == 0:
+                assert writer.read(disk / "out") == writer.read(wholes / name)
+            else:
+                assert list(disk.iterdir()) == []
+    assert n_refused
+    record_property("figure", f"{name}: {n_refused} of {full} small disks full, nothing left")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_broken_disk_leaves_nothing(
+    home: Path, tmp_path: Path, name: str, trials: Trials, record_property: Callable[..., None]
+) -> None:
+    """EIO where the system tells of it: at each sync of a file or folder."""
+    writer, out = writers(home)[name], tmp_path / "made" / "out"
+    fsync = os.fsync
+
+    def broken(at: int) -> int:
+        calls = iter(range(10**6))
+
+        def failing(descriptor: int) -> None:
+            if next(calls) == at:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            fsync(descriptor)
+
+        os.fsync = failing
+        return main([*writer.words, str(out)])
+
+    refused = 0
+    for at in range(trials.count(50)):
+        code = ended(forked(partial(broken, at), tmp_path / "log"))
+        if code == 0:
+            break  # it syncs less often
+        assert code == 6, (tmp_path / "log").read_text()
+        refused += 1
+        if out.exists():  # the last sync is that of the folder above, which has the name by then
+            assert writer.read(out)
+        shutil.rmtree(out.parent, ignore_errors=True)
+    assert refused
+    record_property("figure", f"{name}: EIO at each of {refused} syncs, exit 6")
+
+
+READING = {
+    "evaluate": ["evaluate", "run", "--device", "cpu"],
+    "recommend": ["recommend", "run", "--history", "item-1", "--device", "cpu"],
+    "prepare": ["prepare", "log.csv", "--out", "made"],
+    "teacher import": ["teacher", "import", "lists", "--dataset", "data", "--out", "made"],
+    "report": ["report", "run"],
+}
+
+
+@pytest.mark.parametrize("name", READING)
+def test_little_memory_is_a_message(
+    home: Path, tmp_path: Path, name: str, trials: Trials, record_property: Callable[..., None]
+) -> None:
+    """A process may have so much more than it holds before the command, up to 216 MiB."""
+
+    def limited(n_bytes: int) -> int:
+        os.chdir(home)
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + n_bytes,) * 2)
+        return main(READING[name])
+
+    codes = []
+    full = trials.count(20)
+    for number in range(full):
+        log = tmp_path / f"log-{number}"
+        codes.append(ended(forked(partial(limited, LEAST + 200 * 2**20 * number // full), log)))
+        assert codes[-1] in {0, 6}, f"level {number}: {codes[-1]}: {log.read_text()[-2000:]}"
+        shutil.rmtree(home / "made", ignore_errors=True)
+    record_property(
+        "figure",
+        f"{name}: {len(codes)} levels of memory, {codes.count(6)} refused, {codes.count(0)} enough",
+    )
+
+
+def test_control_a_plain_read_dies(tmp_path: Path) -> None:
+    """What the limit does to code that does not expect it."""
+
+    def plain() -> int:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + 2**20,) * 2)
+        return len(bytes(2**26)) and 0
+
+    assert ended(forked(plain, tmp_path / "log")) == 99

@@ -1,0 +1,82 @@
+"""SIGTERM and Ctrl-C at any moment of each command: its code, soon, and no bug told."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dllm2rec import cli
+from tests.battery.children import ended, forked
+from tests.battery.test_kills import NAMES, writers
+from tests.battery.test_little import READING
+from tests.battery.trials import Trials
+
+pytestmark = [
+    pytest.mark.battery,
+    pytest.mark.timeout(3600),
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+]
+ENDS = {signal.SIGTERM: 143, signal.SIGINT: 130}
+SOON_S = 10.0  # beside other work
+
+
+@pytest.mark.parametrize("name", [*READING, "export", "train"])
+def test_a_signal_at_any_moment_ends_a_command(
+    home: Path, tmp_path: Path, name: str, trials: Trials, record_property: Callable[..., None]
+) -> None:
+    words = READING.get(name) or [*writers(home)[NAMES[-1]].words, "made"]
+    if name == "train":
+        words = ["train", "--out", "made", "--device", "cpu", "--set", "train.max_epochs=2"]
+    ready = tmp_path / "ready"
+
+    def command() -> int:
+        os.chdir(home)
+        sys.argv = ["dllm2rec", *words]
+        own = cli._command
+
+        def telling(*arguments: object) -> int:
+            ready.touch()
+            return own(*arguments)  # type: ignore[arg-type]
+
+        cli._command = telling
+        try:
+            cli.run()
+        except SystemExit as end:
+            return int(end.code or 0)
+
+    shutil.rmtree(home / "made", ignore_errors=True)
+    began = time.monotonic()
+    if name != "train":
+        assert ended(forked(command, tmp_path / "log")) == 0
+    seconds = time.monotonic() - began if name != "train" else 5.0
+    n_ended = 0
+    slowest = 0.0
+    for number, chance in enumerate(trials.of(40)):
+        shutil.rmtree(home / "made", ignore_errors=True)
+        ready.unlink(missing_ok=True)
+        log = tmp_path / f"log-{number}"
+        child = forked(command, log)
+        while not ready.exists():
+            time.sleep(0.0005)
+        time.sleep(chance.uniform(0.0, seconds))
+        sent = chance.choice([*ENDS])
+        asked = time.monotonic()
+        os.kill(child, sent)
+        code = ended(child)
+        slowest = max(slowest, time.monotonic() - asked)
+        shown = log.read_text()
+        assert code in {0, ENDS[sent]}, shown
+        assert "Traceback" not in shown
+        n_ended += code != 0
+    shutil.rmtree(home / "made", ignore_errors=True)
+    assert slowest < SOON_S
+    record_property(
+        "figure", f"{name}: {n_ended} signals, each with its code, within {slowest:.1f} s"
+    )
