@@ -123,7 +123,7 @@ fn blend_distances<'py>(
     distance: PyReadonlyArray2<'py, f32>,
     gammas: [f64; 3],
 ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-    let out = empty(py, distance.dims())?;
+    let out = empty(py, [distance.dims()[0], position.len()])?;
     let (position, distance) = (c_order(&position, "position")?, c_order(&distance, "distance")?);
     let blend = Blend { gammas, normalise: false };
     let mut values = out.readwrite();
