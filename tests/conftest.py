@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import xdist
 
+from tests.battery.page import Recorder, function_of
 from tests.battery.promises import shown_by
-from tests.battery.recorder import Recorder, function_of
 from tests.network import only_here
 
 # No test needs another machine: one that asked for it would fail, wherever it runs.

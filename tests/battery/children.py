@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,9 @@ def forked(work: Callable[[], int], log: Path) -> int:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         try:
             return work()
+        except BaseException:
+            traceback.print_exc()
+            raise
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -31,9 +35,9 @@ def forked(work: Callable[[], int], log: Path) -> int:
     return kill_trials.forked(within, log)
 
 
-def ended(child: int) -> int:
+def ended(child: int, within_s: float = LONG_S) -> int:
     """Its exit code, or minus the signal that ended it; one that hangs is killed and fails."""
-    until = time.monotonic() + LONG_S
+    until = time.monotonic() + within_s
     while time.monotonic() < until:
         found, status = os.waitpid(child, os.WNOHANG)
         if found:
@@ -41,4 +45,4 @@ def ended(child: int) -> int:
         time.sleep(0.001)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return pytest.fail(f"a child had not ended after {LONG_S:g} s")
+    return pytest.fail(f"a child had not ended after {within_s:g} s")

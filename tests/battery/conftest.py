@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from dllm2rec.cli import main
+from dllm2rec.data.formats import mapped_files
 from dllm2rec.data.formats.load_dataset import load_dataset
 from tests.battery.trials import Trials, trials_of
 from tests.support.run_home import make_home
@@ -35,6 +37,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         main(["export", str(home / "run"), "--student", "sasrec", "--out", str(home / "export")])
         == 0
     )
+    with patch.object(mapped_files, "MAPPED_FROM", 1):
+        assert main(["prepare", str(home / "log.csv"), "--out", str(home / "mapped")]) == 0
     return home
 
 

@@ -38,7 +38,15 @@ PROMISES = (
     Promise(
         "P1",
         "No input makes a reader crash, panic or hang.",
-        (CORPUS, "runs/test_mutations.py", "data/text/test_files.py"),
+        (
+            "battery/test_fuzz.py",
+            "battery/test_readers.py::test_a_mutated_file_is_read_or_refused",
+            "battery/test_readers.py::test_control_a_plain_reader_takes_what_ours_refuses",
+            "battery/test_structures.py",
+            CORPUS,
+            "runs/test_mutations.py",
+            "data/text/test_files.py",
+        ),
     ),
     Promise(
         "P2",
@@ -234,7 +242,10 @@ PROMISES = (
     Promise(
         "P22",
         "A file that changes while it is read is refused.",
-        ("data/text/test_at_rest.py",),
+        (
+            "battery/test_readers.py::test_a_file_cut_at_any_moment_is_read_whole_or_refused",
+            "data/text/test_at_rest.py",
+        ),
     ),
     Promise(
         "P23",

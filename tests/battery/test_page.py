@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
-from tests.battery.page import FIGURES, PAGE, ROOT, page
+from tests.battery.page import FIGURES, PAGE, ROOT, Recorder, page
 from tests.battery.promises import PROMISES
-from tests.battery.recorder import Recorder
 from tests.battery.trials import Trials
 from tests.conftest import is_left_out
 

@@ -299,7 +299,15 @@ def test_items_that_are_not_as_many_as_the_table_has_are_refused(
         load_export(folders["gru4rec"])
 
 
-@pytest.mark.parametrize("wrong", [np.ones((3, 2)), np.ones(3, np.float32), np.ones((2, 2), "f4")])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.ones((3, 2)),
+        np.ones(3, np.float32),
+        np.ones((2, 2), np.float32),
+        np.asfortranarray(np.ones((3, 2), np.float32)),
+    ],
+)
 def test_arrays_of_another_type_or_shape_are_refused(
     tmp_path: Path, wrong: np.ndarray[Any, Any]
 ) -> None:

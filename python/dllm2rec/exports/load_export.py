@@ -127,9 +127,11 @@ def _items(place: Path, manifest: Manifest, facts: ExportFacts) -> ItemVectors:
 
 def _array(file: Path, dtype: npt.DTypeLike, n_rows: int, ndim: int = 1) -> npt.NDArray[Any]:
     found: npt.NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
-    if found.dtype != dtype or found.ndim != ndim or len(found) != n_rows:
+    is_as_written = found.ndim == ndim and found.flags.c_contiguous  # kernels take it as it lies
+    if found.dtype != dtype or not is_as_written or len(found) != n_rows:
         raise ValueError(
-            f"{file.name}: {found.dtype} {found.shape}, expected {n_rows} rows of {np.dtype(dtype)}"
+            f"{file.name}: {found.dtype} {found.shape}, expected {n_rows} rows of "
+            f"{np.dtype(dtype)} in C order"
         )
     return found
 

@@ -12,7 +12,7 @@ import torch
 
 from dllm2rec.data.device_rows import device_events
 from dllm2rec.data.formats import mapped_files
-from dllm2rec.data.formats.dataset_folder import load_dataset_folder, save_dataset
+from dllm2rec.data.formats.dataset_folder import _users, load_dataset_folder, save_dataset
 from dllm2rec.data.logs.read import read_interactions
 from dllm2rec.data.protocol import user_order
 from dllm2rec.data.protocol.model import Protocol
@@ -124,3 +124,20 @@ def test_a_mapped_file_that_changed_is_refused(
     file.write_bytes(content)
     with pytest.raises(ArtifactError, match="sha256"):
         load_dataset_folder(tmp_path / "mapped")
+
+
+@pytest.mark.parametrize("starts", [[0, 4], [0, 4, 9, 10], [0, 4, 4], [1, 4, 10], [0, 4, 11], [0]])
+def test_events_that_are_not_all_somebodys_are_refused(starts: list[int]) -> None:
+    ids = pa.array(["a", "b"], pa.large_string())
+    assert _users(ids, np.array([0, 4, 10]), 10).of_event(4) == "b"
+    with pytest.raises(ValueError, match=r"2 users, .* expected that each has some of the 10"):
+        _users(ids, np.array(starts), 10)
+
+
+def test_mapped_numbers_in_another_order_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "rows.npy"
+    np.save(file, np.zeros((2, 3), np.int64))
+    assert mapped_files._mapped(file, np.int64, (2, 3)).shape == (2, 3)
+    np.save(file, np.asfortranarray(np.zeros((2, 3), np.int64)))
+    with pytest.raises(ValueError, match="in C order"):
+        mapped_files._mapped(file, np.int64, (2, 3))

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset, Users
+from dllm2rec.data.dataset import Catalogue, Int64Vector, Rows, SequenceDataset, Users
 from dllm2rec.data.formats import mapped_files
 from dllm2rec.data.logs.interactions import SPLITS
 from dllm2rec.data.protocol.leakage import rows_leaked
@@ -147,7 +147,7 @@ def load_dataset_folder(folder: str | Path, *, strict: bool = False) -> Sequence
             test=parts[2],
             has_users=True,
             notes=list(facts["report"]["notes"]),
-            users=Users(users, starts),
+            users=_users(users, starts, len(events)),
         )
         fingerprint = facts["fingerprint"]
         leaked = int(facts["report"]["leaks"]["rows_in_train"])
@@ -163,6 +163,21 @@ def load_dataset_folder(folder: str | Path, *, strict: bool = False) -> Sequence
     if strict and leaked:
         raise rows_leaked(str(folder), leaked)
     return dataset
+
+
+def _users(ids: pa.Array, starts: Int64Vector, n_events: int) -> Users:
+    """Whose events are whose, if each user of the list has some and all events are somebody's.
+
+    Raises:
+        ValueError: they do not fit.
+    """
+    rise = bool((np.diff(starts) > 0).all())
+    if len(starts) != len(ids) + 1 or starts[0] != 0 or starts[-1] != n_events or not rise:
+        raise ValueError(
+            f"{len(ids)} users, {len(starts) - 1} of them with events, expected that each has "
+            f"some of the {n_events} events"
+        )
+    return Users(ids, starts)
 
 
 def _read_parquet(folder: Path, sizes: list[int]) -> mapped_files.Read:

@@ -71,6 +71,8 @@ def _mapped(path: Path, dtype: type[np.integer], shape: tuple[int, ...]) -> npt.
     fits = len(values.shape) == len(shape) and all(
         wanted in (-1, got) for wanted, got in zip(shape, values.shape, strict=True)
     )
-    if values.dtype != dtype or not fits:
-        raise ValueError(f"{path.name}: {values.dtype} {values.shape}, expected {dtype} {shape}")
+    if values.dtype != dtype or not fits or not values.flags.c_contiguous:
+        raise ValueError(
+            f"{path.name}: {values.dtype} {values.shape}, expected {dtype} {shape} in C order"
+        )
     return values

@@ -1,0 +1,76 @@
+"""libFuzzer with AddressSanitizer on the parsers of the core: the targets of `fuzz/`.
+
+Built by a stable compiler that is told to take what cargo-fuzz passes to a nightly one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.battery.trials import Trials
+from tests.support.processes import ROOT
+
+pytestmark = [pytest.mark.battery, pytest.mark.timeout(6 * 3600)]
+# Mutated inputs of a release; each of gzip is a file on the disk.
+RUNS = {"items": 10_000_000, "distances": 10_000_000, "gzip": 1_000_000, "log": 10_000_000}
+WORTH_BUILDING = 0.01  # it takes minutes
+PLATFORM = "x86_64-unknown-linux-gnu"
+COVERAGE = ("level=4", "inline-8bit-counters", "pc-table", "trace-compares")
+FLAGS = [
+    "--cfg=fuzzing",
+    "-Zsanitizer=address",
+    "-Cpasses=sancov-module",
+    "-Ccodegen-units=1",
+    *(f"-Cllvm-args=-sanitizer-coverage-{what}" for what in COVERAGE),
+]
+
+
+@pytest.fixture(scope="session")
+def built(request: pytest.FixtureRequest) -> Path:
+    """The folder of the fuzzers."""
+    if request.config.getoption("battery") < WORTH_BUILDING:
+        pytest.skip("so few inputs are not worth building the fuzzers")
+    if shutil.which("cargo") is None or shutil.which("c++") is None:
+        pytest.skip("needs cargo and a C++ compiler")
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "fuzz"
+    environment = {"RUSTC_BOOTSTRAP": "1", "RUSTFLAGS": " ".join(FLAGS)}
+    words = ["cargo", "build", "--release", "--locked", "--target", PLATFORM]
+    done = subprocess.run(
+        words,
+        cwd=ROOT / "fuzz",
+        env=os.environ | environment | {"CARGO_TARGET_DIR": str(target)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return target / PLATFORM / "release"
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_mutated_bytes_neither_panic_nor_read_wild(
+    built: Path, tmp_path: Path, name: str, trials: Trials, record_property: Callable[..., None]
+) -> None:
+    corpus = built / f"corpus-{name}"  # kept, for the next run to start from
+    corpus.mkdir(exist_ok=True)
+    n = trials.count(RUNS[name])
+    words = [str(built / name), str(corpus), f"-runs={n}", f"-seed={trials.seed + 1}"]
+    words += [
+        "-max_len=4096",
+        "-timeout=1",
+        "-print_final_stats=1",
+        f"-artifact_prefix={tmp_path}/",
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+    found = [path.read_bytes() for path in tmp_path.iterdir()]
+    assert done.returncode == 0, f"{found}\n{done.stderr[-3000:]}"
+    executed = re.search(r"number_of_executed_units: (\d+)", done.stderr)
+    assert executed is not None
+    record_property("figure", f"{name}: {int(executed[1]):,} mutated inputs under ASan, 0 faults")
