@@ -120,9 +120,9 @@ def test_only_the_registry_is_a_source_and_one_version_of_each_is_built():
     assert DENY["sources"] == {"unknown-registry": "deny", "unknown-git": "deny"}
     assert DENY["bans"]["multiple-versions"] == "deny"
     locked = tomllib.loads((ROOT / "Cargo.lock").read_text(encoding="utf-8"))["package"]
-    assert {package["source"] for package in locked if "source" in package} == {
-        "registry+https://github.com/rust-lang/crates.io-index"
-    }
+    (source,) = {package["source"] for package in locked if "source" in package}
+    assert source.startswith("registry+")
+    assert source.endswith("/rust-lang/crates.io-index")
 
 
 def test_a_source_archive_holds_what_a_build_reads():
