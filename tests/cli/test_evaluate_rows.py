@@ -81,11 +81,12 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_any_work(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("by", ["uniform", "popularity"])
 def test_sampled_metrics_of_a_run_leave_its_lists_out(
-    run: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, capsys: pytest.CaptureFixture[str], by: str
 ) -> None:
     words = ["evaluate", str(run), "--device", "cpu", "--sampled-negatives", "5", "--json"]
-    assert main(words) == 0
+    assert main([*words, "--sampled-by", by]) == 0
     told = json.loads(capsys.readouterr().out)
     assert "SAMPLED METRICS" in told["title"]
     names = ["popularity", "window counts", "gru4rec+dllm2rec-seed-0", "gru4rec+dllm2rec-seed-1"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dllm2rec.cli.evaluation import Shown, Views, shown
+from dllm2rec.cli.evaluation import Shown, Views, drawn_items, shown
 from dllm2rec.cli.options import use_threads
 from dllm2rec.cli.paths import check_file_there, check_folders_there
 from dllm2rec.errors import ConfigError
@@ -71,9 +71,11 @@ def evaluate_files(request: FileRequest) -> Shown:
     from dllm2rec.evaluate.measure_request import MeasureRequest
 
     ks = checked_ks(dataset, request.split, request.ks)  # before anything is read
-    asked = MeasureRequest(
-        request.targets, request.split, request.exclude_seen, candidates, teacher
-    )
+    exclude_seen = request.exclude_seen
+    drawn = None
+    if dataset is not None:
+        drawn = drawn_items(request.views, dataset, request.split, exclude_seen=exclude_seen)
+    asked = MeasureRequest(request.targets, request.split, exclude_seen, candidates, teacher, drawn)
     if dataset is None or kind == "lists":
         found = measure_lists(request.files[0], dataset, asked, max(ks))
     elif kind == "scores":

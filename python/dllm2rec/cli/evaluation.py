@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,16 @@ from dllm2rec.errors import ConfigError, InputError
 if TYPE_CHECKING:
     from dllm2rec.data.dataset import SequenceDataset
     from dllm2rec.evaluate.dialects.measured import Measured
+    from dllm2rec.evaluate.rows.among_drawn import Drawn
     from dllm2rec.evaluate.rows.slices import SliceTable
     from dllm2rec.tracking.metric_table import MetricTable
+
+
+class SampledBy(StrEnum):
+    """How the items of sampled metrics are drawn."""
+
+    uniform = "uniform"
+    popularity = "popularity"
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,12 @@ class Views:
     slices: bool
     sampled_negatives: int | None
     sampling_seed: int | None
+    sampled_by: str | None = None
+
+    @property
+    def are_drawn(self) -> bool:
+        """Whether targets are ranked among items drawn before, not all."""
+        return self.sampled_by == SampledBy.popularity
 
     @property
     def are_by_row(self) -> bool:
@@ -57,8 +72,11 @@ def check_views(views: Views, *, beyond: bool, kind: str, is_plain: bool) -> Non
         kind: "run", "scores", "vectors" or "lists".
         is_plain: whether the rows of a dataset have their own targets, among all items.
     """
-    if views.sampling_seed is not None and views.sampled_negatives is None:
-        raise ConfigError("evaluate: --sampling-seed without --sampled-negatives")
+    if views.sampled_negatives is None:
+        given = {"--sampling-seed": views.sampling_seed, "--sampled-by": views.sampled_by}
+        for option, value in given.items():
+            if value is not None:
+                raise ConfigError(f"evaluate: {option} without --sampled-negatives")
     plain = "each row's own target among all items of a dataset"
     if views.sampled_negatives is not None:
         if views.are_by_row or beyond:
@@ -79,6 +97,25 @@ def check_views(views: Views, *, beyond: bool, kind: str, is_plain: bool) -> Non
         )
     if views.per_row is not None:
         check_new_file(views.per_row, "--per-row", ".parquet")
+
+
+def drawn_items(
+    views: Views, dataset: SequenceDataset, split: str, *, exclude_seen: bool
+) -> Drawn | None:
+    """The items among which targets are ranked; None where these are all.
+
+    Raises:
+        ConfigError: more negatives than a row has candidates.
+    """
+    if not views.are_drawn:
+        return None
+    from dllm2rec.evaluate.rows.drawn_items import draw_by_popularity
+
+    assert views.sampled_negatives is not None  # noqa: S101 - for mypy
+    seed = views.sampling_seed or 0
+    return draw_by_popularity(
+        dataset, split, views.sampled_negatives, seed, exclude_seen=exclude_seen
+    )
 
 
 def shown(
@@ -112,10 +149,14 @@ def shown(
 
             slices = slice_rows(measured.rows, dataset, ks)
     if views.sampled_negatives is not None:
-        from dllm2rec.evaluate.rows.sampled_negatives import measure_sampled
+        from dllm2rec.evaluate.rows.sampled_negatives import labelled, measure_sampled
 
-        assert measured.rows is not None and dataset is not None  # noqa: PT018, S101 - for mypy
-        measured = measure_sampled(
-            measured.rows, dataset, views.sampled_negatives, views.sampling_seed or 0
-        )
+        rows = measured.rows
+        assert rows is not None and dataset is not None  # noqa: PT018, S101 - for mypy
+        n, seed = views.sampled_negatives, views.sampling_seed or 0
+        if views.are_drawn:
+            among = f"{n:,} items drawn by popularity, seed {seed}"
+            measured = labelled(rows, among)
+        else:
+            measured = measure_sampled(rows, dataset, n, seed)
     return Shown(measured.table(ks, views.dialect), slices)

@@ -18,6 +18,12 @@ from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.evaluate.listed_items import CheckedWindow, checked_window
 from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.ranking import fused_rank_counts
+from dllm2rec.evaluate.rows.among_drawn import (
+    Drawn,
+    difference,
+    offset_as_bonuses,
+    with_drawn,
+)
 from dllm2rec.runtime.distributed import gathered, process_blocks
 from dllm2rec.students import Student
 from dllm2rec.students.pair_memory import ItemBonuses, PairMemory
@@ -102,6 +108,7 @@ def split_counts(
     lists: SplitLists | None = None,
     memory: PairMemory | None = None,
     shared: bool = True,
+    drawn: Drawn | None = None,
 ) -> RankCounts:
     """Rank every row's target among all items; each process ranks whole blocks, all get all counts.
 
@@ -113,6 +120,7 @@ def split_counts(
         lists: of the same rows and `exclude_seen`, for a caller that comes again.
         memory: what the student remembers of pairs.
         shared: whether all processes call it, and share the blocks; else this one ranks them all.
+        drawn: items of each row, (R, n), among which alone its target is ranked; each a candidate.
 
     Returns:
         `greater` and `equal` counts of each row, (R,).
@@ -128,7 +136,11 @@ def split_counts(
         for first in range(0, len(mine), together):
             some = [blocks[number] for number in mine[first : first + together]]
             block = encode_block(student, items, lists, mine[first], some)
-            counts = block.counts(None if memory is None else block.bonuses(memory))
+            bonuses = None if memory is None else block.bonuses(memory)
+            counts = block.counts(bonuses)
+            if drawn is not None:
+                rest = block.counts_without(drawn[torch.cat(some).numpy()], bonuses)
+                counts = difference(counts, rest)
             table[:, torch.cat(some)] = torch.from_numpy(np.stack([counts.greater, counts.equal]))
     greater, equal = (gathered(table, "ranking") if shared else table).numpy()
     return RankCounts(greater, equal)
@@ -181,6 +193,24 @@ class EncodedBlock:
             bias=self.bias,
             window=self.listed,
             window_offset=self.offset,
+            bonuses=bonuses,
+        )
+
+    def counts_without(self, drawn: Drawn, bonuses: ItemBonuses | None) -> RankCounts:
+        """Rank the targets where some items of each row, (B, n), are no candidates."""
+        masked = None
+        if self.listed is not None and self.offset == -math.inf:
+            masked = self.listed.on_host()
+        elif self.listed is not None:
+            listed, n_items = self.listed.on_host(), len(self.items)
+            bonuses = offset_as_bonuses(listed, self.offset, bonuses, n_items)
+        return fused_rank_counts(
+            self.users,
+            self.items,
+            self.targets,
+            bias=self.bias,
+            window=with_drawn(masked, drawn),
+            window_offset=-math.inf,
             bonuses=bonuses,
         )
 

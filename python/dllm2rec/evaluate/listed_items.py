@@ -27,6 +27,15 @@ class CheckedWindow:
     n_items: int
     laid_out: HostWindow | score_tiles.Pairs
 
+    def on_host(self) -> HostWindow:
+        """Offsets and items in CPU memory, wherever they are laid out."""
+        if not isinstance(self.laid_out, score_tiles.Pairs):
+            return self.laid_out
+        row, item = self.laid_out.listed.cpu().numpy()
+        order = np.argsort(row, kind="stable")
+        offsets = np.searchsorted(row[order], np.arange(self.n_rows + 1)).astype(np.int64)
+        return offsets, item[order].astype(np.uint32)
+
 
 # A window, what is added to its items' scores, and bonuses: all that moves single scores.
 Moves: TypeAlias = tuple[Window | CheckedWindow | None, float, ItemBonuses | None]

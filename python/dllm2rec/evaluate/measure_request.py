@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dllm2rec.evaluate.rows.among_drawn import Drawn
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 
@@ -20,6 +21,8 @@ class MeasureRequest:
             that repeat it.
         candidates: ids of the items that alone are candidates; None where all are.
         teacher: whose lists are to stand beside.
+        drawn: items of each row, (R, n), among which alone its own target is ranked; None where it
+            is ranked among all.
     """
 
     targets: object = None
@@ -27,3 +30,4 @@ class MeasureRequest:
     exclude_seen: bool = False
     candidates: Iterable[str] | None = None
     teacher: TeacherKnowledge | None = None
+    drawn: Drawn | None = None

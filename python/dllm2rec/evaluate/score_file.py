@@ -20,6 +20,7 @@ from dllm2rec.evaluate.matrices.open_matrix import Matrix, open_matrix
 from dllm2rec.evaluate.measure_request import MeasureRequest
 from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.ranking import rank_counts
+from dllm2rec.evaluate.rows.among_drawn import counts_by_score
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.metric_table import MetricTable
 
@@ -96,6 +97,11 @@ def _counted(
     for begin, block in matrix.blocks(step):
         part = asked.block(begin, begin + len(block))
         _check_numbers(block, part, begin, matrix.path)
+        if asked.request.drawn is not None:
+            drawn = asked.request.drawn[begin : begin + len(block)]
+            own = block[part.local, part.items]
+            yield part, counts_by_score(np.take_along_axis(block, drawn, axis=1), own)
+            continue
         if exclude_seen:
             block[part.seen(asked.dataset)] = -math.inf
         if asked.allowed is not None:

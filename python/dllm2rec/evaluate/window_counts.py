@@ -14,6 +14,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from threading import Event
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +24,12 @@ from dllm2rec.data.dataset import Rows, SequenceDataset, Windows
 from dllm2rec.data.prefixes import prefix_rows
 from dllm2rec.errors import InputError
 from dllm2rec.evaluate.metrics import RankCounts, rank_metrics
+from dllm2rec.evaluate.rows.among_drawn import Drawn
 from dllm2rec.evaluate.seen_items import Pairs, seen_pairs
 
 Int64Vector = npt.NDArray[np.int64]
 Float64Vector = npt.NDArray[np.float64]
+_Pair: TypeAlias = tuple[Int64Vector, Int64Vector]  # greater and equal
 
 DECAY = 0.7  # how much less each older item of a window counts
 POPULARITY_WEIGHT = 0.001
@@ -71,13 +74,15 @@ class WindowCounts:
     power: float = POWERS[0]
     constant: float = CONSTANTS[0]
 
-    def rank_counts(self, rows: Rows, stop: Event | None = None) -> RankCounts:
-        """Rank the targets of some rows; memory is bounded by tiles of rows.
+    def rank_counts(
+        self, rows: Rows, stop: Event | None = None, drawn: Drawn | None = None
+    ) -> RankCounts:
+        """Rank some rows' targets, tile by tile, among all items or those drawn for each, (R, n).
 
         Raises:
             CancelledError: `stop` was set before the last tile.
         """
-        (counts,) = self._rank_counts_of([(self.power, self.constant)], rows, stop)
+        (counts,) = self._rank_counts_of([(self.power, self.constant)], rows, stop, drawn)
         return counts
 
     def chosen_on_validation(self, stop: Event | None = None) -> WindowCounts:
@@ -92,7 +97,11 @@ class WindowCounts:
         return replace(self, power=power, constant=constant)
 
     def _rank_counts_of(
-        self, grid: Sequence[tuple[float, float]], rows: Rows, stop: Event | None
+        self,
+        grid: Sequence[tuple[float, float]],
+        rows: Rows,
+        stop: Event | None,
+        drawn: Drawn | None = None,
     ) -> list[RankCounts]:
         floor = POPULARITY_WEIGHT * self.popularity
         greater = np.zeros((len(grid), len(rows)), dtype=np.int64)
@@ -102,11 +111,11 @@ class WindowCounts:
         def rank(tile: slice) -> None:
             if stop is not None and stop.is_set():
                 raise CancelledError("the baselines were stopped")
-            part = rows.take(tile)
+            part, among = rows.take(tile), None if drawn is None else drawn[tile]
             seen = seen_pairs(self.dataset, part) if self.exclude_seen else None
             cells = _TileCells(self, self.dataset.windows(part), floor, seen)
             for n, of_rows in enumerate(weights):
-                greater[n, tile], equal[n, tile] = cells.rank(of_rows)
+                greater[n, tile], equal[n, tile] = cells.rank(of_rows, among)
 
         # NumPy lets go of Python's lock for most of a tile, and no tile touches another's rows.
         with ThreadPoolExecutor(min(torch.get_num_threads(), _MOST_THREADS)) as pool:
@@ -213,7 +222,7 @@ class _TileCells:
         of_out = self._number[self._out_row * n_items + self._out_item]
         self._is_out[of_out[of_out >= 0]] = True
 
-    def rank(self, row_weights: Float64Vector) -> tuple[Int64Vector, Int64Vector]:
+    def rank(self, row_weights: Float64Vector, drawn: Drawn | None) -> _Pair:
         """Return how many items score above and exactly as each row's target, int64 (R,) each."""
         weights = self._weights * row_weights[self._windows.sequences]
         sums = np.bincount(
@@ -223,6 +232,8 @@ class _TileCells:
         )
         scores = sums + self._cell_floor
         target = self._scores_of(self._windows.targets[:, None], scores)[:, 0]
+        if drawn is not None:
+            return self._against_drawn(drawn, target, scores)
         greater, equal = self._against_free(target, scores)
         if not self._windows_come_last:
             return greater, equal
@@ -234,9 +245,7 @@ class _TileCells:
         n_free = self._floor.size - self._first.sum(axis=1)
         return np.where(seen, n_free + above, greater), np.where(seen, same - 1, equal)
 
-    def _against_free(
-        self, target: Float64Vector, scores: Float64Vector
-    ) -> tuple[Int64Vector, Int64Vector]:
+    def _against_free(self, target: Float64Vector, scores: Float64Vector) -> _Pair:
         """Count the items that are not left out above and level with a target among them."""
         ordered, n_items = self._ordered_floor, self._floor.size
         not_above = np.searchsorted(ordered, target, side="right")
@@ -251,6 +260,18 @@ class _TileCells:
             total += self._count_by_row(self._row, compare(scores, of_cell))
             total -= self._count_by_row(self._row, compare(self._cell_floor, of_cell))
         return greater, equal
+
+    def _against_drawn(self, drawn: Drawn, target: Float64Vector, scores: Float64Vector) -> _Pair:
+        """Count drawn items, (R, n), above and level with targets; those of a window are last."""
+        listed, own = self._scores_of(drawn, scores), target[:, None]
+        last = self._out_row * self._floor.size + self._out_item
+        cells = np.column_stack([self._windows.targets, drawn])
+        cells = cells + np.arange(len(drawn))[:, None] * self._floor.size
+        is_last = np.isin(cells, last if self._windows_come_last else [])
+        is_alike = is_last[:, 1:] == is_last[:, :1]
+        above = np.where(is_alike, listed > own, is_last[:, :1])
+        level = is_alike & (listed == own)
+        return above.sum(axis=1), level.sum(axis=1)
 
     def _count_by_row(self, rows: Int64Vector, is_counted: npt.NDArray[np.bool_]) -> Int64Vector:
         found = rows[np.flatnonzero(is_counted)]

@@ -13,6 +13,7 @@ from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.device_rows import device_rows
 from dllm2rec.errors import ArtifactError, ConfigError
 from dllm2rec.evaluate.evaluate_split import SPLITS, rows_to_rank, split_counts
+from dllm2rec.evaluate.rows.among_drawn import Drawn
 from dllm2rec.evaluate.rows.scored_rows import ScoredRows, Scorer
 from dllm2rec.evaluate.rows.untrained import untrained_scorers
 from dllm2rec.runs.checkpoint import REFIT, Checkpoint, load_checkpoint
@@ -64,13 +65,41 @@ def score_rows(
     if split not in SPLITS:  # before the dataset is looked for
         raise ConfigError(f"split = {split!r}, expected one of {', '.join(SPLITS)}")
     run = Path(run)
-    read_openings(run_folder_of(run))  # a damaged log is told before the work
     data = open_dataset(run, dataset)
-    pointers, _ = rows_to_rank(data, split, 1 if ks is None else ks)
+    rows_to_rank(data, split, 1 if ks is None else ks)
+    return score_among(
+        run, data, None, teacher=teacher, split=split, exclude_seen=exclude_seen, device=device
+    )
+
+
+def score_among(
+    run: Path,
+    data: SequenceDataset,
+    drawn: Drawn | None,
+    *,
+    teacher: str | Path | None,
+    split: str,
+    exclude_seen: bool,
+    device: str,
+) -> ScoredRows:
+    """Rank as `score_rows`, each target among all items or among those drawn for its row.
+
+    Args:
+        run: the folder of a run or of one of its students.
+        data: its dataset.
+        drawn: items of each row, (R, n), candidates all of them; None for all items. The teacher's
+            lists stay as they are.
+        teacher: as `score_rows` takes it, like all that follows.
+        split: "test" or "validation".
+        exclude_seen: leave the items of each row's history out of the candidates.
+        device: "auto", "cpu" or "cuda".
+    """
+    read_openings(run_folder_of(run))  # a damaged log is told before the work
+    pointers, _ = rows_to_rank(data, split, 1)
     place = choose_device(device)
     rows = device_rows(data, pointers, place)
     knowledge = open_teacher(run, teacher, data)
-    scorers = untrained_scorers(data, knowledge, split, exclude_seen=exclude_seen)
+    scorers = untrained_scorers(data, knowledge, split, exclude_seen=exclude_seen, drawn=drawn)
     manifest = read_run(run)
     with deterministic():
         for folder in student_folders(run):
@@ -82,6 +111,7 @@ def score_rows(
                 rows,
                 exclude_seen=exclude_seen,
                 memory=checkpoint.memory,
+                drawn=drawn,
             )
             name, seed = name_and_seed(folder, manifest)
             scorers.append(Scorer(name, counts, seed, settings=_settings(manifest)))

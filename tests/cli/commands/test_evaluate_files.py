@@ -15,6 +15,7 @@ from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.errors import InputError
 from dllm2rec.evaluate.lists.evaluate_lists import measure_lists
 from dllm2rec.evaluate.measure_request import MeasureRequest
+from dllm2rec.evaluate.rows.drawn_items import draw_by_popularity
 from dllm2rec.evaluate.rows.per_row_file import read_per_row
 
 
@@ -107,14 +108,44 @@ def test_sampled_metrics_of_scores_are_labelled(
     assert "SAMPLED METRICS" in json.loads(capsys.readouterr().out)["title"]
 
 
+@pytest.mark.parametrize("source", ["own", "users"])
+def test_items_drawn_by_popularity_are_what_targets_stand_among(
+    folder: Path, capsys: pytest.CaptureFixture[str], source: str
+) -> None:
+    words = ["evaluate", *sources(folder)[source], "--dataset", str(folder), "--json", "--k", "1"]
+    words += ["--sampled-negatives", "4", "--sampling-seed", "7"]
+    assert main([*words, "--sampled-by", "popularity"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert "SAMPLED METRICS" in told["title"]
+    assert told["ranking"] == "each target among 4 items drawn by popularity, seed 7"
+    assert any("older papers" in note for note in told["notes"])
+    dataset = load_dataset(folder)
+    scores = np.load(folder.parent / "own.npy")
+    drawn = draw_by_popularity(dataset, "test", 4, 7, exclude_seen=False)
+    own = scores[np.arange(len(scores)), dataset.targets(dataset.test)]
+    expected = (np.take_along_axis(scores, drawn, axis=1) < own[:, None]).all(axis=1).mean()
+    assert told["rows"][-1]["metrics"]["hr@1"] == pytest.approx(expected, abs=1e-12)
+    assert [row["name"] for row in told["rows"][:2]] == ["popularity", "window counts"]
+    assert main([*words, "--sampled-by", "uniform"]) == 0
+    uniform = capsys.readouterr().out
+    assert main(words) == 0
+    assert capsys.readouterr().out == uniform
+
+
 @pytest.mark.parametrize(
     ("source", "words", "told"),
     [
         ("own", ["--sampling-seed", "1"], "--sampling-seed without --sampled-negatives"),
+        ("own", ["--sampled-by", "uniform"], "--sampled-by without --sampled-negatives"),
         ("own", ["--sampled-negatives", "4", "--slices"], "beside one of --per-row, --slices"),
         ("rows", ["--sampled-negatives", "4"], "no list holds is not known"),
         ("own", ["--sampled-negatives", "4", "--targets", "{rows}"], "expected each row's own"),
         ("own", ["--sampled-negatives", "4000"], "4,000 sampled negatives, expected 1.."),
+        (
+            "own",
+            ["--sampled-negatives", "4000", "--sampled-by", "popularity"],
+            "4,000 sampled negatives by popularity, expected 1..",
+        ),
         ("own", ["--slices", "--targets", "{rows}"], "expected each row's own target"),
         ("own", ["--slices", "--beyond-accuracy"], "expected a RUN"),
     ],

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dllm2rec.cli.evaluation import Shown, Views, check_views, shown
+from dllm2rec.cli.evaluation import (
+    SampledBy,
+    Shown,
+    Views,
+    check_views,
+    drawn_items,
+    shown,
+)
 from dllm2rec.cli.options import (
     CutoffsOption,
     DatasetOption,
@@ -123,6 +130,9 @@ def evaluate(
         int | None,
         typer.Option(min=1, metavar="N", help="Only as older papers: among N drawn items a row."),
     ] = None,
+    sampled_by: Annotated[
+        SampledBy | None, typer.Option(help="How they are drawn; by default uniform.")
+    ] = None,
     sampling_seed: Annotated[
         int | None, typer.Option(min=0, max=2**63 - 1, help="Of these draws; by default 0.")
     ] = None,
@@ -152,7 +162,14 @@ def evaluate(
         split=split.value,
         ks=tuple(sorted(set(k))) if k else None,
         exclude_seen=exclude_seen,
-        views=Views(dialect, per_row, slices, sampled_negatives, sampling_seed),
+        views=Views(
+            dialect,
+            per_row=per_row,
+            slices=slices,
+            sampled_negatives=sampled_negatives,
+            sampling_seed=sampling_seed,
+            sampled_by=None if sampled_by is None else sampled_by.value,
+        ),
         beyond=beyond,
         device=None if device is None else device.value,
         threads=threads,
@@ -193,22 +210,24 @@ def _of_run(request: EvaluateRequest) -> Shown:
     use_threads(request.threads)
 
     from dllm2rec.evaluate.dialects.measured import check_dialect, measured_rows
-    from dllm2rec.evaluate.evaluate_split import KS
+    from dllm2rec.evaluate.evaluate_split import KS, rows_to_rank
     from dllm2rec.runs.run_folder import open_dataset
-    from dllm2rec.runs.score_rows import score_rows
+    from dllm2rec.runs.score_rows import score_among
     from dllm2rec.runtime.distributed import process_group
 
     ks = request.ks or KS
     check_dialect(request.views.dialect)
     with process_group(chosen):
         data = open_dataset(request.run, request.dataset)
-        scored = score_rows(
+        rows_to_rank(data, request.split, ks)  # what cannot be asked is refused first
+        seen = request.exclude_seen
+        scored = score_among(
             request.run,
-            dataset=data,
+            data,
+            drawn_items(request.views, data, request.split, exclude_seen=seen),
             teacher=request.teacher,
             split=request.split,
-            ks=ks,
-            exclude_seen=request.exclude_seen,
+            exclude_seen=seen,
             device=chosen,
         )
         found = shown(measured_rows(scored), data, ks, request.views)

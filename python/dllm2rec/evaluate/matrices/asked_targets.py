@@ -111,7 +111,11 @@ class AskedTargets:
         rows = None
         if self.is_plain:
             beside = scorers_beside(
-                dataset, request.teacher, request.split, exclude_seen=request.exclude_seen
+                dataset,
+                request.teacher,
+                request.split,
+                exclude_seen=request.exclude_seen,
+                drawn=request.drawn,
             )
             own = Scorer(name, RankCounts(counts.greater, counts.equal))
             rows = ScoredRows.of(

@@ -20,6 +20,7 @@ from dllm2rec.evaluate.matrices.open_matrix import Matrix, open_matrix
 from dllm2rec.evaluate.measure_request import MeasureRequest
 from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.ranking import fused_rank_counts
+from dllm2rec.evaluate.rows.among_drawn import HostWindow, difference, with_drawn
 from dllm2rec.teacher.embedding_file import VectorOptions, load_embeddings
 from dllm2rec.teacher.keyed_vectors import JoinRules
 from dllm2rec.teacher.knowledge import TeacherKnowledge
@@ -140,23 +141,17 @@ def _counted(
 ) -> Iterator[tuple[AskedBlock, RankCounts]]:
     for begin, block in users.blocks(BLOCK_ROWS):
         part = asked.block(begin, begin + len(block))
-        window = _seen_window(part, asked.dataset) if exclude_seen else None
-        yield (
-            part,
-            fused_rank_counts(
-                block[part.local],
-                items,
-                part.items,
-                bias=bias,
-                window=window,
-                window_offset=-math.inf if exclude_seen else 0.0,
-            ),
-        )
+        masked = _seen_window(part, asked.dataset) if exclude_seen else None
+        vectors = block[part.local], items, part.items
+        counts = fused_rank_counts(*vectors, bias=bias, window=masked, window_offset=-math.inf)
+        if asked.request.drawn is not None:
+            window = with_drawn(masked, asked.request.drawn[begin : begin + len(block)])
+            rest = fused_rank_counts(*vectors, bias=bias, window=window, window_offset=-math.inf)
+            counts = difference(counts, rest)
+        yield part, counts
 
 
-def _seen_window(
-    part: AskedBlock, dataset: SequenceDataset
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _seen_window(part: AskedBlock, dataset: SequenceDataset) -> HostWindow:
     """The seen items of each pair's row, one pair after the other."""
     row, item = part.seen(dataset)
     n_seen = np.bincount(row, minlength=len(part.rows))
@@ -164,4 +159,5 @@ def _seen_window(
     lengths = n_seen[part.local]
     offsets = np.append(0, np.cumsum(lengths))
     place = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-    return offsets.astype(np.int64), item[np.repeat(starts[part.local], lengths) + place]
+    items = item[np.repeat(starts[part.local], lengths) + place]
+    return offsets.astype(np.int64), items.astype(np.uint32)

@@ -1,9 +1,10 @@
 """Sampled metrics, for comparison with older papers: each target among a few drawn items.
 
-With g candidates above a target, e others at its score and m candidates beside it, n of them drawn
-without replacement hold Hypergeometric(g, m - g, n) that are above it, and of the others
-Hypergeometric(e, m - g - e, ...) that tie. So counts of the full ranking are all that is needed:
-nothing is scored again, and a million rows take a second.
+Of uniform draws only their outcome is drawn. With g candidates above a target, e others at its
+score and m candidates beside it, n of them drawn without replacement hold Hypergeometric(g, m - g,
+n) that are above it, and of the others Hypergeometric(e, m - g - e, ...) that tie. So counts of the
+full ranking are all that is needed: nothing is scored again, and a million rows take a second.
+By popularity the items themselves are drawn (`drawn_items`), before anything is ranked.
 """
 
 from __future__ import annotations
@@ -53,23 +54,36 @@ def measure_sampled(
             f"{n_negatives:,} sampled negatives, expected 1..{int(others.min()):,}, the fewest "
             "candidates that a row has beside its target"
         )
-    whole = [scorer for scorer in scored.scorers if scorer.depth is None]
-    lists = [scorer.name for scorer in scored.scorers if scorer.depth is not None]
     drawn = tuple(
         replace(
             scorer,
             counts=sampled_counts(scorer.counts, others, n_negatives, np.random.default_rng(seed)),
         )
-        for scorer in whole
+        for scorer in scored.scorers
+        if scorer.depth is None
     )
+    lists = tuple(scorer for scorer in scored.scorers if scorer.depth is not None)
+    sampled = replace(scored, scorers=(*drawn, *lists))
+    return labelled(sampled, f"{n_negatives:,} uniformly drawn items, seed {seed}")
+
+
+def labelled(scored: ScoredRows, among: str) -> Measured:
+    """Leave explicit lists out, and say wherever the others are printed that metrics are sampled.
+
+    Args:
+        scored: ranks among drawn items, but for lists.
+        among: what was drawn.
+    """
+    whole = tuple(scorer for scorer in scored.scorers if scorer.depth is None)
+    lists = [scorer.name for scorer in scored.scorers if scorer.depth is not None]
+    measured = measured_rows(replace(scored, scorers=whole))
     notes = [_NOTE]
     notes += [f"no sampled metrics of {name}, which is lists and no scores" for name in lists]
-    found = measured_rows(replace(scored, scorers=drawn))
     return replace(
-        found,
-        title=f"{found.title}, SAMPLED METRICS",
-        ranking=f"each target among {n_negatives:,} uniformly drawn items, seed {seed}",
-        notes=(*found.notes, *notes),
+        measured,
+        title=f"{measured.title}, SAMPLED METRICS",
+        ranking=f"each target among {among}",
+        notes=(*measured.notes, *notes),
     )
 
 
