@@ -9,7 +9,6 @@ import pytest
 
 from dllm2rec.cli import main
 from dllm2rec.config.load import changed, load_config
-from dllm2rec.demo.world import demo_world
 from dllm2rec.evaluate.rows.per_row_file import read_per_row
 from dllm2rec.runs.source import Source
 from dllm2rec.train.check_run import RunOptions
@@ -25,8 +24,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         distillation={"ranking_weight": 0.3},
         train={"max_epochs": 1, "device": "cpu"},
     )
-    options = RunOptions(n_seeds=2, baseline=False, source=Source())
-    dataset, teacher = demo_world()
+    source = Source()
+    options = RunOptions(n_seeds=2, baseline=False, source=source)
+    dataset, teacher = source.open()
     train_run(config, dataset, teacher, folder, students=["gru4rec"], options=options)
     return folder
 

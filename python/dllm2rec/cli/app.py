@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -78,6 +79,7 @@ Examples:
 """
 
 
+@cache  # typer reads every option of every command for it: a fifth of a second
 def command() -> Any:  # noqa: ANN401 - click's class, whichever click typer carries
     """The command line as one click command."""
     return typer.main.get_command(app)

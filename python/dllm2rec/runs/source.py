@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +15,11 @@ from dllm2rec.teacher.folder import load_teacher
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 DEMO_SEED = 0
+
+
+@cache  # seconds of work, and a command may open its dataset more than once
+def _demo() -> tuple[SequenceDataset, TeacherKnowledge]:
+    return demo_world(DEMO_SEED)
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Source:
         if dataset.folder is not None:
             return cls.of(dataset.folder, None if teacher is None else teacher.folder)
         name = f"demo-{DEMO_SEED}"
-        if dataset.name == name and dataset.fingerprint() == demo_world(DEMO_SEED)[0].fingerprint():
+        if dataset.name == name and dataset.fingerprint() == _demo()[0].fingerprint():
             return cls()
         return None
 
@@ -63,7 +69,7 @@ class Source:
         Raises:
             InputError: there is none, or it breaks a rule.
         """
-        return demo_world(DEMO_SEED)[0] if self.dataset is None else load_dataset(self.dataset)
+        return _demo()[0] if self.dataset is None else load_dataset(self.dataset)
 
     def open(self) -> tuple[SequenceDataset, TeacherKnowledge | None]:
         """Load dataset and teacher.
@@ -73,6 +79,6 @@ class Source:
             ArtifactError: a folder of ours changed, or the teacher belongs to another dataset.
         """
         if self.dataset is None:
-            return demo_world(DEMO_SEED)
+            return _demo()
         dataset = load_dataset(self.dataset)
         return dataset, None if self.teacher is None else load_teacher(self.teacher, dataset)
