@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+# Where the pictures of pages are tested, and where nothing may differ from what users have.
+WITH_PICTURES = {"artefacts", "battery", "docs", "report"}
 
 
 def pytest_collection(session: pytest.Session) -> None:
@@ -70,6 +74,15 @@ def is_left_out(item: pytest.Item, *, is_battery: bool) -> bool:
     if is_battery:
         return not shown_by(function_of(item.nodeid))
     return item.get_closest_marker("battery") is not None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_pictures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Pages of other tests' runs are as without matplotlib: it takes more than a tiny training."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not WITH_PICTURES & {*request.path.parts}:
+            patch.setattr("dllm2rec.report.page.can_draw", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session")
