@@ -270,7 +270,7 @@ def nested() -> torch.Tensor:
 IDS = [str(item) for item in range(N)]
 ROWS = MATRIX.tolist()
 PARQUET = parquet_bytes(IDS, ROWS)
-NO_NUMBERS = [np.zeros(2_000_000, np.float32)] * N
+NO_NUMBERS = [np.zeros(800_000, np.float32)] * N
 BOTH = {"item": tensor(), "user": torch.ones(3, E_WIDTH)}
 LARGE = torch_bytes(torch.ones(N, 500))
 ZEROS = with_row(0, ())
@@ -355,7 +355,7 @@ E = [
     bad_pt("E32-no-rows", torch_bytes(torch.ones(0, 4)), 3, "E-SHAPE", "(0, 4)"),
     bad_pt("E32-no-columns", torch_bytes(torch.ones(N, 0)), 3, "E-SHAPE", "(6, 0)"),
     bad_file("E33-two-arrays", "a.npz", npz_bytes(np.savez, item=MATRIX, user=MATRIX[:3]), 3, "E-TENSOR", "item (6, 4)", "user (3, 4)"),
-    bad_file("E33-bomb", "a.npz", npz_bytes(np.savez_compressed, item=np.zeros((N, 2_000_000), np.float32)), 4, "E-BOMB"),
+    bad_file("E33-bomb", "a.npz", npz_bytes(np.savez_compressed, item=np.zeros((N, 800_000), np.float32)), 4, "E-BOMB"),
     good_file("E33-named", "a.npz", npz_bytes(np.savez, item=MATRIX, user=MATRIX[:3]), tensor_key="item"),
     good_file("E33-one-array", "a.npz", npz_bytes(np.savez, item=MATRIX)),
     bad_file("E33-header-of-16-PB", "a.npz", npz_member(npy_header(f"{2**40}, {2**12}")), 4, "E-NPY"),

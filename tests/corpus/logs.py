@@ -346,7 +346,7 @@ CASES = [
     good("split-words", b"user_id,item_id,split\nu1,i1,train\nu1,i2,val\nu1,i3,test\n", ["i1", "i2", "i3"], "no column of times"),
     bad("split-unknown", b"user_id,item_id,split\nu1,i1,train\nu1,i2,dev\n", "E-SPLIT", 3, 7, "'dev'"),
     bad("gzip-cut", gzip.compress(HEAD + ROW * 2000)[:-12], "E-TRUNC", suffix=".csv.gz"),
-    bad("gzip-bomb", gzip.compress(HEAD + ROW * 2_000_000), "E-BOMB", suffix=".csv.gz"),
+    bad("gzip-bomb", gzip.compress(HEAD) + gzip.compress(ROW * 20_000) * 100, "E-BOMB", suffix=".csv.gz"),
     bad("pickle", b"\x80\x04\x95\x1c", "E-CONTENT", says="pickle"),
     bad("html", b"<!DOCTYPE html><html>\n", "E-CONTENT", says="HTML"),
     bad("git-lfs", b"version https://git-lfs.github.com/spec/v1\n", "E-CONTENT", says="git lfs pull"),
