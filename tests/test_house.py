@@ -42,7 +42,8 @@ def imports_of(module: str, text: str, modules: set[str]) -> set[str]:
             continue
         for name in names:
             known = name if name in modules else name.rpartition(".")[0]
-            found |= {known} & modules - {module}
+            if known in modules and known != module:
+                found.add(known)
     return found
 
 
