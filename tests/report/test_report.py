@@ -90,6 +90,12 @@ def run(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "copy"))
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are written without pictures, which take longer than the rest."""
+    monkeypatch.setattr(report_page, "can_draw", lambda: False)
+
+
 def read(folder: Path) -> Page:
     return Page((folder / "report.html").read_text(encoding="utf-8"))
 
@@ -164,6 +170,7 @@ def test_without_matplotlib_the_figures_are_there_as_numbers(
     assert set(with_curves) - set(page.text) == drawn
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_that_goes_on_has_a_page_and_a_line_in_the_making_is_left_out(run: Path) -> None:
     (run / "results.json").unlink()
     with (run / "sasrec" / METRICS_FILE).open("a", encoding="utf-8") as file:
@@ -233,6 +240,7 @@ def test_trainings_stand_in_the_order_of_the_table(run: Path) -> None:
     assert read_facts(run).trainings[-1].name == "sasrec"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_loss_of_one_part_is_shown_once(run: Path) -> None:
     text = read(run).text
     assert "loss" in text
@@ -257,6 +265,7 @@ def with_figures(run: Path, *, student: float, taught: float, epoch: float) -> P
     return write_report(run)
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("student", "taught", "epoch", "why"),
     [
@@ -277,6 +286,7 @@ def test_no_gain_is_told_of_students_that_are_not_yet_trained(
     assert "What the teacher added Not told" in " ".join(text.split())
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_gains_of_trained_students_are_told(run: Path) -> None:
     with_figures(run, student=0.6, taught=0.9, epoch=1.0)
     text = " ".join(read(run).text)
@@ -312,6 +322,7 @@ def test_a_run_has_lists_with_titles_agreement_and_calibration(run: Path) -> Non
     assert "Calibration of the teacher" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_titles_of_the_examples_are_escaped(run: Path) -> None:
     evidence = read_evidence(run)
     assert evidence is not None
@@ -325,6 +336,7 @@ def test_titles_of_the_examples_are_escaped(run: Path) -> None:
     assert "script" not in page.tags
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_slices_of_the_page_are_those_of_the_test_rows(run: Path) -> None:
     evidence = read_evidence(run)
     assert evidence is not None
@@ -342,6 +354,7 @@ def test_slices_of_the_page_are_those_of_the_test_rows(run: Path) -> None:
     assert 'aria-label="NDCG@20 by popularity of the target"' in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_evidence_that_changed_is_refused_and_a_run_without_has_a_page(run: Path) -> None:
     file = run / "evidence.json"
     file.write_bytes(file.read_bytes().replace(b"Title", b"Titel"))
