@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 
 import numpy as np
 import pytest
@@ -169,6 +170,13 @@ def test_dataset_is_the_same_on_every_machine(demo):
     assert int((teacher.ranking * weights).sum()) == 10833227283518
 
 
+@cache
+def content(settings: DemoSettings) -> tuple[str, bytes, bytes]:
+    dataset, teacher = demo_world(0, settings)
+    assert teacher.item_embeddings is not None
+    return dataset.fingerprint(), teacher.ranking.tobytes(), teacher.item_embeddings.tobytes()
+
+
 NO_CHANGE = {"n_users", "n_items"}  # the small dataset sets them
 
 
@@ -197,11 +205,6 @@ NO_CHANGE = {"n_users", "n_items"}  # the small dataset sets them
     ids=lambda change: next(iter(change)),
 )
 def test_every_constant_changes_the_dataset(change):
-    def content(settings: DemoSettings) -> tuple[str, bytes, bytes]:
-        dataset, teacher = demo_world(0, settings)
-        assert teacher.item_embeddings is not None
-        return dataset.fingerprint(), teacher.ranking.tobytes(), teacher.item_embeddings.tobytes()
-
     assert content(dataclasses.replace(SMALL, **change)) != content(SMALL)
 
 
