@@ -68,6 +68,7 @@ def test_it_finds_the_planted_rate_and_compares_it_with_the_recipe(
     assert [float(row["ndcg@20"]) for row in rows] == [trial.reached for trial in result.trials]
 
 
+@pytest.mark.slow
 def test_a_pruned_trial_is_counted_and_stopped_early(tmp_path: Path, rates: Path) -> None:
     result = search(tmp_path / "tuned", rates, n_trials=9)
     pruned = [trial for trial in result.trials if trial.ended == "pruned"]
@@ -100,6 +101,7 @@ def test_a_search_that_was_interrupted_ends_as_one_that_was_not(
     assert without_times(search(tmp_path / "cut", rates, n_trials=10)) == without_times(whole)
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_killed_while_it_was_kept_is_trained_again(
     tmp_path: Path, rates: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +120,7 @@ def test_a_trial_that_was_killed_while_it_was_kept_is_trained_again(
     assert without_times(search(tmp_path / "cut", rates, n_trials=4)) == without_times(whole)
 
 
+@pytest.mark.slow
 def test_the_budget_ends_it_and_a_longer_one_goes_on(tmp_path: Path, rates: Path) -> None:
     began = time.perf_counter()
     cut = search(tmp_path / "tuned", rates, n_trials=3, budget=0.001)
@@ -130,6 +133,7 @@ def test_the_budget_ends_it_and_a_longer_one_goes_on(tmp_path: Path, rates: Path
     assert without_times(longer) == without_times(search(tmp_path / "other", rates, n_trials=3))
 
 
+@pytest.mark.slow
 def test_no_test_row_is_read(tmp_path: Path, rates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = cycle_dataset(60)
     events = dataset.events.copy()
