@@ -40,20 +40,20 @@ PROTOCOLS = {
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two Parquet parts of 700 events each: users of one event and of a hundred, many ties."""
+    """Two Parquet parts of 300 events each: users of one event and of many, many ties."""
     folder, rng = tmp_path_factory.mktemp("log"), np.random.default_rng(3)
-    n = 1400
+    n = 600
     table = pa.table(
         {
-            "user_id": pa.array([f"u{u}" for u in (60 * rng.random(n) ** 2).astype(int)]),
+            "user_id": pa.array([f"u{u}" for u in (30 * rng.random(n) ** 2).astype(int)]),
             "item_id": pa.array([f"i{i}" for i in (50 * rng.random(n) ** 2).astype(int)]),
-            "timestamp": 100_000_000 + rng.integers(0, 90, n),
+            "timestamp": 100_000_000 + rng.integers(0, 50, n),
             "rating": rng.integers(1, 6, n).astype(np.float32),
             "split": np.where(rng.random(n) < 0.9, 0, 2).astype(np.int64),
         }
     )
     for number in range(2):
-        pq.write_table(table.slice(number * 700, 700), folder / f"part-{number}.parquet")
+        pq.write_table(table.slice(number * 300, 300), folder / f"part-{number}.parquet")
     return folder
 
 
