@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,11 @@ def room_of(module: str) -> str:
     return module.split(".")[0]
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(tree: ast.AST) -> Iterator[str]:
     """What a file imports of this package, at its top or inside functions."""
     for node in ast.walk(tree):
@@ -55,11 +61,11 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def climbs(module: str, text: str) -> list[str]:
+def climbs(module: str, tree: ast.AST) -> list[str]:
     """The imports of `module` that point down."""
     own = room_of(module)
     found = []
-    for name in imports(ast.parse(text)):
+    for name in imports(tree):
         package, _, rest = name.partition(".")
         if package != "dllm2rec" or not rest:
             continue
@@ -82,7 +88,7 @@ def test_there_is_something_to_check():
 @pytest.mark.parametrize(("name", "path"), modules(), ids=[name for name, _ in modules()])
 def test_module_has_a_floor_and_imports_only_from_above(name, path):
     assert room_of(name) in FLOOR_OF, f"{name}: give its room a floor in FLOORS"
-    assert climbs(name, path.read_text(encoding="utf-8")) == []
+    assert climbs(name, parsed(path)) == []
 
 
 @pytest.mark.parametrize(
@@ -102,7 +108,7 @@ def test_module_has_a_floor_and_imports_only_from_above(name, path):
     ],
 )
 def test_the_check_sees_a_climb(module, text, n_climbs):
-    assert len(climbs(module, text)) == n_climbs
+    assert len(climbs(module, ast.parse(text))) == n_climbs
 
 
 def test_only_the_command_line_prints_or_exits():
@@ -110,7 +116,7 @@ def test_only_the_command_line_prints_or_exits():
     for name, path in modules():
         if room_of(name) in {"cli", "__main__"}:
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             called = node.func if isinstance(node, ast.Call) else None
             if isinstance(called, ast.Name) and called.id in {"print", "exit", "quit"}:
                 guilty.append(f"{name}:{node.lineno}")
