@@ -11,6 +11,7 @@ from dllm2rec.cli import main
 from tests.cli.test_evaluate_rows import run as run
 
 
+@pytest.mark.slow
 def test_a_run_is_compared_with_what_needs_no_training_and_timed(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

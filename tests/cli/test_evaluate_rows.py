@@ -14,6 +14,8 @@ from dllm2rec.runs.source import Source
 from dllm2rec.train.check_run import RunOptions
 from dllm2rec.train.train_run import train_run
 
+pytestmark = pytest.mark.slow  # a demo world, two trainings
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:

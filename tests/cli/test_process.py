@@ -77,6 +77,7 @@ def test_help_is_quick():
 BUFFERED = {"PYTHONUNBUFFERED": ""}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["--help", "--version"])
 def test_a_closed_standard_output_exits_141_without_a_traceback(words):
     reading, writing = os.pipe()
@@ -99,6 +100,7 @@ def test_no_standard_streams_at_all_is_no_error():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["--help", "--version"])
 def test_a_full_standard_output_exits_6(words):
     with Path("/dev/full").open("w") as full:
@@ -135,6 +137,7 @@ def test_signals_end_in_order(signum, code, line):
     assert shown == line
 
 
+@pytest.mark.slow
 def test_titles_survive_an_ascii_terminal():
     code = (
         "from dllm2rec.cli.streams import safe_streams as s\n"

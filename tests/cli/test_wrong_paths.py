@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = """
 import sys
 from dllm2rec.cli import main
@@ -55,6 +57,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 def test_a_log_is_prepared_without_torch_and_pandas(tmp_path: Path) -> None:
     rows = [f"u{n % 5},i{n % 7},{n}" for n in range(200)]
     (tmp_path / "log.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]))

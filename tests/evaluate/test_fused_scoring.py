@@ -539,6 +539,7 @@ def seconds_to_answer_ctrl_c(work):
     return float(answer) - sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", ["ranks", "lists"])
 def test_ctrl_c_is_answered_soon(work):
     # Once in a few tries: other work on the machine may delay any of them.

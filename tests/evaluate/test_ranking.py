@@ -225,6 +225,7 @@ def test_any_number_of_threads_gives_the_same(dtype):
             np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.slow
 def test_the_gil_is_released_and_a_fork_afterwards_works():
     code = """
 import os, threading, time

@@ -77,6 +77,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_page_is_drawn_again_without_torch(trained):
     (trained / "report.html").unlink()
     words = [sys.executable, "-c", DRAW, "report", str(trained)]

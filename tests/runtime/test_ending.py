@@ -72,6 +72,7 @@ cli.run()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOSING)
 @pytest.mark.parametrize(
     ("signum", "code", "line"),

@@ -122,7 +122,6 @@ LONG = [
     "sample_negatives",
     "sample_negatives of one row",
     "consistency_from_scores",
-    "order_by_user",
     "count_pairs",
     "pair_bonuses",
     "pair_bonuses of one row",
@@ -137,6 +136,7 @@ LARGE = [
     "sequence_confidence",
     "blend_weights",
     "gather_windows",
+    "order_by_user",
     "top_n",
     "rank_counts",
 ]

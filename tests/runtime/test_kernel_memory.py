@@ -40,7 +40,13 @@ print(_core.position_weight(1, 1.0))
 
 @pytest.mark.parametrize(
     "name",
-    ["count_pairs", "pair_bonuses", "similar_rows", "similar_rows of many columns"],
+    [
+        "count_pairs",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("pair_bonuses", "similar_rows", "similar_rows of many columns")
+        ),
+    ],
 )
 def test_a_result_that_does_not_fit_is_refused_and_the_next_call_works(name: str) -> None:
     done = subprocess.run(

@@ -234,6 +234,7 @@ for n in itertools.count():
 """
 
 
+@pytest.mark.slow
 def test_folder_that_is_seen_is_whole_after_sigkill(tmp_path):
     rng = random.Random(1)
     seen = 0

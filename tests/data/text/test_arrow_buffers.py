@@ -48,6 +48,7 @@ def test_texts_are_the_same_both_ways(texts: list[str]) -> None:
     assert text_array(texts).equals(pa.array(texts, pa.large_string()))
 
 
+@pytest.mark.slow
 def test_neither_loading_nor_writing_a_catalogue_imports_pandas(tmp_path: Path) -> None:
     pytest.importorskip("pandas")
     write_folder(tmp_path / "authors", authors_files(cycle_dataset()), kind="test", version=1)
