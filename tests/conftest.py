@@ -24,7 +24,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # Where the pictures of pages are tested, and where nothing may differ from what users have.
-WITH_PICTURES = {"artefacts", "battery", "docs", "report"}
+WITH_PICTURES = {"artefacts", "battery", "docs", "test_report.py"}
 
 
 def pytest_collection(session: pytest.Session) -> None:

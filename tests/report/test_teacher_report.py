@@ -284,8 +284,12 @@ def test_the_page_needs_nothing_else_and_obeys_no_title(
 
 
 def test_the_command_prints_and_writes(
-    world: tuple[Path, Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    world: tuple[Path, Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(teacher_page, "can_draw", lambda: False)  # drawn above
     data, teacher, run = map(str, world)
     out = tmp_path / "page.html"
     words = ["teacher", "report", teacher, data, "--run", run, "--out", str(out)]

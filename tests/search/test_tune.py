@@ -302,7 +302,9 @@ def test_values_that_do_not_fit_together_are_named(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"trial \d+, student.hidden_size = 6, student.n_heads = 8"
     ):
-        search(tmp_path / "tuned", path, n_trials=12)
+        search(
+            tmp_path / "tuned", path, n_trials=12, config=changed(CONFIG, train={"max_epochs": 1})
+        )
 
 
 def test_without_optuna_a_hint_says_what_to_install(
