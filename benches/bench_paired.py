@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pytest
 
 from dllm2rec import _core
+from dllm2rec.comparisons.paired import _by_user, paired_difference
 
 SCALE = float(os.environ.get("DLLM2REC_BENCH_SCALE", "1"))
 N_ROWS = int(1_000_000 * SCALE)
@@ -81,6 +82,29 @@ PEERS: dict[str, dict[str, tuple[Draw, int]]] = {
         "dllm2rec, 10,000 draws": (ours_signs, 10_000),
     },
 }
+
+
+def test_by_user(benchmark: Any) -> None:
+    """Interval and p by user: a fifth as many users as rows, sums that nearly all differ."""
+    rng = np.random.default_rng(0)
+    gains = np.concatenate([[0.0], 1 / np.log2(np.arange(2, 22))])
+    scorer, reference = (gains[rng.integers(1, 21, N_ROWS)] for _ in "ab")
+    users = rng.integers(0, N_ROWS // 5, N_ROWS)
+    sums, moved = _by_user(scorer - reference, users)
+    assert moved is not None
+    n_users = users.max() + 1
+    plain = np.zeros((2, n_users))
+    np.add.at(plain, (0, users), scorer - reference)
+    np.add.at(plain, (1, users), 1)
+    plain = plain[:, plain[1] > 0]
+    np.testing.assert_array_equal(sums, plain[0])
+    np.testing.assert_array_equal(moved, plain[0] - plain[1] * (scorer - reference).mean())
+    found = paired_difference([scorer], [reference], users=users)
+    error = np.sqrt(len(sums) / (len(sums) - 1) * (moved**2).sum()) / N_ROWS
+    assert abs((found.high - found.low) / (2 * 1.96 * error) - 1) < 0.04
+    benchmark.group = "paired/by user"
+    benchmark.extra_info["rows"] = N_ROWS
+    benchmark.pedantic(paired_difference, ([scorer], [reference]), {"users": users}, rounds=3)
 
 
 @pytest.mark.parametrize(("kind", "peer"), [(kind, peer) for kind in PEERS for peer in PEERS[kind]])

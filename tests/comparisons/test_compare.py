@@ -184,3 +184,7 @@ def test_users_are_drawn_only_where_a_source_says_whose_rows_they_are() -> None:
     assert "rows of one user drawn together" in by_user.protocol()
     by_row = compare_rows([("a", scored), ("b", known)], **asked)
     assert by_user.rows != by_row.rows
+    assert compare(known, metrics="ndcg@5", by="user").rows == by_user.rows
+    assert compare(known, metrics="ndcg@5").rows == by_row.rows
+    with pytest.raises(ConfigError, match="by = 'users', expected one of row, user"):
+        compare("nowhere", by="users")

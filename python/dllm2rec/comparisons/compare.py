@@ -25,6 +25,8 @@ from dllm2rec.tracking.metric_table import TAUGHT
 
 Source = str | os.PathLike[str] | ScoredRows
 
+UNITS = ("row", "user")  # what is drawn
+
 
 def compare(
     sources: Source | Iterable[Source],
@@ -34,7 +36,7 @@ def compare(
     dataset: str | Path | None = None,
     split: str = "test",
     exclude_seen: bool = False,
-    device: str = "auto",
+    by: str = "row",
     seed: int = 0,
 ) -> Comparison:
     """Compare every scorer of some runs and files with one of them, on the same rows.
@@ -46,28 +48,26 @@ def compare(
 
     Args:
         sources: folders of runs, files that `evaluate --per-row` wrote, or what `score_rows`
-            returned.
+            returned, which takes a device, too.
         against: the name of the reference; by default the better of popularity and window counts,
             or the first scorer where neither is there.
         metrics: one or more, such as `ndcg@20`; the first chooses the reference.
         dataset: where the dataset of the runs is now; by default where it was.
         split: "test" or "validation", of runs.
         exclude_seen: whether runs leave the items of each row's history out of the candidates.
-        device: where runs are evaluated: "auto", "cpu" or "cuda".
+        by: "row", or "user" to draw all rows of a user together, where users have several.
         seed: of the draws; one seed has one result.
 
     Raises:
         InputError: sources of different rows, splits, catalogues or masks; both are named. Or a
-            file or a dataset is missing.
-        ConfigError: no source, an unknown reference, metric, split or device, or nothing to
-            compare.
+            file or a dataset is missing, or no source says whose its rows are.
+        ConfigError: no source, an unknown reference, metric, split or `by`, or nothing to compare.
         ArtifactError: a run or a file is not what it was.
     """
     wanted = check_metrics(metrics)
-    scored = score_sources(
-        sources, dataset=dataset, split=split, exclude_seen=exclude_seen, device=device
-    )
-    return compare_rows(scored, against=against, metrics=wanted, seed=seed)
+    _check_by(by)
+    scored = score_sources(sources, dataset=dataset, split=split, exclude_seen=exclude_seen)
+    return compare_rows(scored, against=against, metrics=wanted, seed=seed, by=by)
 
 
 def check_metrics(metrics: str | Iterable[str]) -> tuple[str, ...]:
@@ -78,6 +78,11 @@ def check_metrics(metrics: str | Iterable[str]) -> tuple[str, ...]:
     for metric in wanted:
         _cutoff(metric)
     return wanted
+
+
+def _check_by(by: str) -> None:
+    if by not in UNITS:
+        raise ConfigError(f"by = {by!r}, expected one of {', '.join(UNITS)}")
 
 
 def score_sources(
@@ -146,9 +151,9 @@ def compare_rows(
         by: "row", or "user" to draw all rows of a user together.
 
     Raises:
-        InputError: rows are to be drawn by user, and no source says whose they are.
         ConfigError, InputError: as `compare`.
     """
+    _check_by(by)
     metrics = check_metrics(metrics)
     identity = check_same_rows([(name, scored.identity) for name, scored in sources])
     found = contenders(sources)

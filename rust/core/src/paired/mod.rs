@@ -24,7 +24,11 @@
 //!   bootstrap would take 40 s.
 //! - All values distinct: drawing row after row from all of them, 39 s, most of it waiting for
 //!   memory. How many rows each block of 4,096 gives is one binomial more, and then rows come from
-//!   the cache, five to a random word.
+//!   the cache, five to a random word. Blocks of 1,024, six to a word, whose sums stay in registers:
+//!   half of that for 200,000 distinct values, as users' sums are.
+//! - Signs one by one, 200,000 distinct values: 1.8 ns each. Shifts by a lane's number are checked for
+//!   overflow, which kept the loop from vectors; apart from the sums and for AVX2, 0.2 ns. So signs of
+//!   up to 16 rows of one value come one by one, where a word for each value took longer.
 
 mod binomial;
 mod bootstrap;

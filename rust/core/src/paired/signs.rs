@@ -4,9 +4,12 @@ use super::binomial::Rejection;
 use super::values::Values;
 use super::words::Words;
 use crate::memory::with_capacity;
-use crate::{CancelToken, Result, parallel};
+use crate::{CancelToken, Result, multiversion, parallel};
 
 const KIND: u64 = 2;
+
+/// Signs of this many rows or fewer are drawn one by one: a word takes as long.
+const ONE_BY_ONE: u64 = 16;
 
 /// Up to this many rows their signs are the bits of words: 20 words take as long as a binomial.
 const BITS: u64 = 1280;
@@ -18,7 +21,7 @@ const CHUNK_STEPS: usize = 1 << 18;
 const BLOCK: usize = 1 << 22;
 
 /// Sums that add independently of each other, so that they need not wait for each other.
-const LANES: usize = 8;
+const LANES: usize = 16;
 
 /// Sums all rows' values, the sign of each drawn fairly, `out.len()` times.
 ///
@@ -53,19 +56,22 @@ impl Plan {
     fn new(given: Values) -> Result<Self> {
         given.checked()?;
         let Values { values, counts } = given;
+        let n_single: u64 = counts.iter().filter(|&&count| count <= ONE_BY_ONE).sum();
         let mut plan = Self {
             many: Vec::new(),
             some: with_capacity(counts.len())?,
-            single: with_capacity(counts.len())?,
+            single: with_capacity(n_single as usize)?,
         };
         for (&value, &count) in values.iter().zip(counts) {
             if value == 0.0 {
                 continue; // whatever its sign
             }
-            match count {
-                1 => plan.single.push(value),
-                2..=BITS => plan.some.push((value, count)),
-                _ => plan.many.push((value, count as f64, Rejection::new(count, 0.5))),
+            if count <= ONE_BY_ONE {
+                plan.single.extend(std::iter::repeat_n(value, count as usize));
+            } else if count <= BITS {
+                plan.some.push((value, count));
+            } else {
+                plan.many.push((value, count as f64, Rejection::new(count, 0.5)));
             }
         }
         Ok(plan)
@@ -73,7 +79,7 @@ impl Plan {
 
     fn steps(&self) -> usize {
         let words: u64 = self.some.iter().map(|&(_, count)| count.div_ceil(64)).sum();
-        self.many.len() * 16 + words as usize + self.single.len() / 2 + 1
+        self.many.len() * 16 + words as usize + self.single.len() / 8 + 1
     }
 
     fn draw(&self, words: &mut Words, cancel: &CancelToken) -> Result<f64> {
@@ -86,7 +92,7 @@ impl Plan {
         }
         for block in self.single.chunks(BLOCK) {
             cancel.check()?;
-            sum += signed(words, block);
+            sum += multiversion::run(Signed { words, values: block });
         }
         Ok(sum)
     }
@@ -102,17 +108,44 @@ fn heads(words: &mut Words, count: u64) -> u64 {
 }
 
 /// The sum of values with signs of their own.
-fn signed(words: &mut Words, values: &[f64]) -> f64 {
-    let mut lanes = [0.0; LANES];
-    for part in values.chunks(64) {
-        let mut signs = words.next();
-        for some in part.chunks(LANES) {
-            for (lane, (sum, value)) in lanes.iter_mut().zip(some).enumerate() {
-                let sign = (signs >> lane) << 63;
-                *sum += f64::from_bits(value.to_bits() ^ sign);
+struct Signed<'a> {
+    words: &'a mut Words,
+    values: &'a [f64],
+}
+
+impl multiversion::Work for Signed<'_> {
+    type Output = f64;
+
+    #[expect(clippy::inline_always, reason = "for multiversion::run")]
+    #[inline(always)]
+    fn run(self) -> f64 {
+        let mut sums = [0.0; LANES];
+        let (whole, rest) = self.values.as_chunks::<64>();
+        for part in whole {
+            let word = self.words.next();
+            for (place, some) in part.as_chunks::<LANES>().0.iter().enumerate() {
+                add_signed(&mut sums, word >> (place * LANES), some);
             }
-            signs >>= LANES;
         }
+        let word = self.words.next();
+        for (place, some) in rest.chunks(LANES).enumerate() {
+            let mut padded = [0.0; LANES];
+            padded[..some.len()].copy_from_slice(some);
+            add_signed(&mut sums, word >> (place * LANES), &padded);
+        }
+        sums.iter().sum()
     }
-    lanes.iter().sum()
+}
+
+/// Adds each value with the sign that its bit of a word says.
+#[expect(clippy::inline_always, reason = "for multiversion::run")]
+#[inline(always)]
+fn add_signed(sums: &mut [f64; LANES], signs: u64, values: &[f64; LANES]) {
+    let mut signed = [0; LANES];
+    for lane in 0..LANES {
+        signed[lane] = values[lane].to_bits() ^ ((signs << (63 - lane)) & (1 << 63));
+    }
+    for lane in 0..LANES {
+        sums[lane] += f64::from_bits(signed[lane]);
+    }
 }
