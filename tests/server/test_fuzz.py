@@ -13,8 +13,6 @@ from dllm2rec.server.live import LiveExport
 from dllm2rec.server.service import Service
 from tests.server.conftest import LIMITS, N_ITEMS, TOKEN
 
-schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
-
 pytestmark = pytest.mark.slow  # hundreds of requests
 
 N_EXAMPLES = int(os.environ.get("DLLM2REC_FUZZ", "60"))  # for each route
@@ -46,6 +44,7 @@ def service(folder):
 
 @pytest.mark.parametrize("mode", ["positive", "negative"])
 def test_no_request_is_answered_by_a_fault_of_the_server(service, mode):
+    schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     schema = schemathesis.openapi.from_asgi("/openapi.json", make_app(service))
     found = [result.ok() for result in schema.get_all_operations()]
     statuses: Counter[int] = Counter()
