@@ -20,9 +20,12 @@ test:  ## run the Rust and the Python tests
 	python -m pytest -n 2 --dist loadfile --durations=15
 	$(tell)
 
+# CPU seconds of its Python tests: two minutes on two cores less what imports and Rust take.
+BUDGET := 170
+
 test-fast:  ## those for the inner loop: the core's unit tests, Python tests without a marker
 	cargo test --locked --package dllm2rec-core --lib
-	python -m pytest -n 2 --dist loadfile -m 'not slow and not real and not gpu'
+	python -m pytest -n 2 --dist loadfile -m 'not slow and not real and not gpu' --budget $(BUDGET)
 	$(tell)
 
 battery battery-short: export PYTHONDONTWRITEBYTECODE :=

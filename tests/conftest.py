@@ -13,6 +13,7 @@ import xdist
 from tests.battery.page import Recorder, function_of
 from tests.battery.promises import shown_by
 from tests.network import only_here
+from tests.time_budget import TimeBudget
 
 # No test needs another machine: one that asked for it would fail, wherever it runs.
 sys.addaudithook(only_here)
@@ -38,7 +39,8 @@ def pytest_collection(session: pytest.Session) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options of the battery: `make battery`."""
+    """The options of `make test-fast` and `make battery`."""
+    parser.addoption("--budget", type=float, metavar="SECONDS", help="say if tests took more CPU")
     group = parser.getgroup("the reliability battery")
     group.addoption("--battery", type=float, metavar="SHARE", help="run it: 1 is every trial")
     group.addoption("--battery-seed", type=int, default=0, help="of its trials")
@@ -47,7 +49,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep what the battery shows, if that is asked for."""
+    """Keep what the battery shows, and add up what tests take, if that is asked for."""
+    budget = config.getoption("budget")
+    if budget is not None:
+        config.pluginmanager.register(TimeBudget(budget))
     file = config.getoption("battery_figures")
     if file is not None:
         config.pluginmanager.register(Recorder(file, config.getoption("battery")))
