@@ -183,7 +183,8 @@ def _users(sources: Sequence[tuple[str, ScoredRows]]) -> npt.NDArray[np.int64]:
     if known is None:
         raise InputError(
             f"{sources[0][0]}: does not say whose its rows are, expected rows with users to draw "
-            "by; prepare the dataset from a log with user ids, or compare by row"
+            "by; prepare the dataset from a log with user ids, write a file of format 1 again with "
+            "evaluate --per-row, or compare by row"
         )
     return known
 

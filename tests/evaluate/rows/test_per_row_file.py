@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dllm2rec.data.dataset import Users
+from dllm2rec.data.dataset import SequenceDataset, Users
 from dllm2rec.errors import ArtifactError, InputError
 from dllm2rec.evaluate.metrics import RankCounts, rank_metrics, row_values
 from dllm2rec.evaluate.rows import per_row_file
@@ -173,11 +173,76 @@ def test_what_was_changed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="expected a file of evaluate --per-row"):
         read_per_row(bad)
     record = json.loads(table.schema.metadata[KEY])
-    for key, value, words in [("format", 2, "newer"), ("scorers", "x", "scorers")]:
+    for key, value, words in [
+        ("format", 3, "expected at most 2; install a newer"),
+        ("format", 1, "format 1 was changed"),
+        ("users", "", "format 2 was changed"),
+        ("scorers", "x", "scorers"),
+    ]:
         text = json.dumps({**record, key: value}).encode()
         pq.write_table(table.replace_schema_metadata({KEY: text}), bad)
         with pytest.raises(ArtifactError, match=words):
             read_per_row(bad)
+
+
+@pytest.mark.parametrize("block", [7, 1 << 16])
+@pytest.mark.parametrize("line", [5, 2 * N_ROWS + 5])  # of any scorer
+@pytest.mark.parametrize("user", ["u6", "", None])
+def test_a_user_id_that_was_changed_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: str | None, line: int, block: int
+) -> None:
+    good, bad = tmp_path / "good.parquet", tmp_path / "bad.parquet"
+    write_per_row(good, scored_rows(), known_users())
+    monkeypatch.setattr(per_row_file, "BLOCK_ROWS", block)
+    users = read_per_row(good).users
+    assert users is not None
+    np.testing.assert_array_equal(users, np.arange(N_ROWS) // 2)
+    table = pq.read_table(good)
+    ids = table["user_id"].to_pylist()
+    assert ids[5] == ids[4] == "u2"
+    ids[line] = user
+    place = table.schema.get_field_index("user_id")
+    changed = table.set_column(place, table.schema.field("user_id"), pa.array(ids, pa.string()))
+    pq.write_table(changed, bad)
+    with pytest.raises(ArtifactError, match="user ids were changed; write it again"):
+        read_per_row(bad)
+    # Nor may a border between two ids move.
+    moved = table["user_id"].to_pylist()
+    assert (moved[5], moved[6]) == ("u2", "u3")
+    moved[5], moved[6] = "u", "2u3"
+    pq.write_table(table.set_column(place, "user_id", pa.array(moved, pa.string())), bad)
+    with pytest.raises(ArtifactError, match="user ids were changed"):
+        read_per_row(bad)
+
+
+def test_users_that_are_not_known_cannot_be_written_in(tmp_path: Path) -> None:
+    file = tmp_path / "rows.parquet"
+    write_per_row(file, scored_rows(), DATASET)
+    assert read_per_row(file).users is None
+    table = pq.read_table(file)
+    place = table.schema.get_field_index("user_id")
+    pq.write_table(table.set_column(place, "user_id", pa.array(["u"] * len(table))), file)
+    with pytest.raises(ArtifactError, match="user ids were changed"):
+        read_per_row(file)
+
+
+def test_a_file_of_format_1_is_read_without_its_users(tmp_path: Path) -> None:
+    file = tmp_path / "rows.parquet"
+    write_per_row(file, scored_rows(), known_users())
+    table = pq.read_table(file)
+    record = json.loads(table.schema.metadata[KEY])
+    del record["users"]
+    text = json.dumps({**record, "format": 1}).encode()
+    pq.write_table(table.replace_schema_metadata({KEY: text}), file)
+    found = read_per_row(file)
+    assert found.users is None
+    assert found.table([1, 5]) == scored_rows().table([1, 5])
+
+
+def known_users() -> SequenceDataset:
+    """Users of two test rows each."""
+    starts = np.append(np.arange(0, N_ROWS, 2) * 10, N_ROWS * 10)
+    return replace(DATASET, users=Users(pa.array([f"u{n}" for n in range(N_ROWS // 2)]), starts))
 
 
 def test_a_write_that_fails_leaves_what_was_there(

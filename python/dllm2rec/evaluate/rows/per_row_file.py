@@ -14,18 +14,19 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as compute
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from dllm2rec.data.dataset import Rows, SequenceDataset
-from dllm2rec.data.text.arrow_buffers import text_array
+from dllm2rec.data.text.arrow_buffers import numbers_of, text_array
 from dllm2rec.data.text.at_rest import at_rest
 from dllm2rec.errors import ArtifactError, InputError
 from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.rows.scored_rows import RowsIdentity, ScoredRows, Scorer
 from dllm2rec.storage.atomic_file import replace_file
 
-FORMAT = 1
+FORMAT = 2  # from 2 on the file carries the sha256 of its users
 KEY = b"dllm2rec"  # of the metadata
 BLOCK_ROWS = 1 << 16  # made and read at a time
 SCHEMA = pa.schema(
@@ -40,7 +41,7 @@ SCHEMA = pa.schema(
         ("rank", pa.float64()),
     ]
 )
-# The others are for people: the metadata say whose ranks they are.
+# The others are for people, but for the users: the metadata say whose ranks they are.
 _READ = ["row", "greater", "equal"]
 
 
@@ -64,6 +65,7 @@ class _FileRecord:
     format: int
     identity: RowsIdentity
     scorers: list[_ScorerRecord]
+    users: str = ""  # sha256 of the column user_id, the same for every scorer
 
 
 _RECORD = TypeAdapter(_FileRecord)
@@ -97,7 +99,10 @@ def write_per_row(
         _ScorerRecord(s.name, s.seed, s.depth, s.settings, _digest(s.counts))
         for s in scored.scorers
     ]
-    text = json.dumps(asdict(_FileRecord(FORMAT, one, scorers)))
+    users = _UserDigest()
+    for block in _blocks(one.n_rows):
+        users.add(_user_ids(dataset, dataset.splits()[one.split].take(block).end))
+    text = json.dumps(asdict(_FileRecord(FORMAT, one, scorers, users.hexdigest())))
     schema = SCHEMA.with_metadata({KEY: text.encode()})
 
     def write(aside: Path) -> None:
@@ -146,6 +151,8 @@ def _user_ids(dataset: SequenceDataset, events: npt.NDArray[np.int64]) -> pa.Arr
 def read_per_row(file: str | os.PathLike[str]) -> ScoredRows:
     """Read what `write_per_row` wrote: all of it, or none.
 
+    A file of format 1 has no sha256 of its users: it is read without them.
+
     Raises:
         InputError: there is no such file, or it changes meanwhile.
         ArtifactError: it is none of these files, of a newer version, or not as it was written.
@@ -159,7 +166,7 @@ def read_per_row(file: str | os.PathLike[str]) -> ScoredRows:
             with pq.ParquetFile(path) as parquet:
                 record = _record_of(path, parquet)
                 scorers = tuple(_scorers_of(path, parquet, record))
-                users = _users_of(parquet, record.identity.n_rows)
+                users = _users_of(path, parquet, record)
         except (OSError, pa.ArrowException, KeyError) as err:
             raise ArtifactError(f"{path}: {err}, expected a file of evaluate --per-row") from err
     return ScoredRows(record.identity, scorers, users)
@@ -172,17 +179,24 @@ def _record_of(path: Path, parquet: pq.ParquetFile) -> _FileRecord:
             f"{path}: does not say which rows it is of, expected a file of evaluate --per-row"
         )
     try:
-        record = _RECORD.validate_json(text)
+        known = json.loads(text)
+    except ValueError as err:
+        raise ArtifactError(f"{path}: its metadata are no JSON, write it again") from err
+    version = known.get("format") if isinstance(known, dict) else None
+    if isinstance(version, int) and version > FORMAT:
+        raise ArtifactError(
+            f"{path}: format {version}, expected at most {FORMAT}; install a newer dllm2rec"
+        )
+    try:
+        record = _RECORD.validate_python(known)
     except ValidationError as err:
         problem = err.errors()[0]
         where = ".".join(map(str, problem["loc"])) or "its metadata"
         raise ArtifactError(
             f"{path}: {where}: {problem['msg']}, expected what evaluate --per-row writes there"
         ) from err
-    if record.format != FORMAT:
-        raise ArtifactError(
-            f"{path}: format {record.format}, expected {FORMAT}; install a newer dllm2rec"
-        )
+    if record.format < 1 or (record.format > 1) != bool(record.users):
+        raise ArtifactError(f"{path}: format {record.format} was changed; write it again")
     n_lines, expected = parquet.metadata.num_rows, record.identity.n_rows * len(record.scorers)
     if n_lines != expected or not expected:
         raise ArtifactError(f"{path}: {n_lines:,} lines, expected {expected:,}; write it again")
@@ -212,18 +226,54 @@ def _scorers_of(path: Path, parquet: pq.ParquetFile, record: _FileRecord) -> Ite
         yield Scorer(one.name, counts, one.seed, one.depth, one.settings)
 
 
-def _users_of(parquet: pq.ParquetFile, n_rows: int) -> npt.NDArray[np.int64] | None:
+def _users_of(
+    path: Path, parquet: pq.ParquetFile, record: _FileRecord
+) -> npt.NDArray[np.int64] | None:
     """A number for the user of each row; None where the file does not say who they are."""
-    parts: list[pa.Array] = []
+    if record.format == 1:
+        return None
+    n_rows, n_done = record.identity.n_rows, 0
+    first: list[pa.Array] = []
+    digest = _UserDigest()
     for batch in parquet.iter_batches(BLOCK_ROWS, columns=["user_id"]):
-        parts.append(batch["user_id"].slice(0, n_rows - sum(map(len, parts))))
-        if parts[-1].null_count:
-            return None
-        if sum(map(len, parts)) == n_rows:  # the other scorers have the same rows
-            break
-    coded = pa.chunked_array(parts).combine_chunks().dictionary_encode()
-    users: npt.NDArray[np.int64] = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        ids = batch["user_id"]
+        while len(ids):  # of one scorer at a time
+            part = ids.slice(0, n_rows - n_done % n_rows)
+            ids, n_done = ids.slice(len(part)), n_done + len(part)
+            digest.add(part)
+            if n_done <= n_rows:
+                first.append(part)
+            if n_done % n_rows == 0:
+                if digest.hexdigest() != record.users:
+                    raise ArtifactError(f"{path}: user ids were changed; write it again")
+                digest = _UserDigest()
+    column = pa.chunked_array(first).combine_chunks()
+    if column.null_count:
+        return None
+    users: npt.NDArray[np.int64] = numbers_of(column.dictionary_encode().indices).astype(np.int64)
     return users
+
+
+class _UserDigest:
+    """The sha256 of user ids, whatever the blocks they come in.
+
+    Of their lengths in UTF-8, int64 and -1 for null, and of their bytes one after the other.
+    """
+
+    def __init__(self) -> None:
+        self._lengths, self._bytes = hashlib.sha256(), hashlib.sha256()
+
+    def add(self, ids: pa.Array) -> None:
+        lengths = numbers_of(compute.binary_length(ids).fill_null(-1)).astype("<i8")
+        self._lengths.update(lengths.data)
+        texts = ids.drop_null().cast(pa.large_string())
+        _, ends, data = texts.buffers()
+        edges = np.frombuffer(ends or bytes(8), np.int64)[texts.offset :][: len(texts) + 1]
+        self._bytes.update(memoryview(data or b"")[edges[0] : edges[-1]])
+
+    def hexdigest(self) -> str:
+        both = self._lengths.digest() + self._bytes.digest()
+        return hashlib.sha256(both).hexdigest()
 
 
 def _digest(counts: RankCounts) -> str:
