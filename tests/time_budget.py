@@ -1,6 +1,6 @@
 """What a run of tests cost in CPU seconds, said at its end: `--budget`, as `make test-fast` asks.
 
-CPU seconds: other work on the machine changes them little. It fails nothing.
+CPU seconds, which other work on the machine changes by a tenth, not severalfold. It fails nothing.
 """
 
 from __future__ import annotations
