@@ -129,7 +129,7 @@ def test_the_command_prints_the_table_of_a_file(tmp_path, capsys, dataset, score
     [
         ["run", "--scores", "a.npy", "--dataset", "data"],
         ["--scores", "a.npy"],
-        ["--scores", "a.npy", "--dataset", "data", "--device", "cpu"],
+        ["--lists", "a.csv", "--dataset", "data", "--device", "cpu"],
     ],
 )
 def test_what_does_not_go_together_is_a_usage_error(words):

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from dllm2rec.cli import main
+from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.runs.training_state import load_state
 from tests.support import joined_work
 from tests.support.processes import RunJoined, fork_server
@@ -33,6 +34,7 @@ WORKS = (
     "careful_training",
     "stream",
     "evaluation",
+    "evaluation_of_files",
     "a_run",
     "lists",
     "not_finite",
@@ -290,8 +292,23 @@ def test_torchrun_trains_and_prints_once(trained):
     assert json.loads((run / "run.json").read_text())["processes"] == 2
 
 
+@pytest.mark.parametrize("n", SEVERAL)
+def test_ranks_of_score_and_vector_files_are_shared_and_the_same(of, n):
+    (one,), several = of(1)["evaluation_of_files"], of(n)["evaluation_of_files"]
+    ranks = {name: counts for name, counts in one.items() if not name.startswith("blocks")}
+    for result in several:
+        assert {name: result[name] for name in ranks} == ranks
+    for name in ("blocks, all", "blocks, unseen", "blocks, targets"):
+        shares = [result[name] for result in several]
+        assert sum(shares) == one[name] == 8
+        assert max(shares) - min(shares) <= 1
+
+
 def test_commands_in_several_processes_print_and_write_once_what_one_does(trained, run_joined):
     folder = trained[0].parent
+    dataset = load_dataset(folder / "data")
+    shape = len(dataset.test), dataset.n_items
+    np.save(folder / "own.npy", np.random.default_rng(0).standard_normal(shape, np.float32))
     ended = {
         (command, n): run_joined(n, [command], folder / f"{command}-{n}").results
         for command in joined_work.COMMANDS
@@ -302,6 +319,13 @@ def test_commands_in_several_processes_print_and_write_once_what_one_does(traine
     assert "ndcg@20" in one["evaluate_command"][1]
     assert several[0] == one
     assert [other["evaluate_command"] for other in several[1:]] == [[0, ""]] * 2
+    name = "evaluate_scores_command"
+    (one,), several = ended[name, 1], ended[name, 3]
+    assert one[name][0] == 0
+    assert several[0] == one
+    assert [other[name] for other in several[1:]] == [[0, ""]] * 2
+    ranks = [(folder / f"{name}-{n}" / "rows.parquet").read_bytes() for n in (1, 3)]
+    assert ranks[0] == ranks[1]
     assert [other["recommend_command"][0] for other in ended["recommend_command", 3]] == [0] * 3
     lists = [(folder / f"recommend_command-{n}" / "lists.csv").read_bytes() for n in (1, 3)]
     assert lists[0] == lists[1]

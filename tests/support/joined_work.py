@@ -14,6 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from dllm2rec.batches.training_data import make_student, make_training_data
@@ -23,6 +24,9 @@ from dllm2rec.config.model import Config
 from dllm2rec.data.device_rows import device_rows
 from dllm2rec.errors import ConfigError, ResourceError
 from dllm2rec.evaluate import evaluate_split as split
+from dllm2rec.evaluate import score_file
+from dllm2rec.evaluate.matrices import evaluate_vectors as vector_file
+from dllm2rec.evaluate.measure_request import MeasureRequest
 from dllm2rec.runs.checkpoint import load_checkpoint
 from dllm2rec.runs.training_state import load_state
 from dllm2rec.runtime import distributed
@@ -63,7 +67,7 @@ CAREFUL = changed(
     },
 )
 # Works that join the others by themselves, as the command line does.
-COMMANDS = ("evaluate_command", "recommend_command")
+COMMANDS = ("evaluate_command", "evaluate_scores_command", "recommend_command")
 
 
 def hashed(student: Student) -> str:
@@ -180,6 +184,33 @@ def evaluation(folder: Path) -> dict[str, Any]:
     pairs = [[c.greater.tolist(), c.equal.tolist()] for c in counts]
     n_blocks = sum(len(call.args[-1]) for call in calls.call_args_list)
     return {"counts": pairs, "blocks": n_blocks // 2}
+
+
+def evaluation_of_files(folder: Path) -> dict[str, Any]:
+    """Rank the scores and vectors of 120 rows, sixteen at a time; say how many blocks were ours."""
+    dataset = cycle_dataset()
+    rng = np.random.default_rng(0)
+    users, items = (rng.standard_normal((n, 8)).astype(np.float32) for n in (120, N_ITEMS))
+    scores = folder / f"scores-{distributed.rank()}.npy"
+    np.save(scores, users @ items.T)
+    targets = [("row", row, f"item-{item}") for row in range(9) for item in (1, 5)]
+    table = pa.table({"row": [one[1] for one in targets], "item_id": [one[2] for one in targets]})
+    found: dict[str, Any] = {}
+    for name, request in {
+        "all": MeasureRequest(),
+        "unseen": MeasureRequest(exclude_seen=True),
+        "targets": MeasureRequest(targets=table),
+    }.items():
+        watched = patch.object(score_file, "rank_counts", wraps=score_file.rank_counts)
+        with patch.object(score_file, "BLOCK_BYTES", 16 * 4 * N_ITEMS), watched as calls:
+            of_scores = score_file.measure_scores(scores, dataset, request)
+        with patch.object(vector_file, "BLOCK_ROWS", 16):
+            of_vectors = vector_file.measure_vectors((users, items), dataset, request)
+        for kind, measured in (("scores", of_scores), ("vectors", of_vectors)):
+            counts = measured.scorers[-1].counts
+            found[f"{kind}, {name}"] = [counts.greater.tolist(), counts.equal.tolist()]
+        found[f"blocks, {name}"] = calls.call_count
+    return found
 
 
 def a_run(folder: Path) -> list[Any]:
@@ -322,6 +353,12 @@ def authors_variant(folder: Path) -> None:
 
 def evaluate_command(folder: Path) -> list[Any]:
     return command(["evaluate", str(folder.parent / "trained"), "--device", "cpu", "--json"])
+
+
+def evaluate_scores_command(folder: Path) -> list[Any]:
+    home = folder.parent
+    words = ["evaluate", "--scores", str(home / "own.npy"), "--dataset", str(home / "data")]
+    return command([*words, "--json", "--per-row", str(folder / "rows.parquet")])
 
 
 def recommend_command(folder: Path) -> list[Any]:

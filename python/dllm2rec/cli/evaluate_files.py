@@ -8,6 +8,7 @@ from pathlib import Path
 from dllm2rec.cli.evaluation import Shown, Views, drawn_items, shown
 from dllm2rec.cli.options import use_threads
 from dllm2rec.cli.paths import check_file_there, check_folders_there
+from dllm2rec.cli.torchrun import n_processes
 from dllm2rec.errors import ConfigError
 
 
@@ -25,11 +26,12 @@ class FileRequest:
     ks: tuple[int, ...] | None
     exclude_seen: bool
     views: Views
+    device: str
     threads: int | None
 
 
 def evaluate_files(request: FileRequest) -> Shown:
-    """Measure scores, vectors or lists.
+    """Measure scores, vectors or lists; processes share the rows of scores and vectors.
 
     Raises:
         ConfigError: there is no dataset, where one is needed.
@@ -53,6 +55,16 @@ def evaluate_files(request: FileRequest) -> Shown:
     from dllm2rec.evaluate.dialects.measured import check_dialect
 
     check_dialect(request.views.dialect)
+    if n_processes() == 1:
+        return _measured(request)
+    from dllm2rec.runtime.distributed import process_group
+
+    with process_group(request.device):
+        return _measured(request)
+
+
+def _measured(request: FileRequest) -> Shown:
+    kind = request.kind
     candidates = None
     if request.candidates is not None:
         from dllm2rec.cli.recommend_inputs import read_ids
@@ -75,7 +87,15 @@ def evaluate_files(request: FileRequest) -> Shown:
     drawn = None
     if dataset is not None:
         drawn = drawn_items(request.views, dataset, request.split, exclude_seen=exclude_seen)
-    asked = MeasureRequest(request.targets, request.split, exclude_seen, candidates, teacher, drawn)
+    asked = MeasureRequest(
+        request.targets,
+        split=request.split,
+        exclude_seen=exclude_seen,
+        candidates=candidates,
+        teacher=teacher,
+        drawn=drawn,
+        device=request.device,
+    )
     if dataset is None or kind == "lists":
         found = measure_lists(request.files[0], dataset, asked, max(ks))
     elif kind == "scores":

@@ -23,6 +23,7 @@ class MeasureRequest:
         teacher: whose lists are to stand beside.
         drawn: items of each row, (R, n), among which alone its own target is ranked; None where it
             is ranked among all.
+        device: where scores and vectors are ranked: "auto", "cpu" or "cuda".
     """
 
     targets: object = None
@@ -31,3 +32,4 @@ class MeasureRequest:
     candidates: Iterable[str] | None = None
     teacher: TeacherKnowledge | None = None
     drawn: Drawn | None = None
+    device: str = "cpu"

@@ -21,6 +21,8 @@ from dllm2rec.evaluate.measure_request import MeasureRequest
 from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.ranking import rank_counts
 from dllm2rec.evaluate.rows.among_drawn import counts_by_score
+from dllm2rec.runtime.device import choose_device, placed
+from dllm2rec.runtime.distributed import rank, size
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.metric_table import MetricTable
 
@@ -94,7 +96,8 @@ def _counted(
     asked: AskedTargets, matrix: Matrix, *, exclude_seen: bool
 ) -> Iterator[tuple[AskedBlock, RankCounts]]:
     step = max(1, BLOCK_BYTES // (matrix.shape[1] * matrix.dtype.itemsize))
-    for begin, block in matrix.blocks(step):
+    device = choose_device(asked.request.device)
+    for begin, block in matrix.blocks(step, (rank(), size())):
         part = asked.block(begin, begin + len(block))
         _check_numbers(block, part, begin, matrix.path)
         if asked.request.drawn is not None:
@@ -108,7 +111,7 @@ def _counted(
             block[:, ~asked.allowed] = -math.inf
         # A row of several targets stands there once for each.
         rows = block if part.is_whole else block[part.local]
-        yield part, rank_counts(rows, part.items)
+        yield part, rank_counts(placed(rows, device), part.items)
 
 
 def _check_numbers(block: Scores, part: AskedBlock, begin: int, path: Path | None) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from dllm2rec.caller import words
@@ -27,6 +29,14 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if available else "cpu"
     return torch.device(name)
+
+
+def placed(array: npt.NDArray[Any], device: torch.device) -> npt.NDArray[Any] | torch.Tensor:
+    """Move an array to a GPU; the CPU's kernels take it as it is."""
+    if device.type == "cpu":
+        return array
+    native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    return torch.from_numpy(native).to(device)
 
 
 def check_compiler(device: torch.device) -> None:

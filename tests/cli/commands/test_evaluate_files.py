@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from dllm2rec.cli import main
 from dllm2rec.cli.evaluation import Views, shown
@@ -106,6 +107,39 @@ def test_sampled_metrics_of_scores_are_labelled(
     assert "each target among 4 uniformly drawn items, seed 7" in shown
     assert main([*words, "--json"]) == 0
     assert "SAMPLED METRICS" in json.loads(capsys.readouterr().out)["title"]
+
+
+@pytest.mark.parametrize("source", ["own", "users"])
+def test_the_cpu_may_be_named_and_cuda_is_refused_where_there_is_none(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+) -> None:
+    words = ["evaluate", *sources(folder)[source], "--dataset", str(folder), "--json", "--k", "5"]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert main([*words, "--device", "cpu"]) == 0
+    assert capsys.readouterr().out == told
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main([*words, "--device", "cuda"]) == 2
+    assert "device cuda: none is present" in capsys.readouterr().err
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("words", [[], ["--exclude-seen"], ["--sampled-negatives", "4"]])
+@pytest.mark.parametrize("source", ["own", "users"])
+def test_a_gpu_ranks_as_the_cpu_does(
+    folder: Path, capsys: pytest.CaptureFixture[str], source: str, words: list[str]
+) -> None:
+    by = ["--sampled-by", "popularity"] if "--sampled-negatives" in words else []
+    words = ["evaluate", *sources(folder)[source], "--dataset", str(folder), *words, *by]
+    told = []
+    for device in ("cpu", "cuda"):
+        assert main([*words, "--json", "--k", "5", "--device", device]) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize("source", ["own", "users"])

@@ -265,8 +265,9 @@ def _of_files(request: EvaluateRequest) -> Shown:
         raise ConfigError(f"evaluate: --beyond-accuracy with --{name}, expected a RUN")
     is_plain = not (request.targets or request.candidates) and request.dataset is not None
     check_views(request.views, beyond=False, kind=name, is_plain=is_plain)
-    if request.device is not None:
-        raise ConfigError(f"evaluate: --device beside --{name}, which are ranked on the CPU")
+    if request.device is not None and name == "lists":
+        raise ConfigError("evaluate: --device beside --lists, which are read on the CPU")
+    check_device(request.device or "cpu")
     if request.bias is not None and request.vectors is None:
         raise ConfigError("evaluate: --bias without --vectors")
 
@@ -285,6 +286,7 @@ def _of_files(request: EvaluateRequest) -> Shown:
             ks=request.ks,
             exclude_seen=request.exclude_seen,
             views=request.views,
+            device=request.device or "cpu",
             threads=request.threads,
         )
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.evaluate.dialects.beside import scorers_beside
@@ -21,6 +22,7 @@ from dllm2rec.evaluate.measure_request import MeasureRequest
 from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.rows.scored_rows import ScoredRows, Scorer
 from dllm2rec.evaluate.seen_items import Pairs, seen_pairs
+from dllm2rec.runtime.distributed import gathered
 
 Int64Vector = npt.NDArray[np.int64]
 
@@ -97,12 +99,13 @@ class AskedTargets:
         return AskedBlock(rows, pairs, self.row[pairs] - begin, self.item[pairs])
 
     def counts(self, blocks: Iterable[tuple[AskedBlock, RankCounts]]) -> RelevantCounts:
-        """Put the counts of blocks together; what was not ranked is missed."""
-        greater = np.full(len(self.row), BEYOND, np.int64)
-        equal = np.zeros_like(greater)
+        """Put the counts of all processes' blocks together; what was not ranked is missed."""
+        table = np.zeros((3, len(self.row)), np.int64)
         for block, counts in blocks:
-            greater[block.pairs], equal[block.pairs] = counts.greater, counts.equal
-        return RelevantCounts(self.case, greater, equal)
+            table[:2, block.pairs] = counts.greater, counts.equal
+            table[2, block.pairs] = 1
+        greater, equal, is_ranked = gathered(torch.from_numpy(table), "ranking").numpy()
+        return RelevantCounts(self.case, np.where(is_ranked, greater, BEYOND), equal)
 
     def measured(self, name: str, counts: RelevantCounts) -> Measured:
         """A scorer below the baselines, where these have the same rows and candidates."""

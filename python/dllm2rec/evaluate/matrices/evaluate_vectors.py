@@ -21,6 +21,8 @@ from dllm2rec.evaluate.measure_request import MeasureRequest
 from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.ranking import fused_rank_counts
 from dllm2rec.evaluate.rows.among_drawn import HostWindow, difference, with_drawn
+from dllm2rec.runtime.device import choose_device, placed
+from dllm2rec.runtime.distributed import rank, size
 from dllm2rec.teacher.embedding_file import VectorOptions, load_embeddings
 from dllm2rec.teacher.keyed_vectors import JoinRules
 from dllm2rec.teacher.knowledge import TeacherKnowledge
@@ -121,7 +123,9 @@ def _bias(vectors: Vectors | None, asked: AskedTargets) -> npt.NDArray[np.float3
         if given.shape != (n_items,):
             message = f"bias of shape {given.shape}, expected ({n_items},), one for each item"
             raise InputError(message, code="E-SHAPE", path=given.path)
-        bias = np.concatenate([block for _, block in given.blocks(n_items)]).astype(np.float32)
+        bias = np.concatenate([block for _, block in given.blocks(n_items, (0, 1))]).astype(
+            np.float32
+        )
         if not np.isfinite(bias).all():
             item = int((~np.isfinite(bias)).argmax())
             message = f"bias of item {item}: {bias[item]}, expected a finite number"
@@ -139,14 +143,17 @@ def _counted(
     *,
     exclude_seen: bool,
 ) -> Iterator[tuple[AskedBlock, RankCounts]]:
-    for begin, block in users.blocks(BLOCK_ROWS):
+    device = choose_device(asked.request.device)
+    table = placed(items, device)
+    added = None if bias is None else placed(bias, device)
+    for begin, block in users.blocks(BLOCK_ROWS, (rank(), size())):
         part = asked.block(begin, begin + len(block))
         masked = _seen_window(part, asked.dataset) if exclude_seen else None
-        vectors = block[part.local], items, part.items
-        counts = fused_rank_counts(*vectors, bias=bias, window=masked, window_offset=-math.inf)
+        vectors = placed(block[part.local], device), table, part.items
+        counts = fused_rank_counts(*vectors, bias=added, window=masked, window_offset=-math.inf)
         if asked.request.drawn is not None:
             window = with_drawn(masked, asked.request.drawn[begin : begin + len(block)])
-            rest = fused_rank_counts(*vectors, bias=bias, window=window, window_offset=-math.inf)
+            rest = fused_rank_counts(*vectors, bias=added, window=window, window_offset=-math.inf)
             counts = difference(counts, rest)
         yield part, counts
 

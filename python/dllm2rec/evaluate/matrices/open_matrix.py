@@ -36,14 +36,15 @@ class Matrix:
         path: the file; None for an array.
         shape: (R, N).
         dtype: of its numbers.
-        blocks: given a number of rows, yields blocks of so many that may be written to, in order,
-            each with the number of its first row.
+        blocks: given a number of rows, cuts into blocks of so many; given n and m as well, yields
+            every m-th from block n on, in order, that may be written to, each with the number of
+            its first row. Of a Parquet file all are read.
     """
 
     path: Path | None
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    blocks: Callable[[int], Iterator[tuple[int, Block]]]
+    blocks: Callable[[int, tuple[int, int]], Iterator[tuple[int, Block]]]
 
 
 def open_matrix(source: Path | Block, hint: str) -> Matrix:
@@ -74,8 +75,9 @@ def open_matrix(source: Path | Block, hint: str) -> Matrix:
 
 
 def _of_array(array: Block) -> Matrix:
-    def blocks(step: int) -> Iterator[tuple[int, Block]]:
-        for begin in range(0, len(array), step):
+    def blocks(step: int, share: tuple[int, int]) -> Iterator[tuple[int, Block]]:
+        first, every = share
+        for begin in range(first * step, len(array), every * step):
             yield begin, np.array(array[begin : begin + step], order="C")
 
     return Matrix(None, tuple(array.shape), array.dtype, blocks)
@@ -93,11 +95,11 @@ def _of_npy(path: Path) -> Matrix:
 def _of_bytes(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> Matrix:
     """Read, not mapped: a mapped file that shrinks meanwhile would kill the process."""
 
-    def blocks(step: int) -> Iterator[tuple[int, Block]]:
-        width = math.prod(shape[1:])
+    def blocks(step: int, share: tuple[int, int]) -> Iterator[tuple[int, Block]]:
+        width, (first, every) = math.prod(shape[1:]), share
         with at_rest(path), path.open("rb") as file:
-            file.seek(offset)
-            for begin in range(0, shape[0], step):
+            for begin in range(first * step, shape[0], every * step):
+                file.seek(offset + begin * width * dtype.itemsize)
                 n_rows = min(step, shape[0] - begin)
                 block = np.fromfile(file, dtype, n_rows * width)
                 if block.size != n_rows * width:
@@ -158,19 +160,20 @@ def _of_parquet(path: Path) -> Matrix:
         width = 0 if first is None else len(first.column(column.name).flatten())
     dtype = np.dtype(column.type.value_type.to_pandas_dtype())
 
-    def blocks(step: int) -> Iterator[tuple[int, Block]]:
-        begin = 0
+    def blocks(step: int, share: tuple[int, int]) -> Iterator[tuple[int, Block]]:
+        begin, (first, every) = 0, share
         with (
             at_rest(path),
             _told(path),
             parquet.ParquetFile(path, memory_map=False, page_checksum_verification=True) as file,
         ):
-            for batch in checked_batches(path, file.iter_batches(step, columns=wanted)):
+            batches = checked_batches(path, file.iter_batches(step, columns=wanted))
+            for number, batch in enumerate(batches):
                 if row is not None:
                     _check_rows(path, batch.column(row), begin)
-                block = _of_lists(path, batch.column(column.name), width, begin)
-                yield begin, block
-                begin += len(block)
+                if number % every == first % every and number >= first:
+                    yield begin, _of_lists(path, batch.column(column.name), width, begin)
+                begin += len(batch)
 
     return Matrix(path, (n_rows, width), dtype, blocks)
 
