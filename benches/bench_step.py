@@ -18,7 +18,7 @@ from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed
 from dllm2rec.runtime.device import deterministic
 from dllm2rec.students import Student
-from dllm2rec.train.loop import _stepper
+from dllm2rec.train.loop import Training
 from dllm2rec.train.step import Stepper
 from step_times import PAPER, random_teacher, world
 
@@ -35,7 +35,7 @@ def build() -> Stepper:
     torch.manual_seed(0)
     student = make_student(CONFIG, dataset, teacher)
     task = make_training_data(CONFIG, dataset, teacher, torch.device("cpu"))
-    stepper = _stepper(student, task, CONFIG)
+    stepper = Training(student, task, CONFIG).stepper
     assert stepper.negatives is not None
     assert task.sampler is not None
     stepper.negatives.copy_(task.sampler.epoch(0, 0))

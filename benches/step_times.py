@@ -28,7 +28,7 @@ from dllm2rec.runtime.device import choose_device, deterministic
 from dllm2rec.teacher.folder import load_teacher
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.progress import Silent
-from dllm2rec.train.loop import Training, _stepper, fit
+from dllm2rec.train.loop import Training, fit
 
 PAPER = changed(
     load_config(recipe="paper"),
@@ -86,7 +86,7 @@ def step_time(
         torch.manual_seed(0)
         student = make_student(config, dataset, teacher).to(device)
         task = make_training_data(config, dataset, teacher, device)
-        stepper = _stepper(student, task, config)
+        stepper = Training(student, task, config).stepper
         if stepper.negatives is not None and task.sampler is not None:
             stepper.negatives.copy_(task.sampler.epoch(0, 0))
         ready = time.perf_counter() - began

@@ -60,7 +60,21 @@ def test_terms_over_the_catalogue_and_their_gradients(run_check, max_scores, wit
     ],
 )
 def test_terms_from_tiles(run_check, name, extras, halves):
-    run_check("check_tiles", name=name, halves=halves, extras=extras)
+    run_check("check_tiles", name=name, n_halves=halves, extras=extras)
+
+
+@pytest.mark.parametrize("name", ["softmax and all", "bce"])
+def test_many_scores_are_made_in_tiles(run_check, name):
+    run_check("check_exact_in_tiles", name=name)
+
+
+def test_scales_of_factors(run_check):
+    run_check("check_scales")
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_entries_of_tiles(run_check, once):
+    run_check("check_entries", once=once)
 
 
 def test_tiles_in_several_launches(run_check):
@@ -71,9 +85,9 @@ def test_a_user_that_is_not_finite_in_tiles(run_check):
     run_check("check_tile_that_is_not_finite")
 
 
-@pytest.mark.parametrize(("size", "n_heads"), [(16, 1), (32, 4)])
-def test_encoder_of_sasrec(run_check, size, n_heads):
-    run_check("check_encoder", size=size, n_heads=n_heads)
+@pytest.mark.parametrize(("size", "n_heads", "n_sums"), [(16, 1, 202), (32, 4, 202), (16, 1, 35)])
+def test_encoder_of_sasrec(run_check, size, n_heads, n_sums):
+    run_check("check_encoder", size=size, n_heads=n_heads, n_sums=n_sums)
 
 
 @pytest.mark.parametrize(("n_items", "width", "size"), [(130, 50, 16), (300, 7, 64)])

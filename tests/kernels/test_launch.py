@@ -54,7 +54,7 @@ def test_a_kernel_is_launched_again_after_collecting_failed():
         fail()
     assert kernel.launched == []
     launch.launch(kernel, (3,), 4, SIZE=5)
-    assert kernel.launched == [((3,), (4,), {"SIZE": 5})]
+    assert kernel.launched == [((3,), (4,), {"SIZE": 5, "enable_fp_fusion": True})]
 
 
 def test_weights_in_flat_memory_begin_where_wide_loads_may():
@@ -67,6 +67,9 @@ def test_weights_in_flat_memory_begin_where_wide_loads_may():
     assert all(torch.equal(a, b) for a, b in zip(parameters, before, strict=True))
     assert own.weights.numel() % 32 == 0
     assert int((own.weights != 0).sum()) == sum(sizes)
+    own.gradient_memory(parameters[1]).fill_(2.0)
+    assert own.gradients.sum() == 2 * 64
+    assert all(slot.sum() in (0, 2 * 64) for slot in own.slots)
 
 
 @pytest.mark.slow
@@ -163,6 +166,11 @@ def test_the_kernels_of_a_step_compile_for_a_gpu_that_is_not_there(tmp_path: Pat
     assert kernels == {
         *(
             "_gather",
+            "_largest",
+            "_scales",
+            "_keys",
+            "_values",
+            "_starts",
             "_project",
             "_product",
             "_encode",

@@ -6,8 +6,11 @@ the variable when a kernel is declared.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import torch
 import triton
@@ -18,14 +21,15 @@ from triton.runtime.errors import InterpreterError
 from dllm2rec.batches.training_data import make_student, make_training_data
 from dllm2rec.config.load import changed, load_config
 from dllm2rec.config.model import StudentConfig, TrainConfig
-from dllm2rec.distill import catalogue_loss_cpu
+from dllm2rec.distill import catalogue_loss, catalogue_loss_cpu
 from dllm2rec.distill.batch import Batch
 from dllm2rec.distill.catalogue_loss import catalogue_terms
 from dllm2rec.kernels import item_table, launch
 from dllm2rec.kernels.catalogue import grid
 from dllm2rec.kernels.catalogue import loss as catalogue_kernels
 from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
-from dllm2rec.kernels.tiles import shape
+from dllm2rec.kernels.tiles import backward, forward, halves, shape
+from dllm2rec.kernels.tiles.entries import entries_of
 from dllm2rec.kernels.tiles.loss import tiled_terms
 from dllm2rec.kernels.tiles.shape import Shape
 from dllm2rec.runs.training_state import TrainingState
@@ -44,7 +48,7 @@ from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
 B, N, L, K, D = 7, 201, 5, 5, 16
 # Small blocks, so that a few hundred items are several of them.
-grid.BLOCK, grid.COUNTING_BLOCK = 64, 4
+grid.BLOCK, grid.COUNTING_BLOCK, halves.LARGEST_PROGRAMS = 64, 4, 2
 
 
 def check_terms(max_scores: int, *, with_offset: bool) -> None:
@@ -78,17 +82,17 @@ def check_terms(max_scores: int, *, with_offset: bool) -> None:
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
-def check_tiles(name: str, halves: int, *, extras: bool) -> None:
+def check_tiles(name: str, n_halves: int, *, extras: bool) -> None:
     """Terms and gradients from tiles against the plain form in float64; the same bits twice."""
     spec = SPECS[name]
     leaves, inputs = problem(spec, "cpu", torch.float64, extras=extras)
     expected = results(plain(leaves, inputs, spec), leaves)
-    shapes = (Shape(halves, 16, 32, 4, 1), Shape(halves, 32, 16, 4, 1))
+    shapes = (Shape(n_halves, 16, 32, 4, 1), Shape(n_halves, 32, 16, 4, 1))
     found = []
     for _ in range(2):
         leaves, inputs = problem(spec, "cpu", torch.float32, extras=extras)
         found.append(results(tiled_terms(*leaves, inputs, spec, shapes), leaves))
-    close = {1: (2e-4, 1e-3), 2: (1e-6, 2e-6)}[halves]
+    close = {1: (2e-4, 1e-3), 2: (1e-6, 2e-6)}[n_halves]
     for n, (mine, again, theirs) in enumerate(zip(*found, expected, strict=True)):
         scale = theirs.norm() if theirs.ndim else expected[1].norm()
         assert float((mine - theirs).norm() / scale) < close[min(n, 1)], (n, mine, theirs)
@@ -107,6 +111,86 @@ def check_tiles_in_launches() -> None:
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
+def check_exact_in_tiles(name: str) -> None:
+    """What a GPU makes of few scores and of many: the same terms and gradients, as torch does."""
+    spec = SPECS[name]
+    exact = catalogue_loss.catalogue_terms_of(torch.device("cuda"), "exact")
+    leaves, inputs = problem(spec, "cpu", torch.float64, extras=True)
+    expected = results(plain(leaves, inputs, spec), leaves)
+    assert catalogue_loss.can_tile(spec, size=16)
+    for catalogue_loss.FEW_SCORES in (0, 1 << 27):
+        leaves, inputs = problem(spec, "cpu", torch.float32, extras=True)
+        inputs = replace(inputs, to_matrix=torch.full_like(leaves[1], torch.nan))
+        with only_tiles(wanted=catalogue_loss.FEW_SCORES == 0):
+            found = results(exact(*leaves, inputs, spec), leaves)
+        for mine, theirs in zip(found, expected, strict=True):
+            scale = theirs.norm() if theirs.ndim else expected[1].norm()
+            assert float((mine - theirs).norm() / scale) < 4e-6
+        assert torch.equal(leaves[1].grad, inputs.to_matrix)
+
+
+@contextmanager
+def only_tiles(*, wanted: bool) -> Iterator[None]:
+    """See whether a step launches the kernels of tiles."""
+    launched, real = set(), launch.launch
+
+    def note(kernel: Any, *rest: Any, **constants: Any) -> None:
+        launched.add(kernel.fn.__name__)
+        real(kernel, *rest, **constants)
+
+    for module in (forward, backward):
+        module.launch = note
+    try:
+        yield
+    finally:
+        for module in (forward, backward):
+            module.launch = real
+    assert ({"_sums", "_to_items"} <= launched) is wanted, launched
+
+
+def check_scales() -> None:
+    """A factor's largest number comes to 2^13 to 2^14; what is not finite shows, but in a user."""
+    users, matrix = torch.randn(3, 16) * 1e-3, torch.randn(500, 16) * 40
+    weights = torch.rand(500)
+    found = halves.scales_of(users, matrix, weights)
+    assert 2**13 <= float(users.abs().max() * found[0]) < 2**14
+    assert 2**13 <= float(matrix.abs().max() * found[1]) < 2**14
+    assert all(math.frexp(float(scale))[0] == 0.5 for scale in found[:3])
+    assert float(found[0] * found[1] * found[2]) == 1
+    assert found[3] == weights.max()
+    for wrong in (torch.nan, torch.inf, -torch.inf):
+        worse = users.clone()
+        worse[1, 3] = wrong
+        worse[1, 4:] = 0
+        assert torch.isfinite(halves.scales_of(worse, matrix, weights)).all()
+        worse = matrix.clone()
+        worse[-1, -1] = wrong
+        assert not torch.isfinite(halves.scales_of(users, worse, weights)[1])
+    assert torch.isfinite(halves.scales_of(users * 0, matrix * 0, weights)[:2]).all()
+
+
+def check_entries(*, once: bool) -> None:
+    """Each tile's entries add up to the cells of the matrix that they were sorted from."""
+    n_rows, n_items, shape = 37, 101, Shape(1, 16, 32, 4, 1)
+    items = torch.randint(n_items + 5, (n_rows, 6))
+    items[3] = 7
+    values = torch.tensor(0.25) if once else torch.randn(n_rows, 6)
+    expected = torch.zeros(48, n_items + 5)
+    for row, cells in enumerate(items.tolist()):
+        for place, item in enumerate(dict.fromkeys(cells) if once else cells):
+            expected[row, item] += float(values if once else values[row, place])
+    keys, added, starts = entries_of(items, values, n_items, shape, once=once)
+    found = torch.zeros(48, n_items + 5)
+    n_tiles = starts.shape[1] - 1
+    for block in range(len(starts)):
+        for tile in range(n_tiles):
+            for at in range(int(starts[block, tile]), int(starts[block, tile + 1])):
+                item, lane = divmod(int(keys.flatten()[at]), shape.rows)
+                assert item // shape.columns == tile
+                found[block * shape.rows + lane, item] += float(added.flatten()[at])
+    torch.testing.assert_close(found[:, :n_items], expected[:, :n_items])
+
+
 def check_tile_that_is_not_finite() -> None:
     """A user that is no number changes its own terms and no other user's gradient."""
     spec = SPECS["soft targets"]
@@ -122,8 +206,8 @@ def check_tile_that_is_not_finite() -> None:
     assert not torch.isfinite(leaves[1].grad).all()
 
 
-def check_encoder(size: int, n_heads: int) -> None:
-    """Users, and all gradients, without dropout."""
+def check_encoder(size: int, n_heads: int, n_sums: int) -> None:
+    """Users, and all gradients, without dropout; sums of all items or of those of the windows."""
     student = build_student(
         StudentConfig(hidden_size=size, n_heads=n_heads, dropout=0.0),
         n_items=N,
@@ -142,7 +226,7 @@ def check_encoder(size: int, n_heads: int) -> None:
     for fused in (False, True):
         table = student.embedding.ids.weight.detach().clone().requires_grad_()
         if fused:
-            scatter_buffer = torch.zeros(N + 1, size, dtype=torch.int64)
+            scatter_buffer = torch.zeros(n_sums, size, dtype=torch.int64)
             users, rows = encode_fused(
                 student, table, windows, lengths, torch.tensor(3), scatter_buffer
             )

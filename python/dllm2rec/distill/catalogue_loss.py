@@ -25,10 +25,12 @@ from torch.autograd.function import once_differentiable
 from dllm2rec.distill import catalogue_loss_cpu
 from dllm2rec.kernels.catalogue.backend import CatalogueBackend, ChunkScores, GradientInputs
 from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
-from dllm2rec.kernels.launch import beside
+from dllm2rec.kernels.launch import SIZES, beside
 
 # Scores held at once: 1 GiB. Above it the products are made chunk by chunk, twice.
 MAX_SCORES = 1 << 28
+# Up to so many a GPU makes them in one product: in tiles they take longer.
+FEW_SCORES = 1 << 27
 MAX_LISTED = 64  # target, negatives and list of a row; the kernels compare them pairwise
 
 
@@ -76,12 +78,48 @@ def catalogue_terms_of(
         device: where the student is.
         precision: "mixed" is for CUDA, and for losses that `mixed_faults` lets pass.
     """
-    if precision == "exact" or device.type == "cpu":
-        return partial(catalogue_terms, backend=backend_of(device))
-    from dllm2rec.kernels.tiles.loss import tiled_terms
-    from dllm2rec.kernels.tiles.shape import backward_shape, forward_shape
+    if device.type == "cpu":
+        return partial(catalogue_terms, backend=catalogue_loss_cpu)
+    return partial(_in_tiles, halves=1) if precision == "mixed" else _exact_on_gpu
 
-    return partial(tiled_terms, shapes=(forward_shape(1), backward_shape(1)))
+
+def can_tile(spec: TermSpec, size: int) -> bool:
+    """Whether `kernels.tiles` makes these terms of vectors of this size."""
+    reads_all = spec.sums_all or spec.dro_weight > 0
+    return reads_all and spec.n_sampled == 0 and size in SIZES
+
+
+def _exact_on_gpu(
+    users: Tensor,
+    matrix: Tensor,
+    bias: Tensor | None,
+    offset: Tensor | None,
+    inputs: TermInputs,
+    spec: TermSpec,
+) -> Tensor:
+    """As `catalogue_terms`, in tiles where all scores are so many that tiles are faster."""
+    few = len(users) * inputs.n_items <= FEW_SCORES
+    if few or not can_tile(spec, users.shape[1]):
+        backend = backend_of(torch.device("cuda"))
+        return catalogue_terms(users, matrix, bias, offset, inputs, spec, backend=backend)
+    return _in_tiles(users, matrix, bias, offset, inputs, spec, halves=2)
+
+
+def _in_tiles(
+    users: Tensor,
+    matrix: Tensor,
+    bias: Tensor | None,
+    offset: Tensor | None,
+    inputs: TermInputs,
+    spec: TermSpec,
+    *,
+    halves: int,
+) -> Tensor:
+    from dllm2rec.kernels.tiles.loss import tiled_terms  # its compiler is there only beside CUDA
+    from dllm2rec.kernels.tiles.shape import shapes_for
+
+    shapes = shapes_for(halves, users.shape[1], has_dro=spec.dro_weight > 0)
+    return tiled_terms(users, matrix, bias, offset, inputs, spec, shapes)
 
 
 def backend_of(device: torch.device) -> CatalogueBackend:
@@ -154,7 +192,7 @@ class _CatalogueTerms(torch.autograd.Function):
         listed_scores, drawn, slopes, log_z, log_d = ctx.saved_tensors[6:]
         given = GradientInputs(listed_scores, drawn, slopes, log_z, log_d, grad.contiguous())
         backend, inputs, spec, chunks = ctx.work
-        to_matrix = torch.empty_like(matrix)
+        to_matrix = torch.empty_like(matrix) if inputs.to_matrix is None else inputs.to_matrix
         to_matrix[inputs.n_items :].zero_()
         to_bias = None if bias is None else torch.empty_like(bias)
         to_users = torch.empty_like(users)

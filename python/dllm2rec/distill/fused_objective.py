@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,6 +27,8 @@ class FusedObjective:
         in_softmax: which items the softmax counts, (N,) bool, or None for all.
         buffers: what every step uses again.
         catalogue_terms: the pass over all items, for the device.
+        table_gradient: where the optimizer reads the gradient of the items' own vectors, or None:
+            a large one is then made there and not copied.
     """
 
     spec: TermSpec
@@ -34,6 +36,7 @@ class FusedObjective:
     in_softmax: Tensor | None
     buffers: StepBuffers
     catalogue_terms: CatalogueTerms
+    table_gradient: Tensor | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -48,11 +51,20 @@ class FusedObjective:
             scored.items,
             scored.bias,
             scored.window_offset,
-            self._inputs(batch, student.n_items, scored.side_stream),
+            replace(
+                self._inputs(batch, student.n_items, scored.side_stream),
+                to_matrix=self._memory_for(scored.items, student),
+            ),
             self.spec,
         )
         share = self.spec.list_weight if self.spec.base == "soft_targets" else 0.0
         return list_alone(terms, self.names, batch.has_target, share)
+
+    def _memory_for(self, items: Tensor, student: Student) -> Tensor | None:
+        """Where the gradient of the scored vectors is made, if they are the items' own."""
+        own = student.embedding.ids.weight
+        is_own = items.data_ptr() == own.data_ptr() and items.shape == own.shape
+        return self.table_gradient if is_own else None
 
     def _inputs(
         self, batch: Batch, n_items: int, side_stream: torch.cuda.Stream | None

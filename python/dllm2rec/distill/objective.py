@@ -93,6 +93,7 @@ def choose_objective(
     *,
     has_lists: bool,
     in_passes: bool = False,
+    table_gradient: Tensor | None = None,
 ) -> Objective:
     """Choose what makes the terms that a configuration names.
 
@@ -104,6 +105,7 @@ def choose_objective(
         batch_size: the most rows of a batch.
         has_lists: whether batches have the teacher's lists.
         in_passes: whether batches have windows that several rows share.
+        table_gradient: as in `FusedObjective`.
     """
     inner = _of_scores(
         student,
@@ -113,6 +115,7 @@ def choose_objective(
         batch_size,
         has_lists=has_lists,
         in_passes=in_passes,
+        table_gradient=table_gradient,
     )
     if student.embedding_loss is None:
         return inner
@@ -128,6 +131,7 @@ def _of_scores(
     *,
     has_lists: bool,
     in_passes: bool,
+    table_gradient: Tensor | None,
 ) -> Objective:
     seed, meaning = config.train.seed, list_meaning(config)
     fuses = can_fuse(student) and not in_passes
@@ -149,7 +153,7 @@ def _of_scores(
     if spec is not None:
         dro_slope = propensity / config.loss.dro_temperature
         terms = catalogue_terms_of(propensity.device, config.train.precision)
-        return FusedObjective(spec, dro_slope, in_softmax, buffers, terms)
+        return FusedObjective(spec, dro_slope, in_softmax, buffers, terms, table_gradient)
     has_ranking = has_lists and not config.distillation.takes_share
     other = list_loss(config, propensity) if has_ranking else None
     return TorchObjective(config, propensity, in_softmax, has_ranking, buffers, other)

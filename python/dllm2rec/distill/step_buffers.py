@@ -20,7 +20,8 @@ class StepBuffers:
         scores: memory for the scores on a CPU, flat, or None.
         noise: on CUDA, the number that the step's dropout is drawn from, int64 (); None where the
             student's own modules are used.
-        scatter_buffer: on CUDA, zeros between steps, int64: `scatter_buffer_size` of them.
+        scatter_buffer: on CUDA, zeros between steps, int64: `scatter_buffer_size` of them, or one
+            for each number of the windows' gradients where that is less and all that is summed.
         side_stream: on CUDA, a second stream for the backward pass: small grids leave most of a
             GPU idle. Gradients are to be read only after `launch.join`.
     """
@@ -59,7 +60,10 @@ class StepBuffers:
         scatter_buffer = None
         if fuses_encoder or picks_items:
             parts = (student.embedding.ids, student.output or student.embedding.ids)
-            n = scatter_buffer_size(student.n_items, max(part.weight.shape[1] for part in parts))
+            size = max(part.weight.shape[1] for part in parts)
+            n = scatter_buffer_size(student.n_items, size)
+            if not picks_items:  # only the windows' items are summed
+                n = min(n, batch_size * student.max_length * size)
             scatter_buffer = torch.zeros(n, dtype=torch.int64, device=weight.device)
         if not fuses_encoder:
             return cls(scatter_buffer=scatter_buffer)

@@ -7,6 +7,7 @@ largest, where float32 itself has 24.
 
 from __future__ import annotations
 
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -31,17 +32,22 @@ def add_rows(
         values: (L, B, D), D a power of two.
         items: whose they are, (B, L) int64; `n_items` and above are left out.
         largest: the largest size of a value, ().
-        scatter_buffer: at least n_items D zeros, int64; zero again afterwards.
+        scatter_buffer: at least D zeros for each vector or, where that is less, for each item and
+            one more, int64; zero again afterwards.
         out: (n_items.., D).
         n_items: N.
     """
     length, n_rows, size = values.shape
+    # Of all items, or of those alone that are named: an item's place is that of its first mention.
+    has_all = scatter_buffer.numel() >= (n_items + 1) * size
+    places = items if has_all else torch.searchsorted(items.flatten().sort().values, items)
     for kernel in (_add_rows, _take_rows):
         launch(
             kernel,
             (n_rows,),
             values,
             items,
+            places,
             largest,
             scatter_buffer,
             out,
@@ -79,6 +85,7 @@ def scale_of(largest, bits):
 def _add_rows(
     values,
     items,
+    places,
     largest,
     scatter_buffer,
     out,
@@ -99,13 +106,15 @@ def _add_rows(
     at = (place[:, None] * n_rows + row) * SIZE + d[None, :]
     value = tl.load(values + at, mask=keep, other=0.0)
     whole = (value.to(tl.float64) * scale_of(top, bits)).to(tl.int64)
-    tl.atomic_add(scatter_buffer + item[:, None] * SIZE + d[None, :], whole, mask=keep)
+    own = tl.load(places + row * length + place, mask=place < length, other=0)
+    tl.atomic_add(scatter_buffer + own[:, None] * SIZE + d[None, :], whole, mask=keep)
 
 
 @triton.jit
 def _take_rows(
     values,
     items,
+    places,
     largest,
     scatter_buffer,
     out,
@@ -122,8 +131,10 @@ def _take_rows(
     top = tl.load(largest)
     keep = (item < n_items)[:, None] & (d < SIZE)[None, :]
     at = item[:, None] * SIZE + d[None, :]
+    own = tl.load(places + row * length + place, mask=place < length, other=0)
+    held = scatter_buffer + own[:, None] * SIZE + d[None, :]
     # Of all places of an item, whoever comes first takes the sum and leaves 0 to the others.
-    whole = tl.atomic_xchg(scatter_buffer + at, tl.zeros([PLACES, SIZE], dtype=tl.int64), mask=keep)
+    whole = tl.atomic_xchg(held, tl.zeros([PLACES, SIZE], dtype=tl.int64), mask=keep)
     value = (whole.to(tl.float64) / scale_of(top, bits)).to(tl.float32)
     value += tl.where(top < 1e30, 0.0, float("nan"))
     mine = keep & ((whole != 0) | (value != value))

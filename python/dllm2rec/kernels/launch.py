@@ -70,6 +70,8 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any
         arguments: tensors and numbers, in the kernel's order.
         constants: what it is compiled for, `num_warps` among it.
     """
+    # Said outright: what a Triton does by itself changes, and it warns of that.
+    constants = {"enable_fp_fusion": True} | constants
     if _collected is None:
         kernel[grid](*arguments, **constants)
     else:

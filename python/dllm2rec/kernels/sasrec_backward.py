@@ -33,7 +33,7 @@ class TableGradient(NamedTuple):
 
     Attributes:
         sums: what flows to the rows already, (N + 1, D); added to in place.
-        scatter_buffer: (N + 1) D or more zeros, int64; zero again afterwards.
+        scatter_buffer: as in `deterministic_scatter_add.add_rows`.
         side_stream: where `sums` was made and the weights' gradients are, or None. `join` it before
             they are read.
     """

@@ -65,8 +65,8 @@ def encode_fused(
         sequences: (B, L) int64, right-padded with N.
         lengths: (B,) int64.
         noise: the number that this step's dropout is drawn from, int64 ().
-        scatter_buffer: where gradients of rows are summed, (N + 1) D or more zeros, int64; zero
-            again afterwards.
+        scatter_buffer: where gradients of rows are summed, B L D or (N + 1) D zeros, whichever is
+            less, int64; zero again afterwards.
         side_stream: where the backward pass makes the gradient of the table; those of the weights
             are then made there too, and are to be read only after `launch.join`.
 

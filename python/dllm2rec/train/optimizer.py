@@ -67,6 +67,9 @@ class Optimizer(Protocol):
     def swap_average(self) -> None:
         """Exchange weights and averaged weights; nothing without `ema_decay`."""
 
+    def gradient_memory(self, parameter: Tensor) -> Tensor | None:
+        """Where `update` reads a parameter's gradient, if it is to be made in one place."""
+
     def state(self) -> dict[str, Tensor]:
         """Everything a resumed training needs besides the weights, not copied.
 
@@ -135,6 +138,9 @@ class HostOptimizer:
                     average.lerp_(parameter, 1 - keep)
         self.n_updates += 1
 
+    def gradient_memory(self, parameter: Tensor) -> None:
+        """As `Optimizer.gradient_memory`."""
+
     def swap_average(self) -> None:
         """Exchange weights and averaged weights."""
         for parameter, average in zip(self.parameters, self.average, strict=False):
@@ -164,6 +170,7 @@ class DeviceOptimizer:
     def __init__(
         self, parameters: list[nn.Parameter], config: TrainConfig, schedule: Schedule
     ) -> None:
+        self.parameters = parameters
         self.config = config
         self.schedule = schedule
         places = _places(parameters)
@@ -191,6 +198,8 @@ class DeviceOptimizer:
         for slot, gradient in zip(self.slots, gradients, strict=True):
             if gradient is None:
                 continue  # its slot holds zeros
+            if slot.data_ptr() == gradient.data_ptr():
+                continue  # it was made there
             if slot.numel() > LARGE:
                 slot.copy_(gradient)
             else:
@@ -198,6 +207,11 @@ class DeviceOptimizer:
                 small[1].append(gradient)
         copy_each_(*small)
         adam.update(self, terms.contiguous(), guard, sums)
+
+    def gradient_memory(self, parameter: Tensor) -> Tensor:
+        """As `Optimizer.gradient_memory`."""
+        (slot,) = (s for p, s in zip(self.parameters, self.slots, strict=True) if p is parameter)
+        return slot
 
     def swap_average(self) -> None:
         """Exchange weights and averaged weights, in place: a CUDA graph keeps their addresses."""

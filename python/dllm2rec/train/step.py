@@ -69,6 +69,7 @@ class Stepper:
             batch_size,
             has_lists=rows.lists is not None,
             in_passes=rows.passes is not None,
+            table_gradient=self.optimizer.gradient_memory(student.embedding.ids.weight),
         )
         self.names = self.objective.names
         self.loss_sum = torch.zeros(len(self.names) + 1, device=device)

@@ -71,6 +71,7 @@ class TermInputs:
         log_expected: log of how often an item is expected among the drawn ones, (B,), or None.
         buffer: memory for the scores, flat, at least B N long, or None: on a CPU fresh pages cost
             more than the product. What it holds is lost.
+        to_matrix: memory for the matrix's gradient, shaped as it is, or None.
         side_stream: a stream for the gradients of matrix and bias in the backward pass, or None;
             they are then to be read only after `launch.join`.
     """
@@ -86,4 +87,5 @@ class TermInputs:
     sampled: Tensor | None = None
     log_expected: Tensor | None = None
     buffer: Tensor | None = None
+    to_matrix: Tensor | None = None
     side_stream: torch.cuda.Stream | None = None

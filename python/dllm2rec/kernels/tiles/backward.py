@@ -5,6 +5,7 @@ A program takes a tile of items and goes through all rows in order, so the sums 
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
 from dllm2rec.kernels.launch import launch
-from dllm2rec.kernels.tiles.entries import Entries, add_entries
+from dllm2rec.kernels.tiles.entries import Entries, add_entries, entries_at
 from dllm2rec.kernels.tiles.halves import (
     LOG2_E,
     Halves,
@@ -26,6 +27,8 @@ from dllm2rec.kernels.tiles.halves import (
     scale_from,
 )
 from dllm2rec.kernels.tiles.shape import Shape
+
+INVERSE_LN_2 = 1.0 / math.log(2.0)
 
 
 class Cells(NamedTuple):
@@ -68,7 +71,7 @@ def to_items(
     spec, shape = work
     (n_rows, size), n_items = users.high.shape, inputs.n_items
     n_tiles = triton.cdiv(n_items, shape.columns)
-    to_matrix = torch.empty_like(matrix)
+    to_matrix = torch.empty_like(matrix) if inputs.to_matrix is None else inputs.to_matrix
     to_matrix[n_items:].zero_()
     to_bias = None if bias is None else torch.empty_like(bias)
     nothing = (scales,) * 3
@@ -84,29 +87,38 @@ def to_items(
         *(cells.moved or nothing),
         *(cells.targets or nothing),
         *cells.direct,
-        *statistics,
+        _of_rows(*statistics, spec),
         to_matrix,
         scales if to_bias is None else to_bias,
         n_rows,
         n_items,
         n_tiles,
-        cells.moved.keys.shape[1] if cells.moved else 0,
-        cells.targets.keys.shape[1] if cells.targets else 0,
-        cells.direct.keys.shape[1],
-        spec.dro_weight,
         HAS_BIAS=bias is not None,
         MOVED=cells.moved is not None,
         SOFTMAX=spec.sums_all,
         MASKED=inputs.in_softmax is not None,
         DRO=cells.targets is not None,
         SIZE=size,
-        ROWS=shape.rows,
-        COLUMNS=shape.columns,
-        HALVES=shape.halves,
-        num_warps=shape.warps,
-        num_stages=shape.stages,
+        **shape.constants,
     )
     return to_matrix, to_bias
+
+
+def _of_rows(log_z: Tensor, log_d: Tensor, grad: Tensor, spec: TermSpec) -> Tensor:
+    """What the kernel reads of each row, (5, B), for exponents of two.
+
+    The softmax's log, what flows to its term and what to DROS, half an exponent's slope being 1;
+    and the log of DROS in two numbers, as two float32 hold more of it than one.
+    """
+    nothing = torch.zeros_like(grad[0])
+    z = log_z * INVERSE_LN_2 if spec.sums_all else nothing
+    by_dro, nearest, rest = nothing, nothing, nothing
+    if spec.dro_weight > 0:
+        by_dro = grad[1] * (2.0 / INVERSE_LN_2 * spec.dro_weight)
+        wide = log_d * INVERSE_LN_2
+        nearest = wide.to(grad.dtype)
+        rest = (wide - nearest).to(grad.dtype)
+    return torch.stack([z, grad[0], by_dro, nearest, rest])
 
 
 @triton.jit(do_not_specialize=["n_rows"])
@@ -127,18 +139,12 @@ def _to_items(
     direct_keys,
     direct_values,
     direct_starts,
-    log_z,
-    log_d,
-    grad,
+    of_rows,
     to_matrix,
     to_bias,
     n_rows,
     n_items,
     n_tiles,
-    n_moved,
-    n_targets,
-    n_direct,
-    dro_weight,
     HAS_BIAS: tl.constexpr,
     MOVED: tl.constexpr,
     SOFTMAX: tl.constexpr,
@@ -161,19 +167,17 @@ def _to_items(
     at_item = item[:, None] * SIZE + d[None, :]
     vectors = tl.load(matrix + at_item, mask=inside[:, None], other=0.0) * matrix_scale
     high = high_half(vectors)
-    low = high
-    if HALVES == 2:
-        low = low_half(vectors, high)
+    low = low_half(vectors, high, HALVES)
     added = tl.zeros([COLUMNS], dtype=tl.float32)
     if HAS_BIAS:
         added = tl.load(bias + item, mask=inside, other=0.0)
-    counted = inside
+    never = tl.zeros([COLUMNS], dtype=tl.float32)
     if MASKED:
         counted = tl.load(in_softmax + item, mask=inside, other=0) != 0
-    never = tl.where(counted, 0.0, float("-inf"))
+        never = tl.where(counted, 0.0, float("-inf"))
     weight = tl.zeros([COLUMNS], dtype=tl.float32)
     if DRO:
-        weight = tl.load(dro_slope + item, mask=inside, other=0.0)
+        weight = tl.load(dro_slope + item, mask=inside, other=0.0) * LOG2_E
     total = tl.zeros([COLUMNS, SIZE], dtype=tl.float32)
     total_bias = tl.zeros([COLUMNS], dtype=tl.float32)
     field = tl.full([COLUMNS], 1, dtype=tl.int32)
@@ -184,11 +188,17 @@ def _to_items(
     next_low = next_high
     if HALVES == 2:
         next_low = tl.load(users_low + at_row, mask=is_row, other=0.0)
-    for block in range(tl.cdiv(n_rows, ROWS)):
+    n_blocks, n_starts = tl.cdiv(n_rows, ROWS), n_tiles + 1
+    direct_begin, direct_end = entries_at(direct_starts, 0, tile, n_starts)
+    if MOVED:
+        moved_begin, moved_end = entries_at(moved_starts, 0, tile, n_starts)
+    if DRO:
+        target_begin, target_end = entries_at(target_starts, 0, tile, n_starts)
+    for block in range(n_blocks):
+        next_block = tl.minimum(block + 1, n_blocks - 1)
         row = (block * ROWS + row_lane).to(tl.int64)
         there = row < n_rows
-        user_high = next_high
-        user_low = next_low
+        user_high, user_low = next_high, next_low
         at_row += ROWS * SIZE
         is_row = (row + ROWS < n_rows)[:, None]
         next_high = tl.load(users_high + at_row, mask=is_row, other=0.0)
@@ -202,68 +212,67 @@ def _to_items(
                 score,
                 moved_keys,
                 moved_values,
-                moved_starts,
-                block,
+                moved_begin,
+                moved_end,
                 tile,
                 row_lane[None, :],
                 column_lane[:, None],
-                n_moved,
-                n_tiles + 1,
                 ROWS,
                 COLUMNS,
             )
-        slope = score * 0.0  # a score that is not finite makes a gradient that is not
+            moved_begin, moved_end = entries_at(moved_starts, next_block, tile, n_starts)
         if SOFTMAX:
-            z = tl.load(log_z + row, mask=there, other=0.0) * LOG2_E
-            by_base = tl.load(grad + row, mask=there, other=0.0)
-            share = tl.exp2(score * LOG2_E + (never[:, None] - z[None, :]))
-            slope += by_base[None, :] * share
+            z = tl.load(of_rows + row, mask=there, other=0.0)
+            if MASKED:
+                share = tl.exp2(score * LOG2_E + (never[:, None] - z[None, :]))
+            else:
+                share = tl.exp2(score * LOG2_E - z[None, :])
+            slope = tl.load(of_rows + n_rows + row, mask=there, other=0.0)[None, :] * share
         if DRO:
             error = add_entries(
                 score,
                 target_keys,
                 target_values,
-                target_starts,
-                block,
+                target_begin,
+                target_end,
                 tile,
                 row_lane[None, :],
                 column_lane[:, None],
-                n_targets,
-                n_tiles + 1,
                 ROWS,
                 COLUMNS,
             )
-            wide = tl.load(log_d + row, mask=there, other=0.0)
-            by_dro = dro_weight * tl.load(grad + n_rows + row, mask=there, other=0.0)
-            nearest = wide.to(tl.float32)
-            below_nearest = (wide - nearest.to(tl.float64)).to(tl.float32)
-            # Where it is, so that no compiler joins the product with what is taken from it.
-            exponent = tl.where(inside[:, None], weight[:, None] * (error * error), 0.0)
-            below = (exponent - nearest[None, :]) - below_nearest[None, :]
-            share = tl.exp2(tl.minimum(below, 0.0) * LOG2_E)
-            slope += (2.0 * weight[:, None] * error) * (by_dro[None, :] * share)
+            target_begin, target_end = entries_at(target_starts, next_block, tile, n_starts)
+            by_dro = tl.load(of_rows + 2 * n_rows + row, mask=there, other=0.0)
+            nearest = tl.load(of_rows + 3 * n_rows + row, mask=there, other=0.0)
+            half = weight[:, None] * error  # of the exponent's slope, both for powers of two
+            below = half * error - nearest[None, :]
+            if HALVES == 2:
+                rest = tl.load(of_rows + 4 * n_rows + row, mask=there, other=0.0)
+                below -= rest[None, :]
+            by_share = half * tl.exp2(tl.minimum(below, 0.0))
+            if SOFTMAX:
+                slope += by_dro[None, :] * by_share
+            else:
+                slope = by_dro[None, :] * by_share
         slope = add_entries(
             slope,
             direct_keys,
             direct_values,
-            direct_starts,
-            block,
+            direct_begin,
+            direct_end,
             tile,
             row_lane[None, :],
             column_lane[:, None],
-            n_direct,
-            n_tiles + 1,
             ROWS,
             COLUMNS,
         )
+        direct_begin, direct_end = entries_at(direct_starts, next_block, tile, n_starts)
         if HAS_BIAS:
             total_bias += tl.sum(slope, axis=1)
         higher = tl.maximum(field, field_of(tl.max(tl.abs(slope), axis=1)))
         slope = slope * scale_from(higher)[:, None]
         slope_high = high_half(slope)
-        slope_low = slope_high
-        if HALVES == 2:
-            slope_low = low_half(slope, slope_high)
+        slope_low = low_half(slope, slope_high, HALVES)
         total = total * ratio_of(field, higher)[:, None]
         total += product(slope_high, slope_low, user_high, user_low, HALVES)
         field = higher

@@ -6,6 +6,7 @@ average of item vectors, and each tile that outweighs those before it scales dow
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
 from dllm2rec.kernels.launch import launch
-from dllm2rec.kernels.tiles.entries import Entries, add_entries
+from dllm2rec.kernels.tiles.entries import Entries, add_entries, entries_at
 from dllm2rec.kernels.tiles.halves import (
     HIGHEST_FIELD,
     HIGHEST_POWER,
@@ -31,6 +32,9 @@ from dllm2rec.kernels.tiles.halves import (
     scale_from,
 )
 from dllm2rec.kernels.tiles.shape import Shape
+
+LN_2 = math.log(2.0)
+LOWEST_ERROR = tl.constexpr(-1e30)  # its square is no float32
 
 
 class Sums(NamedTuple):
@@ -48,7 +52,7 @@ class Sums(NamedTuple):
     mean_z: Tensor | None
     log_d: Tensor | None
     mean_d: Tensor | None
-    best: Tensor | None = None
+    best: Tensor | None
 
 
 def sums(
@@ -108,8 +112,6 @@ def sums(
             tiles.start,
             tiles.stop,
             tiles_each,
-            0 if moved is None else moved.keys.shape[1],
-            0 if targets is None else targets.keys.shape[1],
             HAS_BIAS=bias is not None,
             MOVED=moved is not None,
             SOFTMAX=spec.sums_all,
@@ -117,18 +119,14 @@ def sums(
             DRO=targets is not None,
             COUNTED=spec.counts,
             SIZE=size,
-            ROWS=shape.rows,
-            COLUMNS=shape.columns,
-            HALVES=shape.halves,
-            num_warps=shape.warps,
-            num_stages=shape.stages,
+            **shape.constants,
         )
         found.append(shares)
-    whole = (
+    log_z, mean_z, log_d, mean_d = (
         None if parts[0] is None else torch.cat([part for part in parts if part is not None])
         for parts in zip(*found, strict=True)
     )
-    return Sums(*whole)._replace(best=best)
+    return Sums(log_z, mean_z, None if log_d is None else log_d * LN_2, mean_d, best)
 
 
 @triton.jit(do_not_specialize=["n_rows", "first_tile", "last_tile"])
@@ -158,8 +156,6 @@ def _sums(
     first_tile,
     last_tile,
     tiles_each,
-    n_moved,
-    n_targets,
     HAS_BIAS: tl.constexpr,
     MOVED: tl.constexpr,
     SOFTMAX: tl.constexpr,
@@ -180,7 +176,7 @@ def _sums(
     there = row < n_rows
     matrix_scale = tl.load(scales + 1)
     back = tl.load(scales + 2)
-    heaviest = tl.load(scales + 3)
+    heaviest = tl.load(scales + 3) * LOG2_E
     at_row = row[:, None] * SIZE + d[None, :]
     user_high = tl.load(users_high + at_row, mask=there[:, None], other=0.0)
     user_low = user_high
@@ -203,11 +199,16 @@ def _sums(
     next_low = next_high
     if HALVES == 2:
         next_low = tl.load(matrix_low + at_item, mask=is_item, other=0.0)
+    n_starts = n_tiles + 1
+    if MOVED:
+        moved_begin, moved_end = entries_at(moved_starts, block, begin, n_starts)
+    if DRO:
+        target_begin, target_end = entries_at(target_starts, block, begin, n_starts)
     for tile in range(begin, end):
+        next_tile = tl.minimum(tile + 1, end - 1)
         item = (tile * COLUMNS + column_lane).to(tl.int64)
         inside = item < n_items
-        high = next_high
-        low = next_low
+        high, low = next_high, next_low
         at_item += COLUMNS * SIZE
         is_item = (item + COLUMNS < last_item)[:, None]
         next_high = tl.load(matrix_high + at_item, mask=is_item, other=0.0)
@@ -224,16 +225,15 @@ def _sums(
                 score,
                 moved_keys,
                 moved_values,
-                moved_starts,
-                block,
+                moved_begin,
+                moved_end,
                 tile,
                 row_lane[:, None],
                 column_lane[None, :],
-                n_moved,
-                n_tiles + 1,
                 ROWS,
                 COLUMNS,
             )
+            moved_begin, moved_end = entries_at(moved_starts, block, next_tile, n_starts)
         if COUNTED:
             tl.store(best + row * n_tiles + tile, tl.max(score, axis=1), mask=there)
         if SOFTMAX:
@@ -247,43 +247,40 @@ def _sums(
             fading = tl.exp2((highest_z - safe) * LOG2_E)
             total_z = total_z * fading + tl.sum(share, axis=1)
             share_high = high_half(share)
-            share_low = share_high
-            if HALVES == 2:
-                share_low = low_half(share, share_high)
+            share_low = low_half(share, share_high, HALVES)
             vector_z = vector_z * fading[:, None]
             vector_z += product(share_high, share_low, high, low, HALVES)
             highest_z = top
         if DRO:
-            weight = tl.load(dro_slope + item, mask=inside, other=0.0)[None, :]
+            # No item beyond the last gets a share: -1 times the square of what stands for -inf.
+            weight = tl.load(dro_slope + item, mask=inside, other=0.0) * LOG2_E
+            weight = tl.where(inside, weight, -1.0)[None, :]
             error = add_entries(
-                tl.where(inside[None, :], score, 0.0),
+                tl.maximum(score, LOWEST_ERROR, propagate_nan=tl.PropagateNan.ALL),
                 target_keys,
                 target_values,
-                target_starts,
-                block,
+                target_begin,
+                target_end,
                 tile,
                 row_lane[:, None],
                 column_lane[None, :],
-                n_targets,
-                n_tiles + 1,
                 ROWS,
                 COLUMNS,
             )
-            exponent = weight * (error * error)
-            exponent = tl.where(inside[None, :], exponent, float("-inf"))
+            target_begin, target_end = entries_at(target_starts, block, next_tile, n_starts)
+            slope = weight * error  # half the exponent's, both for powers of two
+            exponent = slope * error
             top = tl.maximum(highest_d, tl.max(exponent, axis=1))
-            # The slope 2 w s times the share is at most 2 sqrt(w top): so far it is scaled.
+            # The slope times the share is at most sqrt(w top): so far it is scaled.
             before = dro_field(heaviest, highest_d)
             field = dro_field(heaviest, top)
             power = (-field + HIGHEST_FIELD - 127).to(tl.float32)
-            share = tl.exp2((exponent - top[:, None]) * LOG2_E + power[:, None])
-            fading = tl.exp2((highest_d - top) * LOG2_E) * ratio_of(before, field)
+            share = tl.exp2(exponent - (top - power)[:, None])
+            fading = tl.exp2(highest_d - top) * ratio_of(before, field)
             total_d = total_d * fading + tl.sum(share, axis=1)
-            slope = share * (2.0 * weight * error)
+            slope *= share
             slope_high = high_half(slope)
-            slope_low = slope_high
-            if HALVES == 2:
-                slope_low = low_half(slope, slope_high)
+            slope_low = low_half(slope, slope_high, HALVES)
             vector_d = vector_d * fading[:, None]
             vector_d += product(slope_high, slope_low, high, low, HALVES)
             highest_d = top
@@ -295,6 +292,7 @@ def _sums(
         safe = tl.where(highest_z == float("-inf"), 0.0, highest_z)
         tl.store(log_z + out, safe + tl.log(total_z * ONE_AGAIN), mask=there)
     if DRO:
-        tl.store(mean_d + at_out, vector_d / (total_d * matrix_scale)[:, None], mask=there[:, None])
-        rest = tl.log(total_d / scale_from(dro_field(heaviest, highest_d)))
+        whole = total_d * matrix_scale * (0.5 * LOG2_E)
+        tl.store(mean_d + at_out, vector_d / whole[:, None], mask=there[:, None])
+        rest = tl.log2(total_d / scale_from(dro_field(heaviest, highest_d)))
         tl.store(log_d + out, rest.to(tl.float64) + highest_d, mask=there)

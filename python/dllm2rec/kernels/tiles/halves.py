@@ -24,7 +24,8 @@ LOG2_E = tl.constexpr(1.4426950408889634)
 SHIFT = tl.constexpr(2048.0)
 HIGHEST_FIELD = tl.constexpr(127 + 127 + HIGHEST)  # of a float32's exponent: 2^(HIGHEST - x)
 SMALLEST_FIELD = tl.constexpr(HIGHEST + 1)  # below it the scale would not be a float32
-CUT = 4096  # numbers that one program cuts
+CUT = 4096  # numbers that one program cuts at once
+LARGEST_PROGRAMS = 512
 
 
 class Halves(NamedTuple):
@@ -50,16 +51,67 @@ def cut(factor: Tensor, scale: Tensor, n_halves: int) -> Halves:
     return Halves(high, low)
 
 
-def scale_of(factor: Tensor) -> Tensor:
-    """The power of two that brings the largest number to 2^HIGHEST, (); not finite where it is not.
+def scales_of(users: Tensor, matrix: Tensor, weights: Tensor) -> Tensor:
+    """What both factors are scaled by, what takes their product back, the largest weight: (4,).
+
+    A factor's scale is the power of two that brings its largest number to 2^HIGHEST. A matrix that
+    is not finite makes scales that are not; a user that is not finite does not change them.
 
     Args:
-        factor: (n, D), at least one number.
+        users: (B, D), contiguous.
+        matrix: (N, D), contiguous.
+        weights: not negative, (N,).
     """
-    largest = torch.linalg.vector_norm(factor, torch.inf)
-    _, exponent = torch.frexp(largest)  # largest < 2^exponent
-    scale = torch.ldexp(torch.ones_like(largest), HIGHEST - exponent)
-    return torch.where(largest.isfinite(), scale, largest)
+    factors = (users, matrix, weights)
+    grid = (LARGEST_PROGRAMS, len(factors))
+    largest = users.new_empty(grid[::-1])
+    sizes = tuple(factor.numel() for factor in factors)
+    launch(_largest, grid, *factors, *sizes, largest, CUT=CUT, num_warps=8)
+    scales = users.new_empty(4)
+    launch(_scales, (1,), largest, scales, PROGRAMS=LARGEST_PROGRAMS)
+    return scales
+
+
+@triton.jit(do_not_specialize=["n_users"])
+def _largest(users, matrix, weights, n_users, n_matrix, n_weights, largest, CUT: tl.constexpr):
+    which = tl.program_id(1)
+    factor = users
+    size = n_users.to(tl.int64)
+    if which == 1:
+        factor = matrix
+        size = n_matrix.to(tl.int64)
+    elif which == 2:
+        factor = weights
+        size = n_weights.to(tl.int64)
+    top = tl.zeros([CUT], dtype=tl.float32)
+    begin = tl.program_id(0).to(tl.int64) * CUT
+    for at in range(begin, size, tl.num_programs(0) * CUT):
+        place = at + tl.arange(0, CUT)
+        number = tl.abs(tl.load(factor + place, mask=place < size, other=0.0))
+        number = tl.where((which == 0) & (number - number != 0.0), 0.0, number)
+        top = tl.maximum(top, number, propagate_nan=tl.PropagateNan.ALL)
+    # The maximum over a tensor would lose what is no number.
+    top = tl.where(top == top, top, float("inf"))
+    tl.store(largest + which * tl.num_programs(0) + tl.program_id(0), tl.max(top, axis=0))
+
+
+@triton.jit
+def _scales(largest, scales, PROGRAMS: tl.constexpr):
+    lane = tl.arange(0, PROGRAMS)
+    of_users = power_for(tl.max(tl.load(largest + lane), axis=0))
+    of_matrix = power_for(tl.max(tl.load(largest + PROGRAMS + lane), axis=0))
+    tl.store(scales, of_users)
+    tl.store(scales + 1, of_matrix)
+    tl.store(scales + 2, 1.0 / of_users / of_matrix)
+    tl.store(scales + 3, tl.max(tl.load(largest + 2 * PROGRAMS + lane), axis=0))
+
+
+@triton.jit
+def power_for(largest):
+    """The power of two that brings a number to 2^HIGHEST; itself where it is not finite."""
+    field = (largest.to(tl.int32, bitcast=True) >> 23) & 255
+    scale = scale_from(tl.where(field < SMALLEST_FIELD, SMALLEST_FIELD, field))
+    return tl.where(largest - largest == 0.0, scale, largest)
 
 
 @triton.jit
@@ -69,7 +121,7 @@ def _cut(factor, scale, high, low, size, HALVES: tl.constexpr, CUT: tl.constexpr
     above = high_half(scaled)
     tl.store(high + at, above, mask=at < size)
     if HALVES == 2:
-        tl.store(low + at, low_half(scaled, above), mask=at < size)
+        tl.store(low + at, low_half(scaled, above, HALVES), mask=at < size)
 
 
 @triton.jit
@@ -79,9 +131,12 @@ def high_half(scaled):
 
 
 @triton.jit
-def low_half(scaled, high):
-    """The next 11 bits, raised."""
-    return ((scaled - high.to(tl.float32)) * SHIFT).to(tl.float16)
+def low_half(scaled, high, HALVES: tl.constexpr):
+    """The next 11 bits, raised; the first where they are all that is read."""
+    low = high
+    if HALVES == 2:
+        low = ((scaled - high.to(tl.float32)) * SHIFT).to(tl.float16)
+    return low
 
 
 @triton.jit
@@ -117,6 +172,6 @@ def ratio_of(before, after):
 
 @triton.jit
 def dro_field(heaviest, highest):
-    """The exponent's field of the largest product of a slope and its share."""
-    largest = 2.0 * tl.sqrt(heaviest * tl.maximum(highest, 0.5)) + 1e-30
+    """The exponent's field of the largest product of half a slope and its share."""
+    largest = tl.sqrt(heaviest * tl.maximum(highest, 0.5)) + 1e-30
     return field_of(largest)

@@ -21,7 +21,7 @@ from dllm2rec.kernels.tiles.ahead import count_ahead
 from dllm2rec.kernels.tiles.backward import Cells, to_items
 from dllm2rec.kernels.tiles.entries import Entries, entries_of
 from dllm2rec.kernels.tiles.forward import Sums, sums
-from dllm2rec.kernels.tiles.halves import Halves, cut, scale_of
+from dllm2rec.kernels.tiles.halves import Halves, cut, scales_of
 from dllm2rec.kernels.tiles.shape import Shape
 
 # A score of a tile differs from float32's by less than this share of the two vectors' lengths.
@@ -73,7 +73,7 @@ class _TiledTerms(torch.autograd.Function):
     ) -> Tensor:
         inputs, spec, shape, _ = work
         users, matrix = users.contiguous(), matrix.contiguous()
-        scales = _scales(users, matrix, inputs)
+        scales = scales_of(users, matrix[: inputs.n_items], inputs.dro_slope)
         halves = cut(users, scales[0], shape.halves)
         moved, targets = _moved(inputs, offset, shape), _targets(inputs, spec, shape)
         found = sums(halves, matrix, scales, bias, moved, targets, inputs, (spec, shape))
@@ -125,29 +125,19 @@ class _TiledTerms(torch.autograd.Function):
         return to_users, to_matrix, to_bias, to_offset, None
 
 
-def _scales(users: Tensor, matrix: Tensor, inputs: TermInputs) -> Tensor:
-    """What `forward.sums` asks for; a user that is not finite does not change them."""
-    of_users = scale_of(torch.where(users.isfinite(), users, 0.0))
-    of_items = scale_of(matrix[: inputs.n_items])
-    back = 1.0 / of_users / of_items
-    return torch.stack([of_users, of_items, back, inputs.dro_slope.amax().to(back)])
-
-
 def _moved(inputs: TermInputs, offset: Tensor | None, shape: Shape) -> Entries | None:
     """The window's items, each once, with what they score more."""
     if offset is None:
         return None
-    values = offset.expand(inputs.windows.shape)
-    return entries_of(inputs.windows, values, inputs.n_items, shape, once=True)
+    return entries_of(inputs.windows, offset, inputs.n_items, shape, once=True)
 
 
 def _targets(inputs: TermInputs, spec: TermSpec, shape: Shape) -> Entries | None:
     """The targets, with what DROS wants them to score."""
     if spec.dro_weight == 0:
         return None
-    targets = inputs.items[:, :1]
-    wanted = torch.full(targets.shape, -1.0, device=targets.device)
-    return entries_of(targets, wanted, inputs.n_items, shape, once=True)
+    minus_one = torch.full((), -1.0, device=inputs.items.device)
+    return entries_of(inputs.items[:, :1], minus_one, inputs.n_items, shape, once=True)
 
 
 def _in_window(inputs: TermInputs) -> Tensor:
