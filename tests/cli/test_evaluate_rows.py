@@ -84,6 +84,17 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_any_work(
 
 
 @pytest.mark.parametrize("by", ["uniform", "popularity"])
+def test_more_negatives_than_candidates_are_refused_before_test_rows_are_scored(
+    run: Path, capsys: pytest.CaptureFixture[str], by: str
+) -> None:
+    before = (run / "test-rows.jsonl").read_bytes()
+    words = ["evaluate", str(run), "--device", "cpu", "--sampled-negatives", "90000"]
+    assert main([*words, "--sampled-by", by]) == 2
+    assert "90,000 sampled negatives" in capsys.readouterr().err
+    assert (run / "test-rows.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("by", ["uniform", "popularity"])
 def test_sampled_metrics_of_a_run_leave_its_lists_out(
     run: Path, capsys: pytest.CaptureFixture[str], by: str
 ) -> None:

@@ -104,18 +104,23 @@ def drawn_items(
 ) -> Drawn | None:
     """The items among which targets are ranked; None where these are all.
 
+    Draws that cannot be made are refused here, before anything is ranked.
+
     Raises:
         ConfigError: more negatives than a row has candidates.
     """
-    if not views.are_drawn:
+    n = views.sampled_negatives
+    if n is None:
         return None
-    from dllm2rec.evaluate.rows.drawn_items import draw_by_popularity
+    if views.are_drawn:
+        from dllm2rec.evaluate.rows.drawn_items import draw_by_popularity
 
-    assert views.sampled_negatives is not None  # noqa: S101 - for mypy
-    seed = views.sampling_seed or 0
-    return draw_by_popularity(
-        dataset, split, views.sampled_negatives, seed, exclude_seen=exclude_seen
-    )
+        seed = views.sampling_seed or 0
+        return draw_by_popularity(dataset, split, n, seed, exclude_seen=exclude_seen)
+    from dllm2rec.evaluate.rows.sampled_negatives import candidates_beside
+
+    candidates_beside(dataset, split, n, exclude_seen=exclude_seen)
+    return None
 
 
 def shown(

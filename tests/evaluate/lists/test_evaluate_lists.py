@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -116,6 +117,14 @@ def test_every_form_of_file_has_the_metrics_of_the_lists(form, tmp_path, dataset
     )
     assert table.unit == "users"
     assert table.notes == ()
+
+
+@pytest.mark.parametrize("name", ["bm25.csv.gz", "bm25.CSV.GZ", "bm25.csv"])
+def test_a_file_is_called_by_its_name_without_what_packs_it(name, tmp_path, dataset, frame):
+    content = dumped(frame, "csv", tmp_path).read_bytes()
+    is_packed = name.lower().endswith("gz")
+    (tmp_path / name).write_bytes(gzip.compress(content) if is_packed else content)
+    assert evaluate_lists(tmp_path / name, dataset, ks=5).rows[-1].name == "bm25"
 
 
 def test_a_trec_run_goes_by_its_scores_and_frames_and_dicts_are_read(

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dllm2rec.caller import one_or_more, words
 from dllm2rec.data.dataset import Rows, SequenceDataset
+from dllm2rec.data.text.find_files import plain_name
 from dllm2rec.errors import ConfigError, InputError
 from dllm2rec.evaluate.dialects.measured import NO_BASELINES, Measured, MeasuredScorer
 from dllm2rec.evaluate.lists.candidates import allowed_items
@@ -172,7 +173,7 @@ def _placed_lists(
     found = place_targets(table, cases, dataset, exclude_seen=exclude_seen, candidates=allowed)
     n_rows = 0 if dataset is None else len(dataset.splits()[split])
     return _PlacedLists(
-        name=Path(os.fspath(lists)).stem if isinstance(lists, (str, os.PathLike)) else "lists",
+        name=_name_of(lists) if isinstance(lists, (str, os.PathLike)) else "lists",
         cases=cases,
         targets=found,
         is_of_rows=targets is None and candidates is None and cases.n == n_rows,
@@ -218,3 +219,8 @@ def _allowed(
     if n_lost:
         notes.append(f"{n_lost:,} targets are no candidates and count as missed")
     return allowed, f"lists out of {int(allowed.sum()):,} candidates of {cases.n_items:,} items"
+
+
+def _name_of(path: str | os.PathLike[str]) -> str:
+    """What tables call a file's lists: its name without endings, .gz and .zst included."""
+    return Path(plain_name(Path(os.fspath(path)))).stem

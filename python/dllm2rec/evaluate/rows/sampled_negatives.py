@@ -48,12 +48,7 @@ def measure_sampled(
         ConfigError: a row has fewer candidates than are to be drawn.
     """
     one = scored.identity
-    others = _n_others(dataset, one.split, exclude_seen=one.exclude_seen)
-    if n_negatives < 1 or n_negatives > int(others.min()):
-        raise ConfigError(
-            f"{n_negatives:,} sampled negatives, expected 1..{int(others.min()):,}, the fewest "
-            "candidates that a row has beside its target"
-        )
+    others = candidates_beside(dataset, one.split, n_negatives, exclude_seen=one.exclude_seen)
     drawn = tuple(
         replace(
             scorer,
@@ -104,8 +99,14 @@ def sampled_counts(
     return RankCounts(above.astype(np.int64), level.astype(np.int64))
 
 
-def _n_others(dataset: SequenceDataset, split: str, *, exclude_seen: bool) -> Int64Vector:
-    """How many candidates each row has beside its target, (R,)."""
+def candidates_beside(
+    dataset: SequenceDataset, split: str, n_negatives: int, *, exclude_seen: bool
+) -> Int64Vector:
+    """How many candidates each row has beside its target, (R,).
+
+    Raises:
+        ConfigError: a row has fewer than are to be drawn.
+    """
     rows = dataset.splits()[split]
     others = np.full(len(rows), dataset.n_items - 1, np.int64)
     if exclude_seen:
@@ -113,4 +114,9 @@ def _n_others(dataset: SequenceDataset, split: str, *, exclude_seen: bool) -> In
             part = rows.take(block)
             row, _ = seen_pairs(dataset, part)
             others[block] -= np.bincount(row, minlength=len(part))
+    if not 1 <= n_negatives <= int(others.min()):
+        raise ConfigError(
+            f"{n_negatives:,} sampled negatives, expected 1..{int(others.min()):,}, the fewest "
+            "candidates that a row has beside its target"
+        )
     return others
