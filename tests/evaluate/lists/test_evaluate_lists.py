@@ -11,6 +11,8 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from dllm2rec.cli import main
@@ -20,6 +22,7 @@ from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.data.protocol.prepare import prepare
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.evaluate.baselines import baseline_rows
+from dllm2rec.evaluate.lists import cases
 from dllm2rec.evaluate.lists.evaluate_lists import evaluate_lists
 from dllm2rec.evaluate.metrics import list_metrics
 from dllm2rec.evaluate.seen_items import lists_without_seen
@@ -117,6 +120,29 @@ def test_every_form_of_file_has_the_metrics_of_the_lists(form, tmp_path, dataset
     )
     assert table.unit == "users"
     assert table.notes == ()
+
+
+EDGE = st.sampled_from([-(2**63), -(2**62), 2**62, 2**63 - 1, 10**9])
+
+
+@given(
+    st.lists(st.integers(-5, 20) | EDGE, max_size=12, unique=True),
+    st.lists(st.integers(-9, 25) | EDGE | st.none(), max_size=40),
+)
+def test_whole_numbers_have_the_numbers_of_their_names(names, values):
+    texts = pa.array([str(one) for one in names], pa.string())
+    found = cases._of_numbers(pa.chunked_array([pa.array(values, pa.int64())]), texts)
+    assert found.tolist() == [names.index(one) if one in names else -1 for one in values]
+    assert found.dtype == np.int32
+
+
+def test_a_table_is_taken_where_it_is_small_and_cut_into_blocks(monkeypatch):
+    monkeypatch.setattr(cases, "_BLOCK", 7)
+    names, values = np.array([30, 4, 17]), np.arange(-5, 40)
+    found = cases._by_table(values, names)
+    expected = [{30: 0, 4: 1, 17: 2}.get(one, -1) for one in values.tolist()]
+    assert found.tolist() == expected
+    assert cases._by_table(values, np.array([0, 10**6])) is None
 
 
 @pytest.mark.parametrize("name", ["bm25.csv.gz", "bm25.CSV.GZ", "bm25.csv"])

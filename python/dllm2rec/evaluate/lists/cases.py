@@ -17,6 +17,8 @@ from dllm2rec.evaluate.lists.tables import ListTable
 
 Int64Vector = npt.NDArray[np.int64]
 
+_BLOCK = 1 << 18  # numbers looked up at once
+
 
 @dataclass(frozen=True, eq=False)
 class Cases:
@@ -202,11 +204,33 @@ def _of_numbers(column: pa.ChunkedArray, names: pa.Array) -> npt.NDArray[np.int3
         numbers = names.cast(pa.int64())
         if not numbers.cast(names.type).equals(names):  # such as 007
             return None
-        found = compute.index_in(column.cast(pa.int64()), value_set=numbers)
+        values = column.cast(pa.int64())
     except pa.ArrowInvalid:
         return None
+    if not values.null_count:
+        by_table = _by_table(values.to_numpy(), numbers.to_numpy())
+        if by_table is not None:
+            return by_table
+    found = compute.index_in(values, value_set=numbers)
     of_lines: npt.NDArray[np.int32] = found.fill_null(-1).to_numpy().astype(np.int32, copy=False)
     return of_lines
+
+
+def _by_table(values: Int64Vector, names: Int64Vector) -> npt.NDArray[np.int32] | None:
+    """The number of each value by a table of all that lie between names; None where it is large.
+
+    A hash of a million names misses the cache at each of 20 million values: 2.3 s for 0.5 s.
+    """
+    low, high = (int(names.min()), int(names.max())) if len(names) else (0, 0)
+    if high - low > len(values) + len(names) or max(-low, high) > 2**62:
+        return None
+    table = np.full(high - low + 3, -1, np.int32)  # one more at each end, for what is beyond
+    table[names[::-1] - low + 1] = np.arange(len(names), dtype=np.int32)[::-1]
+    found = np.empty(len(values), np.int32)
+    for begin in range(0, len(values), _BLOCK):
+        part = np.clip(values[begin : begin + _BLOCK], low - 1, high + 1)
+        found[begin : begin + _BLOCK] = table[part - (low - 1)]
+    return found
 
 
 def _row_numbers(values: pa.Array, n_rows: int, table: ListTable) -> Int64Vector:
