@@ -94,9 +94,11 @@ def _draw(
         drawn[row, place[is_wanted]] = item
         n_drawn += np.bincount(row, minlength=n_rows)
         barred = np.concatenate([barred, row * n_items + item])
+    barred = np.sort(barred)
+    begins = np.searchsorted(barred, np.arange(n_rows + 1) * n_items)
     for row in np.flatnonzero(n_drawn < n):
         rates = weights.copy()
-        rates[barred[barred // n_items == row] % n_items] = 0
+        rates[barred[begins[row] : begins[row + 1]] % n_items] = 0
         left = np.flatnonzero(rates)
         times = rng.exponential(size=len(left)) / rates[left]
         drawn[row, n_drawn[row] :] = left[np.argsort(times, kind="stable")[: n - n_drawn[row]]]
