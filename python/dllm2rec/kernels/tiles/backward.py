@@ -189,13 +189,13 @@ def _to_items(
     if HALVES == 2:
         next_low = tl.load(users_low + at_row, mask=is_row, other=0.0)
     n_blocks, n_starts = tl.cdiv(n_rows, ROWS), n_tiles + 1
-    direct_begin, direct_end = entries_at(direct_starts, 0, tile, n_starts)
-    if MOVED:
-        moved_begin, moved_end = entries_at(moved_starts, 0, tile, n_starts)
-    if DRO:
-        target_begin, target_end = entries_at(target_starts, 0, tile, n_starts)
     for block in range(n_blocks):
-        next_block = tl.minimum(block + 1, n_blocks - 1)
+        # Asked for ahead of the product, so that no program waits for them.
+        direct_begin, direct_end = entries_at(direct_starts, block, tile, n_starts)
+        if MOVED:
+            moved_begin, moved_end = entries_at(moved_starts, block, tile, n_starts)
+        if DRO:
+            target_begin, target_end = entries_at(target_starts, block, tile, n_starts)
         row = (block * ROWS + row_lane).to(tl.int64)
         there = row < n_rows
         user_high, user_low = next_high, next_low
@@ -220,7 +220,6 @@ def _to_items(
                 ROWS,
                 COLUMNS,
             )
-            moved_begin, moved_end = entries_at(moved_starts, next_block, tile, n_starts)
         if SOFTMAX:
             z = tl.load(of_rows + row, mask=there, other=0.0)
             if MASKED:
@@ -241,7 +240,6 @@ def _to_items(
                 ROWS,
                 COLUMNS,
             )
-            target_begin, target_end = entries_at(target_starts, next_block, tile, n_starts)
             by_dro = tl.load(of_rows + 2 * n_rows + row, mask=there, other=0.0)
             nearest = tl.load(of_rows + 3 * n_rows + row, mask=there, other=0.0)
             half = weight[:, None] * error  # of the exponent's slope, both for powers of two
@@ -266,7 +264,6 @@ def _to_items(
             ROWS,
             COLUMNS,
         )
-        direct_begin, direct_end = entries_at(direct_starts, next_block, tile, n_starts)
         if HAS_BIAS:
             total_bias += tl.sum(slope, axis=1)
         higher = tl.maximum(field, field_of(tl.max(tl.abs(slope), axis=1)))

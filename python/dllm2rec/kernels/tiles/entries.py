@@ -151,7 +151,7 @@ def _starts(
 
 @triton.jit
 def entries_at(starts, block, tile, n_starts):
-    """Where a tile's entries begin and end; asked for one tile ahead, no program waits for it."""
+    """Where a tile's entries begin and end."""
     at = starts + block * n_starts + tile
     return tl.load(at), tl.load(at + 1)
 

@@ -200,12 +200,12 @@ def _sums(
     if HALVES == 2:
         next_low = tl.load(matrix_low + at_item, mask=is_item, other=0.0)
     n_starts = n_tiles + 1
-    if MOVED:
-        moved_begin, moved_end = entries_at(moved_starts, block, begin, n_starts)
-    if DRO:
-        target_begin, target_end = entries_at(target_starts, block, begin, n_starts)
     for tile in range(begin, end):
-        next_tile = tl.minimum(tile + 1, end - 1)
+        # Asked for ahead of the product, so that no program waits for them.
+        if MOVED:
+            moved_begin, moved_end = entries_at(moved_starts, block, tile, n_starts)
+        if DRO:
+            target_begin, target_end = entries_at(target_starts, block, tile, n_starts)
         item = (tile * COLUMNS + column_lane).to(tl.int64)
         inside = item < n_items
         high, low = next_high, next_low
@@ -233,7 +233,6 @@ def _sums(
                 ROWS,
                 COLUMNS,
             )
-            moved_begin, moved_end = entries_at(moved_starts, block, next_tile, n_starts)
         if COUNTED:
             tl.store(best + row * n_tiles + tile, tl.max(score, axis=1), mask=there)
         if SOFTMAX:
@@ -267,7 +266,6 @@ def _sums(
                 ROWS,
                 COLUMNS,
             )
-            target_begin, target_end = entries_at(target_starts, block, next_tile, n_starts)
             slope = weight * error  # half the exponent's, both for powers of two
             exponent = slope * error
             top = tl.maximum(highest_d, tl.max(exponent, axis=1))
