@@ -26,8 +26,8 @@ def many_scores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def larger(spec: TermSpec, size: int) -> tuple[list[Tensor], TermInputs]:
-    """Several blocks of rows and many tiles of items, some of them partly empty."""
-    rng = torch.Generator().manual_seed(2)
+    """Several blocks of rows and many tiles of items, some partly empty; float32 sees no tie."""
+    rng = torch.Generator().manual_seed(5)
     n_rows, n_items, first = 389, 5_003, 1 + spec.n_negatives
     users = torch.randn(n_rows, size, generator=rng) / size**0.25
     matrix = torch.randn(n_items + 1, size, generator=rng) / size**0.25
