@@ -37,12 +37,19 @@ def larger(spec: TermSpec, size: int) -> tuple[list[Tensor], TermInputs]:
         items=torch.randint(n_items, (n_rows, first + n_listed), generator=rng),
         weight=weight,
         kept=torch.ones_like(weight),
-        windows=torch.randint(n_items + 1, (n_rows, 50), generator=rng),
+        windows=right_padded(torch.randint(n_items, (n_rows, 50), generator=rng), n_items),
         dro_slope=torch.rand(n_items, generator=rng) * 0.3,
         in_softmax=torch.rand(n_items, generator=rng) > 0.3 if spec.sums_all else None,
         n_items=n_items,
     )
     return [users, matrix, torch.randn(n_items, generator=rng) * 0.1, torch.tensor(0.4)], inputs
+
+
+def right_padded(windows: Tensor, n_items: int) -> Tensor:
+    """Windows of every length; an item may stand in one twice."""
+    lengths = torch.arange(len(windows)) % (windows.shape[1] + 1)
+    windows[:, 1] = windows[:, 0]
+    return windows.where(torch.arange(windows.shape[1]) < lengths[:, None], n_items)
 
 
 def moved(inputs: TermInputs, dtype: torch.dtype, device: str) -> TermInputs:
