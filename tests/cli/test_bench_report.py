@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from dllm2rec.cli import main
 from dllm2rec.cli.output.bench_report import STYLES, grouped, plot, read_times, summary
 from dllm2rec.cli.output.tables import bench_table, print_table
 from dllm2rec.errors import InputError
@@ -85,3 +87,12 @@ def test_every_peer_has_a_look_of_its_own(tmp_path, monkeypatch):
     times = {("g", "dllm2rec"): 1.0} | {("g", f"peer {n}"): 2.0 + n for n in range(len(STYLES))}
     plot(summary(read_times(written(tmp_path / "b.json", times))), tmp_path / "b.png")
     assert len(set(looks)) == len(looks) == len(STYLES)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
+def test_benches_of_a_gpu_are_refused_where_there_is_none(tmp_path, capsys):
+    benches = Path(__file__).resolve().parents[2] / "benches"
+    out = tmp_path / "bench"
+    assert main(["bench", "--benches", str(benches), "--gpu", "--out", str(out)]) == 2
+    assert capsys.readouterr().err.startswith("error: --gpu without a CUDA device")
+    assert list(tmp_path.iterdir()) == []

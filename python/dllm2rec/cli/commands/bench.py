@@ -21,6 +21,7 @@ EXAMPLES = """\b
 Examples:
   dllm2rec bench
   dllm2rec bench --scale 0.1 --only weights --out quick
+  dllm2rec bench --gpu
 """
 
 
@@ -37,6 +38,9 @@ def bench(
     only: Annotated[
         str | None, typer.Option(metavar="WORD", help="Only benches whose name contains this.")
     ] = None,
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="The benches of a GPU instead of the CPU's.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Time every kernel against its peers, equality asserted first; print ratios."""
@@ -48,10 +52,14 @@ def bench(
             f"{benches}: no bench_*.py, expected the benches folder of a clone of this project; "
             "run there, or give --benches"
         )
+    if gpu:
+        need_gpu()
     raw = out.with_suffix(".json")
     command = [
         *(sys.executable, "-m", "pytest", str(benches), "--benchmark-only", "-q", "-rs"),
-        *("-o", "python_files=bench_*.py", "-p", "no:cacheprovider", "--timeout=0"),
+        *("-o", f"python_files={'bench_gpu_*.py' if gpu else 'bench_*.py'}"),
+        *([] if gpu else ["--ignore-glob=*/bench_gpu_*.py"]),
+        *("-p", "no:cacheprovider", "--timeout=0"),
         *(
             "--benchmark-disable-gc",
             "--benchmark-quiet",
@@ -71,6 +79,14 @@ def bench(
         return
     print_table(bench_table(rows))
     say(f"written to {raw}" + (f" and {picture}" if picture else "; no plot: no matplotlib"))
+
+
+def need_gpu() -> None:
+    """Refuse to go on without one."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ConfigError("--gpu without a CUDA device, expected one; leave it out for the CPU's")
 
 
 def rows_json(rows: list[Row]) -> list[dict[str, object]]:
