@@ -95,24 +95,23 @@ pub fn run_with<T: Send, E: Send>(
         py.detach(|| catch_unwind(AssertUnwindSafe(|| kernel(&cancel))))
     } else {
         let threads = pool(None)?;
-        wait_for(py, &cancel, || {
-            catch_unwind(AssertUnwindSafe(|| threads.install(|| kernel(&cancel))))
-        })?
+        wait_for(py, &cancel, &threads, || catch_unwind(AssertUnwindSafe(|| kernel(&cancel))))?
     };
     outcome.map_err(|cause| panicked(cause.as_ref()))?.map_err(convert)
 }
 
-/// Works on a second thread while this one looks for signals.
+/// Works on a thread of the pool while this one looks for signals.
 fn wait_for<T: Send>(
     py: Python<'_>,
     cancel: &CancelToken,
+    threads: &ThreadPool,
     work: impl FnOnce() -> T + Send,
 ) -> PyResult<T> {
     py.detach(|| {
-        thread::scope(|scope| {
+        threads.in_place_scope(|scope| {
             let (sender, receiver) = mpsc::sync_channel(1);
-            scope.spawn(move || {
-                // The receiver outlives this thread: it is dropped after the scope has joined.
+            scope.spawn(move |_| {
+                // The receiver is there still: it waits for the value whatever comes.
                 let _ = sender.send(work());
             });
             loop {
