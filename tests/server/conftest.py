@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from dllm2rec import Recommender, export, load_export
 from dllm2rec.server.app import make_app
@@ -53,11 +53,11 @@ def service(folder: Path) -> Iterator[Service]:
 
 
 @pytest.fixture
-def app(service: Service) -> FastAPI:
+def app(service: Service) -> ASGIApp:
     return make_app(service)
 
 
-def asking(app: FastAPI, ask: Ask) -> Any:
+def asking(app: ASGIApp, ask: Ask) -> Any:
     """Run requests in a loop of their own, without a socket."""
 
     async def run() -> Any:
@@ -68,11 +68,11 @@ def asking(app: FastAPI, ask: Ask) -> Any:
     return asyncio.run(run())
 
 
-def post(app: FastAPI, path: str, body: Any, **options: Any) -> httpx.Response:
+def post(app: ASGIApp, path: str, body: Any, **options: Any) -> httpx.Response:
     found: httpx.Response = asking(app, lambda client: client.post(path, json=body, **options))
     return found
 
 
-def get(app: FastAPI, path: str, **params: Any) -> httpx.Response:
+def get(app: ASGIApp, path: str, **params: Any) -> httpx.Response:
     found: httpx.Response = asking(app, lambda client: client.get(path, params=params))
     return found

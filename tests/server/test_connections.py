@@ -47,6 +47,13 @@ def read_to_end(client: socket.socket) -> bytes:
     return b"".join(parts)
 
 
+def read_until(client: socket.socket, end: bytes) -> bytes:
+    found = b""
+    while not found.endswith(end) and (part := client.recv(1 << 16)):
+        found += part
+    return found
+
+
 def refused(answer: bytes, status: int, code: str) -> str:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(f"HTTP/1.1 {status} ".encode()), answer[:200]
@@ -173,6 +180,20 @@ def test_a_body_that_is_said_to_be_huge_is_refused_before_it_comes(server):
         client.shutdown(socket.SHUT_WR)
         head, _, _ = read_to_end(client).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 413 ")
+
+
+def test_an_answer_comes_in_one_piece(server):
+    body = b'{"history": ["item-1"], "k": 1}'
+    head = HEAD + f"content-length: {len(body)}\r\n".encode()
+    with connected(server) as client:
+        for _ in range(5):
+            client.sendall(head + b"\r\n" + body)
+            assert client.recv(1 << 16).endswith(b'"popular":false}')
+        client.sendall(head + b"expect: 100-continue\r\n\r\n")
+        assert client.recv(1 << 16) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(body)
+        answer = read_until(client, b'"popular":false}')
+    assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 def test_what_is_no_http_is_refused_in_the_form_of_all_refusals(server):

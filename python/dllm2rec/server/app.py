@@ -23,8 +23,13 @@ from dllm2rec.server.service import Service
 ABOUT = "Answers of a small sequential recommender; `dllm2rec serve`."
 
 
-def make_app(service: Service) -> FastAPI:
-    """The application that serves."""
+def make_app(service: Service) -> ASGIApp:
+    """The application that serves: what is asked most stands before the framework."""
+    return Counted(Direct(_framework(service), recommend_directly(service)), service.metrics)
+
+
+def _framework(service: Service) -> FastAPI:
+    """Everything else, and the description of all."""
     # Its pages of documentation would fetch scripts from elsewhere: /openapi.json alone is kept.
     app = FastAPI(
         title="dllm2rec",
@@ -39,9 +44,6 @@ def make_app(service: Service) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _no_route)
     app.add_exception_handler(Exception, _bug)
-    # The last that is added is the first that is asked.
-    app.add_middleware(Direct, answer=recommend_directly(service))
-    app.add_middleware(Counted, metrics=service.metrics)
     return app
 
 
@@ -58,7 +60,12 @@ class Direct:
             await self._app(scope, receive, send)
             return
         scope["route"] = RECOMMEND
-        response = await self._answer(Request(scope, receive))
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except Exception as err:  # to whoever asks here, and to whoever runs the server
+            await (await _bug(request, err))(scope, receive, send)
+            raise
         await response(scope, receive, send)
 
 

@@ -45,20 +45,21 @@ class Batcher(Generic[Job, Answer]):
         """How many wait for the next batch."""
         return len(self._waiting)
 
-    async def ask(self, job: Job) -> Answer:
+    def ask(self, job: Job) -> asyncio.Future[Answer]:
         """Answer one job with whatever else is asked meanwhile.
 
-        Raises:
-            Refusal: too many wait.
+        Returns:
+            The answer to come, or a `Refusal` where too many wait.
         """
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         if len(self._waiting) >= self._most_waiting:
             message = f"{len(self._waiting):,} requests wait already"
-            raise Refusal(TOO_MANY, "E-BUSY", message, "ask again later")
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            answer.set_exception(Refusal(TOO_MANY, "E-BUSY", message, "ask again later"))
+            return answer
         self._waiting.append((job, answer))
         if self._gathering is None:
             self._gathering = asyncio.create_task(self._work())
-        return await answer
+        return answer
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()

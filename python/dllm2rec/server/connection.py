@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dllm2rec.server.limits import Limits
@@ -27,7 +27,7 @@ _NO_HTTP = Refusal(400, "E-REQUEST", "the request is no HTTP", "send HTTP/1.1")
 class ServerConfig(uvicorn.Config):
     """uvicorn's settings, for connections within limits."""
 
-    def __init__(self, app: FastAPI, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
         super().__init__(
             app,
             http=Connection,
@@ -35,10 +35,39 @@ class ServerConfig(uvicorn.Config):
             # A line for each request that is no HTTP would let clients fill a disk, or a pipe.
             log_level="error",
             access_log=False,
+            lifespan="off",
+            ws="none",
+            proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=max(1, round(limits.seconds)),
         )
         self.limits = limits
+
+
+class _Joined:
+    """What an answer with a body is written to: its head goes out with the body's first part.
+
+    uvicorn writes them one by one, and each write is a call of the system that wakes the client.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        """Hold the first part until the second, and write all others as they come."""
+        if self._head is None:
+            self._head = data
+        else:
+            self._transport.write(self._head + data)
+            self._head = b""
+
+    def close(self) -> None:
+        """Write what is held, and close."""
+        if self._head:
+            self._transport.write(self._head)
+        self._transport.close()
 
 
 class Connection(HttpToolsProtocol):
@@ -106,6 +135,8 @@ class Connection(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
         super().on_headers_complete()
+        if self.scope["method"] == "POST" and not self.expect_100_continue:
+            self.cycle.transport = _Joined(self.transport)  # type: ignore[assignment]
 
     def pause_writing(self) -> None:
         """The client does not take its answer: it has not long for it."""

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError, to_json
 from starlette.responses import Response
 
 from dllm2rec.errors import Dllm2RecError, InputError, ResourceError
@@ -44,8 +45,12 @@ def json_response(
     status: int = 200,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """An answer in ASCII, so that every text of a catalogue can be sent."""
-    body = json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+    """An answer in JSON; its numbers must be finite."""
+    try:
+        body = to_json(value)
+    except PydanticSerializationError:
+        # Half of a surrogate pair, which a title may hold, is no UTF-8: this escapes it.
+        body = json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
     return Response(body, status, headers, media_type="application/json")
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from dllm2rec.errors import Dllm2RecError, ResourceError
 from dllm2rec.server.connection import ServerConfig
@@ -43,7 +43,7 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def run(
-    app: FastAPI,
+    app: ASGIApp,
     live: LiveExport,
     listening: socket.socket,
     *,

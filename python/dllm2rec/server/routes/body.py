@@ -6,7 +6,7 @@ import asyncio
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from dllm2rec.server.limits import Limits
 from dllm2rec.server.refusals import Refusal, refused_body
@@ -34,16 +34,19 @@ async def _bytes(request: Request, limits: Limits) -> bytes:
     parts, size = [], 0
     try:
         async with asyncio.timeout(limits.seconds):
-            async for part in request.stream():
-                parts.append(part)
-                size += len(part)
+            has_more = True
+            while has_more:
+                part = await request.receive()
+                if part["type"] == "http.disconnect":
+                    raise Refusal(400, "E-REQUEST", "the body ended early", "send it whole")
+                parts.append(part.get("body", b""))
+                has_more = part.get("more_body", False)
+                size += len(parts[-1])
                 if size > limits.body:
                     raise _too_large(limits)
     except TimeoutError:
         message = f"the body was not there after {limits.seconds:g} s"
         raise Refusal(408, "E-BUSY", message, "send it again, faster") from None
-    except ClientDisconnect:
-        raise Refusal(400, "E-REQUEST", "the body ended early", "send it whole") from None
     return b"".join(parts)
 
 
