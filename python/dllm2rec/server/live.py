@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,6 +43,10 @@ class Snapshot:
         search = TitleSearch.of(scorer.catalogue, order)
         model.recommend([scorer.catalogue.item_ids[:1]], 1)
         model.similar_items(scorer.catalogue.item_ids[:1], 1)
+        # A collection would look at every id and title while all requests wait, 58 ms for 100,000
+        # items. They are in no cycle: frozen, they still go with the last request that holds them.
+        gc.collect(1)
+        gc.freeze()
         return cls(export, model, scorer, search)
 
 

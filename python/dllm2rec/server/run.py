@@ -20,7 +20,7 @@ from dllm2rec.server.limits import Limits
 from dllm2rec.server.live import LiveExport
 
 # The thread that answers must not wait long for the one that reads requests, nor that for it.
-_SWITCH_S = 0.0005
+_SWITCH_S = 0.0001
 _BACKLOG = 2048
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 

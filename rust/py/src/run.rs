@@ -19,6 +19,9 @@ const POLL: Duration = Duration::from_millis(50);
 /// Work under this many elementary steps (some 100 microseconds) is not worth waking threads for.
 const SMALL: usize = 1 << 16;
 
+/// Work under this many (a few microseconds) keeps the GIL: on a server, who lets it go waits for it.
+const TINY: usize = 1 << 12;
+
 struct Pool {
     process: u32,
     n_threads: usize,
@@ -91,7 +94,9 @@ pub fn run_with<T: Send, E: Send>(
     convert: impl FnOnce(E) -> PyErr,
 ) -> PyResult<T> {
     let cancel = CancelToken::new();
-    let outcome = if steps < SMALL {
+    let outcome = if steps < TINY {
+        catch_unwind(AssertUnwindSafe(|| kernel(&cancel)))
+    } else if steps < SMALL {
         py.detach(|| catch_unwind(AssertUnwindSafe(|| kernel(&cancel))))
     } else {
         let threads = pool(None)?;
