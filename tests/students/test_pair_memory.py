@@ -121,6 +121,9 @@ def test_the_strongest_followers_are_kept():
         ({"offsets": np.array([0, 2, 1, 3, 3])}, "fall at item 1"),
         ({"offsets": np.array([0, 1, 2, 2, 2])}, "rise from 0 to 3"),
         ({"offsets": np.array([], np.int64)}, "rise from 0 to 3"),
+        ({"weight": 1e308}, "weight: 1e[+]308, expected 0..1,000,000"),
+        ({"weight": float("nan")}, "weight: nan"),
+        ({"age_decay": 1.5}, "age decay: 1.5, expected 0..1"),
     ],
 )
 def test_a_table_is_checked_whole_when_it_is_read(changes, message):
@@ -129,7 +132,7 @@ def test_a_table_is_checked_whole_when_it_is_read(changes, message):
         "items": np.array([1, 0, 3], np.uint32),
         "values": np.ones(3, np.float32),
     }
-    form = {"weight": 1.0}
+    form = {name: changes.get(name, 1.0) for name in ("weight", "age_decay")}
     if not message:
         assert read_memory(table | changes, form).n_items == 4
         return

@@ -250,6 +250,19 @@ def test_forged_array_behind_a_sound_manifest_is_refused(dataset, tmp_path, writ
     assert not canary.exists()
 
 
+@pytest.mark.parametrize("notes", [7, "a text", ["one", 2], None])
+def test_notes_that_are_no_list_of_texts_are_refused(dataset, tmp_path, notes):
+    write_folder(
+        tmp_path / "teacher",
+        {"ranking.npy": lambda path: np.save(path, knowledge().ranking)},
+        kind="teacher",
+        version=1,
+        facts={"dataset": dataset.fingerprint(), "notes": notes},
+    )
+    with pytest.raises(ArtifactError, match="in its manifest, expected a list of texts"):
+        load_teacher(tmp_path / "teacher", dataset)
+
+
 def test_other_tensors_in_the_embedding_file_are_refused(dataset, tmp_path):
     tensors = {"vectors": np.zeros((N_ITEMS, 2), dtype=np.float32)}
     write_folder(

@@ -27,6 +27,7 @@ from dllm2rec.students.similar_titles import SimilarTitles
 
 MOST_FOLLOWERS = 256  # kept of each item, the strongest
 MOST_AGES = 32  # older items of a long window are not counted: their weight is below a hundredth
+HIGHEST_WEIGHT = 1_000_000  # far above any that a search chooses, far below what float32 holds
 
 
 class ItemBonuses(NamedTuple):
@@ -207,7 +208,7 @@ def read_memory(arrays: Mapping[str, npt.NDArray[Any]], form: Mapping[str, float
 
     Raises:
         KeyError, TypeError: an array or a number is missing, or of another type.
-        InputError: the arrays do not fit together.
+        InputError: the arrays do not fit together, or a number is out of its range.
     """
     expected = {"offsets": np.int64, "items": np.uint32, "values": np.float32}
     for name, dtype in expected.items():
@@ -222,7 +223,11 @@ def _check_table(memory: PairMemory) -> None:
     """Check the whole table once; an answer checks no more than what it reads of it."""
     offsets, items, values = memory.offsets, memory.items, memory.values
     wrong = ""
-    if len(values) != len(items):
+    if not 0 <= memory.form.weight <= HIGHEST_WEIGHT:
+        wrong = f"weight: {memory.form.weight}, expected 0..{HIGHEST_WEIGHT:,}"
+    elif not 0 <= memory.form.age_decay <= 1:
+        wrong = f"age decay: {memory.form.age_decay}, expected 0..1"
+    elif len(values) != len(items):
         wrong = f"values: {len(values)} for {len(items)} items, expected as many"
     elif not len(offsets) or offsets[0] != 0 or offsets[-1] != len(items):
         wrong = f"offsets: expected them to rise from 0 to {len(items)}, the number of pairs"

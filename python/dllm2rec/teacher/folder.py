@@ -235,10 +235,11 @@ def _read_ours(folder: Path, dataset: SequenceDataset) -> TeacherKnowledge:
         arrays["histories"] = AskedHistories(**histories)
     if _EMBEDDINGS in manifest.files:
         arrays["item_embeddings"] = _read_tensor(folder / _EMBEDDINGS)
+    notes = manifest.facts.get("notes", [])
+    if not (isinstance(notes, list) and all(isinstance(note, str) for note in notes)):
+        raise ArtifactError(f"{folder}: notes {notes!r} in its manifest, expected a list of texts")
     return TeacherKnowledge(
-        **arrays,
-        short_lists=manifest.facts.get("short_lists") is True,
-        notes=list(manifest.facts.get("notes", [])),
+        **arrays, short_lists=manifest.facts.get("short_lists") is True, notes=notes
     )
 
 
