@@ -12,6 +12,7 @@ import pytest
 from dllm2rec.server import service as service_module
 from dllm2rec.server.app import make_app
 from dllm2rec.server.live import LiveExport
+from dllm2rec.server.refusals import json_response
 from dllm2rec.server.service import Service
 from tests.server.conftest import LIMITS, TOKEN, asking, get, post
 
@@ -161,3 +162,14 @@ def test_a_bug_is_told_as_one(app, service):
     answer = post(app, "/recommend", GOOD)
     assert answer.status_code == 500
     assert "bug of dllm2rec" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_json_has_not_is_never_sent(number):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        json_response({"score": number})
+
+
+@pytest.mark.parametrize("title", ["NaN", "Infinity and é", "half \ud800 NaN"])
+def test_any_title_can_be_sent(title):
+    assert json.loads(json_response({"title": title}).body) == {"title": title}

@@ -45,11 +45,17 @@ def json_response(
     status: int = 200,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """An answer in JSON; its numbers must be finite."""
+    """An answer in JSON.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
     try:
         body = to_json(value)
     except PydanticSerializationError:
-        # Half of a surrogate pair, which a title may hold, is no UTF-8: this escapes it.
+        body = None  # half of a surrogate pair, which a title may hold, is no UTF-8
+    # The slower way escapes such halves and refuses what JSON has no number for.
+    if body is None or b"NaN" in body or b"Infinity" in body:
         body = json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
     return Response(body, status, headers, media_type="application/json")
 
