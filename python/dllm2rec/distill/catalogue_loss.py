@@ -6,7 +6,8 @@ no other tensor of rows x items is ever made. Catalogues whose scores would not 
 chunks of items, whose products are made again in the backward pass.
 
 The arithmetic stands twice, behind one `CatalogueBackend`: `catalogue_loss_cpu` for the CPU,
-`kernels.catalogue.loss` for CUDA. In mixed precision `kernels.tiles` takes the place of all of it.
+`kernels.catalogue.loss` for CUDA. There `kernels.tiles` takes the place of all of it in mixed
+precision, and in the exact one where scores are many.
 
 Diary (H200, 17,408 items, batch 256): a chain of torch operations made about ten passes over the
 scores and a sort for the top-K. Whether a teacher's item is among the student's K best needs only
@@ -29,7 +30,7 @@ from dllm2rec.kernels.launch import SIZES, beside
 
 # Scores held at once: 1 GiB. Above it the products are made chunk by chunk, twice.
 MAX_SCORES = 1 << 28
-# Up to so many a GPU makes them in one product: in tiles they take longer.
+# Up to so many a GPU makes them in one product: in tiles they take as long, or longer.
 FEW_SCORES = 1 << 27
 MAX_LISTED = 64  # target, negatives and list of a row; the kernels compare them pairwise
 

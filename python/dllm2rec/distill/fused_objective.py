@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from dllm2rec.distill.batch import Batch
 from dllm2rec.distill.catalogue_loss import CatalogueTerms
 from dllm2rec.distill.losses import list_alone, list_share
-from dllm2rec.distill.scorer import scorer_of
+from dllm2rec.distill.scorer import Scorer, scorer_of
 from dllm2rec.distill.step_buffers import StepBuffers
 from dllm2rec.kernels.catalogue.terms import TermInputs, TermSpec
 from dllm2rec.students import Student
@@ -51,10 +51,7 @@ class FusedObjective:
             scored.items,
             scored.bias,
             scored.window_offset,
-            replace(
-                self._inputs(batch, student.n_items, scored.side_stream),
-                to_matrix=self._memory_for(scored.items, student),
-            ),
+            self._inputs(batch, student, scored),
             self.spec,
         )
         share = self.spec.list_weight if self.spec.base == "soft_targets" else 0.0
@@ -66,13 +63,11 @@ class FusedObjective:
         is_own = items.data_ptr() == own.data_ptr() and items.shape == own.shape
         return self.table_gradient if is_own else None
 
-    def _inputs(
-        self, batch: Batch, n_items: int, side_stream: torch.cuda.Stream | None
-    ) -> TermInputs:
+    def _inputs(self, batch: Batch, student: Student, scored: Scorer) -> TermInputs:
         none = self.dro_slope.new_zeros(len(batch.targets), 0)
         listed, sampled = batch.listed, None
         if self.spec.n_sampled > 0 and batch.negatives is not None:
-            window = window_items(batch.sequences, batch.targets, n_items)
+            window = window_items(batch.sequences, batch.targets, student.n_items)
             sampled = torch.cat([batch.negatives, window], dim=1)
             listed = torch.cat([listed[:, :1], listed[:, 1 + self.spec.n_sampled :]], dim=1)
         share = list_share(self.spec.list_weight, batch.has_target)
@@ -83,10 +78,11 @@ class FusedObjective:
             windows=batch.sequences,
             dro_slope=self.dro_slope,
             in_softmax=self.in_softmax,
-            n_items=n_items,
+            n_items=student.n_items,
             share=share if isinstance(share, Tensor) else None,
             sampled=sampled,
             log_expected=None if sampled is None else batch.log_expected,
             buffer=self.buffers.scores,
-            side_stream=side_stream,
+            to_matrix=self._memory_for(scored.items, student),
+            side_stream=scored.side_stream,
         )
