@@ -224,7 +224,8 @@ def check_words(command: str) -> None:
         named_extras = re.findall(r"\[(.*?)\]", command)
         extras = {extra for group in named_extras for extra in group.split(",")}
         assert extras <= PROJECT["optional-dependencies"].keys(), command
-        assert words[2].partition("[")[0] in {".", "torch"}, command
+        package = words[2].partition("[")[0]
+        assert package in {".", "torch"} or is_a_peer(package), command
     elif words[0] == "make":
         text = (ROOT / "Makefile").read_text(encoding="utf-8")
         assert f"\n{words[1]}:" in text, command
@@ -242,6 +243,14 @@ def check_words(command: str) -> None:
         script = ROOT / words[1]
         assert script.is_file(), command
         check_options(words[2:], script.read_text(encoding="utf-8"), command)
+
+
+def is_a_peer(package: str) -> bool:
+    """Whether a bench imports the package, to be timed beside it."""
+    module = package.replace("-", "_")
+    imports = re.compile(rf"^\s*(?:import|from) {re.escape(module)}\b", re.MULTILINE)
+    benches = (ROOT / "benches").glob("*.py")
+    return any(imports.search(path.read_text(encoding="utf-8")) for path in benches)
 
 
 def check_options(words: list[str], text: str, command: str) -> None:
