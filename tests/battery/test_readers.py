@@ -18,8 +18,10 @@ from pyarrow import parquet
 
 from dllm2rec.config.load import config_to_toml, load_config
 from dllm2rec.errors import Dllm2RecError
+from dllm2rec.evaluate.rows.per_row_file import write_per_row
 from tests.battery.children import ended, forked
 from tests.battery.trials import Trials
+from tests.evaluate.rows.test_per_row_file import DATASET, scored_rows
 from tests.support.reading_cost import READERS
 
 pytestmark = [
@@ -48,14 +50,24 @@ def saved(write: Callable[[Path], object], path: Path) -> bytes:
     return path.read_bytes()
 
 
+def of_table(table: pa.Table, folder: Path) -> bytes:
+    return saved(lambda path: parquet.write_table(table, path), folder / "made")
+
+
 def files(folder: Path) -> dict[str, tuple[str, bytes]]:
     """For each reader, the name of a sound file and what is in it."""
     events = [f"u{n % 7},i{n % 11},{n % 5},{1_600_000_000 + n}" for n in range(60)]
     comma = text("user_id,item_id,rating,timestamp", *events)
     table = pa.table({"user_id": [f"u{n % 7}" for n in range(60)], "item_id": ["i"] * 60})
+    lists = pa.table({"user_id": ["u1", "u2", "u3"], "history": [["i1", "i2"]] * 3})
+    answers = pa.table({"user_id": ["u1", "u2"], "items": [["item-1", "item-2"]] * 2})
     rows = text(*(" ".join(str((n + k) % 1000) for k in range(10)) for n in range(30)))
     vectors = RNG.random((4, 8)).astype(np.float32)
     here = folder / "made"
+    items = pa.array(["i1", "i2", "i3", "i4"])
+    vectors_by_id = pa.table({"item_id": items, "vector": vectors.tolist()})
+    titles = pa.table({"item_id": items, "title": ["A", "B", "C", "D"]})
+    ranked = pa.table({"user_id": ["u1"] * 4, "item_id": items, "score": [4.0, 3.0, 2.0, 1.0]})
     return {
         "csv": ("log.csv", comma),
         "csv-int": ("log.csv", re.sub(rb"([ui])(?=\d)", b"1", comma)),
@@ -66,7 +78,7 @@ def files(folder: Path) -> dict[str, tuple[str, bytes]]:
             "log.jsonl",
             text(*(f'{{"user_id": "u{n % 7}", "item_id": "i{n}"}}' for n in range(40))),
         ),
-        "parquet": ("log.parquet", saved(lambda path: parquet.write_table(table, path), here)),
+        "parquet": ("log.parquet", of_table(table, folder)),
         "titles-csv": ("titles.csv", text("item_id,title", *(f"i{n},T {n}" for n in range(40)))),
         "titles-pipes": ("u.item", text(*(f"{n}|T {n} (1995)|01-Jan-1995" for n in range(1, 40)))),
         "titles-amazon": (
@@ -90,6 +102,18 @@ def files(folder: Path) -> dict[str, tuple[str, bytes]]:
             "v.npz",
             saved(lambda path: np.savez(path, v=vectors), folder / "v.npz"),
         ),
+        "histories parquet": ("h.parquet", of_table(lists, folder)),
+        "answers parquet": ("a.parquet", of_table(answers, folder)),
+        "vectors parquet": ("v.parquet", of_table(vectors_by_id, folder)),
+        "titles parquet": ("t.parquet", of_table(titles, folder)),
+        "lists parquet": ("l.parquet", of_table(ranked, folder)),
+        "scores": ("s.npy", saved(lambda path: np.save(path, vectors), folder / "s.npy")),
+        "scores safetensors": ("s.safetensors", safetensors.numpy.save({"scores": vectors})),
+        "scores parquet": ("s.parquet", of_table(vectors_by_id.drop(["item_id"]), folder)),
+        "per-row": (
+            "rows.parquet",
+            saved(lambda path: write_per_row(path, scored_rows(), DATASET), here),
+        ),
         "config": ("config.toml", config_to_toml(load_config(recipe="light")).encode()),
     }
 
@@ -97,7 +121,9 @@ def files(folder: Path) -> dict[str, tuple[str, bytes]]:
 NAMES = [
     *("csv", "csv-int", "tsv", "headerless", "colons", "json-lines", "parquet", "titles-csv"),
     *("titles-pipes", "titles-amazon", "histories", "windows", "ranking", "distances", "answers"),
-    *("embeddings", "embeddings npy", "embeddings npz", "config"),
+    *("embeddings", "embeddings npy", "embeddings npz", "histories parquet", "answers parquet"),
+    *("vectors parquet", "titles parquet", "lists parquet"),
+    *("scores", "scores safetensors", "scores parquet", "per-row", "config"),
 ]
 
 

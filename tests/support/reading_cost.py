@@ -84,6 +84,30 @@ def _world() -> SequenceDataset:
     return replace(cycle_dataset(3000), users=users)
 
 
+def _vectors(path: Path) -> object:
+    from dllm2rec.teacher.vector_tables import read_parquet_vectors
+
+    return read_parquet_vectors(path)
+
+
+def _lists(path: Path) -> object:
+    from dllm2rec.evaluate.lists.read import read_list_table
+
+    return read_list_table(path)
+
+
+def _scores(path: Path) -> object:
+    from dllm2rec.evaluate.matrices.open_matrix import open_matrix
+
+    return [block for _, block in open_matrix(path, "").blocks(2, (0, 1))]
+
+
+def _per_row(path: Path) -> object:
+    from dllm2rec.evaluate.rows.per_row_file import read_per_row
+
+    return read_per_row(path)
+
+
 def _embeddings(path: Path) -> object:
     from dllm2rec.teacher.embedding_file import load_embeddings
 
@@ -114,6 +138,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "titles-csv": lambda path: _titles(path, "csv"),
     "titles-pipes": lambda path: _titles(path, "movielens-pipes"),
     "titles-amazon": lambda path: _titles(path, "jsonl"),
+    "titles": lambda path: _titles(path, "parquet"),
     "titles-bigrec": lambda path: _titles(path, "bigrec"),
     "histories": _histories,
     "windows": _windows,
@@ -121,6 +146,10 @@ READERS: dict[str, Callable[[Path], object]] = {
     "distances": _distances,
     "answers": _answers,
     "embeddings": _embeddings,
+    "vectors": _vectors,
+    "lists": _lists,
+    "scores": _scores,
+    "per-row": _per_row,
     "config": _config,
     "run": _run,
 }

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import compute, csv
 
 from dllm2rec.data.text.files import read_bytes
 from dllm2rec.data.text.lines import first_lines
+from dllm2rec.data.text.parquet_footer import row_groups
 from dllm2rec.data.text.parquet_text import bounded_batches, column_names, opened
 from dllm2rec.errors import ArtifactError, InputError
 from dllm2rec.teacher.keyed_vectors import Vectors
@@ -138,11 +138,11 @@ def read_parquet_vectors(path: Path) -> Vectors:
     """
     try:
         with opened(path) as file:
-            groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-            check_ratio(path, sum(group.total_byte_size for group in groups))
-            # Repeated values take no bytes in the file, but each takes four here.
-            check_ratio(path, 4 * sum(_n_values(group) for group in groups))
-            schema = file.schema_arrow
+            schema, n_columns = file.schema_arrow, file.metadata.num_columns
+        groups = row_groups(path, n_columns)
+        check_ratio(path, sum(group.n_bytes for group in groups))
+        # Repeated values take no bytes in the file, but each takes four here.
+        check_ratio(path, 4 * sum(chunk.n_values for group in groups for chunk in group.columns))
         column_names(path, schema.names)
         id_column, columns = _columns(path, schema)
         batches = bounded_batches(path, [id_column, *columns], _BATCH_ROWS)
@@ -152,10 +152,6 @@ def read_parquet_vectors(path: Path) -> Vectors:
             raise
         reason = str(err).partition("\n")[0][:120]
         raise refuse(path, "E-PARQUET", f"{reason}, expected a whole Parquet file") from None
-
-
-def _n_values(group: pq.RowGroupMetaData) -> int:
-    return sum(group.column(number).num_values for number in range(group.num_columns))
 
 
 def read_csv_vectors(path: Path, known: AbstractSet[str]) -> Vectors:

@@ -132,3 +132,12 @@ def test_texts_that_are_shared_come_in_pieces_below_the_bound(tmp_path):
     batches = list(bounded_batches(path, ["text"], 100))
     assert [batch.num_rows for batch in batches] == [3] * 4
     assert sum(len(row["text"]) for batch in batches for row in batch.to_pylist()) == 24
+
+
+def test_a_column_whose_name_is_no_utf_8_is_refused(tmp_path):
+    path = write(tmp_path / "v.parquet", item_id=GOOD, vector=pa.array([[1.0]] * 3))
+    content = path.read_bytes()
+    assert b"item_id" in content
+    path.write_bytes(content.replace(b"item_id", b"item\xff\xfed"))
+    with pytest.raises(InputError, match=r"E-ENC .*: a column's name that is not UTF-8, expected"):
+        read_parquet_vectors(path)

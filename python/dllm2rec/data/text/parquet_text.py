@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyarrow import compute, parquet
 
 from dllm2rec.data.text.files import most_inflated
+from dllm2rec.data.text.parquet_footer import row_groups
 from dllm2rec.errors import ArtifactError, InputError
 
 _BLOCK_TEXT = 8 * 2**20  # bytes of text that are handed out at a time
@@ -20,15 +21,24 @@ def opened(
     metadata: parquet.FileMetaData | None = None,
     read_dictionary: list[str] | None = None,
 ) -> parquet.ParquetFile:
-    """Open a file; what `pyarrow` raises is the caller's to tell."""
-    # Read, not mapped: a file that shrinks meanwhile must not end the process.
-    return parquet.ParquetFile(
-        path,
-        metadata=metadata,
-        read_dictionary=read_dictionary,
-        memory_map=False,
-        page_checksum_verification=True,
-    )
+    """Open a file; what `pyarrow` raises is the caller's to tell.
+
+    Raises:
+        InputError: the name of a column is not UTF-8.
+    """
+    try:
+        # Read, not mapped: a file that shrinks meanwhile must not end the process.
+        return parquet.ParquetFile(
+            path,
+            metadata=metadata,
+            read_dictionary=read_dictionary,
+            memory_map=False,
+            page_checksum_verification=True,
+        )
+    except UnicodeDecodeError as err:
+        message = "a column's name that is not UTF-8, expected UTF-8"
+        hint = "write the names as UTF-8"
+        raise InputError(message, code="E-ENC", path=path, hint=hint) from err
 
 
 def column_names(path: Path, names: Sequence[str], *, line: int | None = None) -> list[str]:
@@ -108,18 +118,17 @@ def check_size(path: Path, file: parquet.ParquetFile, wanted: Sequence[str]) -> 
     """Refuse by the footer what would be far larger in memory than it is on disk.
 
     Raises:
-        ArtifactError: the columns `wanted` take over a hundred times the file's size.
+        ArtifactError: the columns `wanted` take over a hundred times the file's size, or the
+            footer is damaged.
     """
     metadata = file.metadata
     paths = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
     places = [n for n, name in enumerate(paths) if name in wanted or name.split(".")[0] in wanted]
-    n_rows = n_values = n_bytes = 0
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        n_rows += group.num_rows
-        chunks = [group.column(place) for place in places]
-        n_values += sum(chunk.num_values for chunk in chunks)
-        n_bytes += sum(chunk.total_uncompressed_size for chunk in chunks)
+    groups = row_groups(path, metadata.num_columns)
+    chunks = [group.columns[place] for group in groups for place in places]
+    n_rows = sum(group.n_rows for group in groups)
+    n_values = sum(chunk.n_values for chunk in chunks)
+    n_bytes = sum(chunk.n_bytes for chunk in chunks)
     # Runs of one value cost next to nothing on disk, and a number of 4 or 8 bytes each when read.
     needed = max(n_bytes, 8 * n_values)
     limit = most_inflated(path.stat().st_size)

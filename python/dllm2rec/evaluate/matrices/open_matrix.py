@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyarrow import compute, parquet
+from pyarrow import compute
 
 from dllm2rec.data.text.at_rest import at_rest, changed
-from dllm2rec.data.text.parquet_text import checked_batches
+from dllm2rec.data.text.parquet_text import checked_batches, opened
 from dllm2rec.errors import InputError
 from dllm2rec.teacher.tensor_files import one_name, read_npy_header, refuse
 
@@ -146,7 +146,7 @@ def _of_safetensors(path: Path) -> Matrix:
 
 
 def _of_parquet(path: Path) -> Matrix:
-    with _told(path), parquet.ParquetFile(path, memory_map=False) as file:
+    with _told(path), opened(path) as file:
         schema, n_rows = file.schema_arrow, file.metadata.num_rows
         lists = [field for field in schema if _is_list(field.type)]
         if len(lists) != 1:
@@ -162,11 +162,7 @@ def _of_parquet(path: Path) -> Matrix:
 
     def blocks(step: int, share: tuple[int, int]) -> Iterator[tuple[int, Block]]:
         begin, (first, every) = 0, share
-        with (
-            at_rest(path),
-            _told(path),
-            parquet.ParquetFile(path, memory_map=False, page_checksum_verification=True) as file,
-        ):
+        with at_rest(path), _told(path), opened(path) as file:
             batches = checked_batches(path, file.iter_batches(step, columns=wanted))
             for number, batch in enumerate(batches):
                 if row is not None:

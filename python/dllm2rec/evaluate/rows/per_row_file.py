@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.data.text.arrow_buffers import numbers_of, text_array
 from dllm2rec.data.text.at_rest import at_rest
+from dllm2rec.data.text.parquet_text import opened
 from dllm2rec.errors import ArtifactError, InputError
 from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.rows.scored_rows import RowsIdentity, ScoredRows, Scorer
@@ -163,7 +164,7 @@ def read_per_row(file: str | os.PathLike[str]) -> ScoredRows:
         raise InputError(message, code="E-FILE", path=path)
     with at_rest(path):
         try:
-            with pq.ParquetFile(path) as parquet:
+            with opened(path) as parquet:
                 record = _record_of(path, parquet)
                 scorers = tuple(_scorers_of(path, parquet, record))
                 users = _users_of(path, parquet, record)
