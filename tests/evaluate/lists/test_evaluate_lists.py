@@ -103,10 +103,15 @@ def dumped(frame: pd.DataFrame, form: str, folder: Path) -> Path:
         groups = by_score.groupby("user_id", sort=False)
         lines = [f"{u},{' '.join(one.item_id)}" for u, one in groups]
         path.write_text("\n".join(["user_id,item_id_list", *lines]))
+    elif form == "cells.parquet":  # texts come as dictionaries
+        groups = by_score.groupby("user_id", sort=False)
+        texts = [" ".join(one.item_id) for _, one in groups]
+        table = pa.table({"user_id": list(groups.groups), "item_id_list": texts})
+        parquet.write_table(table, path, row_group_size=5)
     return path
 
 
-FORMS = ["csv", "tsv", "parquet", "lists.parquet", "json", "jsonl", "cells.csv"]
+FORMS = ["csv", "tsv", "parquet", "lists.parquet", "json", "jsonl", "cells.csv", "cells.parquet"]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -115,9 +120,7 @@ def test_every_form_of_file_has_the_metrics_of_the_lists(form, tmp_path, dataset
     table = evaluate_lists(dumped(frame, form, tmp_path), dataset, ks=(1, 5, 10))
     found = mine(table)
     assert {key: found[key] for key in wanted} == wanted
-    assert table.rows[-1].name == f"run{'.lists' * (form == 'lists.parquet')}".replace(
-        "run", "run.cells" if form == "cells.csv" else "run"
-    )
+    assert table.rows[-1].name == f"run.{form}".rpartition(".")[0]
     assert table.unit == "users"
     assert table.notes == ()
 

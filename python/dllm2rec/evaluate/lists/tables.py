@@ -207,4 +207,6 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _are_distinct(owners: pa.ChunkedArray) -> bool:
+    if pa.types.is_dictionary(owners.type):  # Arrow counts no dictionaries
+        owners = owners.cast(owners.type.value_type)
     return bool(compute.count_distinct(owners).as_py() == len(owners))
