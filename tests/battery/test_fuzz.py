@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from tests.support.processes import ROOT
 pytestmark = [pytest.mark.battery, pytest.mark.timeout(6 * 3600)]
 # Mutated inputs of a release; each of gzip is a file on the disk.
 RUNS = {"items": 10_000_000, "distances": 10_000_000, "gzip": 1_000_000, "log": 10_000_000}
+LONGEST_S = 1.0  # processor seconds of an input
 WORTH_BUILDING = 0.01  # it takes minutes
 PLATFORM = "x86_64-unknown-linux-gnu"
 COVERAGE = ("level=4", "inline-8bit-counters", "pc-table", "trace-compares")
@@ -30,6 +32,22 @@ FLAGS = [
     "-Ccodegen-units=1",
     *(f"-Cllvm-args=-sanitizer-coverage-{what}" for what in COVERAGE),
 ]
+
+
+def cpu_s(fuzzer: Path, unit: Path) -> float:
+    """What one input takes of a processor, less what a start takes."""
+
+    def taken(*inputs: str) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([str(fuzzer), *inputs], capture_output=True, check=True, cwd=unit.parent)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+    empty = unit.parent / "empty"
+    empty.write_bytes(b"")
+    nothing = taken(str(empty))
+    empty.unlink()
+    return taken(str(unit)) - nothing
 
 
 @pytest.fixture(scope="session")
@@ -64,12 +82,16 @@ def test_mutated_bytes_neither_panic_nor_read_wild(
     words = [str(built / name), str(corpus), f"-runs={n}", f"-seed={trials.seed + 1}"]
     words += [
         "-max_len=4096",
-        "-timeout=1",
+        "-timeout=60",
+        "-report_slow_units=1",
         "-print_final_stats=1",
         f"-artifact_prefix={tmp_path}/",
     ]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
-    found = [path.read_bytes() for path in tmp_path.iterdir()]
+    slow = sorted(tmp_path.glob("slow-unit-*"))  # by a clock, which other work moves on as well
+    costly = [unit.read_bytes() for unit in slow if cpu_s(built / name, unit) > LONGEST_S]
+    assert not costly, f"an input that takes over {LONGEST_S:g} s: {costly}"
+    found = [path.read_bytes() for path in tmp_path.iterdir() if path not in slow]
     assert done.returncode == 0, f"{found}\n{done.stderr[-3000:]}"
     executed = re.search(r"number_of_executed_units: (\d+)", done.stderr)
     assert executed is not None
