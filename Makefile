@@ -30,9 +30,11 @@ test-fast:  ## those for the inner loop: the core's unit tests, Python tests wit
 
 battery battery-short: export PYTHONDONTWRITEBYTECODE :=
 
-battery:  ## every promise of docs/reliability.md by every trial, and the page of what they showed
-	python -m pytest --battery 1 --battery-figures tests/battery/figures.json $$(python -m tests.battery.promises)
-	python -m tests.battery.page
+SHARE ?= 1
+PART ?= $(shell python -m tests.battery.promises)
+battery:  ## docs/reliability.md by every trial; PART=tests/FILE or SHARE=0.2 for a part of them
+	python -m pytest --battery $(SHARE) --battery-figures tests/battery/figures.json $(PART); \
+	code=$$?; python -m tests.battery.page; exit $$code
 
 battery-short:  ## a twentieth of the battery's own trials
 	python -m pytest --battery 0.05 tests/battery

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from unittest.mock import patch
 
@@ -12,7 +12,7 @@ import pytest
 from dllm2rec.cli import main
 from dllm2rec.data.formats import mapped_files
 from dllm2rec.data.formats.load_dataset import load_dataset
-from tests.battery.trials import Trials, trials_of
+from tests.battery.trials import Tell, Trials, trials_of
 from tests.support.run_home import make_home
 from tests.support.worlds import oracle_teacher
 
@@ -24,6 +24,16 @@ def trials(request: pytest.FixtureRequest) -> Trials:
     """How many trials a test makes."""
     request.node.stash[KEY] = made = trials_of(request)
     return made
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Keep what a test counted."""
+
+    def keep(counts: Mapping[str, float], kind: str = "", name: str = "") -> None:
+        record_property("figure", {"kind": kind, "name": name, "counts": dict(counts)})
+
+    return keep
 
 
 @pytest.fixture(scope="session")

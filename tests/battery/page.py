@@ -15,6 +15,8 @@ import pytest
 
 from tests.battery.promises import PROMISES, Promise, shown_by
 
+Figure = dict[str, Any]  # its kind, its name and its counts
+Figures = dict[str, dict[str, Any]]  # by test function
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
 FIGURES = Path(__file__).with_name("figures.json")
@@ -23,12 +25,24 @@ HEAD = """\
 # Reliability
 
 What you may rely on, and what the tests of it last showed. `make battery` runs all of them: bad inputs, killed processes, full
-disks, flipped bits, signals, threads, little memory; `make battery-short` runs a twentieth of each number of trials. A trial that
-fails prints the command that repeats it. The figures below are those of the last run, on the day and the processor cores named; what
-did not run says so. Most trials have a control beside them: the same harm done to a plain way of doing the work, which must show it.
+disks, flipped bits, signals, threads, little memory. `make battery PART=tests/battery/test_kills.py SHARE=0.2` runs a part, or
+a share of the trials, and keeps what the other parts showed; `make battery-short` runs a twentieth of each number of trials and keeps
+nothing. A trial that fails prints the command that repeats it.
 
-| | promise | what the last run showed | tests |
-| --- | --- | --- | --- |
+A control does the same harm to a plain way of doing the work, which must show it.
+
+"""
+TABLE = "| promise | what the tests last showed |\n| --- | --- |\n"
+DETAILS = """
+## By reader, command and kernel
+
+The trials behind the sentences above, each on its own. Where nothing was refused, the harm did not matter to the answer.
+"""
+TESTS = """
+## The tests of each promise
+
+Below `tests/`; `python -m pytest --battery 1 tests/FILE` runs those of a file.
+
 """
 
 
@@ -47,7 +61,7 @@ class Recorder:
 
     def __init__(self, file: Path, share: float) -> None:
         self.file, self.share = file, share
-        self.seen: dict[str, dict[str, Any]] = {}
+        self.seen: Figures = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         name = function_of(report.nodeid)
@@ -59,7 +73,7 @@ class Recorder:
             entry[report.outcome] += 1
         entry["seconds"] = round(entry["seconds"] + report.duration, 1)
         if report.when == "call" and report.passed:
-            found = [str(value) for key, value in report.user_properties if key == "figure"]
+            found = [value for key, value in report.user_properties if key == "figure"]
             entry["figures"] += found
 
     def pytest_sessionfinish(self) -> None:
@@ -69,40 +83,112 @@ class Recorder:
             "cores": os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count(),
         }
         kept |= {name: entry | when for name, entry in self.seen.items()}
-        self.file.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        lines = [f"{json.dumps(name)}: {json.dumps(kept[name])}" for name in sorted(kept)]
+        self.file.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
-def page(figures: dict[str, dict[str, Any]]) -> str:
+def page(figures: Figures) -> str:
     """The page, of the figures that were kept."""
-    return HEAD + "".join(_row(promise, figures) for promise in PROMISES)
+    rows = "".join(_row(promise, _of(promise, figures)) for promise in PROMISES)
+    tests = "".join(_tests(promise) for promise in PROMISES)
+    return HEAD + _when(figures) + TABLE + rows + DETAILS + _details(figures) + TESTS + tests
 
 
-def _row(promise: Promise, figures: dict[str, dict[str, Any]]) -> str:
-    found = {
-        name: entry
-        for name, entry in figures.items()
-        if any(name == test or name.startswith(f"{test}::") for test in promise.tests)
-    }
-    told = [figure for entry in found.values() for figure in entry["figures"]]
-    told.append(_outcomes(list(found.values())))
-    if promise.lacks:
-        told.append(f"not tested: {promise.lacks}")
-    says = promise.says.replace("|", "\\|")
-    tests = ", ".join(f"`{test.replace('::', ' ')}`" for test in promise.tests)
-    return f"| {promise.name} | {says} | {'; '.join(told)} | {tests} |\n"
+def _of(promise: Promise, figures: Figures) -> Figures:
+    return {name: entry for name, entry in figures.items() if promise.name in shown_by(name)}
 
 
-def _outcomes(entries: list[dict[str, Any]]) -> str:
-    if not entries:
-        return "not run"
+def _when(figures: Figures) -> str:
+    days = sorted({entry["date"] for entry in figures.values()})
+    cores = sorted({entry["cores"] for entry in figures.values()})
+    if not days:
+        return "Nothing was run yet.\n\n"
+    between = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    return f"Figures of {between}, on {' or '.join(map(str, cores))} processor cores.\n\n"
+
+
+def _row(promise: Promise, found: Figures) -> str:
+    trials = [_sentence(entry["figures"]) for entry in found.values() if entry["figures"]]
+    told = "; ".join([*trials, _outcomes(found)])
+    lacks = f" Not tested: {promise.lacks}." if promise.lacks else ""
+    return f"| **{promise.name}** {promise.says} | {told}.{lacks} |\n"
+
+
+def _sentence(figures: list[Figure]) -> str:
+    """What was counted over all tests of a function."""
+    kinds = {figure["kind"] for figure in figures if figure["kind"]}
+    head = f"{len(figures)} {' and '.join(sorted(kinds))}: " if kinds else ""
+    counted = [figure["counts"] for figure in figures]
+    names = dict.fromkeys(name for counts in counted for name in counts)
+    each = ([counts[name] for counts in counted if name in counts] for name in names)
+    return head + ", ".join(map(_counted, names, each))
+
+
+def _counted(name: str, values: list[float]) -> str:
+    if any(isinstance(value, float) for value in values):
+        return f"at most {max(values):,.1f} {name}"
+    return f"{sum(values):,} {name}"
+
+
+def _outcomes(found: Figures) -> str:
+    """How many tests passed, and how many controls showed the harm."""
+    if not found:
+        return "Not run"
+    controls = {name: entry for name, entry in found.items() if "::test_control_" in name}
+    tests = [entry for name, entry in found.items() if name not in controls]
     passed, failed, skipped = (
-        sum(entry[outcome] for entry in entries) for outcome in ("passed", "failed", "skipped")
+        sum(entry[outcome] for entry in tests) for outcome in ("passed", "failed", "skipped")
     )
-    days = sorted({entry["date"] for entry in entries})
-    cores = sorted({entry["cores"] for entry in entries})
     told = f"{passed:,} of {passed + failed:,} tests passed"
     told += f", {skipped:,} could not run here" if skipped else ""
-    return f"{told} ({' and '.join(days)}, {' or '.join(map(str, cores))} cores)"
+    shown = sum(entry["passed"] for entry in controls.values())
+    made = shown + sum(entry["failed"] for entry in controls.values())
+    return told + (f", {shown} of {made} controls showed the harm" if made else "")
+
+
+def _details(figures: Figures) -> str:
+    """A table for each function that made trials of several things."""
+    return "".join(
+        _detail(name, entry["figures"])
+        for name, entry in figures.items()
+        if any(figure["name"] for figure in entry["figures"])
+    )
+
+
+def _detail(name: str, figures: list[Figure]) -> str:
+    columns = list(dict.fromkeys(count for figure in figures for count in figure["counts"]))
+    words = name.partition("::test_")[2].replace("_", " ")
+    head = f"\n### {words.capitalize()} ({', '.join(shown_by(name))})\n\n"
+    head += f"| {figures[0]['kind']} | {' | '.join(columns)} |\n| --- |{' ---: |' * len(columns)}\n"
+    return head + "".join(
+        f"| {figure['name']} | "
+        + " | ".join(_cell(figure["counts"].get(column)) for column in columns)
+        + " |\n"
+        for figure in figures
+    )
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}"
+
+
+def _tests(promise: Promise) -> str:
+    files: dict[str, list[str]] = {}
+    for test in promise.tests:
+        file, _, name = test.partition("::")
+        files.setdefault(file, []).extend([name] if name else [])
+    told = (
+        f"`{file}`"
+        + (
+            f" ({', '.join(name.removeprefix('test_').replace('_', ' ') for name in names)})"
+            if names
+            else ""
+        )
+        for file, names in files.items()
+    )
+    return f"- **{promise.name}**: {'; '.join(told)}\n"
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.errors import ArtifactError
 from dllm2rec.exports.load_export import load_export
 from dllm2rec.teacher.folder import load_teacher
-from tests.battery.trials import Trials
+from tests.battery.trials import Tell, Trials
 from tests.runs.test_every_bit import COMMANDS
 
 pytestmark = [pytest.mark.battery, pytest.mark.timeout(3600)]
@@ -34,9 +34,7 @@ READ: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 
 @pytest.mark.parametrize("name", READ)
-def test_a_flipped_bit_is_never_served(
-    home: Path, name: str, trials: Trials, record_property: Callable[..., None]
-) -> None:
+def test_a_flipped_bit_is_never_served(home: Path, name: str, trials: Trials, tell: Tell) -> None:
     folder, read = READ[name]
     right = read(home)
     files = sorted(
@@ -61,7 +59,7 @@ def test_a_flipped_bit_is_never_served(
             file.write_bytes(good)
         n += 1
     assert n_refused
-    record_property("figure", f"{name}: {n:,} flipped bits, {n_refused:,} refused, 0 served")
+    tell({"flipped bits": n, "refused": n_refused, "served wrong": 0}, "readers", name)
 
 
 def test_control_a_file_without_a_checksum_serves_the_bit(home: Path, trials: Trials) -> None:

@@ -15,7 +15,7 @@ import pytest
 from dllm2rec import _core
 from dllm2rec.errors import Dllm2RecError
 from tests.battery.children import ended, forked
-from tests.battery.trials import Trials
+from tests.battery.trials import Tell, Trials
 
 pytestmark = [
     pytest.mark.battery,
@@ -69,9 +69,7 @@ def as_bytes(result: Any) -> bytes:
     return b"".join(np.asarray(part).tobytes() for part in parts)
 
 
-def test_calls_from_many_threads_give_what_one_gives(
-    trials: Trials, record_property: Callable[..., None]
-) -> None:
+def test_calls_from_many_threads_give_what_one_gives(trials: Trials, tell: Tell) -> None:
     want = {name: as_bytes(call()) for name, call in CALLS.items()}
     names = list(CALLS)
     each = -(-trials.count(50_000) // 8)
@@ -92,20 +90,18 @@ def test_calls_from_many_threads_give_what_one_gives(
         thread.join(1200)
     assert len(done) == 8
     assert wrong == []
-    record_property("figure", f"{8 * each:,} calls on 8 threads, 0 unlike those of one")
+    tell({"calls on 8 threads": 8 * each, "unlike those of one": 0})
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_in_a_forked_process(
-    tmp_path: Path, name: str, trials: Trials, record_property: Callable[..., None]
-) -> None:
+def test_a_call_in_a_forked_process(tmp_path: Path, name: str, trials: Trials, tell: Tell) -> None:
     want = as_bytes(CALLS[name]())
     full = trials.count(20)
     for _ in range(full):
         CALLS[name]()  # its threads are there
         child = forked(lambda: as_bytes(CALLS[name]()) != want, tmp_path / "log")
         assert ended(child) == 0, (tmp_path / "log").read_text()
-    record_property("figure", f"{name}: {full} of {full} forks")
+    tell({"forked processes": full, "without an answer": 0}, "kernels", name)
 
 
 def resident() -> int:
@@ -131,9 +127,7 @@ def refuse(call: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize("name", [*CALLS, *(f"refused {name}" for name in REFUSED)])
-def test_calls_leak_nothing(
-    name: str, trials: Trials, record_property: Callable[..., None]
-) -> None:
+def test_calls_leak_nothing(name: str, trials: Trials, tell: Tell) -> None:
     call = CALLS.get(name)
     if call is None:
         refused = REFUSED[name.removeprefix("refused ")]
@@ -144,7 +138,7 @@ def test_calls_leak_nothing(
     n = trials.count(20_000)
     grown = growth(call, n)
     assert grown < 2**20
-    record_property("figure", f"{name}: {n:,} calls, {grown / 2**10:,.0f} KiB more")
+    tell({"calls": n, "KiB of growth": float(grown / 2**10)}, "kernels and refusals", name)
 
 
 def test_control_a_leak_is_seen(trials: Trials) -> None:

@@ -10,12 +10,11 @@ import re
 import resource
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.battery.trials import Trials
+from tests.battery.trials import Tell, Trials
 from tests.support.processes import ROOT
 
 pytestmark = [pytest.mark.battery, pytest.mark.timeout(6 * 3600)]
@@ -74,7 +73,7 @@ def built(request: pytest.FixtureRequest) -> Path:
 
 @pytest.mark.parametrize("name", RUNS)
 def test_mutated_bytes_neither_panic_nor_read_wild(
-    built: Path, tmp_path: Path, name: str, trials: Trials, record_property: Callable[..., None]
+    built: Path, tmp_path: Path, name: str, trials: Trials, tell: Tell
 ) -> None:
     corpus = built / f"corpus-{name}"  # kept, for the next run to start from
     corpus.mkdir(exist_ok=True)
@@ -95,4 +94,5 @@ def test_mutated_bytes_neither_panic_nor_read_wild(
     assert done.returncode == 0, f"{found}\n{done.stderr[-3000:]}"
     executed = re.search(r"number_of_executed_units: (\d+)", done.stderr)
     assert executed is not None
-    record_property("figure", f"{name}: {int(executed[1]):,} mutated inputs under ASan, 0 faults")
+    counts = {"mutated inputs under AddressSanitizer": int(executed[1]), "faults": 0}
+    tell(counts, "fuzzers of the core", name)

@@ -22,7 +22,7 @@ from dllm2rec.storage.atomic_folder import verify_folder
 from dllm2rec.storage.output_folder import locked
 from dllm2rec.teacher.folder import load_teacher
 from tests.battery.children import ended, forked
-from tests.battery.trials import Trials
+from tests.battery.trials import Tell, Trials
 from tests.train.test_resume_run import trials as kill_trials
 
 pytestmark = [
@@ -81,7 +81,7 @@ def killed_after(words: list[str], delay_s: float, log: Path) -> bool:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_command_killed_at_any_moment_leaves_all_or_nothing(
-    home: Path, tmp_path: Path, name: str, trials: Trials, record_property: Callable[..., None]
+    home: Path, tmp_path: Path, name: str, trials: Trials, tell: Tell
 ) -> None:
     writer, log, out = writers(home)[name], tmp_path / "log", tmp_path / "made" / "out"
     began = time.monotonic()
@@ -101,7 +101,7 @@ def test_a_command_killed_at_any_moment_leaves_all_or_nothing(
             assert [path.name for path in out.parent.iterdir()] == ["out"]
         shutil.rmtree(out.parent, ignore_errors=True)
     assert n_killed
-    record_property("figure", f"{name}: {n_killed:,} kills, {n_whole:,} whole, 0 in part")
+    tell({"kills": n_killed, "whole folders": n_whole, "in part": 0}, "commands", name)
 
 
 def test_control_plain_writing_leaves_parts(home: Path, tmp_path: Path, trials: Trials) -> None:
@@ -126,24 +126,22 @@ def test_control_plain_writing_leaves_parts(home: Path, tmp_path: Path, trials: 
 
 
 def test_a_training_killed_at_any_moment_ends_with_the_same_bits(
-    tmp_path: Path, trials: Trials, record_property: Callable[..., None]
+    tmp_path: Path, trials: Trials, tell: Tell
 ) -> None:
     seen = kill_trials("kill", trials.count(200), tmp_path)
     each = seen["trials"]
     assert {(trial["code"], trial["made"]) for trial in each} == {(0, seen["whole"])}
     assert all(trial["from_state"] for trial in each)
     n_kills = sum(trial["kills"] for trial in each)
-    record_property(
-        "figure", f"{len(each):,} trainings, {n_kills:,} kills, all ended with the same bits"
-    )
+    tell({"trainings": len(each), "kills": n_kills, "with other bits": 0})
 
 
 def test_a_save_killed_at_any_moment_leaves_a_whole_state(
-    tmp_path: Path, trials: Trials, record_property: Callable[..., None]
+    tmp_path: Path, trials: Trials, tell: Tell
 ) -> None:
     each = kill_trials("save", trials.count(200), tmp_path)["trials"]
     assert all(trial["whole"] for trial in each)
-    record_property("figure", f"{len(each):,} kills while saving, 0 saved in part")
+    tell({"kills while saving": len(each), "states in part": 0})
 
 
 def test_control_torch_save_in_place_leaves_parts(tmp_path: Path, trials: Trials) -> None:
@@ -167,7 +165,7 @@ def test_control_torch_save_in_place_leaves_parts(tmp_path: Path, trials: Trials
 
 
 def test_a_lock_of_a_killed_process_is_taken_over(
-    tmp_path: Path, trials: Trials, record_property: Callable[..., None]
+    tmp_path: Path, trials: Trials, tell: Tell
 ) -> None:
     folder, held = tmp_path / "run", tmp_path / "held"
 
@@ -190,4 +188,4 @@ def test_a_lock_of_a_killed_process_is_taken_over(
         with locked(folder):
             n += 1
         held.unlink()
-    record_property("figure", f"{n} locks of killed processes taken over")
+    tell({"locks of killed processes taken over": n})

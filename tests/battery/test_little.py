@@ -8,7 +8,7 @@ import resource
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import pytest
 from dllm2rec.cli import main
 from tests.battery.children import ended, forked
 from tests.battery.test_kills import NAMES, writers
-from tests.battery.trials import Trials
+from tests.battery.trials import Tell, Trials
 
 pytestmark = [
     pytest.mark.battery,
@@ -51,7 +51,7 @@ def test_files_that_may_not_grow_leave_nothing(
     wholes: Path,
     name: str,
     trials: Trials,
-    record_property: Callable[..., None],
+    tell: Tell,
 ) -> None:
     writer, log, out = writers(home)[name], tmp_path / "log", tmp_path / "made" / "out"
     size, full, n = largest(wholes / name), trials.count(50), 0
@@ -68,7 +68,7 @@ def test_files_that_may_not_grow_leave_nothing(
         n += 1
     assert ended(forked(partial(main, [*writer.words, str(out)]), log)) == 0
     assert writer.read(out) == writer.read(wholes / name)
-    record_property("figure", f"{name}: {n} limits of a file's size, exit 6 and nothing left")
+    tell({"limits of a file's size": n, "without exit 6": 0, "files left": 0}, "commands", name)
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def test_a_full_disk_leaves_nothing(
     wholes: Path,
     name: str,
     trials: Trials,
-    record_property: Callable[..., None],
+    tell: Tell,
 ) -> None:
     writer = writers(home)[name]
     size = sum(path.stat().st_size for path in (wholes / name).rglob("*") if path.is_file())
@@ -112,12 +112,12 @@ def test_a_full_disk_leaves_nothing(
             else:
                 assert list(disk.iterdir()) == []
     assert n_refused
-    record_property("figure", f"{name}: {n_refused} of {full} small disks full, nothing left")
+    tell({"small disks": full, "full": n_refused, "files left": 0}, "commands", name)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_broken_disk_leaves_nothing(
-    home: Path, tmp_path: Path, name: str, trials: Trials, record_property: Callable[..., None]
+    home: Path, tmp_path: Path, name: str, trials: Trials, tell: Tell
 ) -> None:
     """EIO where the system tells of it: at each sync of a file or folder."""
     writer, out = writers(home)[name], tmp_path / "made" / "out"
@@ -145,7 +145,7 @@ def test_a_broken_disk_leaves_nothing(
             assert writer.read(out)
         shutil.rmtree(out.parent, ignore_errors=True)
     assert refused
-    record_property("figure", f"{name}: EIO at each of {refused} syncs, exit 6")
+    tell({"failing syncs": refused, "without exit 6": 0}, "commands", name)
 
 
 READING = {
@@ -159,7 +159,7 @@ READING = {
 
 @pytest.mark.parametrize("name", READING)
 def test_little_memory_is_a_message(
-    home: Path, tmp_path: Path, name: str, trials: Trials, record_property: Callable[..., None]
+    home: Path, tmp_path: Path, name: str, trials: Trials, tell: Tell
 ) -> None:
     """A process may have so much more than it holds before the command, up to 216 MiB."""
 
@@ -176,10 +176,9 @@ def test_little_memory_is_a_message(
         codes.append(ended(forked(partial(limited, LEAST + 200 * 2**20 * number // full), log)))
         assert codes[-1] in {0, 6}, f"level {number}: {codes[-1]}: {log.read_text()[-2000:]}"
         shutil.rmtree(home / "made", ignore_errors=True)
-    record_property(
-        "figure",
-        f"{name}: {len(codes)} levels of memory, {codes.count(6)} refused, {codes.count(0)} enough",
-    )
+    n_refused, n_enough = codes.count(6), codes.count(0)
+    counts = {"levels of memory": len(codes), "refused": n_refused, "enough": n_enough}
+    tell(counts, "commands", name)
 
 
 def test_control_a_plain_read_dies(tmp_path: Path) -> None:

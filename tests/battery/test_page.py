@@ -11,6 +11,10 @@ from tests.battery.trials import Trials
 from tests.conftest import is_left_out
 
 
+def figure(name: str, n_files: int, seconds: float) -> dict[str, object]:
+    return {"kind": "readers", "name": name, "counts": {"files": n_files, "s": seconds}}
+
+
 def test_the_page_is_that_of_the_figures() -> None:
     assert PAGE.read_text("utf-8") == page(json.loads(FIGURES.read_text("utf-8")))
 
@@ -32,7 +36,8 @@ def test_every_trial_is_of_a_promise() -> None:
 
 def test_what_ran_is_kept_and_what_did_not_says_so(tmp_path) -> None:
     file = tmp_path / "figures.json"
-    file.write_text('{"battery/test_old.py::test_kept": {"passed": 1}}')
+    old = {"passed": 1, "figures": [], "date": "2026-01-02", "cores": 2}
+    file.write_text(json.dumps({"battery/test_old.py::test_kept": old}))
     recorder = Recorder(file, 0.5)
     node = f"tests/{PROMISES[2].tests[0]}::test_x"
     for parameter, outcome in (("a", "passed"), ("b", "failed"), ("c", "passed")):
@@ -43,16 +48,40 @@ def test_what_ran_is_kept_and_what_did_not_says_so(tmp_path) -> None:
                 outcome=outcome,
                 passed=outcome == "passed",
                 duration=1.0,
-                user_properties=[("figure", f"7 of {parameter}")],
+                user_properties=[("figure", figure(parameter, 7, 1.25))],
             )
         )
     recorder.pytest_sessionfinish()
     kept = json.loads(file.read_text())
-    assert kept["battery/test_old.py::test_kept"] == {"passed": 1}
-    (row,) = [line for line in page(kept).splitlines() if line.startswith("| P3 ")]
-    assert "7 of a; 7 of c; 2 of 3 tests passed (20" in row
-    (row,) = [line for line in page(kept).splitlines() if line.startswith("| P2 ")]
-    assert "| not run |" in row
+    assert kept["battery/test_old.py::test_kept"] == old
+    (row,) = [line for line in page(kept).splitlines() if line.startswith("| **P3** ")]
+    told = "2 readers: 14 files, at most 1.2 s; 2 of 3 tests passed. |"
+    assert row.endswith(told)
+    (row,) = [line for line in page(kept).splitlines() if line.startswith("| **P2** ")]
+    assert row.endswith("| Not run. |")
+
+
+def test_each_reader_has_a_line_and_controls_are_told_apart() -> None:
+    entry = {
+        "passed": 1,
+        "failed": 0,
+        "skipped": 2,
+        "figures": [],
+        "date": "2026-01-02",
+        "cores": 2,
+    }
+    of_two = [figure("csv", 7, 1.0), figure("tsv", 1000, 2.0)]
+    kept = {
+        "battery/test_bits.py::test_a_flipped_bit_is_never_served": entry | {"figures": of_two},
+        "battery/test_bits.py::test_control_a_file": entry,
+        "runs/test_every_bit.py::test_x": entry | {"date": "2026-02-02", "cores": 8},
+    }
+    made = page(kept)
+    assert "Figures of 2026-01-02 to 2026-02-02, on 2 or 8 processor cores." in made
+    told = "2 readers: 1,007 files, at most 2.0 s; 2 of 2 tests passed, 4 could not run here"
+    assert f"{told}, 1 of 1 controls showed the harm. |" in made
+    assert "### A flipped bit is never served (P9)\n\n| readers | files | s |\n" in made
+    assert "| tsv | 1,000 | 2.0 |\n" in made
 
 
 def test_a_trial_is_the_same_alone_and_among_others() -> None:

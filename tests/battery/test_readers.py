@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -20,7 +21,7 @@ from dllm2rec.config.load import config_to_toml, load_config
 from dllm2rec.errors import Dllm2RecError
 from dllm2rec.evaluate.rows.per_row_file import write_per_row
 from tests.battery.children import ended, forked
-from tests.battery.trials import Trials
+from tests.battery.trials import Tell, Trials
 from tests.evaluate.rows.test_per_row_file import DATASET, scored_rows
 from tests.support.reading_cost import READERS
 
@@ -151,7 +152,7 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_mutated_file_is_read_or_refused(
-    tmp_path: Path, name: str, trials: Trials, record_property: Callable[..., None]
+    tmp_path: Path, name: str, trials: Trials, tell: Tell
 ) -> None:
     file, good = files(tmp_path)[name]
     read, path, told = READERS[name.split(" ")[0]], tmp_path / file, tmp_path / "told"
@@ -168,14 +169,14 @@ def test_a_mutated_file_is_read_or_refused(
                 n_read += 1
             except Dllm2RecError:
                 n_refused += 1
-        told.write_text(f"{n_read + n_refused:,} mutated files, {n_refused:,} refused")
+        told.write_text(json.dumps({"mutated files": n_read + n_refused, "refused": n_refused}))
         return 0
 
     # In a child: what crashes there is told here.
     code = ended(forked(all_of_them, tmp_path / "log"), within_s=3000.0)
     log = (tmp_path / "log").read_text(errors="replace")
     assert code == 0, f"{told.read_text()}: {code}\n{log[-3000:]}"
-    record_property("figure", f"{name}: {told.read_text()}, 0 crashes")
+    tell({**json.loads(told.read_text()), "crashes": 0}, "readers", name)
 
 
 def test_control_a_plain_reader_takes_what_ours_refuses(tmp_path: Path, trials: Trials) -> None:
@@ -221,7 +222,7 @@ LARGE: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 @pytest.mark.parametrize("name", LARGE)
 def test_a_file_cut_at_any_moment_is_read_whole_or_refused(
-    tmp_path: Path, name: str, trials: Trials, record_property: Callable[..., None]
+    tmp_path: Path, name: str, trials: Trials, tell: Tell
 ) -> None:
     file, write = LARGE[name]
     read, path, whole = READERS[name.split(" ")[0]], tmp_path / file, tmp_path / "whole"
@@ -246,10 +247,9 @@ def test_a_file_cut_at_any_moment_is_read_whole_or_refused(
         after_s = chance.uniform(0.0, 0.15)
         codes.append(ended(forked(lambda after_s=after_s: one(after_s), tmp_path / "log")))
         assert codes[-1] in {0, 3}, (tmp_path / "log").read_text()
-    record_property(
-        "figure",
-        f"{name}: cut at {len(codes)} moments, {codes.count(3)} refused, {codes.count(0)} whole",
-    )
+    n_refused, n_whole = codes.count(3), codes.count(0)
+    counts = {"cuts while it was read": len(codes), "refused": n_refused, "read whole": n_whole}
+    tell(counts, "readers", name)
 
 
 def size_of(found: Any) -> int:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from dllm2rec import cli
 from tests.battery.children import ended, forked
 from tests.battery.test_kills import NAMES, writers
 from tests.battery.test_little import READING
-from tests.battery.trials import Trials
+from tests.battery.trials import Tell, Trials
 
 pytestmark = [
     pytest.mark.battery,
@@ -29,7 +28,7 @@ SOON_S = 10.0  # beside other work
 
 @pytest.mark.parametrize("name", [*READING, "export", "train"])
 def test_a_signal_at_any_moment_ends_a_command(
-    home: Path, tmp_path: Path, name: str, trials: Trials, record_property: Callable[..., None]
+    home: Path, tmp_path: Path, name: str, trials: Trials, tell: Tell
 ) -> None:
     words = READING.get(name) or [*writers(home)[NAMES[-1]].words, "made"]
     if name == "train":
@@ -77,6 +76,5 @@ def test_a_signal_at_any_moment_ends_a_command(
         n_ended += code != 0
     shutil.rmtree(home / "made", ignore_errors=True)
     assert slowest < SOON_S
-    record_property(
-        "figure", f"{name}: {n_ended} signals, each with its code, within {slowest:.1f} s"
-    )
+    counts = {"signals": n_ended, "with another exit code": 0, "s to the end": slowest}
+    tell(counts, "commands", name)

@@ -16,7 +16,7 @@ from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.errors import Dllm2RecError, InputError
 from dllm2rec.exports.load_export import load_export
 from dllm2rec.teacher.folder import load_teacher
-from tests.battery.trials import Trials
+from tests.battery.trials import Tell, Trials
 from tests.runs.test_mutations import mutated, put_run_file, sealed
 
 pytestmark = [pytest.mark.battery, pytest.mark.timeout(3600)]
@@ -59,7 +59,7 @@ def copied(home: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_changed_manifest_is_read_or_refused(
-    copied: Path, name: str, trials: Trials, record_property: Callable[..., None]
+    copied: Path, name: str, trials: Trials, tell: Tell
 ) -> None:
     file, read = copied / name / "manifest.json", FOLDERS[name]
     good = file.read_bytes()
@@ -78,7 +78,7 @@ def test_a_changed_manifest_is_read_or_refused(
             n_refused += 1
     file.write_bytes(good)
     assert n_refused
-    record_property("figure", f"{name}: {n:,} changed manifests, {n_refused:,} refused, 0 crashes")
+    tell({"changed manifests": n, "refused": n_refused, "crashes": 0}, "kinds of folder", name)
 
 
 # What an array may become.
@@ -100,9 +100,7 @@ ARRAYS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", ["teacher", "export", "mapped"])
-def test_a_forged_array_is_read_or_refused(
-    copied: Path, name: str, record_property: Callable[..., None]
-) -> None:
+def test_a_forged_array_is_read_or_refused(copied: Path, name: str, tell: Tell) -> None:
     n = n_refused = 0
     for file in sorted((copied / name).glob("*.npy")):
         good, array = file.read_bytes(), np.load(file)
@@ -117,7 +115,7 @@ def test_a_forged_array_is_read_or_refused(
         put_run_file(copied / name, file.name, good)
     FOLDERS[name](copied)
     assert n_refused
-    record_property("figure", f"{name}: {n} forged arrays, {n_refused} refused, 0 crashes")
+    tell({"forged arrays": n, "refused": n_refused, "crashes": 0}, "kinds of folder", name)
 
 
 def test_control_a_manifest_that_is_not_sealed_is_always_refused(

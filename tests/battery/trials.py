@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import pytest
 
@@ -43,6 +44,20 @@ class Trials:
         words = f"python -m pytest '{self.node}' --battery {self.share:g}"
         words += f" --battery-seed {self.seed}"
         return words if self.now is None else f"{words} --battery-trial {self.now}"
+
+
+class Tell(Protocol):
+    """Keep what a test counted as a figure of the page."""
+
+    def __call__(self, counts: Mapping[str, float], kind: str = "", name: str = "") -> None:
+        """Tell it.
+
+        Args:
+            counts: how many, by what was counted. Whole numbers are added up over tests; of floats
+                the page shows the greatest.
+            kind: what the test was made of each of, in the plural.
+            name: which of these it was.
+        """
 
 
 def trials_of(request: pytest.FixtureRequest) -> Trials:
