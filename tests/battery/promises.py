@@ -207,6 +207,7 @@ PROMISES = (
         "P18",
         "What is recommended is what was in the file: ids come back as they were.",
         (
+            "battery/test_ids.py",
             "serve/test_histories.py::test_every_form_of_histories_gives_the_ids_of_the_log",
             "exports/test_export.py::test_unknown_items_and_new_ones_are_as_with_torch",
         ),
