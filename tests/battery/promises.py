@@ -106,6 +106,8 @@ PROMISES = (
         "A full disk leaves what was there before, says so, and nothing lies about.",
         (
             "battery/test_little.py::test_files_that_may_not_grow_leave_nothing",
+            "battery/test_little.py::test_control_plain_writing_leaves_a_part",
+            "battery/test_little.py::test_control_plain_writing_does_not_see_a_broken_disk",
             "battery/test_little.py::test_a_full_disk_leaves_nothing",
             "battery/test_little.py::test_a_broken_disk_leaves_nothing",
             f"{RESUME}::test_a_full_disk_leaves_the_state_before",
@@ -154,6 +156,7 @@ PROMISES = (
         "Kernels may be called from many threads at once.",
         (
             "battery/test_calls.py::test_calls_from_many_threads_give_what_one_gives",
+            "battery/test_calls.py::test_control_threads_that_share_a_buffer_are_seen",
             f"{CALLS}::test_kernels_may_be_called_from_many_threads_at_once",
             "serve/test_recommender.py::test_threads_share_a_model",
         ),
@@ -164,6 +167,7 @@ PROMISES = (
         "Kernels work in a process forked after they were used.",
         (
             "battery/test_calls.py::test_a_call_in_a_forked_process",
+            "battery/test_calls.py::test_control_a_lock_that_a_thread_held_hangs_a_fork",
             f"{CALLS}::test_kernels_work_in_a_forked_child_after_parallel_use",
         ),
     ),
@@ -246,6 +250,7 @@ PROMISES = (
         "A file that changes while it is read is refused.",
         (
             "battery/test_readers.py::test_a_file_cut_at_any_moment_is_read_whole_or_refused",
+            "battery/test_readers.py::test_control_a_mapped_file_that_is_cut_ends_the_process",
             "data/text/test_at_rest.py",
         ),
     ),
@@ -297,6 +302,7 @@ PROMISES = (
         "Two trainings cannot write to one folder, and a killed one does not keep it.",
         (
             "battery/test_kills.py::test_a_lock_of_a_killed_process_is_taken_over",
+            "battery/test_kills.py::test_control_a_plain_lock_file_stays",
             f"{RESUME}::test_two_processes_cannot_write_to_one_folder",
         ),
     ),

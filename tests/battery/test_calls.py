@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -69,17 +70,17 @@ def as_bytes(result: Any) -> bytes:
     return b"".join(np.asarray(part).tobytes() for part in parts)
 
 
-def test_calls_from_many_threads_give_what_one_gives(trials: Trials, tell: Tell) -> None:
-    want = {name: as_bytes(call()) for name, call in CALLS.items()}
-    names = list(CALLS)
-    each = -(-trials.count(50_000) // 8)
+def wrong_in_threads(calls: dict[str, Callable[[], Any]], each: int) -> list[str]:
+    """Which calls gave something else on 8 threads, of so many on each."""
+    want = {name: as_bytes(call()) for name, call in calls.items()}
+    names = list(calls)
     wrong: list[str] = []
     done: list[int] = []
 
     def work(first: int) -> None:
         for number in range(each):
             name = names[(first + number) % len(names)]
-            if as_bytes(CALLS[name]()) != want[name]:
+            if as_bytes(calls[name]()) != want[name]:
                 wrong.append(name)
         done.append(first)
 
@@ -89,8 +90,24 @@ def test_calls_from_many_threads_give_what_one_gives(trials: Trials, tell: Tell)
     for thread in threads:
         thread.join(1200)
     assert len(done) == 8
-    assert wrong == []
+    return wrong
+
+
+def test_calls_from_many_threads_give_what_one_gives(trials: Trials, tell: Tell) -> None:
+    each = -(-trials.count(50_000) // 8)
+    assert wrong_in_threads(CALLS, each) == []
     tell({"calls on 8 threads": 8 * each, "unlike those of one": 0})
+
+
+def test_control_threads_that_share_a_buffer_are_seen() -> None:
+    buffer = np.zeros(4)
+
+    def with_buffer(value: float) -> Any:
+        buffer[:] = value
+        time.sleep(1e-4)  # another thread's turn
+        return buffer.copy()
+
+    assert wrong_in_threads({"one": lambda: with_buffer(1.0), "two": lambda: with_buffer(2.0)}, 50)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -102,6 +119,24 @@ def test_a_call_in_a_forked_process(tmp_path: Path, name: str, trials: Trials, t
         child = forked(lambda: as_bytes(CALLS[name]()) != want, tmp_path / "log")
         assert ended(child) == 0, (tmp_path / "log").read_text()
     tell({"forked processes": full, "without an answer": 0}, "kernels", name)
+
+
+def test_control_a_lock_that_a_thread_held_hangs_a_fork(tmp_path: Path) -> None:
+    lock, held, done = threading.Lock(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            done.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    child = forked(lambda: not lock.acquire(), tmp_path / "log")
+    with pytest.raises(pytest.fail.Exception, match="had not ended"):
+        ended(child, within_s=0.5)
+    done.set()
+    holder.join()
 
 
 def resident() -> int:

@@ -96,3 +96,12 @@ def test_mutated_bytes_neither_panic_nor_read_wild(
     assert executed is not None
     counts = {"mutated inputs under AddressSanitizer": int(executed[1]), "faults": 0}
     tell(counts, "fuzzers of the core", name)
+
+
+def test_control_a_fault_made_on_purpose_is_found(built: Path, tmp_path: Path) -> None:
+    words = [str(built / "control"), "-runs=2000000", "-seed=1", "-max_len=16"]
+    words.append(f"-artifact_prefix={tmp_path}/")
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "AddressSanitizer: heap-buffer-overflow" in done.stderr
+    assert next(tmp_path.glob("crash-*")).read_bytes().startswith(b"no")

@@ -189,3 +189,20 @@ def test_a_lock_of_a_killed_process_is_taken_over(
             n += 1
         held.unlink()
     tell({"locks of killed processes taken over": n})
+
+
+def test_control_a_plain_lock_file_stays(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+
+    def hold() -> int:
+        file.touch(exist_ok=False)
+        time.sleep(60)
+        return 0
+
+    child = forked(hold, tmp_path / "log")
+    while not file.exists():
+        time.sleep(0.001)
+    os.kill(child, signal.SIGKILL)
+    ended(child)
+    with pytest.raises(FileExistsError):
+        file.touch(exist_ok=False)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dllm2rec.cli import main
@@ -69,6 +70,19 @@ def test_files_that_may_not_grow_leave_nothing(
     assert ended(forked(partial(main, [*writer.words, str(out)]), log)) == 0
     assert writer.read(out) == writer.read(wholes / name)
     tell({"limits of a file's size": n, "without exit 6": 0, "files left": 0}, "commands", name)
+
+
+def test_control_plain_writing_leaves_a_part(tmp_path: Path) -> None:
+    file = tmp_path / "plain.npy"
+
+    def limited() -> int:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+        np.save(file, np.zeros(10_000))
+        return 0
+
+    assert ended(forked(limited, tmp_path / "log")) == 99
+    assert file.stat().st_size == 5000
 
 
 @contextmanager
@@ -146,6 +160,18 @@ def test_a_broken_disk_leaves_nothing(
         shutil.rmtree(out.parent, ignore_errors=True)
     assert refused
     tell({"failing syncs": refused, "without exit 6": 0}, "commands", name)
+
+
+def test_control_plain_writing_does_not_see_a_broken_disk(tmp_path: Path) -> None:
+    def broken() -> int:
+        def failing(descriptor: int) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        os.fsync = failing
+        np.save(tmp_path / "plain.npy", np.zeros(10_000))
+        return 0
+
+    assert ended(forked(broken, tmp_path / "log")) == 0
 
 
 READING = {

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -250,6 +251,18 @@ def test_a_file_cut_at_any_moment_is_read_whole_or_refused(
     n_refused, n_whole = codes.count(3), codes.count(0)
     counts = {"cuts while it was read": len(codes), "refused": n_refused, "read whole": n_whole}
     tell(counts, "readers", name)
+
+
+def test_control_a_mapped_file_that_is_cut_ends_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "v.npy"
+    np.save(path, np.ones(2_000_000))
+
+    def mapped() -> int:
+        values = np.load(path, mmap_mode="r")
+        os.truncate(path, 4096)
+        return int(values.sum())
+
+    assert ended(forked(mapped, tmp_path / "log")) == -signal.SIGBUS
 
 
 def size_of(found: Any) -> int:

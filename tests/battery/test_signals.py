@@ -78,3 +78,21 @@ def test_a_signal_at_any_moment_ends_a_command(
     assert slowest < SOON_S
     counts = {"signals": n_ended, "with another exit code": 0, "s to the end": slowest}
     tell(counts, "commands", name)
+
+
+@pytest.mark.parametrize("sent", ENDS)
+def test_control_a_plain_command_ends_with_another_code(sent: int, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+
+    def plain() -> int:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        ready.touch()
+        while True:
+            time.sleep(0.01)
+
+    child = forked(plain, tmp_path / "log")
+    while not ready.exists():
+        time.sleep(0.001)
+    os.kill(child, sent)
+    assert ended(child) not in {0, ENDS[signal.Signals(sent)]}
+    assert ("Traceback" in (tmp_path / "log").read_text()) == (sent == signal.SIGINT)
