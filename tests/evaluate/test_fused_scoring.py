@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -404,8 +405,37 @@ def test_which_scores_are_looked_at(users, items, bias, shift, is_safe):
     assert problem.is_safe is is_safe
 
 
+@pytest.mark.parametrize("few", [0.0, 1 / 16, 1.0])
+@pytest.mark.parametrize("n", [1, 50])
+def test_lists_over_several_tiles_are_those_of_all_scores(monkeypatch, few, n):
+    # Few items of a tile enter a list, or many: both ways give the same.
+    monkeypatch.setattr(ranking_torch, "_FEW", few)
+    rng = np.random.default_rng(0)
+    users, items = (
+        torch.from_numpy(rng.integers(-3, 4, (size, 4)).astype(np.float32)) for size in (40, 30_000)
+    )
+    items[20_000:] *= 2  # the best come late
+    bias = torch.from_numpy(np.where(rng.random(30_000) < 0.9, -np.inf, 0.0).astype(np.float32))
+    bias[:9000] = -torch.inf  # no candidate in the first tile
+    problem = score_tiles.Problem.of(users, items, bias, None, 0.0)
+    assert len(list(problem.tiles())) == 4
+    found, scores = ranking_torch.best(problem, n)
+    everything = users @ items.T + bias
+    expected = everything.sort(dim=1, descending=True, stable=True)
+    assert torch.equal(scores, expected.values[:, :n])
+    assert torch.equal(found, expected.indices[:, :n])
+
+
 @pytest.mark.slow
-def test_all_work_on_a_gpu_is_on_that_gpu_and_the_host_reads_thrice_before_the_result(monkeypatch):
+@pytest.mark.parametrize("on_chip", [False, True], ids=["in tiles", "on the chip"])
+def test_all_work_on_a_gpu_is_on_that_gpu_and_the_host_reads_thrice_before_the_result(
+    monkeypatch, on_chip
+):
+    monkeypatch.setattr(ranking_torch, "MANY_SCORES", 0 if on_chip else 1 << 62)
+    if on_chip:
+        pytest.importorskip("triton")
+        kernels = importlib.import_module("dllm2rec.kernels.rank_counts")
+        monkeypatch.setattr(kernels, "launch", lambda *_, **__: None)
     reads = []
 
     def read(numbers):

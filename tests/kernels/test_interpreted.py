@@ -100,6 +100,12 @@ def test_scores_of_listed_items(run_check, n_listed, width):
     run_check("check_listed", n_listed=n_listed, width=width)
 
 
+@pytest.mark.parametrize("moves", ["none", "offset", "masked", "bonuses"])
+@pytest.mark.parametrize(("n_users", "n_items", "width"), [(1, 40, 3), (35, 300, 20)])
+def test_ranks_counted_on_the_chip(run_check, n_users, n_items, width, moves):
+    run_check("check_ranks", n_users=n_users, n_items=n_items, width=width, moves=moves)
+
+
 @each_step
 def test_a_whole_step(run_check, recipe, overrides):
     run_check("check_step", recipe=recipe, overrides=overrides)

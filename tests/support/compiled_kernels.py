@@ -16,7 +16,7 @@ import torch
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
-from dllm2rec.kernels import item_table, launch
+from dllm2rec.kernels import item_table, launch, rank_counts
 from dllm2rec.kernels.catalogue import grid
 from dllm2rec.train.optimizer import DeviceOptimizer, Schedule
 from tests.support.gpu_step import STEPS, Step, step_of
@@ -64,6 +64,18 @@ def kernels_of(step: Step) -> list[Any]:
     return wishes
 
 
+def kernels_of_ranks() -> list[Any]:
+    """Those of an evaluation, for vectors of the widest kind too."""
+    launch._collected = []
+    for width in (16, 64, 128):
+        users, items = torch.zeros(300, width), torch.zeros(1000, width)
+        rows, bias = torch.arange(300), torch.zeros(1000)
+        targets = rank_counts.pair_scores(users, items, bias, rows, rows)
+        rank_counts.count_above(users, items, bias, targets)
+    wishes, launch._collected = launch._collected, None
+    return wishes
+
+
 def forms(step: Step) -> set[tuple[object, ...]]:
     """What the kernels of a step are compiled for."""
     return {
@@ -96,11 +108,11 @@ def main() -> None:
     names = set()
     steps = [step_of(recipe, overrides, hidden_size=64) for recipe, overrides in STEPS]
     steps.append(step_of("light", [], hidden_size=64, histories=True))
-    for step in steps:
-        for kernel, programs, arguments, constants in collected(step):
-            compiled = kernel.warmup(*arguments, grid=programs, **constants)
-            assert compiled.asm["cubin"], kernel.fn.__name__
-            names.add(kernel.fn.__name__)
+    wishes = [wish for step in steps for wish in collected(step)]
+    for kernel, programs, arguments, constants in [*wishes, *kernels_of_ranks()]:
+        compiled = kernel.warmup(*arguments, grid=programs, **constants)
+        assert compiled.asm["cubin"], kernel.fn.__name__
+        names.add(kernel.fn.__name__)
     sys.stdout.write(json.dumps(sorted(names)) + "\n")
 
 

@@ -12,6 +12,11 @@ from dllm2rec.evaluate import score_tiles
 from dllm2rec.evaluate.score_tiles import Problem, refusal
 
 _MASKED_KEY = torch.iinfo(torch.int64).min
+WIDEST = 128  # of vectors that the kernels know
+# Below it the compiler of kernels would take longer than the scores.
+MANY_SCORES = 1 << 26
+# Of a tile's scores; where more may enter the lists, all are ordered.
+_FEW = 1 / 16
 
 
 @contextmanager
@@ -34,25 +39,65 @@ def _exact_float32(device: torch.device) -> Iterator[None]:
 
 def count(problem: Problem, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Count from vectors: greater and equal, int64 (B,) in CPU memory."""
+    count_all = _count_on_chip if fits_on_chip(problem) else _count_in_tiles
     with _exact_float32(problem.users.device):
-        target_scores = problem.target_scores(targets)
-        counts = torch.zeros(
-            (2, len(target_scores)), dtype=torch.int64, device=target_scores.device
-        )
-        refused = torch.zeros((), dtype=torch.bool, device=target_scores.device)
-        for block in problem.blocks():
-            rows = block[1]
-            greater, equal = counts[:, rows]
-            for tile in problem.tiles():
-                scores = problem.scores(block, tile)
-                greater += (scores > target_scores[rows, None]).sum(1)
-                equal += (scores == target_scores[rows, None]).sum(1)
-                if not problem.is_safe:
-                    refused |= scores.isnan().any()
+        counts, target_scores, refused = count_all(problem, targets)
         counts[1] -= 1  # the target itself
         _check(problem, refused, target_scores, targets)
         both = counts.cpu()
     return both[0], both[1]
+
+
+def fits_on_chip(problem: Problem) -> bool:
+    """Whether kernels count the scores: finite ones, many, of vectors that are not too wide."""
+    return (
+        problem.users.is_cuda
+        and problem.is_safe
+        and problem.users.shape[1] <= WIDEST
+        and len(problem.users) * len(problem.items) >= MANY_SCORES
+    )
+
+
+def _count_in_tiles(
+    problem: Problem, targets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Count in tiles of scores: counts (2, B) with the target, its scores, whether one is NaN."""
+    target_scores = problem.target_scores(targets)
+    device = target_scores.device
+    counts = torch.zeros((2, len(target_scores)), dtype=torch.int64, device=device)
+    refused = torch.zeros((), dtype=torch.bool, device=device)
+    for block in problem.blocks():
+        rows = block[1]
+        greater, equal = counts[:, rows]
+        for tile in problem.tiles():
+            scores = problem.scores(block, tile)
+            greater += (scores > target_scores[rows, None]).sum(1)
+            equal += (scores == target_scores[rows, None]).sum(1)
+            if not problem.is_safe:
+                refused |= scores.isnan().any()
+    return counts, target_scores, refused
+
+
+def _count_on_chip(
+    problem: Problem, targets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Count as `_count_in_tiles`, by kernels: all items as if none were listed, then those."""
+    # Its compiler is there only beside CUDA.
+    from dllm2rec.kernels.rank_counts import count_above, pair_scores
+
+    users, items = problem.users.contiguous(), problem.items.contiguous()
+    bias = None if problem.bias is None else problem.bias.contiguous()
+    every_row = torch.arange(len(users), device=users.device)
+    target_scores = pair_scores(users, items, bias, every_row, targets)
+    target_scores = problem.moved_targets(target_scores, targets)
+    counts = count_above(users, items, bias, target_scores).long()
+    if problem.pairs is not None:
+        row, item = problem.pairs.listed
+        before, target = pair_scores(users, items, bias, row, item), target_scores[row]
+        after = problem.moved(before, problem.pairs.shift_of(0, len(row), problem.shift))
+        counts[0].index_add_(0, row, (after > target).long() - (before > target).long())
+        counts[1].index_add_(0, row, (after == target).long() - (before == target).long())
+    return counts, target_scores, torch.zeros((), dtype=torch.bool, device=users.device)
 
 
 def best(problem: Problem, n: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -68,12 +113,31 @@ def best(problem: Problem, n: int) -> tuple[torch.Tensor, torch.Tensor]:
                 scores = problem.scores(block, tile)
                 if not problem.is_safe:
                     refused |= scores.isnan().any()
-                keys = torch.cat([keys, _keys(scores, tile[1].start)], 1).topk(n).values
+                keys = _merged(keys, scores, tile[1].start)
             parts.append(_candidates(keys, len(problem.items)))
         _check(problem, refused)
     if not parts:
         return torch.zeros((0, n), dtype=torch.int64), torch.zeros((0, n))
     return torch.cat([items for items, _ in parts]), torch.cat([scores for _, scores in parts])
+
+
+def _merged(keys: torch.Tensor, scores: torch.Tensor, first_item: int) -> torch.Tensor:
+    """The best keys of some, (rows, n) best first, and of a tile of scores behind them.
+
+    Few scores are above the last of a list that is full: an equal one is of a later item.
+    """
+    n = keys.shape[1]
+    last = _scores_of(keys[:, -1:])
+    row, column = (scores > last).nonzero(as_tuple=True)
+    if len(row) > _FEW * scores.numel():
+        return torch.cat([keys, _keys(scores, first_item)], 1).topk(n).values
+    if len(row) == 0:
+        return keys
+    counts = torch.bincount(row, minlength=len(keys))
+    place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
+    found = keys.new_full((len(keys), int(counts.amax())), _MASKED_KEY)
+    found[row, place] = _key(scores[row, column], column + first_item)
+    return torch.cat([keys, found], 1).topk(n).values
 
 
 def _check(
@@ -138,20 +202,27 @@ def _matrix_blocks(scores: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]
 
 
 def _keys(scores: torch.Tensor, first_item: int) -> torch.Tensor:
+    """The keys of a tile; those of masked items are below all others."""
+    item = torch.arange(first_item, first_item + scores.shape[1], device=scores.device)
+    return torch.where(scores == -torch.inf, _MASKED_KEY, _key(scores, item))
+
+
+def _key(scores: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
     """A score and its item in one integer: of two candidates the better one has the larger."""
     bits = (scores + 0.0).view(torch.int32)
     ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).long()
-    item = torch.arange(first_item, first_item + scores.shape[1], device=scores.device)
-    keys = (ordered << 32) | (0xFFFFFFFF - item)
-    return torch.where(scores == -torch.inf, _MASKED_KEY, keys)
+    return (ordered << 32) | (0xFFFFFFFF - items)
+
+
+def _scores_of(keys: torch.Tensor) -> torch.Tensor:
+    ordered = (keys >> 32).int()
+    scores = torch.where(ordered < 0, ordered ^ 0x7FFFFFFF, ordered).view(torch.float32)
+    return torch.where(keys == _MASKED_KEY, -torch.inf, scores)
 
 
 def _candidates(keys: torch.Tensor, n_items: int) -> tuple[torch.Tensor, torch.Tensor]:
-    missing = keys == _MASKED_KEY
-    items = torch.where(missing, n_items, 0xFFFFFFFF - (keys & 0xFFFFFFFF))
-    ordered = (keys >> 32).int()
-    scores = torch.where(ordered < 0, ordered ^ 0x7FFFFFFF, ordered).view(torch.float32)
-    return items.cpu(), torch.where(missing, -torch.inf, scores).cpu()
+    items = torch.where(keys == _MASKED_KEY, n_items, 0xFFFFFFFF - (keys & 0xFFFFFFFF))
+    return items.cpu(), _scores_of(keys).cpu()
 
 
 def _masked(targets: torch.Tensor, row: int) -> InputError:

@@ -141,18 +141,21 @@ class Problem:
         target_scores = torch.cat(parts)
         if self.bias is not None:
             target_scores = target_scores + self.bias[targets]
-        if self.pairs is not None:
-            row, item = self.pairs.listed
-            is_target = item == targets[row]  # of a row's pairs one at most
-            is_listed = torch.zeros_like(targets, dtype=torch.int32)
-            is_listed.index_add_(0, row, is_target.int())
-            shift: torch.Tensor | float = self.shift
-            if self.pairs.shifts is not None:
-                own = self.pairs.shifts.where(is_target, 0.0)
-                shift = torch.zeros_like(target_scores).index_add_(0, row, own)
-            moved = self.moved(target_scores, shift)
-            target_scores = torch.where(is_listed > 0, moved, target_scores)
-        return target_scores
+        return self.moved_targets(target_scores, targets)
+
+    def moved_targets(self, target_scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The scores of targets, (B,), those of listed ones moved."""
+        if self.pairs is None:
+            return target_scores
+        row, item = self.pairs.listed
+        is_target = item == targets[row]  # of a row's pairs one at most
+        is_listed = torch.zeros_like(targets, dtype=torch.int32)
+        is_listed.index_add_(0, row, is_target.int())
+        shift: torch.Tensor | float = self.shift
+        if self.pairs.shifts is not None:
+            own = self.pairs.shifts.where(is_target, 0.0)
+            shift = torch.zeros_like(target_scores).index_add_(0, row, own)
+        return torch.where(is_listed > 0, self.moved(target_scores, shift), target_scores)
 
 
 def tile_width(n_items: int) -> int:
