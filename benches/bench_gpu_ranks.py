@@ -1,0 +1,102 @@
+"""Ranks of targets and best items on a GPU, from vectors of 64 numbers.
+
+    dllm2rec bench --gpu --only ranks
+
+Vectors are of eighths, so that scores are exact in any order and all give the same numbers, which is
+asserted before anything is timed. Peers work as anyone would write it: a product of some users and
+some items, in float32, compared or ordered by torch, tile by tile.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dllm2rec.evaluate.ranking import fused_rank_counts, fused_top_n
+
+SCALE = float(os.environ.get("DLLM2REC_BENCH_SCALE", "1"))
+WIDTH, PLACES = 64, 100
+ROUNDS = 5
+USERS, TILE = 4096, 16_384  # of a peer's tile: 256 MiB of scores
+RANKS = [(15_000, 17_408), (15_000, int(1_000_000 * SCALE))]
+LISTS = [(15_000, 17_408), (8192, int(1_000_000 * SCALE)), (8192, int(10_000_000 * SCALE))]
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+def eighths(n: int, seed: int) -> Tensor:
+    rng = torch.Generator(device="cuda").manual_seed(seed)
+    whole = torch.randint(-8, 9, (n, WIDTH), device="cuda", generator=rng, dtype=torch.int8)
+    return whole.float() / 8
+
+
+def tiles(users: Tensor, items: Tensor) -> Iterator[tuple[slice, int, Tensor]]:
+    for first in range(0, len(users), USERS):
+        rows = slice(first, min(first + USERS, len(users)))
+        for begin in range(0, len(items), TILE):
+            yield rows, begin, users[rows] @ items[begin : begin + TILE].T
+
+
+def tiled_ranks(users: Tensor, items: Tensor, targets: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    found = torch.zeros((2, len(users)), dtype=torch.int64, device="cuda")
+    wanted = (users * items[targets]).sum(1, keepdim=True)
+    for rows, _, scores in tiles(users, items):
+        found[0, rows] += (scores > wanted[rows]).sum(1)
+        found[1, rows] += (scores == wanted[rows]).sum(1)
+    found[1] -= 1
+    greater, equal = found.cpu().numpy()
+    return greater, equal
+
+
+def own_ranks(users: Tensor, items: Tensor, targets: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    counts = fused_rank_counts(users, items, targets)
+    return counts.greater, counts.equal
+
+
+def tiled_lists(users: Tensor, items: Tensor) -> np.ndarray:
+    parts: list[Tensor] = []
+    for _, begin, scores in tiles(users, items):
+        if begin == 0:
+            parts.append(scores.new_full((len(scores), PLACES), -torch.inf))
+        parts[-1] = torch.cat([parts[-1], scores], 1).topk(PLACES).values
+    return torch.cat(parts).cpu().numpy()
+
+
+def own_lists(users: Tensor, items: Tensor) -> np.ndarray:
+    return fused_top_n(users, items, PLACES)[1]
+
+
+def timed(benchmark, work: Callable[[], object], peer: str) -> None:
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    benchmark.extra_info.update(peer=peer, device=torch.cuda.get_device_name())
+    benchmark.pedantic(work, rounds=ROUNDS, warmup_rounds=1)
+    benchmark.extra_info["allocated_gib"] = torch.cuda.max_memory_allocated() / 2**30
+
+
+@pytest.mark.parametrize("size", RANKS, ids=[f"{rows}x{items}" for rows, items in RANKS])
+@pytest.mark.parametrize("peer", ["dllm2rec", "torch in tiles"])
+def test_gpu_ranks(benchmark, peer: str, size: tuple[int, int]) -> None:
+    users, items = eighths(size[0], 0), eighths(size[1], 1)
+    targets = torch.randint(size[1], (size[0],), device="cuda")
+    expected = tiled_ranks(users, items, targets)
+    for mine, theirs in zip(own_ranks(users, items, targets), expected, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    rank = own_ranks if peer == "dllm2rec" else tiled_ranks
+    benchmark.group = f"gpu ranks/{size[0]}x{size[1]}"
+    timed(benchmark, lambda: rank(users, items, targets), peer)
+
+
+@pytest.mark.parametrize("size", LISTS, ids=[f"{rows}x{items}" for rows, items in LISTS])
+@pytest.mark.parametrize("peer", ["dllm2rec", "torch in tiles"])
+def test_gpu_ranks_of_lists(benchmark, peer: str, size: tuple[int, int]) -> None:
+    users, items = eighths(size[0], 0), eighths(size[1], 1)
+    np.testing.assert_array_equal(own_lists(users, items), tiled_lists(users, items))
+    lists = own_lists if peer == "dllm2rec" else tiled_lists
+    benchmark.group = f"gpu top-{PLACES}/{size[0]}x{size[1]}"
+    timed(benchmark, lambda: lists(users, items), peer)
