@@ -2,9 +2,9 @@
 
     dllm2rec bench --gpu --only ranks
 
-Vectors are of eighths, so that scores are exact in any order and all give the same numbers, which is
-asserted before anything is timed. Peers work as anyone would write it: a product of some users and
-some items, in float32, compared or ordered by torch, tile by tile.
+Vectors are of eighths, so that scores are exact in any order and all give the same numbers, which
+is asserted before anything is timed. Peers work as anyone would write it: a product of some users
+and some items, in float32, compared or ordered by torch, tile by tile.
 """
 
 from __future__ import annotations
