@@ -1,6 +1,6 @@
 """The kernels of training agree with torch when Triton's interpreter runs them: no GPU is needed.
 
-The checks stand in `tests.support.interpreted_kernels` and run in a process of their own.
+The checks stand in `tests.support.kernels.interpreted` and run in a process of their own.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.gpu_step import STEPS
-from tests.support.interpreter import InterpreterIsBrokenError, RunCheck, interpreter
+from tests.support.kernels.gpu_step import STEPS
+from tests.support.kernels.interpreter import InterpreterIsBrokenError, RunCheck, interpreter
 
 pytestmark = [
     pytest.mark.slow,  # the interpreter runs one lane at a time

@@ -161,7 +161,7 @@ sys.exit(f"{late} loaded late" if late else 0)
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no triton beside torch")
 def test_the_kernels_of_a_step_compile_for_a_gpu_that_is_not_there(tmp_path: Path):
     # In a fresh folder nothing is compiled before.
-    done = python("-m", "tests.support.compiled_kernels", TRITON_CACHE_DIR=str(tmp_path))
+    done = python("-m", "tests.support.kernels.compiled", TRITON_CACHE_DIR=str(tmp_path))
     assert done.returncode == 0, done.stderr[-1500:]
     kernels = set(json.loads(done.stdout.splitlines()[-1]))
     assert kernels == {

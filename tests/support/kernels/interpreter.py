@@ -1,4 +1,4 @@
-"""A server that runs the checks of `interpreted_kernels`: it imports torch once, then forks.
+"""A server that runs the checks of `interpreted`: it imports torch once, then forks.
 
 Each check runs in a child, so that what it patches, and how it ends, is nothing to the others.
 """
@@ -29,9 +29,9 @@ class InterpreterIsBrokenError(Exception):
 
 @contextmanager
 def interpreter() -> Iterator[RunCheck]:
-    """Start the server; it runs `tests.support.interpreted_kernels.<check>(**arguments)`."""
+    """Start the server; it runs `tests.support.kernels.interpreted.<check>(**arguments)`."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.support.interpreter"],
+        [sys.executable, "-m", "tests.support.kernels.interpreter"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -62,7 +62,7 @@ def _fork(check: str, arguments: dict[str, object]) -> str:
     """Run the check in a child and give its traceback, or nothing."""
     import torch
 
-    from tests.support import interpreted_kernels
+    from tests.support.kernels import interpreted
 
     with tempfile.TemporaryFile("w+") as told:
         child = os.fork()
@@ -70,7 +70,7 @@ def _fork(check: str, arguments: dict[str, object]) -> str:
             os.dup2(2, 1)  # standard output is the server's answers
             try:
                 torch.manual_seed(0)
-                getattr(interpreted_kernels, check)(**arguments)
+                getattr(interpreted, check)(**arguments)
             except BaseException:  # noqa: BLE001 - told to the test
                 told.write(traceback.format_exc())
                 told.flush()
@@ -88,7 +88,7 @@ def _answer(value: object) -> None:
 def _serve() -> None:
     import torch
 
-    from tests.support.interpreted_kernels import interpreter_works
+    from tests.support.kernels.interpreted import interpreter_works
 
     torch.set_num_threads(1)
     for module in LAZY:

@@ -1,6 +1,6 @@
 """Compile every kernel of a training step for a Hopper GPU, without one: for a subprocess.
 
-    python -m tests.support.compiled_kernels
+    python -m tests.support.kernels.compiled
 
 The last line that it prints is the kernels' names, as JSON.
 """
@@ -19,7 +19,7 @@ from triton.runtime import driver
 from dllm2rec.kernels import item_table, launch, rank_counts
 from dllm2rec.kernels.catalogue import grid
 from dllm2rec.train.optimizer import DeviceOptimizer, Schedule
-from tests.support.gpu_step import STEPS, Step, step_of
+from tests.support.kernels.gpu_step import STEPS, Step, step_of
 
 HOPPER = GPUTarget("cuda", 90, 32)
 

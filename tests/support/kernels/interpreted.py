@@ -1,7 +1,7 @@
 """The kernels of training, run by Triton's interpreter on the CPU, against torch.
 
-Only for a process of its own with TRITON_INTERPRET=1 (`tests.support.interpreter`): Triton reads
-the variable when a kernel is declared.
+Only for a process of its own with TRITON_INTERPRET=1 (`tests.support.kernels.interpreter`): Triton
+reads the variable when a kernel is declared.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from dllm2rec.train.loop import Training
 from dllm2rec.train.nonfinite.guard import NonFiniteGuard
 from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer, Schedule
 from tests.distill.test_catalogue_loss import SPECS, plain, problem, results
-from tests.support.gpu_step import Step, step_of
-from tests.support.interpreted_ranks import check_ranks as check_ranks
+from tests.support.kernels.gpu_step import Step, step_of
+from tests.support.kernels.ranks import check_ranks as check_ranks
 from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
 B, N, L, K, D = 7, 201, 5, 5, 16

@@ -1,0 +1,1 @@
+"""Kernels of a GPU without one: interpreted, or compiled and not run."""
