@@ -243,7 +243,7 @@ PROMISES = (
             "runtime/test_kernel_memory.py",
             "teacher/test_text.py::test_file_that_needs_more_memory_than_there_is_says_so",
         ),
-        lacks="less than 16 MiB: Python then waits for ever for a thread that could not begin",
+        lacks="OpenMP, which ends a process with a line and exit 1 where its thread cannot start",
     ),
     Promise(
         "P22",

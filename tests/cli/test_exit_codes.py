@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -34,6 +36,11 @@ def raising(monkeypatch):
     return arm
 
 
+def because(err: Exception, cause: Exception) -> Exception:
+    err.__cause__ = cause
+    return err
+
+
 @pytest.mark.parametrize(
     ("err", "code", "line"),
     [
@@ -42,7 +49,10 @@ def raising(monkeypatch):
         (ArtifactError("bad"), 4, "error: bad"),
         (NonFiniteError("bad"), 5, "error: bad"),
         (ResourceError("bad"), 6, "error: bad"),
-        (MemoryError(), 6, "error: out of memory"),
+        (MemoryError(), 6, "error: out of memory or threads, expected more of them; raise the li"),
+        (because(ArtifactError("bad"), MemoryError("x")), 6, "error: out of memory or threads (x)"),
+        (because(ResourceError("bad"), MemoryError("x")), 6, "error: bad"),
+        (RuntimeError("can't start new thread"), 6, "error: out of memory or threads (can't start"),
         (OSError(errno.ENOSPC, "No space left on device"), 6, "error: [Errno 28] No space left"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (BrokenPipeError(), 141, ""),
@@ -139,3 +149,26 @@ def test_notes_reach_stderr_and_the_handler_goes(capsys, monkeypatch):
     assert main([]) == 0
     assert capsys.readouterr().err == "note: 1 of 2\nwarning: look\n"
     assert logging.getLogger("dllm2rec").handlers == handlers
+
+
+AT_ITS_END = """
+import atexit, os, signal
+from dllm2rec import cli
+
+def work(words):
+    raise MemoryError
+
+cli._run = work
+atexit.register(os.kill, os.getpid(), signal.SIGSEGV)
+print("shown")
+cli.run()
+"""
+
+
+@pytest.mark.slow
+def test_what_libraries_do_at_the_end_is_left_out_where_memory_ran_out():
+    done = subprocess.run(
+        [sys.executable, "-c", AT_ITS_END], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (6, "shown\n")
+    assert done.stderr.startswith("error: out of memory or threads, expected more of them")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from dllm2rec.runtime.ending import Ending
 
@@ -40,7 +41,20 @@ def run() -> NoReturn:
     # Python notes a KeyboardInterrupt that left text being run, as an import of a dataclass does,
     # and `python -m` then ends by SIGINT, whatever the exit code. The next text clears the note.
     exec("")  # noqa: S102
+    if code == _resources_exit():
+        # Where memory ran out, what libraries do at the end of Python would end it by a signal.
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os._exit(ending.came or code)
     sys.exit(ending.came or code)
+
+
+def _resources_exit() -> int:
+    from dllm2rec.errors import ResourceError
+
+    return ResourceError.exit_code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,7 +108,9 @@ def _run(words: list[str]) -> int:
     import typer
 
     from dllm2rec.cli.app import command
+    from dllm2rec.runtime.room import check_room
 
+    check_room()
     try:
         # Not command.main(): that would turn a closed pipe and Ctrl-C into exits of its own.
         with command().make_context("dllm2rec", words) as context:

@@ -38,17 +38,22 @@ def describe(err: BaseException, words: Sequence[str]) -> tuple[int, str]:
     if isinstance(err, SystemExit):
         return _system_exit(err)
     if isinstance(err, Dllm2RecError) and not isinstance(err, InternalError):
-        # A file may seem to be at fault where there was no memory to read it.
-        code = ResourceError.exit_code if _ran_out(_earlier(err)) else err.exit_code
-        return code, f"error: {_line(str(err))}"
+        if isinstance(err, ResourceError) or not _ran_out(_earlier(err)):
+            return err.exit_code, f"error: {_line(str(err))}"
+        # A file seems to be at fault where there was no memory to read it.
+        return ResourceError.exit_code, _too_little(err)
     if usage := _usage(err):
         return 2, usage
     if isinstance(err, OSError) and err.errno == errno.ENAMETOOLONG:
         path = Path(str(err.filename))
         long = f"a path of {len(str(path)):,} characters, expected a shorter one"
         return 2, f"error: {path.name[:40]}...: {long}"
-    if _lacks_resources(err):
-        return ResourceError.exit_code, f"error: {_line(str(err)) or 'out of memory'}"
+    if type(err).__name__ == "OutOfMemoryError":  # of a GPU, which says how much was missing
+        return ResourceError.exit_code, f"error: {_line(str(err))}"
+    if _ran_out(err):
+        return ResourceError.exit_code, _too_little(err)
+    if isinstance(err, OSError) and err.errno is not None:
+        return ResourceError.exit_code, f"error: {_line(str(err))}"
     return 1, _bug(err, words)
 
 
@@ -83,9 +88,17 @@ def _usage(err: BaseException) -> str:
     return f"error: {message.rstrip('.')}; see {path} --help"
 
 
-def _lacks_resources(err: BaseException) -> bool:
-    """Whether memory ran out, or the system refused a file, a disk or a process."""
-    return _ran_out(err) or (isinstance(err, OSError) and err.errno is not None)
+def _too_little(err: BaseException) -> str:
+    """The line for memory or threads that ran out, with what was first said of it."""
+    first = err
+    while (before := _earlier(first)) is not None:
+        first = before
+    said = _line(str(first))[:120]
+    reason = f" ({said})" if said else ""
+    return (
+        f"error: out of memory or threads{reason}, expected more of them; raise the limits of this "
+        "process (ulimit) or end other work"
+    )
 
 
 def _ran_out(err: BaseException | None) -> bool:

@@ -12,6 +12,7 @@ from dllm2rec.data.formats.authors import load_authors_dataset
 from dllm2rec.data.formats.dataset_folder import load_dataset_folder
 from dllm2rec.data.logs.layouts.detect_layout import recognise
 from dllm2rec.errors import ArtifactError, InputError
+from dllm2rec.runtime.room import check_room
 from dllm2rec.storage.atomic_folder import MANIFEST, verify_folder
 
 # What the files of the authors' layout begin with.
@@ -29,7 +30,9 @@ def load_dataset(path: str | Path, *, strict: bool = False) -> SequenceDataset:
     Raises:
         InputError: the folder or one of its files is missing or breaks a rule.
         ArtifactError: a prepared folder changed since it was written.
+        ResourceError: hardly any memory is left.
     """
+    check_room()
     folder = Path(path)
     # What `--write authors` wrote has a manifest too.
     if folder.is_dir() and any(path.name.startswith(_STEMS) for path in folder.iterdir()):

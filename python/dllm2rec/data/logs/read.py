@@ -35,6 +35,7 @@ from dllm2rec.data.logs.timestamps import CUT_NOTE, Kind, RawTimes, raw_times
 from dllm2rec.data.text.at_rest import at_rest
 from dllm2rec.data.text.find_files import PathLike, find_logs, format_of
 from dllm2rec.errors import ConfigError, InputError
+from dllm2rec.runtime.room import check_room
 from dllm2rec.storage.scratch import GrowingArray
 
 FileFormat = Literal["auto", "csv", "tsv", "jsonl", "parquet"]
@@ -76,7 +77,9 @@ def read_interactions(
         InputError: a file breaks a rule; the message names line and column, or the row.
         ArtifactError: a Parquet file is corrupt.
         ConfigError: an option has no such value.
+        ResourceError: hardly any memory is left.
     """
+    check_room()
     if file_format not in _FORMATS:
         raise ConfigError(f"file format {file_format!r}, expected one of {', '.join(_FORMATS)}")
     files = find_logs(paths)
