@@ -15,8 +15,8 @@ import pytest
 
 from dllm2rec import _core
 from dllm2rec.errors import Dllm2RecError
-from tests.battery.children import ended, forked
 from tests.battery.trials import Tell, Trials
+from tests.support.children import ended, forked
 
 pytestmark = [
     pytest.mark.battery,

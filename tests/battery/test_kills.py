@@ -21,8 +21,8 @@ from dllm2rec.exports.load_export import load_export
 from dllm2rec.storage.atomic_folder import verify_folder
 from dllm2rec.storage.output_folder import locked
 from dllm2rec.teacher.folder import load_teacher
-from tests.battery.children import ended, forked
 from tests.battery.trials import Tell, Trials
+from tests.support.children import ended, forked
 from tests.train.test_resume_run import trials as kill_trials
 
 pytestmark = [

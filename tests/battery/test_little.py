@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from dllm2rec.cli import main
-from tests.battery.children import LONG_S, ended, forked
 from tests.battery.test_kills import NAMES, writers
 from tests.battery.trials import Tell, Trials
+from tests.support.children import LONG_S, ended, forked
 
 pytestmark = [
     pytest.mark.battery,

@@ -21,9 +21,9 @@ from pyarrow import parquet
 from dllm2rec.config.load import config_to_toml, load_config
 from dllm2rec.errors import Dllm2RecError
 from dllm2rec.evaluate.rows.per_row_file import write_per_row
-from tests.battery.children import ended, forked
 from tests.battery.trials import Tell, Trials
 from tests.evaluate.rows.test_per_row_file import DATASET, scored_rows
+from tests.support.children import ended, forked
 from tests.support.reading_cost import READERS
 
 pytestmark = [

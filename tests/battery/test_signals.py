@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from dllm2rec import cli
-from tests.battery.children import ended, forked
 from tests.battery.test_kills import NAMES, writers
 from tests.battery.test_little import READING
 from tests.battery.trials import Tell, Trials
+from tests.support.children import ended, forked
 
 pytestmark = [
     pytest.mark.battery,

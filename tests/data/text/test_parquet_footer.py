@@ -14,7 +14,7 @@ from pyarrow import parquet
 from dllm2rec.data.text import parquet_footer
 from dllm2rec.data.text.parquet_footer import row_groups
 from dllm2rec.errors import ArtifactError
-from tests.battery.children import ended, forked
+from tests.support.children import ended, forked
 from tests.support.reading_cost import READERS
 
 LOG = pa.table({"user_id": ["u1", "u2"] * 30, "item_id": ["i"] * 60})
