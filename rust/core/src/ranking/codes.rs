@@ -190,33 +190,39 @@ mod tests {
     use super::super::simd::{Lanes, Level, Portable, Task};
     use super::*;
 
-    struct Dots<'a>(&'a [i32], &'a [[i8; LINE]]);
+    struct Dots<'a, const U: usize>([&'a [i32]; U], &'a [[i8; LINE]]);
 
-    impl Task for Dots<'_> {
-        type Output = [i32; PANEL];
+    impl<const U: usize> Task for Dots<'_, U> {
+        type Output = [[i32; PANEL]; U];
 
         #[inline(always)]
-        fn run<const ITEMS: usize, const FMA: bool>(self, lanes: impl Lanes) -> [i32; PANEL] {
+        fn run<const ITEMS: usize, const FMA: bool>(self, lanes: impl Lanes) -> Self::Output {
             lanes.dots(self.0, self.1)
         }
     }
 
     #[test]
     fn every_level_adds_up_the_same() {
-        let user: Vec<i32> = (0..70_i32).map(|i| i.wrapping_mul(61_234_567)).collect();
+        let users: [Vec<i32>; 3] = [61_234_567, 7_654_321, -12_345_678]
+            .map(|factor| (0..70_i32).map(|i| i.wrapping_mul(factor)).collect());
         let panel: Vec<[i8; LINE]> =
             (0..70).map(|i| std::array::from_fn(|j| (i * 37 + j * 11) as i8)).collect();
         let halves = |pair: i32| [i32::from(pair as i16), pair >> 16];
-        let expected: [i32; PANEL] = std::array::from_fn(|item| {
-            let pairs = user.iter().zip(&panel);
-            let products = pairs.map(|(&pair, line)| {
-                halves(pair)[0] * i32::from(line[2 * item])
-                    + halves(pair)[1] * i32::from(line[2 * item + 1])
-            });
-            products.sum()
+        let expected = users.each_ref().map(|user| {
+            std::array::from_fn(|item| {
+                let pairs = user.iter().zip(&panel);
+                let products = pairs.map(|(&pair, line)| {
+                    halves(pair)[0] * i32::from(line[2 * item])
+                        + halves(pair)[1] * i32::from(line[2 * item + 1])
+                });
+                products.sum()
+            })
         });
+        let [first, second, third] = users.each_ref().map(Vec::as_slice);
         for level in Level::all() {
-            assert_eq!(level.run(Dots(&user, &panel)), expected, "{level:?}");
+            let together = level.run(Dots([first, second, third], &panel));
+            assert_eq!(together, expected, "{level:?}");
+            assert_eq!(level.run(Dots([second], &panel)), [expected[1]], "{level:?}");
         }
     }
 
@@ -238,7 +244,8 @@ mod tests {
                     let exact: f64 =
                         user.iter().zip(vector).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
                     let panel = &coded.codes[item / PANEL * stride(width)..][..stride(width)];
-                    let sum = Portable.dots(&codes.pairs, panel.as_chunks().0)[item % PANEL];
+                    let [sums] = Portable.dots([&codes.pairs], panel.as_chunks().0);
+                    let sum = sums[item % PANEL];
                     let near = codes.scale * coded.scales[item] * sum as f32;
                     let bound = codes.length * coded.slacks[item] + bias_slack(width, 0.0);
                     assert!((exact - f64::from(near)).abs() <= f64::from(bound), "{width} {item}");

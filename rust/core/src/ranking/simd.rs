@@ -41,9 +41,9 @@ pub const LINE: usize = 2 * PANEL;
 
 /// What the compiler does not vectorise by itself: a comparison, and sums of products of codes.
 pub trait Lanes: Copy {
-    /// The sums of the products of a user's codes, two in each number, the first the lower half, and
-    /// those of each item of a panel. They must fit in 32 bits.
-    fn dots(self, user: &[i32], panel: &[[i8; LINE]]) -> [i32; PANEL];
+    /// The sums of the products of some users' codes, two in each number, the first the lower half,
+    /// and those of each item of a panel. They must fit in 32 bits.
+    fn dots<const U: usize>(self, users: [&[i32]; U], panel: &[[i8; LINE]]) -> [[i32; PANEL]; U];
 
     /// A bit for each score above `threshold`, the first score's the lowest.
     fn above(self, group: &[f32; GROUP], threshold: f32) -> u64;
@@ -55,15 +55,17 @@ pub struct Portable;
 
 impl Lanes for Portable {
     #[inline(always)]
-    fn dots(self, user: &[i32], panel: &[[i8; LINE]]) -> [i32; PANEL] {
-        let mut sums = [0; PANEL];
-        for (&pair, line) in user.iter().zip(panel) {
-            let (low, high) = (i32::from(pair as i16), pair >> 16);
-            for (sum, codes) in sums.iter_mut().zip(line.as_chunks::<2>().0) {
-                *sum += low * i32::from(codes[0]) + high * i32::from(codes[1]);
+    fn dots<const U: usize>(self, users: [&[i32]; U], panel: &[[i8; LINE]]) -> [[i32; PANEL]; U] {
+        users.map(|user| {
+            let mut sums = [0; PANEL];
+            for (&pair, line) in user.iter().zip(panel) {
+                let (low, high) = (i32::from(pair as i16), pair >> 16);
+                for (sum, codes) in sums.iter_mut().zip(line.as_chunks::<2>().0) {
+                    *sum += low * i32::from(codes[0]) + high * i32::from(codes[1]);
+                }
             }
-        }
-        sums
+            sums
+        })
     }
 
     #[inline(always)]
@@ -171,17 +173,27 @@ mod x86 {
 
     impl Lanes for Avx512 {
         #[inline(always)]
-        fn dots(self, user: &[i32], panel: &[[i8; LINE]]) -> [i32; PANEL] {
-            let mut sums = [0_i32; PANEL];
+        fn dots<const U: usize>(
+            self,
+            users: [&[i32]; U],
+            panel: &[[i8; LINE]],
+        ) -> [[i32; PANEL]; U] {
+            let users = users.map(|user| &user[..panel.len()]);
+            let mut sums = [[0_i32; PANEL]; U];
             // SAFETY: the CPU has AVX-512, or there would be no `self`; a line is 32 codes long, and
-            // sixteen sums are stored.
+            // sixteen sums are stored of each user.
             unsafe {
-                let lines = user.iter().zip(panel);
-                let all = lines.fold(_mm512_setzero_si512(), |all, (&pair, line)| {
+                let mut all = [_mm512_setzero_si512(); U];
+                for (number, line) in panel.iter().enumerate() {
                     let line = _mm512_cvtepi8_epi16(_mm256_loadu_si256(line.as_ptr().cast()));
-                    _mm512_add_epi32(all, _mm512_madd_epi16(line, _mm512_set1_epi32(pair)))
-                });
-                _mm512_storeu_si512(sums.as_mut_ptr().cast(), all);
+                    for (all, user) in all.iter_mut().zip(users) {
+                        let pair = _mm512_set1_epi32(user[number]);
+                        *all = _mm512_add_epi32(*all, _mm512_madd_epi16(line, pair));
+                    }
+                }
+                for (sums, all) in sums.iter_mut().zip(all) {
+                    _mm512_storeu_si512(sums.as_mut_ptr().cast(), all);
+                }
             }
             sums
         }
@@ -200,23 +212,32 @@ mod x86 {
 
     impl Lanes for Avx2 {
         #[inline(always)]
-        fn dots(self, user: &[i32], panel: &[[i8; LINE]]) -> [i32; PANEL] {
-            let mut sums = [0_i32; PANEL];
+        fn dots<const U: usize>(
+            self,
+            users: [&[i32]; U],
+            panel: &[[i8; LINE]],
+        ) -> [[i32; PANEL]; U] {
+            let users = users.map(|user| &user[..panel.len()]);
+            let mut sums = [[0_i32; PANEL]; U];
             // SAFETY: the CPU has AVX2, or there would be no `self`; a line is twice 16 codes long,
-            // and twice eight sums are stored.
+            // and twice eight sums are stored of each user.
             unsafe {
-                let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-                for (&pair, line) in user.iter().zip(panel) {
-                    let pair = _mm256_set1_epi32(pair);
+                let mut all = [[_mm256_setzero_si256(); 2]; U];
+                for (number, line) in panel.iter().enumerate() {
                     let (first, second) = line.split_at(PANEL);
                     let first = _mm256_cvtepi8_epi16(_mm_loadu_si128(first.as_ptr().cast()));
                     let second = _mm256_cvtepi8_epi16(_mm_loadu_si128(second.as_ptr().cast()));
-                    low = _mm256_add_epi32(low, _mm256_madd_epi16(first, pair));
-                    high = _mm256_add_epi32(high, _mm256_madd_epi16(second, pair));
+                    for ([low, high], user) in all.iter_mut().zip(users) {
+                        let pair = _mm256_set1_epi32(user[number]);
+                        *low = _mm256_add_epi32(*low, _mm256_madd_epi16(first, pair));
+                        *high = _mm256_add_epi32(*high, _mm256_madd_epi16(second, pair));
+                    }
                 }
-                let (first, second) = sums.split_at_mut(PANEL / 2);
-                _mm256_storeu_si256(first.as_mut_ptr().cast(), low);
-                _mm256_storeu_si256(second.as_mut_ptr().cast(), high);
+                for (sums, [low, high]) in sums.iter_mut().zip(all) {
+                    let (first, second) = sums.split_at_mut(PANEL / 2);
+                    _mm256_storeu_si256(first.as_mut_ptr().cast(), low);
+                    _mm256_storeu_si256(second.as_mut_ptr().cast(), high);
+                }
             }
             sums
         }
