@@ -178,9 +178,11 @@ def answers_within_200_ms(call: Call, *delays_s: float) -> bool:
     return any(seconds_to_answer_ctrl_c(call, delay_s) < 0.2 for delay_s in delays_s * 3)
 
 
+@pytest.mark.parametrize("n_threads", [1, 2])  # on the caller's own thread, and on others
 @pytest.mark.parametrize("name", LONG)
-def test_ctrl_c_is_answered_within_200_ms(name: str) -> None:
+def test_ctrl_c_is_answered_within_200_ms(name: str, n_threads: int) -> None:
     call = long_calls(name)
+    _core.set_threads(n_threads)
     assert answers_within_200_ms(call, 0.1, 0.17)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from dllm2rec.exports.load_export import Runtime, load_export
 from dllm2rec.serve.recommender import Recommender
 from dllm2rec.serve.scorer import ItemScorer
 from dllm2rec.server.title_search import TitleSearch
+
+_BYTES_PER_THREAD = 1 << 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +51,16 @@ class Snapshot:
         gc.collect(1)
         gc.freeze()
         return cls(export, model, scorer, search)
+
+
+def threads_for(scorer: ItemScorer) -> int:
+    """How many threads are worth waking for one history: one for each 32 MiB of items' codes.
+
+    Fewer are better for a small catalogue: requests are answered at the same time, and a core that
+    waits for another answers none. At most what the machine has.
+    """
+    n_bytes = int(scorer.n_items * scorer.items.matrix.shape[1])
+    return max(1, min(os.cpu_count() or 1, n_bytes // _BYTES_PER_THREAD))
 
 
 @dataclass

@@ -53,7 +53,12 @@ def serve(
         RuntimeName, typer.Option(help="Runtime for the network.")
     ] = RuntimeName.onnxruntime,
     threads: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="CPU threads for ranking.")
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="CPU threads for ranking; by default one per 32 MiB of items' codes.",
+        ),
     ] = None,
     max_body: Annotated[int, typer.Option(min=1, metavar="BYTES", help="Largest request body.")] = 1
     << 20,
@@ -108,12 +113,10 @@ def _serve(request: ServeRequest) -> None:
     from dllm2rec import _core
     from dllm2rec.server.app import make_app
     from dllm2rec.server.limits import Limits
-    from dllm2rec.server.live import LiveExport
+    from dllm2rec.server.live import LiveExport, threads_for
     from dllm2rec.server.run import bound, run
     from dllm2rec.server.service import Service
 
-    if request.threads is not None:
-        _core.set_threads(request.threads)
     limits = Limits(
         body=request.max_body,
         history=request.max_history,
@@ -124,6 +127,7 @@ def _serve(request: ServeRequest) -> None:
     with bound(request.host, request.port) as listening:  # before anything that takes time
         # A window is little work: more threads would wait for each other.
         live = LiveExport.of(request.export, request.runtime, threads=1)
+        _core.set_threads(request.threads or threads_for(live.now.scorer))
         service = Service.of(live, limits, token)
         try:
             run(make_app(service), live, listening, limits=limits, told=tell)
