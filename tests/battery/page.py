@@ -36,7 +36,8 @@ TABLE = "| promise | what the tests last showed |\n| --- | --- |\n"
 DETAILS = """
 ## By reader, command and kernel
 
-The trials behind the sentences above, each on its own. Where nothing was refused, the harm did not matter to the answer.
+The trials behind the sentences above, each on its own. Where nothing was refused, the harm did not matter to the answer;
+what was 0 everywhere has no column.
 """
 TESTS = """
 ## The tests of each promise
@@ -156,7 +157,8 @@ def _details(figures: Figures) -> str:
 
 
 def _detail(name: str, figures: list[Figure]) -> str:
-    columns = list(dict.fromkeys(count for figure in figures for count in figure["counts"]))
+    counted = (figure["counts"].items() for figure in figures)
+    columns = list(dict.fromkeys(name for counts in counted for name, value in counts if value))
     words = name.partition("::test_")[2].replace("_", " ")
     head = f"\n### {words.capitalize()} ({', '.join(shown_by(name))})\n\n"
     head += f"| {figures[0]['kind']} | {' | '.join(columns)} |\n| --- |{' ---: |' * len(columns)}\n"

@@ -12,7 +12,8 @@ from tests.conftest import is_left_out
 
 
 def figure(name: str, n_files: int, seconds: float) -> dict[str, object]:
-    return {"kind": "readers", "name": name, "counts": {"files": n_files, "s": seconds}}
+    counts = {"files": n_files, "crashes": 0, "s": seconds}
+    return {"kind": "readers", "name": name, "counts": counts}
 
 
 def test_the_page_is_that_of_the_figures() -> None:
@@ -55,7 +56,7 @@ def test_what_ran_is_kept_and_what_did_not_says_so(tmp_path) -> None:
     kept = json.loads(file.read_text())
     assert kept["battery/test_old.py::test_kept"] == old
     (row,) = [line for line in page(kept).splitlines() if line.startswith("| **P3** ")]
-    told = "2 readers: 14 files, at most 1.2 s; 2 of 3 tests passed. |"
+    told = "2 readers: 14 files, 0 crashes, at most 1.2 s; 2 of 3 tests passed. |"
     assert row.endswith(told)
     (row,) = [line for line in page(kept).splitlines() if line.startswith("| **P2** ")]
     assert row.endswith("| Not run. |")
@@ -78,8 +79,8 @@ def test_each_reader_has_a_line_and_controls_are_told_apart() -> None:
     }
     made = page(kept)
     assert "Figures of 2026-01-02 to 2026-02-02, on 2 or 8 processor cores." in made
-    told = "2 readers: 1,007 files, at most 2.0 s; 2 of 2 tests passed, 4 could not run here"
-    assert f"{told}, 1 of 1 controls showed the harm. |" in made
+    told = "2 readers: 1,007 files, 0 crashes, at most 2.0 s; 2 of 2 tests passed, "
+    assert f"{told}4 could not run here, 1 of 1 controls showed the harm. |" in made
     assert "### A flipped bit is never served (P9)\n\n| readers | files | s |\n" in made
     assert "| tsv | 1,000 | 2.0 |\n" in made
 
