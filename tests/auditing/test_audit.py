@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from dllm2rec import audit, load_dataset
 from dllm2rec.auditing.leakage import later_share, leakage_by_kind
@@ -18,6 +20,8 @@ from dllm2rec.auditing.shuffle import history_mask, shuffled_histories
 from dllm2rec.auditing.smoothness import title_smoothness, vector_smoothness
 from dllm2rec.cli import main
 from dllm2rec.data.dataset import Catalogue, Rows, SequenceDataset
+from dllm2rec.data.formats.dataset_folder import EVENTS
+from dllm2rec.errors import ArtifactError
 from tests.support.worlds import cycle_dataset
 
 
@@ -167,6 +171,21 @@ def test_times_are_read_from_the_folder_and_prepare_and_audit_print(
     found = audit(tmp_path / "data")
     assert found == audit(load_dataset(tmp_path / "data"))
     assert audit(cycle_dataset()).facts()["leakage"] == "not known: the dataset has no times"
+
+
+def test_times_that_are_damaged_or_not_one_an_event_are_refused(tmp_path: Path) -> None:
+    lines = [f"u{n % 9},i{n % 7},{n}" for n in range(90)]
+    (tmp_path / "log.csv").write_text("\n".join(["user_id,item_id,timestamp", *lines, ""]))
+    assert main(["prepare", str(tmp_path / "log.csv"), "--out", str(tmp_path / "data")]) == 0
+    dataset, events = load_dataset(tmp_path / "data"), tmp_path / "data" / EVENTS
+    times = pa.table({"time": pa.array([1, 2, 3], pa.timestamp("us", "UTC"))})
+    parquet.write_table(times, events)
+    with pytest.raises(ArtifactError, match="3 times, expected 90; prepare it again"):
+        audit(dataset)
+    for content in (b"PAR1 none", b""):
+        events.write_bytes(content)
+        with pytest.raises(ArtifactError, match=f"{EVENTS}: .*, expected times; prepare it again"):
+            audit(dataset)
 
 
 def test_large_data_is_sampled_by_users_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,10 +16,17 @@ from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.errors import Dllm2RecError, InputError
 from dllm2rec.exports.load_export import load_export
 from dllm2rec.teacher.folder import load_teacher
+from tests.battery.test_readers import mutated as mutated_bytes
 from tests.battery.trials import Tell, Trials
 from tests.runs.test_mutations import mutated, put_run_file, sealed
+from tests.support.children import ended, forked
 
-pytestmark = [pytest.mark.battery, pytest.mark.timeout(3600)]
+pytestmark = [
+    pytest.mark.battery,
+    pytest.mark.timeout(3600),
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Reading `.npy`:UserWarning"),
+]
 
 
 def read_export(home: Path) -> object:
@@ -116,6 +123,38 @@ def test_a_forged_array_is_read_or_refused(copied: Path, name: str, tell: Tell) 
     FOLDERS[name](copied)
     assert n_refused
     tell({"forged arrays": n, "refused": n_refused, "crashes": 0}, "kinds of folder", name)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_mutated_files_of_a_sealed_folder_are_read_or_refused(
+    copied: Path, name: str, trials: Trials, tell: Tell
+) -> None:
+    """Bytes that no checksum refuses, as of one who made the folder to do harm."""
+    folder, told = copied / name, copied / "told"
+    files = [path for path in sorted(folder.iterdir()) if path.name != "manifest.json"]
+    good = {path: path.read_bytes() for path in files if path.stat().st_size}
+
+    def all_of_them() -> int:
+        n_refused = 0
+        for chance in trials.of(1000):
+            file = chance.choice([*good])
+            told.write_text(f"trial {trials.now}: {file.name}")
+            put_run_file(folder, file.name, mutated_bytes(good[file], chance))
+            try:
+                FOLDERS[name](copied)
+            except Dllm2RecError:
+                n_refused += 1
+            put_run_file(folder, file.name, good[file])
+        told.write_text(str(n_refused))
+        return 0
+
+    code = ended(forked(all_of_them, copied / "log"), within_s=3000.0)
+    log = (copied / "log").read_text(errors="replace")
+    assert code == 0, f"{told.read_text()}: {code}\n{log[-3000:]}"
+    n_refused = int(told.read_text())
+    assert n_refused
+    counts = {"mutated files": trials.count(1000), "refused": n_refused, "crashes": 0}
+    tell(counts, "kinds of folder", name)
 
 
 def test_control_a_manifest_that_is_not_sealed_is_always_refused(

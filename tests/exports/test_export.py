@@ -23,7 +23,9 @@ from dllm2rec.exports.export import Export
 from dllm2rec.exports.files import ITEM_TABLE
 from dllm2rec.exports.int8 import Probe, full_rows, loss_of, random_probe, rounded_rows
 from dllm2rec.runs.source import Source
+from dllm2rec.serve.encoder import ItemVectors
 from dllm2rec.train.check_run import RunOptions
+from tests.runs.test_mutations import sealed
 from tests.support.worlds import LENGTH, N_ITEMS, cycle_dataset, oracle_teacher
 from tests.train.test_train_run import CONFIG, changed
 
@@ -315,6 +317,27 @@ def test_arrays_of_another_type_or_shape_are_refused(
     np.save(tmp_path / "items.npy", wrong)
     with pytest.raises(ValueError, match=r"items\.npy: float.*, expected 3 rows of float32"):
         module._array(tmp_path / "items.npy", np.float32, 3, 2)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_network_of_other_windows_or_users_is_refused(
+    folders: dict[str, Path], tmp_path: Path, runtime: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(runtime)
+    shutil.copytree(folders["sasrec"], tmp_path / "forged")
+    file = tmp_path / "forged" / "manifest.json"
+    content = json.loads(file.read_bytes())
+    content["facts"]["max_length"] = LENGTH - 1
+    file.write_bytes(sealed(content))
+    with pytest.raises(ArtifactError, match=f"network for windows of {LENGTH - 1} items"):
+        load_export(tmp_path / "forged", runtime=runtime)
+    content["facts"]["max_length"] = 2**70
+    file.write_bytes(sealed(content))
+    with pytest.raises(ArtifactError, match=r"facts\.max_length: Input should be less"):
+        load_export(tmp_path / "forged", runtime=runtime)
+    monkeypatch.setattr(ItemVectors, "matrix", np.zeros((N_ITEMS, 3), np.float32))
+    with pytest.raises(ArtifactError, match=r"users \(1, \d+\), expected \(1, 3\)"):
+        load_export(folders["sasrec"], runtime=runtime)
 
 
 def test_what_cannot_be_meant_is_refused(

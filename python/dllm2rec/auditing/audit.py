@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dllm2rec.auditing.leakage import leakage_by_kind, own_leakage
@@ -18,6 +19,7 @@ from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.data.formats.dataset_folder import EVENTS
 from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.data.text.arrow_buffers import numbers_of
+from dllm2rec.errors import ArtifactError
 
 MOST_TRAIN_ROWS = 300_000
 MOST_SCORED_ROWS = 5_000
@@ -185,10 +187,18 @@ def _leakage(dataset: SequenceDataset) -> dict[str, float]:
     users, folder = dataset.users, dataset.folder
     if users is None or folder is None or not (folder / EVENTS).is_file():
         return {}
-    file = pq.ParquetFile(folder / EVENTS)
-    if "time" not in file.schema_arrow.names:
-        return {}
-    times = numbers_of(file.read(columns=["time"])["time"].cast("int64"))
+    try:
+        file = pq.ParquetFile(folder / EVENTS)
+        if "time" not in file.schema_arrow.names:
+            return {}
+        times = numbers_of(file.read(columns=["time"])["time"].cast("int64"))
+    except (pa.ArrowException, OSError, ValueError) as err:
+        raise ArtifactError(f"{folder / EVENTS}: {err}, expected times; prepare it again") from err
+    if len(times) != len(dataset.events):
+        raise ArtifactError(
+            f"{folder / EVENTS}: {len(times):,} times, expected {len(dataset.events):,}; "
+            "prepare it again"
+        )
     own = own_leakage(dataset, times)
     found = {} if own is None else {"this split": own}
     return found | leakage_by_kind(times, users.starts)

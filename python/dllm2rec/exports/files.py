@@ -18,6 +18,7 @@ PROJECTION = "projection.safetensors"
 
 # The inputs and the output of the model.
 SEQUENCES, LENGTHS, ITEM_TABLE, USERS = "sequences", "lengths", "table", "users"
+LONGEST_WINDOW = 1 << 20  # items; every answer holds one, so a forged length must not take memory
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class ExportFacts:
 
     name: str
     n_items: Annotated[int, Field(ge=1)]
-    max_length: Annotated[int, Field(ge=1)]
+    max_length: Annotated[int, Field(ge=1, le=LONGEST_WINDOW)]
     window_offset: Annotated[float, Field(allow_inf_nan=False)]
     memory: dict[str, float] | None = None
     int8: tuple[str, ...] = ()

@@ -28,10 +28,11 @@ from dllm2rec.exports.files import (
     ExportFacts,
 )
 from dllm2rec.exports.int8 import full_rows
-from dllm2rec.serve.encoder import Encoder, ItemVectors
+from dllm2rec.serve.encoder import Encoder, ItemVectors, Windows
 from dllm2rec.serve.recommender import Recommender
 from dllm2rec.serve.scorer import ItemScorer
 from dllm2rec.storage.atomic_folder import Manifest, read_manifest
+from dllm2rec.storage.npy_file import load_npy
 from dllm2rec.students.pair_memory import PairMemory, read_memory
 from dllm2rec.students.text_projection import TextProjection, read_projection
 
@@ -81,7 +82,7 @@ def load_export(
     except Dllm2RecError:
         raise
     except (OSError, KeyError, TypeError, ValueError, ValidationError, SafetensorError) as err:
-        reason = str(err).partition("\n")[0]
+        reason = _problem(err) if isinstance(err, ValidationError) else str(err).partition("\n")[0]
         raise ArtifactError(
             f"{place}: {reason}, expected an export that this version can read; export again"
         ) from err
@@ -96,6 +97,11 @@ def load_export(
     return Recommender(facts.name, scorer)
 
 
+def _problem(err: ValidationError) -> str:
+    first = err.errors()[0]
+    return f"facts.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
 def _encoder(
     runtime: Runtime, model: Path, items: ItemVectors, facts: ExportFacts, threads: int | None
 ) -> Encoder:
@@ -103,10 +109,27 @@ def _encoder(
     if runtime == "openvino":
         from dllm2rec.exports.openvino_encoder import OpenVinoEncoder
 
-        return OpenVinoEncoder.of(model, items, facts.max_length, threads)
+        return _answering(OpenVinoEncoder.of(model, items, facts.max_length, threads), model, items)
     from dllm2rec.exports.onnx_encoder import OnnxEncoder
 
-    return OnnxEncoder.of(model, items, facts.max_length, threads)
+    return _answering(OnnxEncoder.of(model, items, facts.max_length, threads), model, items)
+
+
+def _answering(encoder: Encoder, model: Path, items: ItemVectors) -> Encoder:
+    """The same encoder, after a window that it encodes: a network may be of other windows."""
+    sequences = np.zeros((1, encoder.max_length), np.uint32)
+    expected = (1, items.matrix.shape[1])
+    try:
+        found = encoder.users(Windows(sequences, np.ones(1, np.uint32))).shape
+    except Exception as err:
+        reason = " ".join(str(err).split())[:300]
+        raise ArtifactError(
+            f"{model}: {reason}, expected a network for windows of {encoder.max_length} items; "
+            "export again"
+        ) from err
+    if found != expected:
+        raise ArtifactError(f"{model}: users {found}, expected {expected}; export again")
+    return encoder
 
 
 def _items(place: Path, manifest: Manifest, facts: ExportFacts) -> ItemVectors:
@@ -126,7 +149,7 @@ def _items(place: Path, manifest: Manifest, facts: ExportFacts) -> ItemVectors:
 
 
 def _array(file: Path, dtype: npt.DTypeLike, n_rows: int, ndim: int = 1) -> npt.NDArray[Any]:
-    found: npt.NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+    found = load_npy(file, mapped=True)
     is_as_written = found.ndim == ndim and found.flags.c_contiguous  # kernels take it as it lies
     if found.dtype != dtype or not is_as_written or len(found) != n_rows:
         raise ValueError(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import tokenize
 import warnings
 import zipfile
 from collections import Counter
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from dllm2rec.caller import words
 from dllm2rec.errors import ArtifactError, InputError
+from dllm2rec.storage.npy_file import HEADER_ERRORS
 
 if TYPE_CHECKING:  # importing torch takes seconds, and only tensors need it
     import torch
@@ -175,8 +175,7 @@ def header_of(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     read = read if version == (1, 0) else np.lib.format.read_array_header_2_0
     try:
         return read(file)
-    # How Python text that is none, or nests without end, ends.
-    except (tokenize.TokenError, SyntaxError, TypeError, RecursionError, MemoryError) as err:
+    except HEADER_ERRORS as err:
         raise ValueError("the header is no Python text") from err
 
 

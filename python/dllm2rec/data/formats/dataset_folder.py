@@ -149,7 +149,7 @@ def load_dataset_folder(folder: str | Path, *, strict: bool = False) -> Sequence
             notes=list(facts["report"]["notes"]),
             users=_users(users, starts, len(events)),
         )
-        fingerprint = facts["fingerprint"]
+        fingerprint = str(facts["fingerprint"])
         leaked = int(facts["report"]["leaks"]["rows_in_train"])
     except (LookupError, TypeError, ValueError, OSError, pa.ArrowException, InputError) as err:
         raise ArtifactError(

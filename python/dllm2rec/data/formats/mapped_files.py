@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dllm2rec.data.dataset import Rows, SequenceDataset
+from dllm2rec.storage.npy_file import load_npy
 
 # From so many events on: below, a dataset is read from Parquet in a second or two.
 MAPPED_FROM = 1 << 24
@@ -67,7 +68,7 @@ def read(folder: Path, sizes: list[int]) -> Read:
 
 def _mapped(path: Path, dtype: type[np.integer], shape: tuple[int, ...]) -> npt.NDArray[Any]:
     # The file is ours and verified; replacing the folder leaves what is mapped as it was.
-    values = np.asarray(np.load(path, mmap_mode="r"))
+    values = np.asarray(load_npy(path, mapped=True))
     fits = len(values.shape) == len(shape) and all(
         wanted in (-1, got) for wanted, got in zip(shape, values.shape, strict=True)
     )
