@@ -25,7 +25,7 @@ from dllm2rec.runs.run_result import RESULT_FILE, RESULTS_FILE, read_row
 from dllm2rec.serve.recommend import recommend
 from dllm2rec.storage.pointers import read_pointer
 from dllm2rec.students import Student
-from dllm2rec.students.pair_memory import MemoryForm, PairMemory, make_memory
+from dllm2rec.students.memory.pair_memory import MemoryForm, PairMemory, make_memory
 from dllm2rec.tracking.progress import Silent, TrainingName
 from dllm2rec.train.resume_run import resume_run
 from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher

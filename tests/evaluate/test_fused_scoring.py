@@ -29,7 +29,7 @@ from dllm2rec.evaluate.ranking import (
     rank_counts,
     top_n,
 )
-from dllm2rec.students.pair_memory import ItemBonuses
+from dllm2rec.students.memory.pair_memory import ItemBonuses
 from tests.reference import ranking as reference
 
 WHOLE = st.integers(-2, 2).map(float)  # products and sums are exact, and ties are common

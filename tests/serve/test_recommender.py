@@ -19,7 +19,7 @@ from dllm2rec.evaluate.ranking import fused_top_n
 from dllm2rec.runs.checkpoint import Checkpoint, load_checkpoint
 from dllm2rec.serve.recommend import recommend
 from dllm2rec.storage import atomic_folder
-from dllm2rec.students.pair_memory import windows_of_lists
+from dllm2rec.students.memory.pair_memory import windows_of_lists
 from tests.support.worlds import LENGTH, N_ITEMS, cycle_dataset
 from tests.train.test_train_run import CONFIG, changed, train
 

@@ -11,7 +11,7 @@ from dllm2rec.serve.recommender import Recommender
 from dllm2rec.serve.scorer import ItemScorer
 from dllm2rec.serve.torch_encoder import TorchEncoder
 from dllm2rec.students import build_student
-from dllm2rec.students.pair_memory import MemoryForm, PairMemory
+from dllm2rec.students.memory.pair_memory import MemoryForm, PairMemory
 from dllm2rec.students.text_projection import TextProjection
 
 KINDS = ("Adventure", "Racer", "Puzzle", "Quest", "Football", "Chess", "Galaxy", "Dungeon")

@@ -20,7 +20,8 @@ from dllm2rec.evaluate.evaluate_split import (
 )
 from dllm2rec.evaluate.metrics import RankCounts, rank_metrics
 from dllm2rec.students import Student
-from dllm2rec.students.pair_memory import (
+from dllm2rec.students.memory.device_memory import memory_on
+from dllm2rec.students.memory.pair_memory import (
     MemoryForm,
     PairCounts,
     PairMemory,
@@ -28,7 +29,7 @@ from dllm2rec.students.pair_memory import (
     make_memory,
     with_titles,
 )
-from dllm2rec.students.similar_titles import similar_titles
+from dllm2rec.students.memory.similar_titles import similar_titles
 from dllm2rec.tracking.metric_names import SELECTION, SELECTION_K
 
 # Each field is varied by itself, in this order, the others as chosen so far.
@@ -141,7 +142,8 @@ class _Search:
 
     def along_weights(self, form: MemoryForm, weights: Sequence[float]) -> _Trial:
         """The best of some weights, of equal ones the first."""
-        memory = make_memory(self._counts[form.count_decay], replace(form, weight=1.0))
+        made = make_memory(self._counts[form.count_decay], replace(form, weight=1.0))
+        memory = memory_on(self._blocks[0].users.device, made)
         counts: list[list[RankCounts]] = [[] for _ in weights]
         for block in self._blocks:
             bonuses = block.bonuses(memory)

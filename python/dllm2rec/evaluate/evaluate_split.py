@@ -15,7 +15,12 @@ from dllm2rec.caller import one_or_more
 from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.errors import ConfigError, InputError
-from dllm2rec.evaluate.listed_items import CheckedWindow, checked_window
+from dllm2rec.evaluate.listed_items import (
+    Bonuses,
+    CheckedWindow,
+    checked_window,
+    host_bonuses,
+)
 from dllm2rec.evaluate.metrics import RankCounts
 from dllm2rec.evaluate.ranking import fused_rank_counts
 from dllm2rec.evaluate.rows.among_drawn import (
@@ -26,7 +31,8 @@ from dllm2rec.evaluate.rows.among_drawn import (
 )
 from dllm2rec.runtime.distributed import gathered, process_blocks
 from dllm2rec.students import Student
-from dllm2rec.students.pair_memory import ItemBonuses, PairMemory
+from dllm2rec.students.memory.device_memory import DeviceMemory, memory_on
+from dllm2rec.students.memory.pair_memory import PairMemory
 
 SPLITS = ("validation", "test")
 KS = (1, 5, 10, 20)
@@ -131,12 +137,13 @@ def split_counts(
     # A memory's bonuses are many: one block's at a time.
     together = TOGETHER if memory is None else 1
     table = torch.zeros(2, len(rows), dtype=torch.int64)
+    remembered = None if memory is None else memory_on(rows.end.device, memory)
     with evaluating(student):
         items = student.item_table()
         for first in range(0, len(mine), together):
             some = [blocks[number] for number in mine[first : first + together]]
             block = encode_block(student, items, lists, mine[first], some)
-            bonuses = None if memory is None else block.bonuses(memory)
+            bonuses = None if remembered is None else block.bonuses(remembered)
             counts = block.counts(bonuses)
             if drawn is not None:
                 rest = block.counts_without(drawn[torch.cat(some).numpy()], bonuses)
@@ -179,12 +186,14 @@ class EncodedBlock:
     listed: CheckedWindow | None
     offset: float
 
-    def bonuses(self, memory: PairMemory) -> ItemBonuses:
-        """What a memory adds to the scores of these rows."""
+    def bonuses(self, memory: PairMemory | DeviceMemory) -> Bonuses:
+        """What a memory, of `memory_on` this device, adds to the scores of these rows."""
+        if isinstance(memory, DeviceMemory):
+            return memory.bonuses(*self.windows)
         sequences, lengths = (part.cpu().numpy().astype(np.uint32) for part in self.windows)
         return memory.bonuses(sequences, lengths)
 
-    def counts(self, bonuses: ItemBonuses | None) -> RankCounts:
+    def counts(self, bonuses: Bonuses | None) -> RankCounts:
         """Rank the targets."""
         return fused_rank_counts(
             self.users,
@@ -196,8 +205,9 @@ class EncodedBlock:
             bonuses=bonuses,
         )
 
-    def counts_without(self, drawn: Drawn, bonuses: ItemBonuses | None) -> RankCounts:
+    def counts_without(self, drawn: Drawn, bonuses: Bonuses | None) -> RankCounts:
         """Rank the targets where some items of each row, (B, n), are no candidates."""
+        bonuses = host_bonuses(bonuses)
         masked = None
         if self.listed is not None and self.offset == -math.inf:
             masked = self.listed.on_host()

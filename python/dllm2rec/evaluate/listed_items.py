@@ -12,7 +12,8 @@ import torch
 from dllm2rec.arrays import item_indices, whole_numbers
 from dllm2rec.errors import InputError
 from dllm2rec.evaluate import score_tiles
-from dllm2rec.students.pair_memory import ItemBonuses
+from dllm2rec.students.memory.device_memory import DeviceBonuses
+from dllm2rec.students.memory.pair_memory import ItemBonuses
 
 Numbers: TypeAlias = npt.ArrayLike | torch.Tensor
 Window: TypeAlias = tuple[Numbers, Numbers]
@@ -37,8 +38,9 @@ class CheckedWindow:
         return offsets, item[order].astype(np.uint32)
 
 
+Bonuses: TypeAlias = ItemBonuses | DeviceBonuses
 # A window, what is added to its items' scores, and bonuses: all that moves single scores.
-Moves: TypeAlias = tuple[Window | CheckedWindow | None, float, ItemBonuses | None]
+Moves: TypeAlias = tuple[Window | CheckedWindow | None, float, Bonuses | None]
 
 
 def checked_window(
@@ -92,6 +94,20 @@ def _window(window: Window, n_items: int) -> HostWindow:
     return np.ascontiguousarray(starts), items
 
 
+def host_moves(
+    moves: Moves, n_rows: int, n_items: int
+) -> tuple[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32], float] | None, ItemBonuses | None]:
+    """What the Rust kernels take: listed items with what moves them, and bonuses."""
+    window, offset, bonuses = moves
+    listed = host_window(window, n_rows, n_items)
+    return None if listed is None else (*listed, offset), host_bonuses(bonuses)
+
+
+def host_bonuses(bonuses: Bonuses | None) -> ItemBonuses | None:
+    """The bonuses in CPU memory."""
+    return bonuses.on_host() if isinstance(bonuses, DeviceBonuses) else bonuses
+
+
 def moves_on(
     device: torch.device, moves: Moves, n_rows: int, n_items: int
 ) -> tuple[score_tiles.Pairs | None, float]:
@@ -100,11 +116,11 @@ def moves_on(
     pairs = None if window is None else pairs_on(device, window, n_rows, n_items)
     if bonuses is None:
         return pairs, offset
-    parts = (torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in bonuses)
-    offsets, items, values = (
-        part.long() if not part.is_floating_point() else part for part in parts
-    )
-    return score_tiles.with_bonuses(pairs, offset, (offsets, items, values), n_rows, n_items), 0.0
+    if not isinstance(bonuses, DeviceBonuses):
+        parts = (torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in bonuses)
+        offsets, items, values = parts
+        bonuses = DeviceBonuses(offsets, items.long(), values)
+    return score_tiles.with_bonuses(pairs, offset, bonuses, n_rows, n_items), 0.0
 
 
 def pairs_on(

@@ -20,15 +20,15 @@ from dllm2rec.arrays import item_indices, plain_array
 from dllm2rec.errors import InputError
 from dllm2rec.evaluate import ranking_torch, score_tiles
 from dllm2rec.evaluate.listed_items import (
+    Bonuses,
     CheckedWindow,
     Moves,
     Numbers,
     Window,
-    host_window,
+    host_moves,
     moves_on,
 )
 from dllm2rec.evaluate.metrics import RankCounts
-from dllm2rec.students.pair_memory import ItemBonuses
 
 Lists: TypeAlias = tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]
 
@@ -85,7 +85,7 @@ def fused_rank_counts(
     bias: Numbers | None = None,
     window: Window | CheckedWindow | None = None,
     window_offset: float = 0.0,
-    bonuses: ItemBonuses | None = None,
+    bonuses: Bonuses | None = None,
 ) -> RankCounts:
     """Count as `rank_counts`, from vectors: no users x items matrix is ever held.
 
@@ -100,7 +100,7 @@ def fused_rank_counts(
         window: items listed for each row: offsets (B + 1,) into items. An item that a row lists
             twice counts once; a row may list its target. Or what `checked_window` made of it.
         window_offset: added to the scores of listed items; -inf masks them.
-        bonuses: finite, on the host, items ascending within a row.
+        bonuses: finite, on the host or the device of the vectors, items ascending within a row.
 
     Raises:
         TypeError: booleans, objects or another type that is not a number.
@@ -116,9 +116,8 @@ def fused_rank_counts(
     arrays = _vectors(users, items)
     wanted_array = _targets(targets, len(arrays[0]), len(arrays[1]))
     added = _bias(bias, len(arrays[1]))
-    listed = host_window(window, *map(len, arrays))
-    moved = None if listed is None else (*listed, window_offset)
-    return _counts(_core.fused_rank_counts(*arrays, wanted_array, added, moved, bonuses))
+    moved = host_moves((window, window_offset, bonuses), *map(len, arrays))
+    return _counts(_core.fused_rank_counts(*arrays, wanted_array, added, *moved))
 
 
 def fused_top_n(
@@ -128,14 +127,14 @@ def fused_top_n(
     bias: Numbers | None = None,
     window: Window | CheckedWindow | None = None,
     window_offset: float = 0.0,
-    bonuses: ItemBonuses | None = None,
+    bonuses: Bonuses | None = None,
 ) -> Lists:
     """List as `top_n`, from vectors: no users x items matrix is ever held.
 
     With `window_offset=-inf` the listed items, such as those a user has seen, are left out.
 
     Args:
-        users: as for `fused_rank_counts`, like all that follows but `n`.
+        users: (B, D), as for `fused_rank_counts`, like all that follows but `n`.
         items: (N, D).
         n: places of a list, in 1..N.
         bias: (N,) or None.
@@ -157,9 +156,8 @@ def fused_top_n(
     arrays = _vectors(users, items)
     places = _places(n, len(arrays[1]))
     added = _bias(bias, len(arrays[1]))
-    listed = host_window(window, *map(len, arrays))
-    moved = None if listed is None else (*listed, window_offset)
-    return _core.fused_top_n(*arrays, places, added, moved, bonuses)
+    moved = host_moves((window, window_offset, bonuses), *map(len, arrays))
+    return _core.fused_top_n(*arrays, places, added, *moved)
 
 
 def _device(*values: Numbers) -> torch.device | None:

@@ -10,7 +10,8 @@ from dllm2rec.data.device_rows import DeviceRows
 from dllm2rec.evaluate.evaluate_split import BLOCK_ROWS, SplitLists, encode_block, evaluating
 from dllm2rec.evaluate.ranking import fused_top_n
 from dllm2rec.students import Student
-from dllm2rec.students.pair_memory import PairMemory
+from dllm2rec.students.memory.device_memory import memory_on
+from dllm2rec.students.memory.pair_memory import PairMemory
 
 
 @torch.no_grad()
@@ -37,11 +38,12 @@ def student_lists(
     """
     lists = SplitLists(rows, exclude_seen=exclude_seen)
     found = np.empty((len(rows), k), np.uint32)
+    remembered = None if memory is None else memory_on(rows.end.device, memory)
     with evaluating(student):
         table = student.item_table()
         for number, block in enumerate(torch.split(torch.arange(len(rows)), BLOCK_ROWS)):
             encoded = encode_block(student, table, lists, number, [block])
-            bonuses = None if memory is None else encoded.bonuses(memory)
+            bonuses = None if remembered is None else encoded.bonuses(remembered)
             items, _ = fused_top_n(
                 encoded.users,
                 encoded.items,

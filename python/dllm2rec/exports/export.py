@@ -35,7 +35,7 @@ from dllm2rec.serve.scorer import ItemScorer
 from dllm2rec.storage.atomic_file import check_space
 from dllm2rec.storage.atomic_folder import write_folder
 from dllm2rec.storage.output_folder import check_writable
-from dllm2rec.students.pair_memory import memory_arrays
+from dllm2rec.students.memory.pair_memory import memory_arrays
 from dllm2rec.students.text_projection import projection_arrays
 
 PARTS = ("items", "encoder")

@@ -33,7 +33,7 @@ from dllm2rec.serve.recommender import Recommender
 from dllm2rec.serve.scorer import ItemScorer
 from dllm2rec.storage.atomic_folder import Manifest, read_manifest
 from dllm2rec.storage.npy_file import load_npy
-from dllm2rec.students.pair_memory import PairMemory, read_memory
+from dllm2rec.students.memory.pair_memory import PairMemory, read_memory
 from dllm2rec.students.text_projection import TextProjection, read_projection
 
 Runtime = Literal["onnxruntime", "openvino"]

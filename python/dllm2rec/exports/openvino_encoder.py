@@ -15,7 +15,7 @@ from dllm2rec.errors import ArtifactError
 from dllm2rec.exports.files import ITEM_TABLE
 from dllm2rec.exports.network_inputs import network_inputs
 from dllm2rec.serve.encoder import FloatMatrix, ItemVectors, ListedItems, Lists, Windows, host_top_n
-from dllm2rec.students.pair_memory import ItemBonuses
+from dllm2rec.students.memory.pair_memory import ItemBonuses
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from dllm2rec.evaluate.metrics import list_metrics
 from dllm2rec.evaluate.ranking import fused_top_n
 from dllm2rec.llm.encode import encode_titles, item_titles
 from dllm2rec.llm.next_item import SCALE, NextItem, newest_first, trained_epochs
-from dllm2rec.students.pair_memory import MemoryForm, PairMemory, count_pairs, make_memory
+from dllm2rec.students.memory.pair_memory import MemoryForm, PairMemory, count_pairs, make_memory
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 
 WEIGHTS = (0.5, 1.0, 2.0, 4.0)

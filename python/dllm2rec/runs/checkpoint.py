@@ -27,7 +27,7 @@ from dllm2rec.storage.atomic_file import check_space
 from dllm2rec.storage.atomic_folder import read_manifest, write_folder
 from dllm2rec.storage.pointers import move_pointers, read_pointer
 from dllm2rec.students import Student, build_student
-from dllm2rec.students.pair_memory import PairMemory, memory_arrays, read_memory
+from dllm2rec.students.memory.pair_memory import PairMemory, memory_arrays, read_memory
 from dllm2rec.students.text_projection import projection_arrays, read_projection
 from dllm2rec.tracking.metric_names import SELECTION
 

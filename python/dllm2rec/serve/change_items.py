@@ -12,7 +12,7 @@ from dllm2rec.arrays import float_array
 from dllm2rec.data.dataset import Catalogue
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.serve.scorer import ItemScorer
-from dllm2rec.students.pair_memory import PairMemory
+from dllm2rec.students.memory.pair_memory import PairMemory
 
 
 def with_items(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dllm2rec import _core
-from dllm2rec.students.pair_memory import ItemBonuses
+from dllm2rec.students.memory.pair_memory import ItemBonuses
 
 FloatMatrix: TypeAlias = npt.NDArray[np.float32]
 Lists: TypeAlias = tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]

@@ -22,7 +22,7 @@ from dllm2rec.serve.encoder import (
     host_top_n,
 )
 from dllm2rec.serve.known_items import KnownItems
-from dllm2rec.students.pair_memory import ItemBonuses, PairMemory
+from dllm2rec.students.memory.pair_memory import ItemBonuses, PairMemory
 from dllm2rec.students.text_projection import TextProjection
 
 

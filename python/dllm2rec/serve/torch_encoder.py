@@ -12,7 +12,7 @@ from torch import Tensor
 from dllm2rec.evaluate.ranking import fused_top_n
 from dllm2rec.serve.encoder import FloatMatrix, ItemVectors, ListedItems, Lists, Windows, host_top_n
 from dllm2rec.students import Student
-from dllm2rec.students.pair_memory import ItemBonuses
+from dllm2rec.students.memory.pair_memory import ItemBonuses
 
 
 @dataclass(frozen=True, eq=False)

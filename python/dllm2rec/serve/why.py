@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from dllm2rec.serve.known_items import HistoryCounts, KnownItems
 from dllm2rec.serve.scorer import ItemScorer
-from dllm2rec.students.pair_memory import MOST_AGES, PairMemory
+from dllm2rec.students.memory.pair_memory import MOST_AGES, PairMemory
 
 _NEAREST = 3
 _LOOKED_AT = 200  # of a long history the newest

@@ -11,7 +11,7 @@ from dllm2rec.batches.training_data import TrainingData, make_student
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.runtime.signals import Interrupts
-from dllm2rec.students.pair_memory import PairCounts
+from dllm2rec.students.memory.pair_memory import PairCounts
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.progress import Progress
 from dllm2rec.train.loop import Training

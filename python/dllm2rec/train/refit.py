@@ -15,7 +15,7 @@ from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.evaluate.choose_memory import count_train_pairs
 from dllm2rec.runs.checkpoint import REFIT, Checkpoint
 from dllm2rec.runtime.distributed import check_same
-from dllm2rec.students.pair_memory import make_memory
+from dllm2rec.students.memory.pair_memory import make_memory
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.progress import Silent
 from dllm2rec.train.context import TrainingContext

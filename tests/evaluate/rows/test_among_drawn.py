@@ -19,7 +19,7 @@ from dllm2rec.evaluate.rows.drawn_items import draw_by_popularity
 from dllm2rec.evaluate.rows.untrained import untrained_scorers
 from dllm2rec.evaluate.score_file import measure_scores
 from dllm2rec.evaluate.window_counts import fit_window_counts
-from dllm2rec.students.pair_memory import ItemBonuses, MemoryForm, make_memory
+from dllm2rec.students.memory.pair_memory import ItemBonuses, MemoryForm, make_memory
 from tests.evaluate.test_choose_memory import count_train_pairs
 from tests.evaluate.test_evaluate_split import fresh_student
 from tests.reference import baselines as slow

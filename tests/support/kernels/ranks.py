@@ -7,7 +7,7 @@ import torch
 
 from dllm2rec.evaluate import ranking_torch
 from dllm2rec.kernels import rank_counts
-from dllm2rec.students.pair_memory import ItemBonuses
+from dllm2rec.students.memory.pair_memory import ItemBonuses
 from tests.evaluate.test_fused_scoring import on_tensors
 
 

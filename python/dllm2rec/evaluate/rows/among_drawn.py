@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dllm2rec.evaluate.metrics import RankCounts
-from dllm2rec.students.pair_memory import ItemBonuses
+from dllm2rec.students.memory.pair_memory import ItemBonuses
 
 Drawn = npt.NDArray[np.uint32]
 HostWindow = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint32]]

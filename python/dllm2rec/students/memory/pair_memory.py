@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from dllm2rec import _core
 from dllm2rec.errors import InputError
-from dllm2rec.students.similar_titles import SimilarTitles
+from dllm2rec.students.memory.similar_titles import SimilarTitles
 
 MOST_FOLLOWERS = 256  # kept of each item, the strongest
 MOST_AGES = 32  # older items of a long window are not counted: their weight is below a hundredth
@@ -114,6 +114,11 @@ class PairMemory:
         """N."""
         return len(self.offsets) - 1
 
+    def age_weights(self) -> npt.NDArray[np.float32]:
+        """What an item of a window counts, the newest first, float32 (`MOST_AGES`,)."""
+        ages = np.arange(MOST_AGES)
+        return (self.form.weight * self.form.age_decay**ages).astype(np.float32)
+
     def bonuses(
         self, sequences: npt.NDArray[np.uint32], lengths: npt.NDArray[np.uint32]
     ) -> ItemBonuses:
@@ -126,8 +131,7 @@ class PairMemory:
         Raises:
             InputError: an item outside the catalogue, or a length above L.
         """
-        ages = np.arange(min(MOST_AGES, max(sequences.shape[1], 1)))
-        weights = (self.form.weight * self.form.age_decay**ages).astype(np.float32)
+        weights = self.age_weights()[: max(sequences.shape[1], 1)]
         table = self.offsets, self.items, self.values
         return ItemBonuses(
             *_core.pair_bonuses(

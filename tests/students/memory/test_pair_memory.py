@@ -13,9 +13,9 @@ from hypothesis.extra import numpy as hnp
 
 from dllm2rec import _core
 from dllm2rec.errors import InputError
-from dllm2rec.students import pair_memory
-from dllm2rec.students import similar_titles as similar_titles_module
-from dllm2rec.students.pair_memory import (
+from dllm2rec.students.memory import pair_memory
+from dllm2rec.students.memory import similar_titles as similar_titles_module
+from dllm2rec.students.memory.pair_memory import (
     MemoryForm,
     PairMemory,
     count_pairs,
@@ -24,7 +24,7 @@ from dllm2rec.students.pair_memory import (
     windows_of_lists,
     with_titles,
 )
-from dllm2rec.students.similar_titles import similar_titles
+from dllm2rec.students.memory.similar_titles import similar_titles
 from tests.reference import pair_memory as reference
 
 TITLES = st.lists(

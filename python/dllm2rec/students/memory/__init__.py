@@ -1,0 +1,1 @@
+"""What a student remembers of pairs, beside what it learnt."""
