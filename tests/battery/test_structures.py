@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dllm2rec import load
 from dllm2rec.cli import main
 from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.errors import Dllm2RecError, InputError
@@ -41,6 +42,10 @@ def read_teacher(home: Path) -> object:
     return load_teacher(home / "teacher", load_dataset(home / "data"))
 
 
+def read_run(home: Path) -> object:
+    return load(home / "run", device="cpu").recommend([["item-1"], ["item-7"]])
+
+
 def use_mapped(home: Path) -> None:
     """Read what a command reads of a dataset whose arrays are mapped."""
     code = main(["audit", str(home / "mapped")])
@@ -59,7 +64,7 @@ FOLDERS: dict[str, Callable[[Path], object]] = {
 
 @pytest.fixture
 def copied(home: Path, tmp_path: Path) -> Path:
-    for name in FOLDERS:
+    for name in [*FOLDERS, "run"]:
         shutil.copytree(home / name, tmp_path / name)
     return tmp_path
 
@@ -88,6 +93,8 @@ def test_a_changed_manifest_is_read_or_refused(
     tell({"changed manifests": n, "refused": n_refused, "crashes": 0}, "kinds of folder", name)
 
 
+# Manifests are changed above; no answer depends on the others.
+UNLIKE = {"manifest.json", "run.json", "report.html", ".lock"}
 # What an array may become.
 ARRAYS: dict[str, Callable[[Any], Any]] = {
     "shorter": lambda array: array[:-1],
@@ -125,26 +132,28 @@ def test_a_forged_array_is_read_or_refused(copied: Path, name: str, tell: Tell) 
     tell({"forged arrays": n, "refused": n_refused, "crashes": 0}, "kinds of folder", name)
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", [*FOLDERS, "run"])
 def test_mutated_files_of_a_sealed_folder_are_read_or_refused(
     copied: Path, name: str, trials: Trials, tell: Tell
 ) -> None:
     """Bytes that no checksum refuses, as of one who made the folder to do harm."""
     folder, told = copied / name, copied / "told"
-    files = [path for path in sorted(folder.iterdir()) if path.name != "manifest.json"]
-    good = {path: path.read_bytes() for path in files if path.stat().st_size}
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size]
+    good = {path: path.read_bytes() for path in files if path.name not in UNLIKE}
+    read = FOLDERS.get(name, read_run)
 
     def all_of_them() -> int:
         n_refused = 0
         for chance in trials.of(1000):
             file = chance.choice([*good])
-            told.write_text(f"trial {trials.now}: {file.name}")
-            put_run_file(folder, file.name, mutated_bytes(good[file], chance))
+            inside = str(file.relative_to(folder))
+            told.write_text(f"trial {trials.now}: {inside}")
+            put_run_file(folder, inside, mutated_bytes(good[file], chance))
             try:
-                FOLDERS[name](copied)
+                read(copied)
             except Dllm2RecError:
                 n_refused += 1
-            put_run_file(folder, file.name, good[file])
+            put_run_file(folder, inside, good[file])
         told.write_text(str(n_refused))
         return 0
 
