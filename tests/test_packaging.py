@@ -37,6 +37,7 @@ FORBIDDEN = {
     "runs text": r"(?<![\w.])(eval|exec)\((?!\"\"\))",
     "runs a shell": r"shell\s*=\s*True|os\.system\(",
     "aborts": r"panic\s*=\s*\"abort\"|process::abort",
+    "loses the end on a full disk": r"\bnp\.save\(|\.tofile\(",
     "is unsafe": r"\bunsafe (fn|impl|\{)",
 }
 
@@ -82,6 +83,8 @@ def test_the_unsafe_blocks_are_counted():
         ("pickled arrays", "np.load(path, allow_pickle=True)"),
         ("runs text", "heights = eval(args.filter_sizes)"),
         ("runs a shell", "subprocess.run(text, shell=True)"),
+        ("loses the end on a full disk", "np.save(path, values)"),
+        ("loses the end on a full disk", "values.tofile(file)"),
         ("aborts", 'panic = "abort"'),
         ("is unsafe", "let x = unsafe { *p };"),
     ],

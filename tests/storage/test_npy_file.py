@@ -1,4 +1,4 @@
-"""A damaged `.npy` file is a ValueError, whatever NumPy makes of its header."""
+"""Arrays are written whole or with an error; damaged ones are a ValueError, whatever NumPy says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dllm2rec.storage.npy_file import load_npy
+from dllm2rec.storage.npy_file import load_npy, save_npy, save_npy_parts
 
 
 @pytest.fixture
@@ -62,3 +62,33 @@ def test_too_little_memory_for_an_array_is_no_damage(
     monkeypatch.setattr(np, "load", fail)
     with pytest.raises(MemoryError):
         load_npy(file)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(12, dtype=">f4").reshape(3, 4),
+        np.zeros((0, 3), np.uint32),
+        np.array(2.5),
+        np.arange(6, dtype=np.float16),
+        np.arange(12).reshape(3, 4)[:, ::2],
+    ],
+)
+def test_what_is_saved_is_what_numpy_saves(tmp_path: Path, array: np.ndarray) -> None:
+    save_npy(tmp_path / "ours.npy", array)
+    np.save(tmp_path / "theirs.npy", np.ascontiguousarray(array).reshape(array.shape))
+    assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "theirs.npy").read_bytes()
+
+
+def test_parts_are_one_array(tmp_path: Path) -> None:
+    parts = [np.arange(3), np.arange(3, 5, dtype=np.uint8)]
+    save_npy_parts(tmp_path / "v.npy", parts, (5,), "<u4")
+    found = load_npy(tmp_path / "v.npy")
+    assert (found.tolist(), found.dtype) == ([0, 1, 2, 3, 4], np.dtype("<u4"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("n", [1, 100, 3000, 100_000])
+def test_a_full_disk_is_an_error_for_the_last_bytes_as_well(n: int) -> None:
+    with pytest.raises(OSError, match="No space left"):
+        save_npy(Path("/dev/full"), np.zeros(n))

@@ -34,6 +34,7 @@ from dllm2rec.serve.recommender import Recommender
 from dllm2rec.serve.scorer import ItemScorer
 from dllm2rec.storage.atomic_file import check_space
 from dllm2rec.storage.atomic_folder import write_folder
+from dllm2rec.storage.npy_file import save_npy
 from dllm2rec.storage.output_folder import check_writable
 from dllm2rec.students.memory.pair_memory import memory_arrays
 from dllm2rec.students.text_projection import projection_arrays
@@ -246,7 +247,7 @@ def _write(out: Path, facts: ExportFacts, scorer: ItemScorer, network: Any) -> i
 
 
 def _saver(values: np.ndarray[Any, Any]) -> Callable[[Path], object]:
-    return lambda file: np.save(file, values, allow_pickle=False)
+    return lambda file: save_npy(file, values)
 
 
 def _group_saver(group: dict[str, np.ndarray[Any, Any]]) -> Callable[[Path], object]:

@@ -15,6 +15,7 @@ import safetensors.numpy
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
 from dllm2rec.storage.atomic_folder import Manifest, read_manifest, write_folder
+from dllm2rec.storage.npy_file import load_npy, save_npy
 from dllm2rec.teacher.answers.columns import is_answers
 from dllm2rec.teacher.answers.import_answers import import_answers
 from dllm2rec.teacher.asked_histories import HISTORY_ARRAYS, AskedHistories
@@ -258,7 +259,7 @@ def _read_array(path: Path, dtype: type[np.generic], ndim: int) -> npt.NDArray[A
         )
     if math.prod(shape) * expected.itemsize != payload:
         raise ArtifactError(f"{path}: {payload} bytes of numbers for shape {shape}")
-    array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+    array: npt.NDArray[Any] = load_npy(path)
     return array
 
 
@@ -274,7 +275,7 @@ def _read_tensor(path: Path) -> npt.NDArray[Any]:
 
 def _array_writer(array: npt.NDArray[Any]) -> Callable[[Path], object]:
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return lambda path: np.save(path, little, allow_pickle=False)
+    return lambda path: save_npy(path, little)
 
 
 def _tensor_writer(array: npt.NDArray[np.float32]) -> Callable[[Path], object]:

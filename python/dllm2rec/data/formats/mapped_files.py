@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dllm2rec.data.dataset import Rows, SequenceDataset
-from dllm2rec.storage.npy_file import load_npy
+from dllm2rec.storage.npy_file import load_npy, save_npy_parts
 
 # From so many events on: below, a dataset is read from Parquet in a second or two.
 MAPPED_FROM = 1 << 24
@@ -42,11 +42,7 @@ def writers(
 def _write(
     parts: Sequence[npt.NDArray[np.integer]], shape: tuple[int, ...], dtype: str, path: Path
 ) -> None:
-    header = {"descr": dtype, "fortran_order": False, "shape": shape}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for part in parts:
-            np.ascontiguousarray(part, dtype=dtype).tofile(file)
+    save_npy_parts(path, parts, shape, dtype)
 
 
 def read(folder: Path, sizes: list[int]) -> Read:
