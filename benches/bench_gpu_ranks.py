@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 from dllm2rec.evaluate.ranking import fused_rank_counts, fused_top_n
+from dllm2rec.students.memory.device_memory import DeviceMemory
+from dllm2rec.students.memory.pair_memory import MemoryForm, PairMemory
 
 SCALE = float(os.environ.get("DLLM2REC_BENCH_SCALE", "1"))
 WIDTH, PLACES = 64, 100
@@ -100,3 +102,37 @@ def test_gpu_ranks_of_lists(benchmark, peer: str, size: tuple[int, int]) -> None
     lists = own_lists if peer == "dllm2rec" else tiled_lists
     benchmark.group = f"gpu top-{PLACES}/{size[0]}x{size[1]}"
     timed(benchmark, lambda: lists(users, items), peer)
+
+
+def random_memory(n_items: int, followers: int) -> PairMemory:
+    """A memory in which every item is followed by as many others."""
+    rng = np.random.default_rng(0)
+    step = rng.integers(1, 2 * n_items // followers - 1, (n_items, followers))
+    items = np.sort((step.cumsum(1) + rng.integers(0, n_items, (n_items, 1))) % n_items, axis=1)
+    offsets = np.arange(n_items + 1, dtype=np.int64) * followers
+    values = rng.integers(1, 9, n_items * followers).astype(np.float32) / 8
+    return PairMemory(MemoryForm(), offsets, items.ravel().astype(np.uint32), values)
+
+
+@pytest.mark.parametrize("peer", ["dllm2rec", "dllm2rec without the memory"])
+def test_gpu_ranks_with_memory(benchmark, peer: str) -> None:
+    n_rows, n_items = RANKS[0]
+    users, items = eighths(n_rows, 0), eighths(n_items, 1)
+    targets = torch.randint(n_items, (n_rows,), device="cuda")
+    windows = torch.randint(n_items, (n_rows, 10), device="cuda")
+    lengths = torch.full((n_rows,), 10, device="cuda")
+    memory = random_memory(n_items, 70)
+    there = DeviceMemory.of(memory, users.device)
+    bonuses = there.bonuses(windows, lengths)
+    on_host = memory.bonuses(
+        windows.cpu().numpy().astype(np.uint32), lengths.cpu().numpy().astype(np.uint32)
+    )
+    for mine, theirs in zip(bonuses.on_host(), on_host, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+    def ranks() -> object:
+        added = there.bonuses(windows, lengths) if peer == "dllm2rec" else None
+        return fused_rank_counts(users, items, targets, bonuses=added)
+
+    benchmark.group = f"gpu ranks with a memory/{n_rows}x{n_items}"
+    timed(benchmark, ranks, peer)
