@@ -106,7 +106,7 @@ def _size(width: int) -> int:
     return max(16, int(triton.next_power_of_2(width)))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_users", "n_items", "n_per_program"])
 def _count(
     users,
     items,
@@ -150,7 +150,7 @@ def _count(
     tl.atomic_add(counts + n_users + row, same, mask=is_row, sem="relaxed")
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_pairs"])
 def _score_pairs(
     users,
     items,

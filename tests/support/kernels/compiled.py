@@ -64,20 +64,20 @@ def kernels_of(step: Step) -> list[Any]:
     return wishes
 
 
-def kernels_of_ranks() -> list[Any]:
+def kernels_of_ranks(n_users: int = 300, n_items: int = 1000) -> list[Any]:
     """Those of an evaluation, for vectors of the widest kind too."""
     launch._collected = []
     for width in (16, 64, 128):
-        users, items = torch.zeros(300, width), torch.zeros(1000, width)
-        rows, bias = torch.arange(300), torch.zeros(1000)
+        users, items = torch.zeros(n_users, width), torch.zeros(n_items, width)
+        rows, bias = torch.arange(n_users), torch.zeros(n_items)
         targets = rank_counts.pair_scores(users, items, bias, rows, rows)
         rank_counts.count_above(users, items, bias, targets)
     wishes, launch._collected = launch._collected, None
     return wishes
 
 
-def forms(step: Step) -> set[tuple[object, ...]]:
-    """What the kernels of a step are compiled for."""
+def forms(wishes: list[Any]) -> set[tuple[object, ...]]:
+    """What kernels are compiled for."""
     return {
         (
             kernel.fn.__name__,
@@ -87,7 +87,7 @@ def forms(step: Step) -> set[tuple[object, ...]]:
                 for parameter, argument in zip(kernel.params, arguments, strict=False)
             ),
         )
-        for kernel, _, arguments, constants in kernels_of(step)
+        for kernel, _, arguments, constants in wishes
     }
 
 
@@ -97,14 +97,23 @@ def check_last_batch() -> None:
     for recipe, overrides in STEPS:
         step = step_of(recipe, overrides, hidden_size=64)
         many = replace(step, rows=torch.arange(700))
-        few, more = forms(step), forms(many)
+        few, more = forms(kernels_of(step)), forms(kernels_of(many))
         assert few == more, few ^ more
     grid.BLOCK = block
+
+
+def check_sizes_of_ranks() -> None:
+    """Blocks of any size, and catalogues, are ranked by the same kernels."""
+    some = forms(kernels_of_ranks(300, 1000))
+    for n_users, n_items in ((304, 1000), (1, 999), (4096, 1)):
+        others = forms(kernels_of_ranks(n_users, n_items))
+        assert others == some, others ^ some
 
 
 def main() -> None:
     driver.set_active(Driver())
     check_last_batch()
+    check_sizes_of_ranks()
     names = set()
     steps = [step_of(recipe, overrides, hidden_size=64) for recipe, overrides in STEPS]
     steps.append(step_of("light", [], hidden_size=64, histories=True))
