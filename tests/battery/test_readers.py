@@ -109,6 +109,11 @@ def files(folder: Path) -> dict[str, tuple[str, bytes]]:
         "vectors parquet": ("v.parquet", of_table(vectors_by_id, folder)),
         "titles parquet": ("t.parquet", of_table(titles, folder)),
         "lists parquet": ("l.parquet", of_table(ranked, folder)),
+        "lists csv": ("l.csv", text("user_id,item_id,score", *(f"u1,i{n},{n}" for n in range(9)))),
+        "lists cells": ("l.csv", text("user_id,item_id_list", *(f"u{n},i1 i2" for n in range(9)))),
+        "lists trec": ("l.trec", text(*(f"u{n % 3} Q0 i{n} {n} {9 - n}.5 t" for n in range(9)))),
+        "lists json": ("l.json", b'{"u1": {"i1": 2.5, "i2": 1}, "u2": {"i3": 0.5}}'),
+        "lists jsonl": ("l.jsonl", text(*['{"user_id": "u1", "items": ["i1", "i2"]}'] * 5)),
         "scores": ("s.npy", saved(lambda path: np.save(path, vectors), folder / "s.npy")),
         "scores safetensors": ("s.safetensors", safetensors.numpy.save({"scores": vectors})),
         "scores parquet": ("s.parquet", of_table(vectors_by_id.drop(["item_id"]), folder)),
@@ -125,6 +130,7 @@ NAMES = [
     *("titles-pipes", "titles-amazon", "histories", "windows", "ranking", "distances", "answers"),
     *("embeddings", "embeddings npy", "embeddings npz", "histories parquet", "answers parquet"),
     *("vectors parquet", "titles parquet", "lists parquet"),
+    *("lists csv", "lists cells", "lists trec", "lists json", "lists jsonl"),
     *("scores", "scores safetensors", "scores parquet", "per-row", "config"),
 ]
 
