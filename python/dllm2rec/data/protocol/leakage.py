@@ -102,20 +102,27 @@ def _targets_in_window(dataset: SequenceDataset, rows: Rows) -> int:
 
 
 def _rows_in_train(dataset: SequenceDataset, others: Rows) -> int:
-    """Count by hash; of the train rows only those are hashed that end as another row ends."""
+    """Count by hash; of the train rows only those are hashed that end as another row ends.
+
+    What is held grows with the other rows, not with the train rows.
+    """
     if not len(others) or not len(dataset.train):
         return 0
     bits = min(_MOST_BITS, len(others).bit_length() + 5)
     ends = np.zeros(1 << bits, bool)
     ends[_end_bits(dataset, others, bits)] = True
-    candidates = [np.empty(0, np.uint64)]
+    wanted = [_row_hashes(dataset, others.take(b)) for b in _row_blocks(dataset, others)]
+    hashes, counts = np.unique(np.concatenate(wanted), return_counts=True)
+    is_met = np.zeros(len(hashes), bool)
     for block in blocks(len(dataset.train)):
         rows = dataset.train.take(block)
         rows = rows.take(ends[_end_bits(dataset, rows, bits)])
-        candidates += [_row_hashes(dataset, rows.take(b)) for b in _row_blocks(dataset, rows)]
-    known = np.concatenate(candidates)
-    hashes = [_row_hashes(dataset, others.take(b)) for b in _row_blocks(dataset, others)]
-    return int(np.isin(np.concatenate(hashes), known).sum())
+        for some in _row_blocks(dataset, rows):
+            found = _row_hashes(dataset, rows.take(some))
+            place = np.searchsorted(hashes, found)
+            place = place[hashes[np.minimum(place, len(hashes) - 1)] == found]
+            is_met[place] = True
+    return int(counts[is_met].sum())
 
 
 def _row_blocks(dataset: SequenceDataset, rows: Rows) -> Iterator[slice]:
