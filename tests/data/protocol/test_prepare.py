@@ -22,6 +22,7 @@ from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.formats.dataset_folder import load_dataset_folder, save_dataset
 from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.data.logs.interactions import Interactions
+from dllm2rec.data.protocol import leakage
 from dllm2rec.data.protocol.model import Protocol, microseconds, named_protocol
 from dllm2rec.data.protocol.prepare import Prepared, prepare
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
@@ -283,6 +284,24 @@ def test_leaks_are_counted_and_refused_if_strict() -> None:
         ("v", i, t) for t, i in enumerate("bac")
     ]
     assert prepare(log_of(other), strict=True).report.leaks.rows_in_train == 0
+
+
+@pytest.mark.parametrize("most_bits", [1, 28])  # of one bit, nearly every train row is hashed
+def test_other_rows_that_are_in_train_are_those_that_a_set_holds(
+    monkeypatch: pytest.MonkeyPatch, most_bits: int
+) -> None:
+    monkeypatch.setattr(leakage, "_MOST_BITS", most_bits)
+    monkeypatch.setattr(leakage, "_BLOCK_ITEMS", 64)
+    rng = np.random.default_rng(0)
+    users = [rng.integers(0, 3, length) for length in rng.integers(3, 8, 60)]
+    events = [(f"u{u}", f"i{item}", t) for u, row in enumerate(users) for t, item in enumerate(row)]
+    prepared = prepare(log_of(events))
+    train, validation, test = (
+        [(tuple(window), target) for window, target in rows] for rows in shown(prepared).values()
+    )
+    expected = sum(row in set(train) for row in validation + test)
+    assert 0 < expected < 120
+    assert prepared.report.leaks.rows_in_train == expected
 
 
 def test_targets_in_train_histories_are_counted() -> None:
