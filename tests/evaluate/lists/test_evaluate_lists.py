@@ -393,3 +393,11 @@ def test_the_command_prints_the_table(tmp_path, capsys, dataset):
     assert main(["evaluate", "--lists", str(lists)]) == 2
     assert "expected it or --targets alone" in capsys.readouterr().err
     assert main(["evaluate", "--scores", "x.npy", "--targets", "y"]) == 2
+
+
+def test_half_a_surrogate_pair_is_refused(tmp_path, dataset):
+    half = r'{"\ud800": {"i1": 1.0}}'
+    (tmp_path / "run.json").write_text(half)
+    for lists in (tmp_path / "run.json", str(tmp_path / "run.json"), json.loads(half)):
+        with pytest.raises(InputError, match=r"E-ENC .*: an id with half a surrogate pair"):
+            evaluate_lists(lists, dataset)

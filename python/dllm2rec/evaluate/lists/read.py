@@ -39,6 +39,15 @@ def read_list_table(lists: object) -> ListTable:
         ArtifactError: a Parquet file is corrupt.
         TypeError: it is none of these.
     """
+    try:
+        return _table_of(lists)
+    except UnicodeEncodeError as err:
+        source = os.fspath(lists) if isinstance(lists, (str, os.PathLike)) else "lists"
+        message = "an id with half a surrogate pair, expected Unicode text"
+        raise InputError(message, code="E-ENC", path=source) from err
+
+
+def _table_of(lists: object) -> ListTable:
     if isinstance(lists, Mapping):
         return of_mapping(lists, "lists")
     if isinstance(lists, (str, os.PathLike)):
