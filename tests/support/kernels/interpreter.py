@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 # What the checks import by and by; once before the fork it costs them nothing.
 LAZY = ("torch.distributed.tensor", "torch._inductor.config", "numpy.random")
 
