@@ -23,6 +23,18 @@ for words, code in (
     (["report", "none"], 4),
     (["export", "none", "--out", "out"], 4),
     (["prepare", "none.csv", "--out", "out"], 3),
+    (["compare", "none"], 3),
+    (["compare-metrics", "none"], 3),
+    (["serve", "none"], 4),
+    (["audit", "none"], 3),
+    (["tune", *of_dataset], 3),
+    (["reproduce", "none"], 4),
+    (["evaluate", "--lists", "none", "--dataset", "none"], 3),
+    (["teacher", "report", "none", "none"], 3),
+    (["teacher", "report", "none", "."], 3),
+    (["teacher", "prompts", *of_dataset], 3),
+    (["teacher", "plan", "--budget", "5", *of_dataset], 3),
+    (["teacher", "ground", "none", "--model", "none", *of_dataset], 3),
     (["teacher", "import", "none", *of_dataset], 3),
     (["teacher", "embed", "--model", "none", *of_dataset], 3),
     (["teacher", "spread", "none", *of_dataset], 3),
@@ -41,7 +53,7 @@ def test_a_wrong_path_is_told_before_anything_heavy_is_loaded(tmp_path: Path) ->
     )
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stderr.splitlines() if not line.startswith("note: no GPU")]
-    assert len(lines) == 14
+    assert len(lines) == 26
     assert all("none" in line and "expected" in line for line in lines)
     assert list(tmp_path.iterdir()) == []
 

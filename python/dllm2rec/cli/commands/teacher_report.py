@@ -10,7 +10,12 @@ import typer
 
 from dllm2rec.cli.options import DeviceOption, JsonOption, check_device, print_json
 from dllm2rec.cli.output.lines import say
-from dllm2rec.cli.paths import check_is_run, check_run_there
+from dllm2rec.cli.paths import (
+    check_folders_there,
+    check_is_run,
+    check_run_there,
+    check_source_there,
+)
 from dllm2rec.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -69,6 +74,8 @@ def _report(request: ReportRequest) -> None:
     inputs = [request.teacher, request.dataset, *([request.run] if request.run else [])]
     if page.is_dir() or any(page.resolve() == one.resolve() for one in inputs):
         raise ConfigError(f"--out {page}: is a folder or an input, expected a file to write")
+    check_folders_there(request.dataset)
+    check_source_there(request.teacher, "a teacher's folder, or what teacher import reads")
     if request.run is not None:
         check_run_there(request.run)
         check_is_run(request.run)
