@@ -40,8 +40,8 @@ class Cell:
         return _core.fused_rank_counts(self.users, self.items, self.targets)
 
     def top20(self):
-        window = (self.offsets, self.seen)
-        return _core.fused_top_n(self.users, self.items, 20, None, window, -np.inf)
+        window = (self.offsets, self.seen, -np.inf)
+        return _core.fused_top_n(self.users, self.items, 20, None, window)
 
     def blocks(self):
         for begin in range(0, len(self.users), 256):

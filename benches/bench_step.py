@@ -57,8 +57,7 @@ def plain_loss(stepper: Stepper, rows: Tensor) -> Tensor:
     assert batch.negatives is not None
     negative = scores.gather(1, batch.negatives)
     binary = torch.nn.functional.binary_cross_entropy_with_logits
-    base = binary(target, torch.ones_like(target)) / 2
-    base = base + binary(negative, torch.zeros_like(negative)) / 2
+    base = binary(target, torch.ones_like(target)) + binary(negative, torch.zeros_like(negative))
     goal = torch.zeros_like(scores).scatter_(1, batch.targets[:, None], 1.0)
     loss = CONFIG.loss
     exponents = stepper.propensity * (scores - goal) ** 2 / loss.dro_temperature

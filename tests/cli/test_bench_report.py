@@ -1,8 +1,11 @@
-"""From measured times to ratios: what is printed and drawn."""
+"""The benches run, and from measured times to ratios: what is printed and drawn."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,3 +99,20 @@ def test_benches_of_a_gpu_are_refused_where_there_is_none(tmp_path, capsys):
     assert main(["bench", "--benches", str(benches), "--gpu", "--out", str(out)]) == 2
     assert capsys.readouterr().err.startswith("error: --gpu without a CUDA device")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_benches_run_and_their_peers_give_the_same() -> None:
+    words = ["-m", "pytest", "benches", "-q", "-o", "python_files=bench_*.py"]
+    words += ["-o", "addopts=", "--benchmark-disable", "-p", "no:cacheprovider"]
+    words += ["--ignore-glob=*/bench_gpu_*"]
+    done = subprocess.run(
+        [sys.executable, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).resolve().parents[2],
+        env=os.environ | {"DLLM2REC_BENCH_SCALE": "0.02"},
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert " passed" in done.stdout
