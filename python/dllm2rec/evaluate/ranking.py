@@ -1,4 +1,4 @@
-"""Where targets rank, and which items rank first: Rust on the CPU, torch in tiles on a GPU.
+"""Where targets rank, and which items rank first: Rust on the CPU, torch and kernels on a GPU.
 
 All functions follow one set of rules. A score of -inf masks its item: it is no candidate and is
 never listed. NaN and +inf are refused. `equal` does not count the target itself. Lists go by score,

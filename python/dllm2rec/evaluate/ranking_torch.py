@@ -39,7 +39,7 @@ def _exact_float32(device: torch.device) -> Iterator[None]:
 
 def count(problem: Problem, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Count from vectors: greater and equal, int64 (B,) in CPU memory."""
-    count_all = _count_on_chip if fits_on_chip(problem) else _count_in_tiles
+    count_all = _count_on_chip if _fits_on_chip(problem) else _count_in_tiles
     with _exact_float32(problem.users.device):
         counts, target_scores, refused = count_all(problem, targets)
         counts[1] -= 1  # the target itself
@@ -48,7 +48,7 @@ def count(problem: Problem, targets: torch.Tensor) -> tuple[torch.Tensor, torch.
     return both[0], both[1]
 
 
-def fits_on_chip(problem: Problem) -> bool:
+def _fits_on_chip(problem: Problem) -> bool:
     """Whether kernels count the scores: finite ones, many, of vectors that are not too wide."""
     return (
         problem.users.is_cuda
