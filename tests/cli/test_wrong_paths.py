@@ -29,6 +29,7 @@ for words, code in (
     (["audit", "none"], 3),
     (["tune", *of_dataset], 3),
     (["reproduce", "none"], 4),
+    (["reproduce", "--dataset", "none"], 3),
     (["evaluate", "--lists", "none", "--dataset", "none"], 3),
     (["teacher", "report", "none", "none"], 3),
     (["teacher", "report", "none", "."], 3),
@@ -53,7 +54,7 @@ def test_a_wrong_path_is_told_before_anything_heavy_is_loaded(tmp_path: Path) ->
     )
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stderr.splitlines() if not line.startswith("note: no GPU")]
-    assert len(lines) == 26
+    assert len(lines) == 27
     assert all("none" in line and "expected" in line for line in lines)
     assert list(tmp_path.iterdir()) == []
 

@@ -53,6 +53,7 @@ NOT_RUN = {
         "needs the weights of a model; tests/llm run it in two processes with a tiny one"
     ),
     "dllm2rec train --dataset data/games --teacher teachers/titles": "needs the embed above it",
+    "dllm2rec reproduce --dataset ": "trains hundreds of students; tests/rerun make a small table",
     "dllm2rec serve ": "answers until it is stopped; tests/server start it",
     "curl ": "asks the server above it; tests/server send the same",
     "make bench": "takes half an hour",

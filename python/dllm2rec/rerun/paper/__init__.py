@@ -1,0 +1,1 @@
+"""The paper's table made again: its students, ablations and baselines, controls, the default."""
