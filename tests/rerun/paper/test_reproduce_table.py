@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from dllm2rec.cli import main
 from dllm2rec.data.formats.load_dataset import load_dataset
-from dllm2rec.errors import ArtifactError, ConfigError, InputError
+from dllm2rec.errors import ArtifactError, ConfigError, InputError, ResourceError
 from dllm2rec.rerun.paper import train_job
 from dllm2rec.rerun.paper.cells import PARTS
 from dllm2rec.rerun.paper.ledger import LOG_FILE, SCRATCH
@@ -107,6 +108,21 @@ def test_processes_come_to_the_bits_of_one(source: Source, tmp_path: Path) -> No
         reproduce_table([source], tmp_path / str(n_processes), options)
     one, two = (log_of(tmp_path / name) for name in "12")
     assert one == two
+
+
+@pytest.mark.usefixtures("small")
+def test_a_process_that_is_killed_ends_the_table_with_what_to_do(
+    source: Source, tmp_path: Path
+) -> None:
+    def kill(step: Step) -> None:
+        for child in multiprocessing.active_children():  # the death of an idle one changes nothing
+            child.kill()
+
+    options = replace(STUDENTS, n_processes=2)
+    with pytest.raises(ResourceError, match="fewer --jobs if memory ran out"):
+        reproduce_table([source], tmp_path / "out", options, kill)
+    assert multiprocessing.active_children() == []
+    assert log_of(tmp_path / "out")
 
 
 @pytest.mark.slow

@@ -45,28 +45,28 @@ def train_all(ready: Ready, keep: Keep, world: World, n_processes: int, n_thread
         while jobs := ready():
             keep(train_job(next(iter(jobs.values())), world))
         return
-    with _processes(world, n_processes, n_threads) as pool:
-        under_way: dict[Future[dict[str, Any]], str] = {}
-        while True:
-            waiting = [job for key, job in ready().items() if key not in under_way.values()]
-            for job in waiting[: n_processes - len(under_way)]:
-                under_way[pool.submit(_train, job)] = job.key
-            if not under_way:
-                return
-            ended = wait(under_way, return_when=FIRST_COMPLETED).done
-            for one in ended:
-                del under_way[one]
-                keep(_result(one))
-
-
-def _result(ended: Future[dict[str, Any]]) -> dict[str, Any]:
     try:
-        return ended.result()
+        with _processes(world, n_processes, n_threads) as pool:
+            _train_in(pool, ready, keep, n_processes)
     except BrokenProcessPool as err:
         raise ResourceError(
             "a process that trained was killed, expected it to end; run the command again, it goes "
             "on from here, with fewer --jobs if memory ran out"
         ) from err
+
+
+def _train_in(pool: ProcessPoolExecutor, ready: Ready, keep: Keep, n_processes: int) -> None:
+    """Keep all processes busy until nothing is ready and nothing under way."""
+    under_way: dict[Future[dict[str, Any]], str] = {}
+    while True:
+        waiting = [job for key, job in ready().items() if key not in under_way.values()]
+        for job in waiting[: n_processes - len(under_way)]:
+            under_way[pool.submit(_train, job)] = job.key
+        if not under_way:
+            return
+        for one in wait(under_way, return_when=FIRST_COMPLETED).done:
+            del under_way[one]
+            keep(one.result())
 
 
 @contextmanager
