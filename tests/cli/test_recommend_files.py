@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from dllm2rec.cli import main, recommend_inputs
 from dllm2rec.cli.recommend_files import write_lists
 from dllm2rec.cli.recommend_inputs import User, history_blocks, read_histories
 from dllm2rec.errors import ArtifactError, InputError
+from tests.support.made_lists import made_lists
 from tests.train.test_train_run import CONFIG, changed, train
 
 USERS = {"u1": ["item-3", "item-4"], "u2": ["item-9"], "u 3": ["item-5", "item-3", "item-7"]}
@@ -108,16 +110,18 @@ def test_blocks_are_read_as_they_are_answered(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(recommend_inputs, "BLOCK_ROWS", 2)
     read: list[int] = []
 
-    def users() -> Iterator[User]:
-        for number in range(1, 8):
-            read.append(number)
-            yield User(f"u{number}", ["1"], number)
+    def user(number: int) -> User:
+        read.append(number)
+        return User(f"u{number}", ["1"], number)
 
-    blocks = history_blocks(users())
+    users = [partial(user, number) for number in range(1, 8)]
+    blocks = history_blocks(iter(users))
     assert next(blocks).names == ("u1", "u2")
     assert read == [1, 2]
-    shards = [[*history_blocks(users(), shard=(n, 3))] for n in (1, 2, 3)]
+    read.clear()
+    shards = [[*history_blocks(users, shard=(n, 3))] for n in (1, 2, 3)]
     assert [[block.first for block in shard] for shard in shards] == [[0, 6], [2], [4]]
+    assert sorted(read) == [1, 2, 3, 4, 5, 6, 7]  # each by the shard that answers it alone
 
 
 @pytest.fixture(scope="module")
@@ -226,16 +230,17 @@ def test_a_log_is_answered_under_its_users(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_trec_run_has_six_columns_and_all_digits(tmp_path: Path) -> None:
-    rows = [Recommendation(1, "a", "A title", 0.1234567890123), Recommendation(2, "b", None, -2.0)]
-    write_lists(tmp_path / "run.trec", [("u1", rows), ("u2", rows[:1])])
+    rows = [Recommendation(1, "a", "A title", 0.1234567), Recommendation(2, "b", None, -2.0)]
+    write_lists(tmp_path / "run.trec", [made_lists(("u1", rows), ("u2", rows[:1]))])
     assert (tmp_path / "run.trec").read_text().splitlines() == [
-        "u1 Q0 a 1 0.1234567890123 dllm2rec",
+        "u1 Q0 a 1 0.12345670163631439 dllm2rec",
         "u1 Q0 b 2 -2.0 dllm2rec",
-        "u2 Q0 a 1 0.1234567890123 dllm2rec",
+        "u2 Q0 a 1 0.12345670163631439 dllm2rec",
     ]
     for user, item in (("u 1", "a"), ("u1", "a\tb"), ("", "a")):
+        lists = made_lists((user, [Recommendation(1, item, None, 0.5)]))
         with pytest.raises(InputError, match=r"E-TREC .*no\.trec: .* expected one without blanks"):
-            write_lists(tmp_path / "no.trec", [(user, [Recommendation(1, item, None, 0.5)])])
+            write_lists(tmp_path / "no.trec", [lists])
     assert [path.name for path in tmp_path.iterdir()] == ["run.trec"]
 
 

@@ -16,6 +16,7 @@ from dllm2rec.cli.recommend_files import COLUMNS, write_lists
 from dllm2rec.cli.recommend_inputs import read_histories
 from dllm2rec.errors import InputError, ResourceError
 from dllm2rec.tracking.metric_table import Recommendation
+from tests.support.made_lists import made_lists
 
 LIST = [Recommendation(1, "a,1", "Ünder [b]", 0.5), Recommendation(2, "b", None, 0.25)]
 
@@ -62,8 +63,7 @@ def rows_of(path: Path) -> list[dict[str, object]]:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         return [
-            row | {"rank": int(row["rank"]), "score": float(row["score"]),
-                   "title": row["title"] or None}
+            row | {"rank": int(row["rank"]), "score": float(row["score"])}
             for row in rows
         ]  # fmt: skip
     import pyarrow.parquet
@@ -74,10 +74,10 @@ def rows_of(path: Path) -> list[dict[str, object]]:
 @pytest.mark.parametrize("ending", [".parquet", ".csv", ".jsonl"])
 def test_lists_are_written_as_they_are(tmp_path, ending):
     path = tmp_path / "new" / f"lists{ending}"
-    write_lists(path, [("u1", LIST), ("u2", LIST[:1])])
+    write_lists(path, [made_lists(("u1", LIST)), made_lists(("u2", LIST[:1]))])
     rows = rows_of(path)
     assert [tuple(row.values()) for row in rows] == [
-        ("u1", 1, "a,1", "Ünder [b]", 0.5), ("u1", 2, "b", None, 0.25),
+        ("u1", 1, "a,1", "Ünder [b]", 0.5), ("u1", 2, "b", "", 0.25),
         ("u2", 1, "a,1", "Ünder [b]", 0.5),
     ]  # fmt: skip
     assert tuple(rows[0]) == COLUMNS
@@ -89,7 +89,11 @@ def test_lists_are_written_as_they_are(tmp_path, ending):
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
 def test_lists_are_written_without_holding_them(tmp_path, ending):
-    lists = ((f"u{n}", [Recommendation(1, f"item-{n}", "t" * 40, 0.5)] * 5) for n in range(30_000))
+    one = [Recommendation(n, f"item-{n}", "t" * 40, 0.5) for n in range(1, 6)]
+    lists = (
+        made_lists(*((f"u{n}", one) for n in range(first, first + 1000)))
+        for first in range(0, 30_000, 1000)
+    )
     tracemalloc.start()
     write_lists(tmp_path / f"lists{ending}", lists)
     _, peak = tracemalloc.get_traced_memory()
@@ -100,8 +104,8 @@ def test_lists_are_written_without_holding_them(tmp_path, ending):
 def test_cells_that_look_like_formulas_are_disarmed_if_asked_for(tmp_path):
     rows = [Recommendation(1, "=1+1", "@SUM(A1)", -0.5), Recommendation(2, "a=b", None, 0.25)]
     plain, safe = tmp_path / "plain.csv", tmp_path / "safe.csv"
-    write_lists(plain, [("-u", rows)])
-    write_lists(safe, [("-u", rows)], excel_safe=True)
+    write_lists(plain, [made_lists(("-u", rows))])
+    write_lists(safe, [made_lists(("-u", rows))], excel_safe=True)
     assert plain.read_text().splitlines()[1:] == ["-u,1,=1+1,@SUM(A1),-0.5", "-u,2,a=b,,0.25"]
     assert safe.read_text().splitlines()[1:] == ["'-u,1,'=1+1,'@SUM(A1),-0.5", "'-u,2,a=b,,0.25"]
     assert main(["recommend", "run", "--history", "a", "--excel-safe"]) == 2
@@ -116,7 +120,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ResourceError, match="No space left"):
-        write_lists(path, [("u", LIST)])
+        write_lists(path, [made_lists(("u", LIST))])
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dllm2rec.errors import ConfigError, InputError, ResourceError
 from dllm2rec.storage.atomic_file import replace_file
-from dllm2rec.tracking.metric_table import Recommendation
 
+if TYPE_CHECKING:
+    from dllm2rec.serve.recommendations import Recommendations
+
+Row: TypeAlias = tuple[Any, ...]  # of the columns
 COLUMNS = ("user_id", "rank", "item_id", "title", "score")
-_BLOCK_ROWS = 1 << 16  # of Parquet, made at a time
 _FORMULA = re.compile(r"[=+\-@\t\r]")  # how a cell begins that a spreadsheet runs
 
 
@@ -25,8 +27,8 @@ def check_file(out: Path, *, overwrite: bool, inputs: Iterable[Path]) -> None:
     Raises:
         ConfigError: an unknown ending, an input, a folder, or a file without `overwrite`.
     """
-    if out.suffix not in _WRITERS:
-        raise ConfigError(f"--out {out}: expected an ending of {', '.join(_WRITERS)}")
+    if out.suffix not in _ENDINGS:
+        raise ConfigError(f"--out {out}: expected an ending of {', '.join(_ENDINGS)}")
     for source in inputs:
         if out.resolve() == source.resolve():
             raise ConfigError(f"--out {out}: is the input, expected another file")
@@ -34,42 +36,36 @@ def check_file(out: Path, *, overwrite: bool, inputs: Iterable[Path]) -> None:
         raise ConfigError(f"--out {out}: exists, expected a new file; or give --overwrite")
 
 
-def write_lists(
-    out: Path,
-    lists: Iterable[tuple[str, Sequence[Recommendation]]],
-    *,
-    excel_safe: bool = False,
-) -> None:
+def write_lists(out: Path, parts: Iterable[Recommendations], *, excel_safe: bool = False) -> None:
     """Write a row for each place of each list, by the file's ending; whole or not at all.
 
-    Memory is that of a few lists, whatever their number.
+    Memory is that of one part, whatever their number.
 
     Args:
         out: the file.
-        lists: whose each is, and its places.
+        parts: named lists, some at a time.
         excel_safe: in CSV, put `'` before a text that a spreadsheet would take for a formula.
 
     Raises:
         InputError: a TREC run cannot hold an id.
         ResourceError: the file cannot be written; what was there before is unchanged.
     """
-    rows = (
-        (name, row.rank, row.item_id, row.title, row.score)
-        for name, places in lists
-        for row in places
-    )
-    if excel_safe:
-        rows = (tuple(map(_disarmed, row)) for row in rows)
-    if out.suffix == ".trec":
-        rows = (_without_blanks(out, row) for row in rows)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise ResourceError(f"{out}: {err.strerror or err}; nothing was written") from err
+    if out.suffix == ".parquet":
+        replace_file(out, lambda path: _write_parquet(path, parts))
+        return
+    rows: Iterator[Row] = chain.from_iterable(part.rows() for part in parts)
+    if excel_safe:
+        rows = (tuple(map(_disarmed, row)) for row in rows)
+    if out.suffix == ".trec":
+        rows = (_without_blanks(out, row) for row in rows)
     replace_file(out, lambda path: _WRITERS[out.suffix](path, rows))
 
 
-def _without_blanks(out: Path, row: tuple[Any, ...]) -> tuple[Any, ...]:
+def _without_blanks(out: Path, row: Row) -> Row:
     for name in (row[0], row[2]):
         if name.split() != [name]:
             raise InputError(
@@ -107,14 +103,14 @@ def _disarmed(cell: Any) -> Any:  # noqa: ANN401 - a cell of any column
     return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
-def _write_csv(path: Path, rows: Iterator[tuple[Any, ...]]) -> None:
+def _write_csv(path: Path, rows: Iterator[Row]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         writer.writerows(rows)
 
 
-def _write_jsonl(path: Path, rows: Iterator[tuple[Any, ...]]) -> None:
+def _write_jsonl(path: Path, rows: Iterator[Row]) -> None:
     with path.open("w", encoding="utf-8") as file:
         file.writelines(
             json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False) + "\n"
@@ -122,20 +118,18 @@ def _write_jsonl(path: Path, rows: Iterator[tuple[Any, ...]]) -> None:
         )
 
 
-def _write_parquet(path: Path, rows: Iterator[tuple[Any, ...]]) -> None:
+def _write_parquet(path: Path, parts: Iterable[Recommendations]) -> None:
     import pyarrow as pa
     import pyarrow.parquet
 
     kinds = (pa.string(), pa.int32(), pa.string(), pa.string(), pa.float32())
     schema = pa.schema(list(zip(COLUMNS, kinds, strict=True)))
     with pyarrow.parquet.ParquetWriter(path, schema) as file:
-        while block := list(islice(rows, _BLOCK_ROWS)):
-            columns = zip(*block, strict=True)
-            arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
-            file.write_table(pa.table(arrays, schema))
+        for part in parts:
+            file.write_table(part.to_arrow().cast(schema))
 
 
-def _write_trec(path: Path, rows: Iterator[tuple[Any, ...]]) -> None:
+def _write_trec(path: Path, rows: Iterator[Row]) -> None:
     """A run as trec_eval, ranx and ir-measures read it: user Q0 item rank score tag."""
     with path.open("w", encoding="utf-8") as file:
         for user, rank, item, _, score in rows:
@@ -143,9 +137,9 @@ def _write_trec(path: Path, rows: Iterator[tuple[Any, ...]]) -> None:
             file.write(f"{user} Q0 {item} {rank} {score!r} dllm2rec\n")
 
 
-_WRITERS: dict[str, Callable[[Path, Iterator[tuple[Any, ...]]], None]] = {
-    ".parquet": _write_parquet,
+_WRITERS: dict[str, Callable[[Path, Iterator[Row]], None]] = {
     ".csv": _write_csv,
     ".jsonl": _write_jsonl,
     ".trec": _write_trec,
 }
+_ENDINGS = (".parquet", *_WRITERS)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
 from dllm2rec.data.text.at_rest import at_rest
 from dllm2rec.data.text.files import JSON_CAP
 from dllm2rec.data.text.find_files import plain_name
-from dllm2rec.data.text.json_objects import TwiceError, distinct
+from dllm2rec.data.text.json_objects import TwiceError, distinct, half_pair
 from dllm2rec.data.text.lines import decoded, first_lines, read_lines
 from dllm2rec.data.text.parquet_text import bounded_batches, column_names, opened
 from dllm2rec.errors import ArtifactError, InputError
@@ -41,8 +42,18 @@ class User(NamedTuple):
     line: int
 
 
+Unread: TypeAlias = Callable[[], User]
+
+
 def read_histories(path: Path) -> Iterator[User]:
-    """Read histories, by the name and the columns of their file.
+    """Read all histories of `unread_histories`, which says what may be wrong with them."""
+    return (read() for read in unread_histories(path))
+
+
+def unread_histories(path: Path) -> Iterator[Unread]:
+    """Find histories, by the name and the columns of their file; each is read when it is called.
+
+    So a shard passes over those of others at a fraction of the cost.
 
     - JSON lines: `{"user_id": "u1", "history": ["12", "7"]}`, oldest item first. A file of any
       other ending is read so, too.
@@ -70,7 +81,7 @@ def read_histories(path: Path) -> Iterator[User]:
             lines = read_lines(path, cap=JSON_CAP, may_be_pipe=True)
             for number, line in lines:
                 if line.strip():
-                    yield _of_json(path, number, decoded(path, number, line))
+                    yield partial(_of_json, path, number, line)
 
 
 def read_ids(path: Path) -> list[str]:
@@ -96,24 +107,25 @@ _LOGS = {".csv", ".tsv", ".inter", ".dat", ".data", ".txt"}
 
 
 def history_blocks(
-    users: Iterable[User], *, shard: tuple[int, int] = (1, 1)
+    users: Iterable[Unread], *, shard: tuple[int, int] = (1, 1)
 ) -> Iterator[HistoryBlock]:
     """Put users together in blocks, whose numbers do not depend on the shard.
 
     Args:
-        users: of one file.
+        users: of one file, in its order.
         shard: which of how many, from 1: every n-th block.
     """
     number, n_shards = shard
     rest, first = iter(users), 0
     while some := [*islice(rest, BLOCK_ROWS)]:
         if first // BLOCK_ROWS % n_shards == number - 1:
-            names, histories, lines = zip(*some, strict=True)
+            names, histories, lines = zip(*(read() for read in some), strict=True)
             yield HistoryBlock(histories, first, names, lines)
         first += len(some)
 
 
-def _of_json(path: Path, number: int, line: str) -> User:
+def _of_json(path: Path, number: int, encoded: bytes) -> User:
+    line = decoded(path, number, encoded)
     try:
         record = json.loads(line, object_pairs_hook=distinct)
     except TwiceError as err:
@@ -135,7 +147,7 @@ def _user(path: Path, number: int, name: object, history: object) -> User:
 def _is_id(value: object) -> bool:
     """Whether it is text that can be written, or a whole number."""
     if isinstance(value, str):
-        return not any("\ud800" <= letter <= "\udfff" for letter in value)
+        return value.isascii() or not half_pair(value)
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -151,7 +163,7 @@ def _header(path: Path) -> list[str]:
         return []  # told by what reads the file
 
 
-def _of_csv(path: Path) -> Iterator[User]:
+def _of_csv(path: Path) -> Iterator[Unread]:
     lines = read_lines(path, cap=JSON_CAP)
     rows = csv.reader((decoded(path, *line) for line in lines), strict=True)
     try:
@@ -166,22 +178,22 @@ def _of_csv(path: Path) -> Iterator[User]:
                 raise InputError(message, code="E-RAGGED", path=path, line=rows.line_num)
             cell = row[names[HISTORY]]
             name = row[names[USER]] if USER in names else rows.line_num
-            yield _user(path, rows.line_num, name, _cell_ids(cell))
+            yield partial(_of_cell, path, rows.line_num, name, cell)
     except csv.Error as err:
         raise InputError(f"{err}", code="E-CSV", path=path, line=rows.line_num) from err
 
 
-def _cell_ids(cell: str) -> object:
-    """The ids of a cell; whatever is no list is refused by who asked."""
-    if not cell.lstrip().startswith("["):
-        return cell.split()
-    try:
-        return json.loads(cell)
-    except (ValueError, RecursionError):
-        return None
+def _of_cell(path: Path, number: int, name: str | int, cell: str) -> User:
+    ids: object = cell.split()
+    if cell.lstrip().startswith("["):
+        try:
+            ids = json.loads(cell)
+        except (ValueError, RecursionError):
+            ids = None  # no list, which is refused
+    return _user(path, number, name, ids)
 
 
-def _of_parquet(path: Path) -> Iterator[User]:
+def _of_parquet(path: Path) -> Iterator[Unread]:
     try:
         with opened(path) as file:
             names = file.schema_arrow.names
@@ -200,17 +212,17 @@ def _of_parquet(path: Path) -> Iterator[User]:
         raise ArtifactError(message) from err
 
 
-def _of_lists(path: Path, columns: list[str]) -> Iterator[User]:
+def _of_lists(path: Path, columns: list[str]) -> Iterator[Unread]:
     number = 0
     for batch in bounded_batches(path, columns, BLOCK_ROWS):
         table: dict[str, list[Any]] = batch.to_pydict()
         names = table.get(USER, range(number + 1, number + 1 + batch.num_rows))
         for name, history in zip(names, table[HISTORY], strict=True):
             number += 1
-            yield _user(path, number, name, history)
+            yield partial(_user, path, number, name, history)
 
 
-def _of_log(path: Path) -> Iterator[User]:
+def _of_log(path: Path) -> Iterator[Unread]:
     """Each user's events as one history, in the order of the users' first events."""
     from dllm2rec import _core
     from dllm2rec.data.logs.layouts.detect_layout import recognise
@@ -230,6 +242,9 @@ def _of_log(path: Path) -> Iterator[User]:
     order, starts = _core.order_by_user(log.users, log.times, log.n_users)
     items = log.items[order]
     item_ids, user_ids = log.item_ids.to_pylist(), log.user_ids.to_pylist()
-    for number, name in enumerate(user_ids):
+
+    def user(number: int, name: str) -> User:
         history = items[starts[number] : starts[number + 1]].tolist()
-        yield User(name, [item_ids[item] for item in history], number + 1)
+        return User(name, [item_ids[item] for item in history], number + 1)
+
+    yield from (partial(user, number, name) for number, name in enumerate(user_ids))

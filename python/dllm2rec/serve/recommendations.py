@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -88,6 +89,24 @@ class Recommendations(Sequence[list[Recommendation]]):
             for rank, (item, score) in enumerate(zip(items, scores, strict=True), start=1)
             if item < len(ids)  # places that no item is left for
         ]
+
+    def rows(self) -> Iterator[tuple[str, int, str, str | None, float]]:
+        """Yield all places: whose list it is, or its number, rank, id, title and score.
+
+        They are the columns of `to_arrow`, a row at a time.
+        """
+        rows, places = np.nonzero(self.items < self._catalogue.n_items)
+        found = self.items[rows, places].tolist()
+        ids, titles = self._catalogue.item_ids, self._catalogue.titles
+        names = self.names or [str(self._first + number) for number in range(len(self))]
+        return zip(
+            map(names.__getitem__, rows.tolist()),
+            (places + 1).tolist(),
+            map(ids.__getitem__, found),
+            repeat(None) if titles is None else map(titles.__getitem__, found),
+            self.scores[rows, places].tolist(),
+            strict=False,  # without titles one is endless
+        )
 
     def to_arrow(self) -> pa.Table:
         """All places as a table of Arrow.

@@ -230,12 +230,12 @@ def _blocks(
     source: Path | None, history: list[str], shard: tuple[int, int]
 ) -> Iterator[HistoryBlock]:
     """The histories that are asked about; a file that cannot be read is refused at once."""
-    from dllm2rec.cli.recommend_inputs import history_blocks, read_histories
+    from dllm2rec.cli.recommend_inputs import history_blocks, unread_histories
     from dllm2rec.serve.histories import HistoryBlock
 
     if source is None:
         return iter([HistoryBlock([history], names=["--history"])])
-    blocks = history_blocks(read_histories(source), shard=shard)
+    blocks = history_blocks(unread_histories(source), shard=shard)
     return chain([*islice(blocks, 1)], blocks)
 
 
@@ -256,8 +256,7 @@ def _write(out: Path | None, parts: Iterable[Recommendations], *, excel_safe: bo
         for _ in through():  # each process has its share of the work
             pass
     else:
-        lists = (one for part in through() for one in _named(part))
-        write_lists(out, lists, excel_safe=excel_safe)
+        write_lists(out, through(), excel_safe=excel_safe)
     return n_lists
 
 
