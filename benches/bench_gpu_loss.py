@@ -35,7 +35,10 @@ CLOSE = {"dllm2rec": 3e-3, "dllm2rec exact": 1e-5}
 
 Gradients = tuple[Tensor, Tensor]
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of torch's own compiler
+]
 
 
 class Problem:
@@ -59,8 +62,8 @@ class Problem:
 
     def leaves(self, dtype: torch.dtype) -> Gradients:
         return (
-            self.users.to(dtype).requires_grad_(),
-            self.items.to(dtype).requires_grad_(),
+            self.users.to(dtype, copy=True).requires_grad_(),
+            self.items.to(dtype, copy=True).requires_grad_(),
         )
 
 
@@ -127,7 +130,7 @@ def recorded(work: Callable[[], Gradients]) -> tuple[Callable[[], None], Gradien
             work()
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=side):
         left = work()
     return graph.replay, left
 
