@@ -10,8 +10,9 @@ from dllm2rec.batches.training_data import make_student
 from dllm2rec.config.load import changed, load_config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.data.device_rows import device_rows
-from dllm2rec.evaluate import evaluate_split, score_tiles
+from dllm2rec.evaluate import evaluate_split
 from dllm2rec.evaluate.evaluate_split import SplitLists, split_counts
+from dllm2rec.evaluate.on_device import moved_items
 from dllm2rec.students import Student
 from tests.support.worlds import cycle_dataset
 
@@ -58,9 +59,9 @@ def test_lists_that_are_kept_give_the_same_counts(
 
 def test_tiles_are_even_and_hold_every_item() -> None:
     for n_items in (1, 63, 2048, 2049, 8192, 8193, 17_408, 100_000, 10_000_000):
-        width = score_tiles.tile_width(n_items)
+        width = moved_items.tile_width(n_items)
         n_tiles = -(-n_items // width)
-        assert max(n_items, score_tiles.BLOCK_USERS) <= n_tiles * width
-        assert width <= score_tiles.TILE_ITEMS
-        assert n_tiles == -(-n_items // score_tiles.TILE_ITEMS)  # no more of them than must be
-        assert n_tiles * width - n_items < score_tiles.BLOCK_USERS + score_tiles.TILE_STEP * n_tiles
+        assert max(n_items, moved_items.BLOCK_USERS) <= n_tiles * width
+        assert width <= moved_items.TILE_ITEMS
+        assert n_tiles == -(-n_items // moved_items.TILE_ITEMS)  # no more of them than must be
+        assert n_tiles * width - n_items < moved_items.BLOCK_USERS + moved_items.TILE_STEP * n_tiles

@@ -21,8 +21,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from dllm2rec import _core
 from dllm2rec.errors import InputError, NonFiniteError
-from dllm2rec.evaluate import ranking, ranking_torch, score_tiles
+from dllm2rec.evaluate import ranking
 from dllm2rec.evaluate.listed_items import CheckedWindow, checked_window, moves_on
+from dllm2rec.evaluate.on_device import moved_items, on_chip, ranking_torch, score_tiles
+from dllm2rec.evaluate.on_device.moved_items import Listed, Moved, TileOrder, listed_items
 from dllm2rec.evaluate.ranking import (
     fused_rank_counts,
     fused_top_n,
@@ -75,10 +77,10 @@ def on_tensors(problem):
     users, items = (torch.from_numpy(problem[name].copy()) for name in ("users", "items"))
     shift = problem.get("window_offset", 0.0)
     moves = window, shift, problem.get("bonuses")
-    pairs, shift = moves_on(torch.device("cpu"), moves, len(users), len(items))
+    moved = moves_on(torch.device("cpu"), moves, len(users), len(items))
     bias = problem.get("bias")
     bias = None if bias is None else torch.from_numpy(bias.copy())
-    return score_tiles.Problem.of(users, items, bias, pairs, shift)
+    return score_tiles.Problem.of(users, items, bias, moved)
 
 
 @pytest.mark.slow
@@ -110,8 +112,9 @@ def test_torch_tiles_agree_with_the_kernel(case, data):
     problem, targets = case
     n = data.draw(st.integers(1, len(problem["items"])))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(score_tiles, "BLOCK_USERS", 4)
-        patch.setattr(score_tiles, "TILE_ITEMS", data.draw(st.sampled_from([4, 16, 64, 256])))
+        for module in (score_tiles, moved_items):
+            patch.setattr(module, "BLOCK_USERS", 4)
+        patch.setattr(moved_items, "TILE_ITEMS", data.draw(st.sampled_from([4, 16, 64, 256])))
         greater, equal = ranking_torch.count(on_tensors(problem), torch.from_numpy(targets))
         items, scores = ranking_torch.best(on_tensors(problem), n)
     counts = fused_rank_counts(targets=targets, **problem)
@@ -331,14 +334,11 @@ def test_arrays_that_do_not_fit_are_refused(change, error):
     with pytest.raises(error):
         fused_rank_counts(**(whole | change))
     if set(change) <= {"window", "window_offset"}:
-        users, items = torch.ones(4, 3), torch.ones(6, 3)
         window = tuple(torch.tensor(part, dtype=torch.int64) for part in change["window"])
         shift = change.get("window_offset", 0.0)
         if window[1].max() < 6:
             with pytest.raises(error):
-                score_tiles.Problem.of(
-                    users, items, None, score_tiles.listed_pairs(window, 4, 6), shift
-                )
+                moves_on(torch.device("cpu"), (window, shift, None), 4, 6)
 
 
 @pytest.mark.slow
@@ -395,12 +395,12 @@ def test_scores_that_need_no_look_are_the_same_when_looked_at(case):
     ],
 )
 def test_which_scores_are_looked_at(users, items, bias, shift, is_safe):
+    listed = listed_items((torch.tensor([0, 1]), torch.tensor([0])), 1, 1)
     problem = score_tiles.Problem.of(
         torch.tensor([[users, 0.0]], dtype=torch.float64),
         torch.tensor([[items, 0.0]], dtype=torch.float64),
         torch.tensor([bias], dtype=torch.float64),
-        None,
-        shift,
+        (Moved(listed, shift),),
     )
     assert problem.is_safe is is_safe
 
@@ -417,7 +417,7 @@ def test_lists_over_several_tiles_are_those_of_all_scores(monkeypatch, few, n):
     items[20_000:] *= 2  # the best come late
     bias = torch.from_numpy(np.where(rng.random(30_000) < 0.9, -np.inf, 0.0).astype(np.float32))
     bias[:9000] = -torch.inf  # no candidate in the first tile
-    problem = score_tiles.Problem.of(users, items, bias, None, 0.0)
+    problem = score_tiles.Problem.of(users, items, bias)
     assert len(list(problem.tiles())) == 4
     found, scores = ranking_torch.best(problem, n)
     everything = users @ items.T + bias
@@ -427,12 +427,12 @@ def test_lists_over_several_tiles_are_those_of_all_scores(monkeypatch, few, n):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("on_chip", [False, True], ids=["in tiles", "on the chip"])
+@pytest.mark.parametrize("by_kernels", [False, True], ids=["in tiles", "on the chip"])
 def test_all_work_on_a_gpu_is_on_that_gpu_and_the_host_reads_thrice_before_the_result(
-    monkeypatch, on_chip
+    monkeypatch, by_kernels
 ):
-    monkeypatch.setattr(ranking_torch, "MANY_SCORES", 0 if on_chip else 1 << 62)
-    if on_chip:
+    monkeypatch.setattr(on_chip, "MANY_SCORES", 0 if by_kernels else 1 << 62)
+    if by_kernels:
         pytest.importorskip("triton")
         kernels = importlib.import_module("dllm2rec.kernels.rank_counts")
         monkeypatch.setattr(kernels, "launch", lambda *_, **__: None)
@@ -447,11 +447,10 @@ def test_all_work_on_a_gpu_is_on_that_gpu_and_the_host_reads_thrice_before_the_r
     n_rows, n_items = 5000, 20_000  # three blocks, three tiles
     with FakeTensorMode():  # tensors that only know their device, type and shape
         on_gpu = partial(torch.empty, device="cuda")
-        pairs = score_tiles.Pairs(
-            on_gpu((2, 900), dtype=torch.int64),
-            on_gpu(900, dtype=torch.int64),
-            np.tile(np.arange(0, 900, 100)[:4], (3, 1)),
-        )
+        pairs = Listed(on_gpu(900, dtype=torch.int64), n_rows, n_items)
+        laid_out = on_gpu(900, dtype=torch.int64), on_gpu(900, dtype=torch.int64)
+        cuts = np.tile(np.arange(0, 900, 100)[:4], (3, 1))
+        vars(pairs)["by_tile"] = TileOrder(*laid_out, cuts)
         counts = fused_rank_counts_on(
             on_gpu((n_rows, 8)),
             on_gpu((n_items, 8), dtype=torch.bfloat16),
@@ -460,7 +459,7 @@ def test_all_work_on_a_gpu_is_on_that_gpu_and_the_host_reads_thrice_before_the_r
             CheckedWindow(n_rows, n_items, pairs),
         )
         assert [(part.shape, part.device.type) for part in counts] == [((n_rows,), "cpu")] * 2
-    assert reads == [4, 2, 2]  # lengths and bias; targets; what was refused
+    assert reads == [5, 2, 2]  # lengths, bias, shifts; targets; what was refused
 
 
 def fused_rank_counts_on(users, items, targets, bias, window):
@@ -477,7 +476,7 @@ def test_a_checked_window_of_other_rows_items_or_places_is_refused():
         fused_top_n(users, items, 1, window=other)
     with pytest.raises(InputError, match="checked for 4 rows and 7 items"):
         fused_top_n(users, items, 1, window=checked_window(window, 4, 7))
-    pairs = score_tiles.listed_pairs(tuple(torch.tensor(part) for part in window), 4, 6)
+    pairs = listed_items(tuple(torch.tensor(part) for part in window), 4, 6)
     with pytest.raises(InputError, match="laid out on a device"):
         fused_top_n(users, items, 1, window=CheckedWindow(4, 6, pairs))
 
@@ -538,6 +537,37 @@ def test_copies_of_items_tie_exactly_on_cuda(n_users, width):
     )
     assert (counts.equal >= 4).all()
     assert (counts.greater % 5 == 0).all()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("width", [16, 50, 64, 128])
+def test_lists_made_on_the_chip_hold_the_best_in_float32(width, dtype):
+    rng = torch.Generator("cuda").manual_seed(0)
+    n_users, n_items = 700, 200_000
+    users = torch.randn(n_users, width, device="cuda", generator=rng)
+    items = torch.randn(n_items, width, device="cuda", generator=rng)
+    items = (items * torch.rand(n_items, 1, device="cuda", generator=rng)).to(dtype)
+    bias = torch.randn(n_items, device="cuda", generator=rng)
+    bias[::7] = -torch.inf
+    seen = torch.randint(n_items, (n_users, 30), device="cuda", generator=rng)
+    seen[5] = torch.arange(30, device="cuda")
+    window = torch.arange(n_users + 1, device="cuda") * 30, seen.flatten()
+    found, scores = fused_top_n(users, items, 50, bias, window, -np.inf)
+    exact = users.double() @ items.double().T + bias
+    exact.scatter_(1, seen, -torch.inf)
+    best = exact.topk(50).values
+    mine = exact.gather(1, torch.from_numpy(found.astype(np.int64)).cuda())
+    assert (mine - best).abs().amax() < 1e-4  # of items that swap places by rounding
+    assert (torch.from_numpy(scores).cuda() - mine).abs().amax() < 1e-4
+    np.testing.assert_array_equal(np.sort(scores)[:, ::-1], scores)
+
+
+@pytest.mark.gpu
+def test_lists_of_one_score_go_by_item_on_cuda():
+    users, items = torch.ones(700, 16, device="cuda"), torch.ones(200_000, 16, device="cuda")
+    found, _ = fused_top_n(users, items, 20)
+    np.testing.assert_array_equal(found, np.tile(np.arange(20), (700, 1)))
 
 
 INTERRUPTED = """

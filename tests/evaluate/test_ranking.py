@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from dllm2rec import _core
 from dllm2rec.errors import InputError, NonFiniteError
-from dllm2rec.evaluate import ranking_torch
+from dllm2rec.evaluate.on_device import ranking_torch
 from dllm2rec.evaluate.ranking import rank_counts, top_n
 from tests.reference import ranking as reference
 

@@ -106,6 +106,12 @@ def test_ranks_counted_on_the_chip(run_check, n_users, n_items, width, moves):
     run_check("check_ranks", n_users=n_users, n_items=n_items, width=width, moves=moves)
 
 
+@pytest.mark.parametrize("moves", ["none", "offset", "masked", "bonuses"])
+@pytest.mark.parametrize(("n", "bound"), [(1, "good"), (10, "good"), (10, "high"), (10, "low")])
+def test_lists_made_on_the_chip(run_check, n, moves, bound):
+    run_check("check_lists", n=n, moves=moves, bound=bound)
+
+
 @each_step
 def test_a_whole_step(run_check, recipe, overrides):
     run_check("check_step", recipe=recipe, overrides=overrides)

@@ -166,6 +166,7 @@ def test_the_kernels_of_a_step_compile_for_a_gpu_that_is_not_there(tmp_path: Pat
     kernels = set(json.loads(done.stdout.splitlines()[-1]))
     assert kernels == {
         *(
+            "_collect",
             "_gather",
             "_largest",
             "_scales",
@@ -180,7 +181,7 @@ def test_the_kernels_of_a_step_compile_for_a_gpu_that_is_not_there(tmp_path: Pat
             "_sum_piece",
         ),
         *("_take_rows", "_add_rows", "_listed", "_statistics", "_terms", "_gradient"),
-        *("_cut", "_sums", "_count_ahead", "_to_items", "_count", "_score_pairs"),
+        *("_cut", "_sums", "_count_ahead", "_to_items", "_count", "_score_rows"),
         *(
             "_scores",
             "_scores_backward",

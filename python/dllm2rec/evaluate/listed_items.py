@@ -11,7 +11,7 @@ import torch
 
 from dllm2rec.arrays import item_indices, whole_numbers
 from dllm2rec.errors import InputError
-from dllm2rec.evaluate import score_tiles
+from dllm2rec.evaluate.on_device.moved_items import Listed, Moved, listed_items, moved_items
 from dllm2rec.students.memory.device_memory import DeviceBonuses
 from dllm2rec.students.memory.pair_memory import ItemBonuses
 
@@ -26,16 +26,16 @@ class CheckedWindow:
 
     n_rows: int
     n_items: int
-    laid_out: HostWindow | score_tiles.Pairs
+    laid_out: HostWindow | Listed
 
     def on_host(self) -> HostWindow:
         """Offsets and items in CPU memory, wherever they are laid out."""
-        if not isinstance(self.laid_out, score_tiles.Pairs):
+        if not isinstance(self.laid_out, Listed):
             return self.laid_out
-        row, item = self.laid_out.listed.cpu().numpy()
-        order = np.argsort(row, kind="stable")
-        offsets = np.searchsorted(row[order], np.arange(self.n_rows + 1)).astype(np.int64)
-        return offsets, item[order].astype(np.uint32)
+        offsets, items = (
+            part.cpu().numpy() for part in (self.laid_out.offsets, self.laid_out.items)
+        )
+        return offsets, items.astype(np.uint32)
 
 
 Bonuses: TypeAlias = ItemBonuses | DeviceBonuses
@@ -60,7 +60,7 @@ def checked_window(
     if device is None or device.type == "cpu":
         return CheckedWindow(n_rows, n_items, _window(window, n_items))
     listed = _window_on(device, window, n_items)
-    return CheckedWindow(n_rows, n_items, score_tiles.listed_pairs(listed, n_rows, n_items))
+    return CheckedWindow(n_rows, n_items, listed_items(listed, n_rows, n_items))
 
 
 def host_window(
@@ -72,7 +72,7 @@ def host_window(
     if not isinstance(window, CheckedWindow):
         return _window(window, n_items)
     _check_made_for(window, n_rows, n_items)
-    if isinstance(window.laid_out, score_tiles.Pairs):
+    if isinstance(window.laid_out, Listed):
         raise InputError("window: laid out on a device, expected one for the CPU")
     return window.laid_out
 
@@ -108,32 +108,29 @@ def host_bonuses(bonuses: Bonuses | None) -> ItemBonuses | None:
     return bonuses.on_host() if isinstance(bonuses, DeviceBonuses) else bonuses
 
 
-def moves_on(
-    device: torch.device, moves: Moves, n_rows: int, n_items: int
-) -> tuple[score_tiles.Pairs | None, float]:
-    """What `ranking_torch` takes: pairs, and a shift for those that have none of their own."""
+def moves_on(device: torch.device, moves: Moves, n_rows: int, n_items: int) -> tuple[Moved, ...]:
+    """What is added to which scores, on the device."""
     window, offset, bonuses = moves
-    pairs = None if window is None else pairs_on(device, window, n_rows, n_items)
-    if bonuses is None:
-        return pairs, offset
-    if not isinstance(bonuses, DeviceBonuses):
+    if np.isnan(offset) or offset == np.inf:
+        raise InputError(f"window_offset = {offset}, expected a finite number or -inf")
+    listed = None if window is None else _listed_on(device, window, n_rows, n_items)
+    if bonuses is not None and not isinstance(bonuses, DeviceBonuses):
         parts = (torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in bonuses)
         offsets, items, values = parts
         bonuses = DeviceBonuses(offsets, items.long(), values)
-    return score_tiles.with_bonuses(pairs, offset, bonuses, n_rows, n_items), 0.0
+    return moved_items(listed, float(offset), bonuses, n_rows, n_items)
 
 
-def pairs_on(
+def _listed_on(
     device: torch.device, window: Window | CheckedWindow, n_rows: int, n_items: int
-) -> score_tiles.Pairs:
-    """What `ranking_torch` takes."""
+) -> Listed:
     if not isinstance(window, CheckedWindow):
-        return score_tiles.listed_pairs(_window_on(device, window, n_items), n_rows, n_items)
+        return listed_items(_window_on(device, window, n_items), n_rows, n_items)
     _check_made_for(window, n_rows, n_items)
-    pairs = window.laid_out
-    if not isinstance(pairs, score_tiles.Pairs) or pairs.listed.device != device:
+    listed = window.laid_out
+    if not isinstance(listed, Listed) or listed.keys.device != device:
         raise InputError(f"window: laid out elsewhere, expected on {device}")
-    return pairs
+    return listed
 
 
 def _window_on(

@@ -18,7 +18,6 @@ import torch
 from dllm2rec import _core
 from dllm2rec.arrays import item_indices, plain_array
 from dllm2rec.errors import InputError
-from dllm2rec.evaluate import ranking_torch, score_tiles
 from dllm2rec.evaluate.listed_items import (
     Bonuses,
     CheckedWindow,
@@ -29,6 +28,7 @@ from dllm2rec.evaluate.listed_items import (
     moves_on,
 )
 from dllm2rec.evaluate.metrics import RankCounts
+from dllm2rec.evaluate.on_device import ranking_torch, score_tiles
 
 Lists: TypeAlias = tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]
 
@@ -295,4 +295,4 @@ def _problem_on(
     _check_vectors(left, right)
     moved = moves_on(device, moves, len(left), len(right))
     added = None if bias is None else _bias_on(device, bias, len(right))
-    return score_tiles.Problem.of(left, right, added, *moved)
+    return score_tiles.Problem.of(left, right, added, moved)

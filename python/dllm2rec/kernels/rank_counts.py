@@ -15,7 +15,7 @@ from dllm2rec.kernels.launch import launch
 
 ROWS, TILE, N_WARPS = 128, 128, 8
 CELLS = 1 << 13  # numbers of a tile's vectors at most: two tiles are on the chip at a time
-PAIRS, PAIR_WARPS = 32, 4
+PAIRS, PAIR_WARPS = 64, 4
 ENOUGH_PROGRAMS = 2048
 # Of a program: both counts of a lane stand in one number of 32 bits.
 MOST_TILES = 1 << 15
@@ -64,35 +64,34 @@ def count_above(users: Tensor, items: Tensor, bias: Tensor | None, targets: Tens
     return counts
 
 
-def pair_scores(
-    users: Tensor, items: Tensor, bias: Tensor | None, rows: Tensor, columns: Tensor
+def row_scores(
+    users: Tensor, items: Tensor, bias: Tensor | None, offsets: Tensor, columns: Tensor
 ) -> Tensor:
-    """Score pairs of a row and an item, as `count_above` does, to the last bit.
+    """Score some items of each row, as `count_above` does, to the last bit.
 
     Args:
         users: as for `count_above`, like items and bias.
         items: (N, D).
         bias: float32 (N,) or None.
-        rows: int64 (n,), in 0..B-1.
-        columns: int64 (n,), in 0..N-1.
+        offsets: where the items of each row begin, int64 (B + 1,).
+        columns: the items, int64 (n,), in 0..N-1.
 
     Returns:
         float32 (n,).
     """
-    scores = users.new_empty(len(rows))
-    if len(rows) == 0:
+    scores = users.new_empty(len(columns))
+    if len(columns) == 0:
         return scores
     width = users.shape[1]
     launch(
-        _score_pairs,
-        (triton.cdiv(len(rows), PAIRS),),
+        _score_rows,
+        (len(users),),
         users,
         items,
         users if bias is None else bias,
-        rows,
+        offsets,
         columns,
         scores,
-        len(rows),
         width,
         HAS_BIAS=bias is not None,
         SIZE=_size(width),
@@ -150,39 +149,35 @@ def _count(
     tl.atomic_add(counts + n_users + row, same, mask=is_row, sem="relaxed")
 
 
-@triton.jit(do_not_specialize=["n_pairs"])
-def _score_pairs(
+@triton.jit
+def _score_rows(
     users,
     items,
     bias,
-    rows,
+    offsets,
     columns,
     scores,
-    n_pairs,
     width,
     HAS_BIAS: tl.constexpr,
     SIZE: tl.constexpr,
     PAIRS: tl.constexpr,
 ):
-    # All pairs of some rows and items, of which the diagonal is wanted: the chain of `_count`.
-    lane = tl.arange(0, PAIRS)
-    pair = tl.program_id(0).to(tl.int64) * PAIRS + lane
-    inside = pair < n_pairs
-    row = tl.load(rows + pair, mask=inside, other=0)
-    item = tl.load(columns + pair, mask=inside, other=0)
+    # The row stands 16 times in a product, the least that a product has; the first is wanted.
+    row = tl.program_id(0).to(tl.int64)
+    begin = tl.load(offsets + row)
+    end = tl.load(offsets + row + 1)
+    same = tl.arange(0, 16)
     d = tl.arange(0, SIZE)
-    user = tl.load(
-        users + row[:, None] * width + d[None, :],
-        mask=inside[:, None] & (d < width)[None, :],
-        other=0.0,
-    )
-    vector = tl.load(
-        items + item[None, :] * width + d[:, None],
-        mask=inside[None, :] & (d < width)[:, None],
-        other=0.0,
-    )
-    all_scores = tl.dot(user, vector.to(tl.float32), input_precision="ieee")
-    score = tl.sum(tl.where(lane[:, None] == lane[None, :], all_scores, 0.0), axis=1)
-    if HAS_BIAS:
-        score += tl.load(bias + item, mask=inside, other=0.0)
-    tl.store(scores + pair, score, mask=inside)
+    keep = (same[:, None] < 16) & (d < width)[None, :]
+    user = tl.load(users + row * width + 0 * same[:, None] + d[None, :], mask=keep, other=0.0)
+    for first in range(begin, end, PAIRS):
+        pair = first + tl.arange(0, PAIRS)
+        inside = pair < end
+        item = tl.load(columns + pair, mask=inside, other=0)
+        there = inside[None, :] & (d < width)[:, None]
+        vector = tl.load(items + item[None, :] * width + d[:, None], mask=there, other=0.0)
+        score = tl.dot(user, vector.to(tl.float32), input_precision="ieee")
+        score = tl.sum(tl.where(same[:, None] == 0, score, 0.0), axis=0)
+        if HAS_BIAS:
+            score += tl.load(bias + item, mask=inside, other=0.0)
+        tl.store(scores + pair, score, mask=inside)

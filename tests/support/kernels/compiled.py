@@ -16,7 +16,7 @@ import torch
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 
-from dllm2rec.kernels import item_table, launch, rank_counts
+from dllm2rec.kernels import item_table, launch, list_candidates, rank_counts
 from dllm2rec.kernels.catalogue import grid
 from dllm2rec.train.optimizer import DeviceOptimizer, Schedule
 from tests.support.kernels.gpu_step import STEPS, Step, step_of
@@ -69,9 +69,10 @@ def kernels_of_ranks(n_users: int = 300, n_items: int = 1000) -> list[Any]:
     launch._collected = []
     for width in (16, 64, 128):
         users, items = torch.zeros(n_users, width), torch.zeros(n_items, width)
-        rows, bias = torch.arange(n_users), torch.zeros(n_items)
-        targets = rank_counts.pair_scores(users, items, bias, rows, rows)
+        one_a_row, bias = torch.arange(n_users + 1), torch.zeros(n_items)
+        targets = rank_counts.row_scores(users, items, bias, one_a_row, one_a_row[1:])
         rank_counts.count_above(users, items, bias, targets)
+        list_candidates.list_candidates(users, items, bias, targets, 512)
     wishes, launch._collected = launch._collected, None
     return wishes
 

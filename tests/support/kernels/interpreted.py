@@ -44,6 +44,7 @@ from dllm2rec.train.nonfinite.guard import NonFiniteGuard
 from dllm2rec.train.optimizer import DeviceOptimizer, HostOptimizer, Schedule
 from tests.distill.test_catalogue_loss import SPECS, plain, problem, results
 from tests.support.kernels.gpu_step import Step, step_of
+from tests.support.kernels.ranks import check_lists as check_lists
 from tests.support.kernels.ranks import check_ranks as check_ranks
 from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 

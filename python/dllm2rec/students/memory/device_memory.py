@@ -90,8 +90,11 @@ class DeviceMemory:
         first = self.offsets[asked.reshape(-1)] - (per_place.cumsum(0) - per_place)
         at = first[place] + torch.arange(total, device=device)
         terms = self.age_weights[place % n_ages] * self.values[at]
+        keys = place // n_ages * n_items + self.items[at]
+        if n_rows * n_items < 1 << 31:
+            keys = keys.int()  # sorted in half the passes
         # Stable: an item's terms stay in the order of ages, in which the host adds them up.
-        keys, order = (place // n_ages * n_items + self.items[at]).sort(stable=True)
+        keys, order = keys.sort(stable=True)
         begins = torch.ones(total, dtype=torch.bool, device=device)
         torch.ne(keys[1:], keys[:-1], out=begins[1:])
         start = begins.nonzero()[:, 0]
@@ -101,9 +104,9 @@ class DeviceMemory:
         for number in range(1, int(n_same.amax()) if total else 0):
             more = terms[(start + number).clamp(max=total - 1)]
             sums = sums + more.where(n_same > number, 0.0)
-        found = keys[start]
-        counts = torch.bincount(found // n_items, minlength=n_rows)
-        return counts, found % n_items, sums.float()
+        found = keys[start].long()
+        edges = torch.arange(n_rows + 1, device=device) * n_items
+        return torch.searchsorted(found, edges).diff(), found % n_items, sums.float()
 
 
 def memory_on(device: torch.device, memory: PairMemory) -> PairMemory | DeviceMemory:

@@ -8,13 +8,11 @@ from contextlib import contextmanager
 import torch
 
 from dllm2rec.errors import InputError, NonFiniteError
-from dllm2rec.evaluate import score_tiles
-from dllm2rec.evaluate.score_tiles import Problem, refusal
+from dllm2rec.evaluate.on_device import on_chip, score_tiles
+from dllm2rec.evaluate.on_device.list_keys import MASKED_KEY, items_of, key_of, scores_of
+from dllm2rec.evaluate.on_device.moved_items import BLOCK_USERS, TILE_ITEMS
+from dllm2rec.evaluate.on_device.score_tiles import Problem, refusal
 
-_MASKED_KEY = torch.iinfo(torch.int64).min
-WIDEST = 128  # of vectors that the kernels know
-# Below it the compiler of kernels would take longer than the scores.
-MANY_SCORES = 1 << 26
 # Of a tile's scores; where more may enter the lists, all are ordered.
 _FEW = 1 / 16
 
@@ -39,23 +37,13 @@ def _exact_float32(device: torch.device) -> Iterator[None]:
 
 def count(problem: Problem, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Count from vectors: greater and equal, int64 (B,) in CPU memory."""
-    count_all = _count_on_chip if _fits_on_chip(problem) else _count_in_tiles
+    count_all = on_chip.count if on_chip.fits(problem) else _count_in_tiles
     with _exact_float32(problem.users.device):
         counts, target_scores, refused = count_all(problem, targets)
         counts[1] -= 1  # the target itself
         _check(problem, refused, target_scores, targets)
         both = counts.cpu()
     return both[0], both[1]
-
-
-def _fits_on_chip(problem: Problem) -> bool:
-    """Whether kernels count the scores: finite ones, many, of vectors that are not too wide."""
-    return (
-        problem.users.is_cuda
-        and problem.is_safe
-        and problem.users.shape[1] <= WIDEST
-        and len(problem.users) * len(problem.items) >= MANY_SCORES
-    )
 
 
 def _count_in_tiles(
@@ -78,47 +66,32 @@ def _count_in_tiles(
     return counts, target_scores, refused
 
 
-def _count_on_chip(
-    problem: Problem, targets: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Count as `_count_in_tiles`, by kernels: all items as if none were listed, then those."""
-    # Its compiler is there only beside CUDA.
-    from dllm2rec.kernels.rank_counts import count_above, pair_scores
-
-    users, items = problem.users.contiguous(), problem.items.contiguous()
-    bias = None if problem.bias is None else problem.bias.contiguous()
-    every_row = torch.arange(len(users), device=users.device)
-    target_scores = pair_scores(users, items, bias, every_row, targets)
-    target_scores = problem.moved_targets(target_scores, targets)
-    counts = count_above(users, items, bias, target_scores).long()
-    if problem.pairs is not None:
-        row, item = problem.pairs.listed
-        before, target = pair_scores(users, items, bias, row, item), target_scores[row]
-        after = problem.moved(before, problem.pairs.shift_of(0, len(row), problem.shift))
-        counts[0].index_add_(0, row, (after > target).long() - (before > target).long())
-        counts[1].index_add_(0, row, (after == target).long() - (before == target).long())
-    return counts, target_scores, torch.zeros((), dtype=torch.bool, device=users.device)
-
-
 def best(problem: Problem, n: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """List from vectors: items int64 (B, n) and scores float32 (B, n) in CPU memory."""
-    parts = []
+    """List from vectors: items (B, n), of 32 bits, and scores float32 (B, n) in CPU memory."""
     with _exact_float32(problem.users.device):
-        device = problem.users.device
-        refused = torch.zeros((), dtype=torch.bool, device=device)
-        for block in problem.blocks():
-            rows = block[1].stop - block[1].start
-            keys = torch.full((rows, n), _MASKED_KEY, dtype=torch.int64, device=device)
-            for tile in problem.tiles():
-                scores = problem.scores(block, tile)
-                if not problem.is_safe:
-                    refused |= scores.isnan().any()
-                keys = _merged(keys, scores, tile[1].start)
-            parts.append(_candidates(keys, len(problem.items)))
-        _check(problem, refused)
-    if not parts:
-        return torch.zeros((0, n), dtype=torch.int64), torch.zeros((0, n))
-    return torch.cat([items for items, _ in parts]), torch.cat([scores for _, scores in parts])
+        if on_chip.fits(problem) and on_chip.is_short(problem, n):
+            keys = on_chip.best(problem, n)
+        else:
+            keys, refused = _best_in_tiles(problem, n)
+            _check(problem, refused)
+        return _candidates(keys, len(problem.items))
+
+
+def _best_in_tiles(problem: Problem, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The best keys of each row, (B, n) best first, and whether a score is NaN."""
+    device = problem.users.device
+    refused = torch.zeros((), dtype=torch.bool, device=device)
+    parts = [torch.zeros((0, n), dtype=torch.int64, device=device)]
+    for block in problem.blocks():
+        rows = block[1].stop - block[1].start
+        keys = torch.full((rows, n), MASKED_KEY, dtype=torch.int64, device=device)
+        for tile in problem.tiles():
+            scores = problem.scores(block, tile)
+            if not problem.is_safe:
+                refused |= scores.isnan().any()
+            keys = _merged(keys, scores, tile[1].start)
+        parts.append(keys)
+    return torch.cat(parts), refused
 
 
 def _merged(keys: torch.Tensor, scores: torch.Tensor, first_item: int) -> torch.Tensor:
@@ -127,7 +100,7 @@ def _merged(keys: torch.Tensor, scores: torch.Tensor, first_item: int) -> torch.
     Few scores are above the last of a list that is full: an equal one is of a later item.
     """
     n = keys.shape[1]
-    last = _scores_of(keys[:, -1:])
+    last = scores_of(keys[:, -1:])
     row, column = (scores > last).nonzero(as_tuple=True)
     if len(row) > _FEW * scores.numel():
         return torch.cat([keys, _keys(scores, first_item)], 1).topk(n).values
@@ -135,8 +108,8 @@ def _merged(keys: torch.Tensor, scores: torch.Tensor, first_item: int) -> torch.
         return keys
     counts = torch.bincount(row, minlength=len(keys))
     place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
-    found = keys.new_full((len(keys), int(counts.amax())), _MASKED_KEY)
-    found[row, place] = _key(scores[row, column], column + first_item)
+    found = keys.new_full((len(keys), int(counts.amax())), MASKED_KEY)
+    found[row, place] = key_of(scores[row, column], column + first_item)
     return torch.cat([keys, found], 1).topk(n).values
 
 
@@ -191,7 +164,7 @@ def _matrix_blocks(scores: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]
     """Blocks of rows in float32 or float64, without NaN and +inf."""
     wide = scores.dtype if scores.dtype in (torch.float32, torch.float64) else None
     wide = wide or (torch.float32 if scores.is_floating_point() else torch.float64)
-    step = max(1, score_tiles.BLOCK_USERS * score_tiles.TILE_ITEMS // scores.shape[1])
+    step = max(1, BLOCK_USERS * TILE_ITEMS // scores.shape[1])
     for begin in range(0, len(scores), step):
         block = scores[begin : begin + step].to(wide)
         refused = ~(block < torch.inf)
@@ -204,25 +177,13 @@ def _matrix_blocks(scores: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]
 def _keys(scores: torch.Tensor, first_item: int) -> torch.Tensor:
     """The keys of a tile; those of masked items are below all others."""
     item = torch.arange(first_item, first_item + scores.shape[1], device=scores.device)
-    return torch.where(scores == -torch.inf, _MASKED_KEY, _key(scores, item))
-
-
-def _key(scores: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-    """A score and its item in one integer: of two candidates the better one has the larger."""
-    bits = (scores + 0.0).view(torch.int32)
-    ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).long()
-    return (ordered << 32) | (0xFFFFFFFF - items)
-
-
-def _scores_of(keys: torch.Tensor) -> torch.Tensor:
-    ordered = (keys >> 32).int()
-    scores = torch.where(ordered < 0, ordered ^ 0x7FFFFFFF, ordered).view(torch.float32)
-    return torch.where(keys == _MASKED_KEY, -torch.inf, scores)
+    return key_of(scores, item)
 
 
 def _candidates(keys: torch.Tensor, n_items: int) -> tuple[torch.Tensor, torch.Tensor]:
-    items = torch.where(keys == _MASKED_KEY, n_items, 0xFFFFFFFF - (keys & 0xFFFFFFFF))
-    return items.cpu(), _scores_of(keys).cpu()
+    """Items and scores in CPU memory; items as int32, whose bits are those of uint32."""
+    items = torch.where(keys == MASKED_KEY, n_items, items_of(keys))
+    return items.int().cpu(), scores_of(keys).cpu()
 
 
 def _masked(targets: torch.Tensor, row: int) -> InputError:
@@ -235,8 +196,8 @@ def _masked(targets: torch.Tensor, row: int) -> InputError:
 def _find_refusal(problem: Problem) -> NonFiniteError:
     """Name the first vector that is not finite, or else the first score."""
     for name, vectors in (("users", problem.users), ("items", problem.items)):
-        for begin in range(0, len(vectors), score_tiles.TILE_ITEMS):
-            part = vectors[begin : begin + score_tiles.TILE_ITEMS]
+        for begin in range(0, len(vectors), TILE_ITEMS):
+            part = vectors[begin : begin + TILE_ITEMS]
             if not part.isfinite().all():
                 row, column = (~part.isfinite()).nonzero()[0].tolist()
                 return refusal(name, begin + row, column, float(part[row, column]))
