@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from dllm2rec.cli import main
 from dllm2rec.data.dataset import Catalogue
@@ -13,7 +14,8 @@ from dllm2rec.data.formats.load_dataset import load_dataset
 from dllm2rec.data.formats.write_windows import authors_files
 from dllm2rec.errors import ArtifactError, ConfigError
 from dllm2rec.llm import generate
-from dllm2rec.llm.causal import load_causal, prompts_of, title_tokens
+from dllm2rec.llm.beams.by_level import Found
+from dllm2rec.llm.causal import TitleTokens, load_causal, prompts_of, title_tokens
 from dllm2rec.llm.generate import GenerateForm, generate_lists
 from dllm2rec.teacher.folder import load_teacher
 from dllm2rec.teacher.knowledge import check_teacher
@@ -75,6 +77,27 @@ def test_lists_are_legal_and_go_on_where_they_stopped(causal, dataset, tmp_path,
     assert len(counted) == n_shards - 2
     np.testing.assert_array_equal(again.ranking, whole.ranking)
     np.testing.assert_array_equal(again.ranking_test, whole.ranking_test)
+
+
+def test_lists_are_those_of_the_search_by_levels(causal, dataset, tmp_path, monkeypatch):
+    packed = generate_lists(causal, dataset, FORM, tmp_path / "packed")
+    monkeypatch.setattr(generate, "has_tree_attention", lambda _: False)
+    monkeypatch.delattr(generate, "search_packed")
+    by_level = generate_lists(causal, dataset, replace(FORM, batch_size=None), tmp_path / "level")
+    np.testing.assert_array_equal(packed.ranking, by_level.ranking)
+    np.testing.assert_allclose(packed.distance, by_level.distance, atol=1e-5)
+
+
+def test_lists_end_where_titles_do_and_leave_no_item_beyond():
+    titles = TitleTokens([[1]] * 6, [[1], [2], [3]], [[0, 2, 5], [1], [3, 4]])
+    found = Found(
+        torch.tensor([[2, 0, 1], [1, -1, -1], [-1, -1, -1]]),
+        torch.tensor([[-1.0, -2.0, -4.0], [-3.0, -torch.inf, -torch.inf], [-torch.inf] * 3]),
+    )
+    items, distances = generate._listed(found, titles, top=4)
+    assert items.tolist() == [[3, 4, 0, 2], [1, 6, 6, 6], [6, 6, 6, 6]]
+    expected = [[0, 0, 0.05, 0.05], [0, 0, 0, 0], [0, 0, 0, 0]]
+    np.testing.assert_allclose(distances, expected, atol=1e-7)
 
 
 def test_shards_of_something_else_are_refused(causal, dataset, tmp_path):

@@ -18,11 +18,15 @@ import numpy.typing as npt
 
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ArtifactError, ConfigError
-from dllm2rec.llm.beams import search_titles
+from dllm2rec.llm.beams.by_level import Found, search_titles
+from dllm2rec.llm.beams.forced_runs import forced_runs
+from dllm2rec.llm.beams.packed_search import search_packed
+from dllm2rec.llm.beams.row_memory import rows_at_once
+from dllm2rec.llm.beams.title_trie import TitleTrie, build_trie
+from dllm2rec.llm.beams.tree_attention import has_tree_attention
 from dllm2rec.llm.causal import CausalModel, TitleTokens, left_padded, prompts_of, title_tokens
 from dllm2rec.llm.encode import item_titles
 from dllm2rec.llm.next_item import newest_first
-from dllm2rec.llm.title_trie import TitleTrie, build_trie
 from dllm2rec.runtime.distributed import is_first, process_blocks, wait_for_all
 from dllm2rec.storage.atomic_file import replace_file
 from dllm2rec.teacher.knowledge import TeacherKnowledge
@@ -38,19 +42,19 @@ class GenerateForm:
         top: items per list.
         n_beams: titles searched for at once; at least `top`, so that a list is full.
         n_history: titles of a history that the model is shown, the newest.
-        batch_size: rows per step.
+        batch_size: rows that are searched together; None for as many as memory allows.
         shard_rows: rows per file.
     """
 
     top: int = 20
     n_beams: int = 20
     n_history: int = 10
-    batch_size: int = 64
+    batch_size: int | None = None
     shard_rows: int = 4096
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if value < 1:
+            if value is not None and value < 1:
                 raise ConfigError(f"{name} = {value}, expected at least 1")
         if self.n_beams < self.top:
             raise ConfigError(
@@ -139,39 +143,56 @@ def answer_histories(
     report: Callable[[int], None] = lambda _: None,
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
     """List items for some histories, newest item first, (B, L) -> items and distances (B, top)."""
-    n_items, device = len(titles.of_item), causal.model.device
     prompts = prompts_of(causal, titles, histories, form.n_history)
     # By length, so that a batch has little padding.
     order = np.argsort([len(prompt) for prompt in prompts], kind="stable")
-    items, distances = _empty(form.top, n_items, len(prompts))
-    for begin in range(0, len(prompts), form.batch_size):
-        batch = order[begin : begin + form.batch_size]
-        tokens, mask = left_padded([prompts[n] for n in batch], causal.end, device)
-        found = search_titles(causal.model, tokens, mask, trie, form.n_beams)
-        lists = zip(found.titles.tolist(), found.scores.tolist(), strict=True)
-        for row, (numbers, scores) in zip(batch, lists, strict=True):
-            _fill(items[row], distances[row], (numbers, scores), titles)
-        report(min(begin + form.batch_size, len(prompts)))
+    items, distances = _empty(form.top, len(titles.of_item), len(prompts))
+    search = _search_of(causal, trie, form.n_beams)
+    longest = max(map(len, prompts), default=1)
+    size = form.batch_size or rows_at_once(causal.model, longest, form.n_beams)
+    for begin in range(0, len(prompts), size):
+        batch = order[begin : begin + size]
+        found = search([prompts[n] for n in batch])
+        items[batch], distances[batch] = _listed(found, titles, form.top)
+        report(min(begin + size, len(prompts)))
     return items, distances
 
 
-def _fill(
-    items: npt.NDArray[np.uint32],
-    distances: npt.NDArray[np.float32],
-    found: tuple[list[int], list[float]],
-    titles: TitleTokens,
-) -> None:
-    place, top = 0, len(items)
-    for title, score in zip(*found, strict=True):
-        if title < 0:
-            break
-        named = titles.items[title][: top - place]
-        items[place : place + len(named)] = named
-        distances[place : place + len(named)] = 0.05 * (found[1][0] - score)
-        place += len(named)
-        if place == top:
-            break
-    distances[place:] = distances[place - 1] if place else 0.0
+def _search_of(
+    causal: CausalModel, trie: TitleTrie, n_beams: int
+) -> Callable[[list[list[int]]], Found]:
+    """The fastest search that a model allows; either finds the same."""
+    model = causal.model
+    if has_tree_attention(model):
+        runs = forced_runs(trie)
+        return lambda prompts: search_packed(model, prompts, trie, runs, n_beams)
+    return lambda prompts: search_titles(
+        model, *left_padded(prompts, causal.end, model.device), trie, n_beams
+    )
+
+
+def _listed(
+    found: Found, titles: TitleTokens, top: int
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
+    """The items of the titles found, and how much less likely each is than the first."""
+    numbers, scores = found.titles.cpu().numpy(), found.scores.cpu().numpy()
+    items, distances = _empty(top, len(titles.of_item), len(numbers))
+    n_items = np.array([*map(len, titles.items), 0])  # -1 names the last: no title, no items
+    named = np.concatenate(titles.items)
+    first = np.cumsum(n_items) - n_items
+    flat, many = numbers.ravel(), n_items[numbers.ravel()]
+    title = np.repeat(np.arange(len(flat)), many)
+    place = np.arange(len(title)) - np.repeat(np.cumsum(many) - many, many)  # in its title
+    item = named[first[flat[title]] + place]
+    row = title // numbers.shape[1]
+    of_row = many.reshape(numbers.shape).sum(axis=1)
+    place = np.arange(len(title)) - (np.cumsum(of_row) - of_row)[row]  # in its row
+    kept = place < top
+    row, place = row[kept], place[kept]
+    items[row, place] = item[kept]
+    distances[row, place] = 0.05 * (scores[row, 0] - scores.ravel()[title[kept]])
+    # Places that are left over are as far as the last.
+    return items, np.maximum.accumulate(distances, axis=1)
 
 
 def _empty(

@@ -12,7 +12,6 @@ import typer
 from dllm2rec.cli.commands.make_teacher.options import (
     ListLength,
     OutFolder,
-    RowBatch,
     ShownTitles,
     TitledDataset,
 )
@@ -55,6 +54,7 @@ class GenerateRequest:
     model: str
     out: Path
     form: dict[str, int]
+    batch_size: int | None
     precision: str
     device: str
     overwrite: bool
@@ -70,7 +70,10 @@ def generate(
     top: ListLength = 20,
     beams: Annotated[int, typer.Option(min=1, metavar="N", help="Beams of the search.")] = 20,
     history: ShownTitles = 10,
-    batch_size: RowBatch = 64,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Rows searched together; default: what fits."),
+    ] = None,
     precision: Annotated[
         Precision, typer.Option(help="Precision of the model.")
     ] = Precision.bfloat16,
@@ -84,9 +87,13 @@ def generate(
     Beams are constrained to the catalogue; nothing is sampled, whatever the model's settings say.
     """
     use_threads(threads)
-    form = {"top": top, "n_beams": beams, "n_history": history, "batch_size": batch_size}
+    form = {"top": top, "n_beams": beams, "n_history": history}
     where = "auto" if device is None else device.value
-    _generate(GenerateRequest(dataset, model, out, form, precision.value, where, overwrite, json))
+    _generate(
+        GenerateRequest(
+            dataset, model, out, form, batch_size, precision.value, where, overwrite, json
+        )
+    )
 
 
 def _generate(request: GenerateRequest) -> None:
@@ -105,7 +112,7 @@ def _generate(request: GenerateRequest) -> None:
     from dllm2rec.runtime.device import choose_device
     from dllm2rec.runtime.distributed import is_first, process_group, wait_for_all
 
-    form = GenerateForm(**request.form)
+    form = GenerateForm(**request.form, batch_size=request.batch_size)
     data = load_dataset(request.dataset)
     shards = out.with_name(f"{out.name}-shards")
     with process_group(request.device, timeout_s=WAIT_S):

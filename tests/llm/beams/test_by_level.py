@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dllm2rec.errors import InputError, NonFiniteError
-from dllm2rec.llm.beams import search_titles
+from dllm2rec.llm.beams.by_level import search_titles
+from dllm2rec.llm.beams.title_trie import build_trie
 from dllm2rec.llm.causal import left_padded, load_causal, title_tokens
-from dllm2rec.llm.title_trie import build_trie
 from tests.support.tiny_models import tiny_causal
 
 pytestmark = pytest.mark.slow

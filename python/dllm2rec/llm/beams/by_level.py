@@ -1,9 +1,15 @@
 """Beam search for titles: every beam stays inside the catalogue, and none is finished by luck.
 
-All titles of all rows are searched level by level of the trie. A beam's score is the sum of the
-log-probabilities of its tokens where there was a choice; tokens that the trie forces cost nothing,
-and no score is divided by a length. Nothing is sampled: the model's own generation settings are not
-read. The keys and values of a beam are gathered along with it.
+What is searched for: at each level of the trie the `n_beams` best of all that the beams of the
+level above lead to are kept; of these, those that reach a title are done and leave the search. The
+best `n_beams` of what is done are the result, and a beam no better than the last of them ends. A
+beam's score is the sum of the log-probabilities of its tokens where there was a choice; tokens that
+the trie forces cost nothing, and no score is divided by a length. Nothing is sampled: the model's
+own generation settings are not read.
+
+Here that is done to the letter, one pass of all beams for each level, with the keys and values of a
+beam gathered along with it: for any causal model, and as the definition that `packed_search`, which
+finds the same with fewer tokens and launches, is tested against.
 """
 
 from __future__ import annotations
@@ -16,7 +22,7 @@ import torch
 from torch import Tensor
 
 from dllm2rec.errors import ConfigError, NonFiniteError
-from dllm2rec.llm.title_trie import TitleTrie
+from dllm2rec.llm.beams.title_trie import TitleTrie
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +36,14 @@ class Found:
 
     titles: Tensor
     scores: Tensor
+
+    @classmethod
+    def none(cls, n_rows: int, n_beams: int, device: torch.device) -> Found:
+        """Nothing yet."""
+        return cls(
+            torch.full((n_rows, n_beams), -1, device=device),
+            torch.full((n_rows, n_beams), -torch.inf, device=device),
+        )
 
 
 @torch.no_grad()
@@ -57,7 +71,7 @@ def search_titles(
         raise ConfigError(f"beams = {n_beams}, expected at least 1")
     n_rows, device = len(prompts), prompts.device
     position = (mask.cumsum(1) - 1).clamp(min=0)
-    cache, named = _new_cache(model)
+    cache, named = new_cache(model)
     logits = model(
         input_ids=prompts,
         attention_mask=mask,
@@ -66,24 +80,20 @@ def search_titles(
         logits_to_keep=1,
         **named,
     ).logits[:, -1]
-    if bool(logits.isnan().any()):
-        raise NonFiniteError("the model gives NaN for the next token, expected finite numbers")
-    found = Found(
-        torch.full((n_rows, n_beams), -1, device=device),
-        torch.full((n_rows, n_beams), -torch.inf, device=device),
-    )
+    refuse_nan(logits)
+    found = Found.none(n_rows, n_beams, device)
     nodes = torch.zeros(n_rows, 1, dtype=torch.int64, device=device)
     scores = torch.zeros(n_rows, 1, device=device)
     next_position = position[:, -1:] + 1
     for depth in range(trie.depth):
         beams = nodes.shape[1]
-        gains, children = trie.next_scores(logits, nodes.flatten(), depth)
+        gains, children = trie.next_scores(logits, nodes.flatten(), trie.level_width[depth])
         total = (scores.flatten()[:, None] + gains).view(n_rows, -1)
         kept = min(n_beams, total.shape[1])
         best, place = total.topk(kept, dim=1)
         nodes = children.view(n_rows, -1).gather(1, place)
         came_from = place // gains.shape[1]
-        best, nodes, found = _finished(trie, best, nodes, found)
+        best, nodes, found = take_finished(trie, best, nodes, found)
         if depth + 1 == trie.depth or not bool((nodes >= 0).any()):
             break
         # A beam below what is found already in all places cannot come back: scores only fall.
@@ -106,7 +116,13 @@ def search_titles(
     return found
 
 
-def _new_cache(model: Any) -> tuple[Any, dict[str, Any]]:  # noqa: ANN401 - as above
+def refuse_nan(logits: Tensor) -> None:
+    """Raise NonFiniteError if a model gives NaN."""
+    if bool(logits.isnan().any()):
+        raise NonFiniteError("the model gives NaN for the next token, expected finite numbers")
+
+
+def new_cache(model: Any) -> tuple[Any, dict[str, Any]]:  # noqa: ANN401 - as above
     """An empty cache of keys and values, and how this transformers wants it given."""
     from transformers import DynamicCache
 
@@ -116,7 +132,7 @@ def _new_cache(model: Any) -> tuple[Any, dict[str, Any]]:  # noqa: ANN401 - as a
     return cache, {"cache" if "cache" in given else "past_key_values": cache}
 
 
-def _finished(
+def take_finished(
     trie: TitleTrie, scores: Tensor, nodes: Tensor, found: Found
 ) -> tuple[Tensor, Tensor, Found]:
     """Take the beams that reached a title out of the search."""

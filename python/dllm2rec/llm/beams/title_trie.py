@@ -23,6 +23,8 @@ from torch import Tensor
 
 from dllm2rec.errors import InputError
 
+AT_ONCE = 8192  # rows of logits that are made float32 together
+
 
 @dataclass(frozen=True, eq=False)
 class TitleTrie:
@@ -48,27 +50,33 @@ class TitleTrie:
         edges, token, title = arrays
         return TitleTrie(edges, token, title, self.depth, self.level_width)
 
-    def next_scores(self, logits: Tensor, nodes: Tensor, depth: int) -> tuple[Tensor, Tensor]:
+    def next_scores(self, logits: Tensor, nodes: Tensor, width: int) -> tuple[Tensor, Tensor]:
         """What may follow each node, and how likely it is.
 
         Args:
             logits: of the next token, (M, vocabulary).
-            nodes: of depth `depth`, int64 (M,); -1 for a beam that is none.
-            depth: tokens behind the root.
+            nodes: int64 (M,); -1 for a beam that is none.
+            width: W, at least the edges of any of the nodes.
 
         Returns:
             Log-probabilities of the edges, float32 (M, W), -inf where a node has fewer, and the
             nodes that they lead to, (M, W). The probabilities are those of the whole vocabulary; a
             node with a single edge costs nothing, as nothing is chosen there.
         """
-        width = self.level_width[depth] if depth < self.depth else 0
-        begin = self.edges[nodes.clamp(min=0)]
-        count = self.edges[nodes.clamp(min=0) + 1] - begin
+        first = self.edges[nodes.clamp(min=0)]
+        count = self.edges[nodes.clamp(min=0) + 1] - first
         places = torch.arange(width, device=nodes.device)
         there = (places < count[:, None]) & (nodes >= 0)[:, None]
-        edge = torch.where(there, begin[:, None] + places, 0)
-        chosen = logits.gather(1, self.token[edge]).float()
-        scores = chosen - logits.float().logsumexp(1, keepdim=True)
+        edge = torch.where(there, first[:, None] + places, 0)
+        tokens = self.token[edge]
+        # One kernel each; sums of exponentials step by step would write all of it five times.
+        chosen = [
+            logits[begin : begin + AT_ONCE]
+            .log_softmax(1, dtype=torch.float32)
+            .gather(1, tokens[begin : begin + AT_ONCE])
+            for begin in range(0, len(logits), AT_ONCE)
+        ]
+        scores = torch.cat(chosen)
         scores = scores.masked_fill((count == 1)[:, None], 0.0)
         return scores.masked_fill(~there, -torch.inf), edge + 1
 

@@ -1,0 +1,1 @@
+"""Beams that stay inside a catalogue of titles."""
