@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dllm2rec.errors import ConfigError
 from dllm2rec.llm.beams.by_level import Found, refuse_nan, take_finished
@@ -33,6 +34,8 @@ from dllm2rec.llm.beams.tree_attention import (
 )
 
 ROOM = 64  # slots that a cache gains when it is full
+# Not cuDNN's, which plans anew for each shape: every pass has another.
+BACKENDS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 _LATE = torch.iinfo(torch.int64).max
 
 
@@ -107,6 +110,17 @@ def search_packed(
     """
     if n_beams < 1:
         raise ConfigError(f"beams = {n_beams}, expected at least 1")
+    with sdpa_kernel(BACKENDS):
+        return _searched(model, prompts, (trie, runs), n_beams)
+
+
+def _searched(
+    model: Any,  # noqa: ANN401 - as above
+    prompts: Sequence[Sequence[int]],
+    tries: tuple[TitleTrie, ForcedRuns],
+    n_beams: int,
+) -> Found:
+    runs = tries[1]
     cache = read_prompts(model, [prompt[:-1] for prompt in prompts], ROOM)
     found = Found.none(len(prompts), n_beams, model.device)
     rows = _begun(prompts, cache.n_slots, model.device)
@@ -125,7 +139,7 @@ def search_packed(
             if not passes:
                 refuse_nan(logits)
             # The pass with number n is of no level above the n-th, in any row.
-            rows = _gone_on(rows, found, (trie, runs), (beams, logits, runs.level_width[passes]))
+            rows = _gone_on(rows, found, tries, (beams, logits, runs.level_width[passes]))
             passes += 1
     return found
 
