@@ -19,7 +19,7 @@ from dllm2rec.data.prefixes import prefix_rows
 from dllm2rec.data.protocol.model import Protocol
 from dllm2rec.data.protocol.prepare import prepare
 from dllm2rec.errors import InputError
-from dllm2rec.evaluate import window_counts
+from dllm2rec.evaluate import pair_scores, window_counts
 from dllm2rec.evaluate.baselines import baseline_rows, popularity_counts, teacher_quality
 from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.evaluate.window_counts import CONSTANTS, POWERS, fit_window_counts
@@ -214,8 +214,8 @@ def test_tiles_do_not_change_the_counts(monkeypatch, entries, cells):
     dataset = dataset_of(rows[:20], rows[20:25], rows[25:])
     fitted = fit_window_counts(dataset)
     whole = fitted.rank_counts(dataset.test)
-    monkeypatch.setattr(window_counts, "_TILE_ENTRIES", entries)
-    monkeypatch.setattr(window_counts, "_TILE_CELLS", cells)
+    monkeypatch.setattr(pair_scores, "_TILE_ENTRIES", entries)
+    monkeypatch.setattr(pair_scores, "_TILE_CELLS", cells)
     tiled = fitted.rank_counts(dataset.test)
     np.testing.assert_array_equal(tiled.greater, whole.greater)
     np.testing.assert_array_equal(tiled.equal, whole.equal)

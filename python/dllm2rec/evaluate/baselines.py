@@ -1,4 +1,4 @@
-"""What needs no training: popularity, window counts, and the teacher's own lists."""
+"""What needs no training: popularity, window counts, graph times text, the teacher's own lists."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from dllm2rec.data.dataset import Rows, SequenceDataset
 from dllm2rec.evaluate.evaluate_split import SPLITS
+from dllm2rec.evaluate.graph_text import fit_graph_text
 from dllm2rec.evaluate.metrics import RankCounts, list_metrics, rank_metrics
 from dllm2rec.evaluate.seen_items import blocks_of_histories, lists_without_seen, seen_pairs
 from dllm2rec.evaluate.window_counts import fit_window_counts
@@ -24,6 +25,7 @@ def baseline_rows(
     *,
     exclude_seen: bool,
     splits: Sequence[str] = SPLITS,
+    graph_text: bool = False,
 ) -> list[ResultRow]:
     """Popularity, window counts and, where its lists are known, the teacher itself.
 
@@ -34,6 +36,8 @@ def baseline_rows(
         stop: ends the work once it is set.
         exclude_seen: leave the items of each row's history out of the candidates.
         splits: those of "validation" and "test" that are scored; the others have no metrics.
+        graph_text: also score graph times text, which takes several times as long as the others;
+            it has no row where there are neither titles nor vectors of a teacher.
 
     Raises:
         CancelledError: `stop` was set before the end.
@@ -49,6 +53,15 @@ def baseline_rows(
     }
     detail = {"power": fitted.power, "constant": fitted.constant}
     results = [_row("popularity", popular, {}), _row("window counts", counted, detail)]
+    if graph_text:
+        vectors = None if teacher is None else teacher.item_embeddings
+        graph = fit_graph_text(dataset, vectors, stop, exclude_seen=exclude_seen)
+        if graph is not None:
+            metrics = {
+                split: rank_metrics(graph.rank_counts(part, stop), ks)
+                for split, part in rows.items()
+            }
+            results.append(_row("graph times text", metrics, graph.form._asdict()))
     if teacher is not None:
         quality = teacher_quality(teacher, dataset, ks, exclude_seen=exclude_seen)
         if splits[-1] in quality:

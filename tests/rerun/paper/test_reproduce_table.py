@@ -60,6 +60,7 @@ def test_a_whole_table_from_the_command_line(
     assert {row["method"] for row in table["rows"] if row["student"] == ""} == {
         "popularity",
         "window counts",
+        "graph times text",
     }
     assert table["n_left"] == 0
     assert table["n_cells"] == 2

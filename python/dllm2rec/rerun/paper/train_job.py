@@ -185,9 +185,11 @@ def _default(
 def _untrained(
     config: Config, dataset: SequenceDataset, teacher: TeacherKnowledge | None
 ) -> dict[str, Any]:
-    """Popularity, window counts and whatever else needs no training; the teacher's own lists."""
+    """Popularity, window counts, graph times text and the teacher's own lists."""
     exclude_seen = config.evaluation.exclude_seen
-    rows = baseline_rows(dataset, teacher, (SELECTION_K,), exclude_seen=exclude_seen)
+    rows = baseline_rows(
+        dataset, teacher, (SELECTION_K,), exclude_seen=exclude_seen, graph_text=True
+    )
     return {"rows": {row.name: _shown(row.test) for row in rows if row.test}}
 
 
