@@ -14,8 +14,8 @@ from torch import Tensor
 
 from dllm2rec.kernels.launch import launch
 
-ROWS, TILE, N_WARPS = 64, 64, 4
-CELLS = 1 << 12  # numbers of a tile's vectors at most: two tiles are on the chip at a time
+# Few items at a time: most of the work is not the product but what is done where items are found.
+ROWS, TILE, N_WARPS, N_STAGES = 64, 32, 4, 5
 ENOUGH_PROGRAMS = 2048
 # Two factors lose a part of 2**-10 each; the rest is for sums of float32. Of the product of the
 # vectors' lengths, above which no sum of products is.
@@ -40,8 +40,7 @@ def list_candidates(
     """
     (n_users, width), n_items = users.shape, len(items)
     size = max(16, int(triton.next_power_of_2(width)))
-    tile = min(TILE, CELLS // size)
-    n_blocks, n_tiles = triton.cdiv(n_users, ROWS), triton.cdiv(n_items, tile)
+    n_blocks, n_tiles = triton.cdiv(n_users, ROWS), triton.cdiv(n_items, TILE)
     n_parts = min(n_tiles, triton.cdiv(ENOUGH_PROGRAMS, max(1, n_blocks)))
     counts = torch.zeros(n_users, dtype=torch.int32, device=users.device)
     found = torch.empty((n_users, capacity), dtype=torch.int32, device=users.device)
@@ -58,15 +57,15 @@ def list_candidates(
         found,
         n_users,
         n_items,
-        triton.cdiv(n_tiles, n_parts) * tile,
+        triton.cdiv(n_tiles, n_parts) * TILE,
         width,
         capacity,
         HAS_BIAS=bias is not None,
         SIZE=size,
         ROWS=ROWS,
-        TILE=tile,
+        TILE=TILE,
         num_warps=N_WARPS,
-        num_stages=2,
+        num_stages=N_STAGES,
     )
     return counts, found
 

@@ -83,15 +83,18 @@ def row_scores(
     if len(columns) == 0:
         return scores
     width = users.shape[1]
+    # Where there are few rows, each may list a whole catalogue.
+    n_parts = triton.cdiv(ENOUGH_PROGRAMS, len(users))
     launch(
         _score_rows,
-        (len(users),),
+        (len(users), n_parts),
         users,
         items,
         users if bias is None else bias,
         offsets,
         columns,
         scores,
+        n_parts,
         width,
         HAS_BIAS=bias is not None,
         SIZE=_size(width),
@@ -149,7 +152,7 @@ def _count(
     tl.atomic_add(counts + n_users + row, same, mask=is_row, sem="relaxed")
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_parts"])
 def _score_rows(
     users,
     items,
@@ -157,6 +160,7 @@ def _score_rows(
     offsets,
     columns,
     scores,
+    n_parts,
     width,
     HAS_BIAS: tl.constexpr,
     SIZE: tl.constexpr,
@@ -164,13 +168,13 @@ def _score_rows(
 ):
     # The row stands 16 times in a product, the least that a product has; the first is wanted.
     row = tl.program_id(0).to(tl.int64)
-    begin = tl.load(offsets + row)
+    begin = tl.load(offsets + row) + tl.program_id(1) * PAIRS
     end = tl.load(offsets + row + 1)
     same = tl.arange(0, 16)
     d = tl.arange(0, SIZE)
     keep = (same[:, None] < 16) & (d < width)[None, :]
     user = tl.load(users + row * width + 0 * same[:, None] + d[None, :], mask=keep, other=0.0)
-    for first in range(begin, end, PAIRS):
+    for first in range(begin, end, n_parts * PAIRS):
         pair = first + tl.arange(0, PAIRS)
         inside = pair < end
         item = tl.load(columns + pair, mask=inside, other=0)

@@ -54,7 +54,7 @@ def check_ranks(n_users: int, n_items: int, width: int, moves: str) -> None:
 def check_lists(n: int, moves: str, bound: str) -> None:
     """Lists are those in tiles, whatever the bound of a row is."""
     list_candidates.ROWS = list_candidates.TILE = rank_counts.PAIRS = 16
-    list_candidates.ENOUGH_PROGRAMS = 7
+    list_candidates.ENOUGH_PROGRAMS = rank_counts.ENOUGH_PROGRAMS = 7
     on_chip.SAMPLED, on_chip.MOST_FOUND = (24, 32), 1 << 11
     cuts_of = on_chip._cuts
 
