@@ -59,6 +59,7 @@ def test_items_may_come_first_and_ids_be_integers(tmp_path):
         (b"1::2::3::4\n1::2::x::4\n", "E-RATING", 2, 7),
         (b"1::2::3::4\n1::2::nan::4\n", "E-RATING", 2, 7),
         (b"1::2::3::4\n1::2::3::x\n", "E-TS", 2, 10),
+        (b"1::2::3::1e18\n1::2::3::1e300\n", "E-TS", 2, 10),  # nanoseconds, behind 9999
         (b"1::2::3::4\n1::2::3::\n", "E-LOG-MISSING", 2, 10),
         (b"1::\xff::3::4\n", "E-ENC", 1, 4),
         (b"", "E-EMPTY", None, None),

@@ -13,7 +13,7 @@ Raw = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 # Each unit's numbers of the years 1973 to 5138; nearer to zero, a number tells no unit.
 UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
 _LEAST = (1e8, 1e11, 1e14, 1e17, np.inf)
-_TO_MICROSECONDS = (1_000_000, 1_000, 1)
+_TO_MICROSECONDS = (1_000_000, 1_000, 1, 1e-3)
 # Neighbouring units differ by 1000; one file's years hardly by more than 200.
 _MIXED_RATIO = 500
 _SLICE = 1 << 20
@@ -43,15 +43,14 @@ def in_microseconds(values: Raw) -> tuple[Int64Vector, str, int]:
     unit = _unit(values)
     out, n_cut = values.view(np.int64), 0
     for part in _slices(values.size):
-        numbers = values[part]
-        if unit == len(_TO_MICROSECONDS):
+        numbers, factor = values[part], _TO_MICROSECONDS[unit]
+        far = np.abs(numbers.astype(np.float64)) * factor >= _HIGHEST
+        if far.any():
+            raise OverflowError(part.start + int(far.argmax()))
+        if UNITS[unit] == "nanoseconds":
             micro = np.floor_divide(numbers, 1000)
             n_cut += int((numbers != micro * 1000).sum())
         else:
-            factor = _TO_MICROSECONDS[unit]
-            far = np.abs(numbers.astype(np.float64)) * factor >= _HIGHEST
-            if far.any():
-                raise OverflowError(part.start + int(far.argmax()))
             micro = np.rint(numbers * factor) if numbers.dtype == np.float64 else numbers * factor
         out[part] = micro.astype(np.int64)
     return out, UNITS[unit], n_cut
