@@ -17,8 +17,9 @@ from dllm2rec import Recommendation
 from dllm2rec.caller import command_line
 from dllm2rec.cli import main, recommend_inputs
 from dllm2rec.cli.recommend_files import write_lists
-from dllm2rec.cli.recommend_inputs import User, history_blocks, read_histories
+from dllm2rec.cli.recommend_inputs import User, history_blocks
 from dllm2rec.errors import ArtifactError, InputError
+from tests.support.all_histories import read_histories
 from tests.support.made_lists import made_lists
 from tests.train.test_train_run import CONFIG, changed, train
 

@@ -13,9 +13,9 @@ import pytest
 from dllm2rec.cli import main
 from dllm2rec.cli.commands.recommend import split_ids
 from dllm2rec.cli.recommend_files import COLUMNS, write_lists
-from dllm2rec.cli.recommend_inputs import read_histories
 from dllm2rec.errors import InputError, ResourceError
 from dllm2rec.tracking.metric_table import Recommendation
+from tests.support.all_histories import read_histories
 from tests.support.made_lists import made_lists
 
 LIST = [Recommendation(1, "a,1", "Ünder [b]", 0.5), Recommendation(2, "b", None, 0.25)]

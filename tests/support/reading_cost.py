@@ -42,7 +42,7 @@ def _titles(path: Path, layout: str) -> object:
 
 
 def _histories(path: Path) -> object:
-    from dllm2rec.cli.recommend_inputs import read_histories
+    from tests.support.all_histories import read_histories
 
     return list(read_histories(path))
 

@@ -45,11 +45,6 @@ class User(NamedTuple):
 Unread: TypeAlias = Callable[[], User]
 
 
-def read_histories(path: Path) -> Iterator[User]:
-    """Read all histories of `unread_histories`, which says what may be wrong with them."""
-    return (read() for read in unread_histories(path))
-
-
 def unread_histories(path: Path) -> Iterator[Unread]:
     """Find histories, by the name and the columns of their file; each is read when it is called.
 

@@ -14,7 +14,6 @@ import pytest
 import safetensors.numpy
 from pyarrow import parquet
 
-from dllm2rec.cli.recommend_inputs import read_histories
 from dllm2rec.data.logs import arrow, delimited, json_lines
 from dllm2rec.data.logs.read import read_interactions
 from dllm2rec.data.logs.titles import title_readers
@@ -26,6 +25,7 @@ from dllm2rec.evaluate import score_file
 from dllm2rec.evaluate.score_file import evaluate_scores
 from dllm2rec.teacher import embedding_file
 from dllm2rec.teacher.embedding_file import load_embeddings
+from tests.support.all_histories import read_histories
 from tests.support.worlds import cycle_dataset
 
 CSV = b"user_id,item_id,timestamp\n" + b"".join(b"u%d,i%d,%d\n" % (n, n, n) for n in range(99))

@@ -9,12 +9,13 @@ import threading
 import pyarrow as pa
 import pytest
 
-from dllm2rec.cli.recommend_inputs import User, read_histories
+from dllm2rec.cli.recommend_inputs import User
 from dllm2rec.data.text.blocks import text_blocks
 from dllm2rec.data.text.csv_table import read_csv
 from dllm2rec.data.text.files import BLOCK_BYTES, BOM, RECORD_CAP, read_bytes, read_pieces
 from dllm2rec.data.text.lines import first_lines, read_lines
 from dllm2rec.errors import InputError
+from tests.support.all_histories import read_histories
 
 READERS = {
     "whole": read_bytes,

@@ -10,12 +10,13 @@ import pytest
 from pyarrow import parquet
 
 from dllm2rec.cli import main
-from dllm2rec.cli.recommend_inputs import _of_parquet, read_histories
+from dllm2rec.cli.recommend_inputs import _of_parquet
 from dllm2rec.data.logs.titles.read_titles import read_titles
 from dllm2rec.data.text.parquet_text import bounded_batches
 from dllm2rec.errors import ArtifactError, InputError
 from dllm2rec.teacher.answers.import_answers import import_answers
 from dllm2rec.teacher.vector_tables import read_parquet_vectors
+from tests.support.all_histories import read_histories
 from tests.support.asked import asked_dataset
 
 TIMES = pa.array([1_600_000_000, 1_600_000_001, 1_600_000_002])

@@ -24,3 +24,12 @@ def scores_of(keys: torch.Tensor) -> torch.Tensor:
 def items_of(keys: torch.Tensor) -> torch.Tensor:
     """The items of some keys, int64; those of masked ones mean nothing."""
     return 0xFFFFFFFF - (keys & 0xFFFFFFFF)
+
+
+def in_rows(row: torch.Tensor, keys: torch.Tensor, n_rows: int) -> torch.Tensor:
+    """Keys whose rows rise, as a matrix of as many columns as the longest row has."""
+    offsets = torch.searchsorted(row, torch.arange(n_rows + 1, device=row.device))
+    place = torch.arange(len(row), device=row.device) - offsets[row]
+    filled = keys.new_full((n_rows, int(offsets.diff().amax())), MASKED_KEY)
+    filled[row, place] = keys
+    return filled

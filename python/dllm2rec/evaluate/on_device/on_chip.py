@@ -11,7 +11,7 @@ from math import ceil, sqrt
 
 import torch
 
-from dllm2rec.evaluate.on_device.list_keys import MASKED_KEY, key_of, scores_of
+from dllm2rec.evaluate.on_device.list_keys import MASKED_KEY, in_rows, key_of, scores_of
 from dllm2rec.evaluate.on_device.score_tiles import Problem
 
 WIDEST = 128  # of vectors that the kernels know
@@ -146,18 +146,9 @@ def _best_above(
         offsets = torch.searchsorted(row, torch.arange(len(rows) + 1, device=rows.device))
         scores = problem.shifted(row_scores(users, items, bias, offsets, item), own.shift)
         kept = scores >= cuts[row]
-        keys = torch.cat([keys, _in_rows(row[kept], key_of(scores, item)[kept], len(rows))], 1)
+        keys = torch.cat([keys, in_rows(row[kept], key_of(scores, item)[kept], len(rows))], 1)
     best = keys.topk(n).values
     return best, (counts <= capacity) & (scores_of(best[:, -1]) >= cuts)
-
-
-def _in_rows(row: torch.Tensor, keys: torch.Tensor, n_rows: int) -> torch.Tensor:
-    """Keys whose rows rise, as a matrix of as many columns as the longest row has."""
-    offsets = torch.searchsorted(row, torch.arange(n_rows + 1, device=row.device))
-    place = torch.arange(len(row), device=row.device) - offsets[row]
-    filled = keys.new_full((n_rows, int(offsets.diff().amax())), MASKED_KEY)
-    filled[row, place] = keys
-    return filled
 
 
 def _offsets(counts: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ import torch
 
 from dllm2rec.errors import InputError, NonFiniteError
 from dllm2rec.evaluate.on_device import on_chip, score_tiles
-from dllm2rec.evaluate.on_device.list_keys import MASKED_KEY, items_of, key_of, scores_of
+from dllm2rec.evaluate.on_device.list_keys import MASKED_KEY, in_rows, items_of, key_of, scores_of
 from dllm2rec.evaluate.on_device.moved_items import BLOCK_USERS, TILE_ITEMS
 from dllm2rec.evaluate.on_device.score_tiles import Problem, refusal
 
@@ -106,10 +106,7 @@ def _merged(keys: torch.Tensor, scores: torch.Tensor, first_item: int) -> torch.
         return torch.cat([keys, _keys(scores, first_item)], 1).topk(n).values
     if len(row) == 0:
         return keys
-    counts = torch.bincount(row, minlength=len(keys))
-    place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
-    found = keys.new_full((len(keys), int(counts.amax())), MASKED_KEY)
-    found[row, place] = key_of(scores[row, column], column + first_item)
+    found = in_rows(row, key_of(scores[row, column], column + first_item), len(keys))
     return torch.cat([keys, found], 1).topk(n).values
 
 
