@@ -1,12 +1,13 @@
 """Ranks and lists by kernels that hold no tile of scores in memory.
 
 A list is made of the items that may be in it: those above a bound that a sample of the catalogue
-gives, found on tensor cores and scored again in float32. A list whose bound was too high, or that
-too many items might be in, is made of all items.
+gives, found on tensor cores and scored again in float32. A list that too many items might be in is
+made again with more room, one whose bound was too high of all items.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil, sqrt
 
 import torch
@@ -73,21 +74,51 @@ def is_short(problem: Problem, n: int) -> bool:
     return 4 * _bound(problem, n)[2] <= len(problem.items)
 
 
+@dataclass(frozen=True)
+class _Lists:
+    """The lists of all rows, as far as they are made.
+
+    Attributes:
+        cuts: no item of a lower score was looked at, (B,).
+        counts: items that may be above, whether they found room or not, int32 (B,).
+        keys: of the best, int64 (B, n), best first.
+        is_sure: whether no better item can be left out, bool (B,).
+    """
+
+    cuts: torch.Tensor
+    counts: torch.Tensor
+    keys: torch.Tensor
+    is_sure: torch.Tensor
+
+
 def best(problem: Problem, n: int) -> torch.Tensor:
     """The best keys of each row, int64 (B, n) on the device, best first."""
-    every_row = torch.arange(len(problem.users), device=problem.users.device)
-    sampled, rank, capacity = _bound(problem, n)
-    keys = torch.empty((len(every_row), n), dtype=torch.int64, device=every_row.device)
-    unsure = []
-    for rows in torch.split(every_row, max(1, MOST_FOUND // capacity)):
-        cuts = _cuts(problem, rows, sampled, rank)
-        keys[rows], is_sure = _best_above(problem, rows, cuts, n, capacity)
-        unsure.append(rows[~is_sure])
-    left = torch.cat(unsure)
-    for rows in torch.split(left, max(1, MOST_FOUND // len(problem.items))) if len(left) else ():
-        everything = torch.full_like(rows, -torch.inf, dtype=torch.float32)
-        keys[rows], _ = _best_above(problem, rows, everything, n, len(problem.items))
-    return keys
+    n_rows, device = len(problem.users), problem.users.device
+    every_row = torch.arange(n_rows, device=device)
+    lists = _Lists(
+        torch.empty(n_rows, device=device),
+        torch.empty(n_rows, dtype=torch.int32, device=device),
+        torch.empty((n_rows, n), dtype=torch.int64, device=device),
+        torch.empty(n_rows, dtype=torch.bool, device=device),
+    )
+    sampled, rank, room = _bound(problem, n)
+    for rows in torch.split(every_row, max(1, MOST_FOUND // room)):
+        lists.cuts[rows] = _cuts(problem, rows, sampled, rank)
+    _make(lists, problem, every_row, room)
+    # A hundredth of all rows, for which room is made.
+    _make(lists, problem, every_row[lists.counts > room], int(lists.counts.max()))
+    left = every_row[~lists.is_sure]
+    lists.cuts[left] = -torch.inf
+    _make(lists, problem, left, len(problem.items))
+    return lists.keys
+
+
+def _make(lists: _Lists, problem: Problem, every_row: torch.Tensor, room: int) -> None:
+    """Make the lists of some rows, as many at a time as have room for `room` items each."""
+    n = lists.keys.shape[1]
+    for rows in torch.split(every_row, max(1, MOST_FOUND // room)) if len(every_row) else ():
+        made = _best_above(problem, rows, lists.cuts[rows], n, room)
+        lists.counts[rows], lists.keys[rows], lists.is_sure[rows] = made
 
 
 def _bound(problem: Problem, n: int) -> tuple[int, int, int]:
@@ -117,11 +148,11 @@ def _cuts(problem: Problem, rows: torch.Tensor, sampled: int, rank: int) -> torc
 
 def _best_above(
     problem: Problem, rows: torch.Tensor, cuts: torch.Tensor, n: int, capacity: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The best keys of some rows among items whose score is not under a bound, (R, n).
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The best items of some rows among those whose score is not under a bound.
 
     Returns:
-        The keys, and which rows are sure to have no better item, bool (R,).
+        Counts, keys and `is_sure` of these rows, as in `_Lists`.
     """
     from dllm2rec.kernels.list_candidates import list_candidates
     from dllm2rec.kernels.rank_counts import row_scores
@@ -148,7 +179,7 @@ def _best_above(
         kept = scores >= cuts[row]
         keys = torch.cat([keys, in_rows(row[kept], key_of(scores, item)[kept], len(rows))], 1)
     best = keys.topk(n).values
-    return best, (counts <= capacity) & (scores_of(best[:, -1]) >= cuts)
+    return counts, best, (counts <= capacity) & (scores_of(best[:, -1]) >= cuts)
 
 
 def _offsets(counts: torch.Tensor) -> torch.Tensor:
