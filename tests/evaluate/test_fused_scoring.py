@@ -527,14 +527,15 @@ def test_cuda_vectors_give_the_same(case, data):
 @pytest.mark.gpu
 @pytest.mark.parametrize("width", [1, 16, 64, 100, 256])
 @pytest.mark.parametrize("n_users", [1, 50, 3000])
-def test_copies_of_items_tie_exactly_on_cuda(n_users, width):
+@pytest.mark.parametrize("has_bias", [False, True], ids=["", "bias"])
+def test_copies_of_items_tie_exactly_on_cuda(n_users, width, has_bias):
     rng = np.random.default_rng(0)
     items = np.tile(rng.standard_normal((5000, width), dtype=np.float32), (5, 1))
     users = rng.standard_normal((n_users, width), dtype=np.float32)
     targets = rng.integers(0, 25_000, n_users)
-    counts = fused_rank_counts(
-        torch.from_numpy(users).cuda(), torch.from_numpy(items).cuda(), targets
-    )
+    bias = np.tile(rng.standard_normal(5000, dtype=np.float32), 5) if has_bias else None
+    on_gpu = (torch.from_numpy(users).cuda(), torch.from_numpy(items).cuda())
+    counts = fused_rank_counts(*on_gpu, targets, bias)
     assert (counts.equal >= 4).all()
     assert (counts.greater % 5 == 0).all()
 

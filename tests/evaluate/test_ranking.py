@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dllm2rec import _core
-from dllm2rec.errors import InputError, NonFiniteError
+from dllm2rec.errors import InputError, InternalError, NonFiniteError
+from dllm2rec.evaluate import ranking
 from dllm2rec.evaluate.on_device import ranking_torch
 from dllm2rec.evaluate.ranking import rank_counts, top_n
 from tests.reference import ranking as reference
@@ -270,3 +271,11 @@ def test_a_cuda_matrix_gives_the_same(case):
     n = scores.shape[1]
     for mine, theirs in zip(top_n(tensor, n), top_n(scores, n), strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_target_below_itself_is_a_bug_and_no_figure(monkeypatch):
+    counts = torch.zeros(3, dtype=torch.int64), torch.tensor([2, -1, 0])
+    monkeypatch.setattr(ranking_torch, "count_matrix", lambda *_: counts)
+    monkeypatch.setattr(ranking, "_device", lambda *_: torch.device("cpu"))
+    with pytest.raises(InternalError, match="row 1: its target is not as high as itself"):
+        rank_counts(torch.zeros(3, 4), [0, 1, 2])

@@ -17,7 +17,7 @@ import torch
 
 from dllm2rec import _core
 from dllm2rec.arrays import item_indices, plain_array
-from dllm2rec.errors import InputError
+from dllm2rec.errors import InputError, InternalError
 from dllm2rec.evaluate.listed_items import (
     Bonuses,
     CheckedWindow,
@@ -175,6 +175,11 @@ def _device(*values: Numbers) -> torch.device | None:
 
 def _counts(counts: tuple[Any, Any]) -> RankCounts:
     greater, equal = (np.asarray(plain_array(part, "counts"), dtype=np.int64) for part in counts)
+    if (equal < 0).any():
+        raise InternalError(
+            f"row {int(equal.argmin())}: its target is not as high as itself, expected the same "
+            "bits of a score wherever it is computed"
+        )
     return RankCounts(greater, equal)
 
 

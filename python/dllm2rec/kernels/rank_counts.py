@@ -140,10 +140,11 @@ def _count(
         there = is_item[None, :] & (d < width)[:, None]
         vector = tl.load(items + item[None, :] * width + d[:, None], mask=there, other=0.0)
         score = tl.dot(user, vector.to(tl.float32), input_precision="ieee")
+        # Behind the last item there is none that is greater, and none that is equal. This stands
+        # between product and bias: next to each other, the compiler begins the sum with the bias.
+        score = tl.where(is_item[None, :], score, float("-inf"))
         if HAS_BIAS:
             score += tl.load(bias + item, mask=is_item, other=0.0)[None, :]
-        # Behind the last item there is none that is greater, and none that is equal.
-        score = tl.where(is_item[None, :], score, float("-inf"))
         tally += tl.where(score > target[:, None], 1, 0)
         tally += tl.where(score == target[:, None], SAME, 0)
     above = tl.sum(tally & (SAME - 1), axis=1)
