@@ -3,7 +3,8 @@
     pip install cut-cross-entropy          its column stays empty without it
     dllm2rec bench --gpu
 
-Every peer is recorded as a CUDA graph, as a training records its step. Ours are exact as float32 or
+Every peer is recorded as a CUDA graph, as a training records its step, but for cut-cross-entropy,
+which asks the GPU for a number on the way and cannot be. Ours are exact as float32 or
 in mixed precision; the peers take bfloat16. How far each peer's gradients are from the exact ones
 stands beside its time in the JSON file; ours are held to it before anything is timed.
 """
@@ -31,13 +32,15 @@ SIZES = [
 SOFTMAX = TermSpec("softmax", 0, 0.0, 0.0, has_ranking=False, consistency=0.0, top_k=1)
 MOST_SCORES = 1 << 33  # of a peer that holds them all, twice or more: 34 GB in bfloat16
 ROUNDS, WARM_UP = 5, 3
+NOT_RECORDED = {"cut-cross-entropy, bf16"}
 CLOSE = {"dllm2rec": 3e-3, "dllm2rec exact": 1e-5}
 
 Gradients = tuple[Tensor, Tensor]
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of torch's own compiler
+    # Of torch's own compiler.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:(?s).*Online softmax"),
 ]
 
 
@@ -147,10 +150,18 @@ def test_gpu_loss(benchmark, peer: str, size: tuple[int, int]) -> None:
     problem = Problem(*size)
     exact = PEERS["dllm2rec exact"](problem)()
     work = PEERS[peer](problem)  # kept: its vectors are what the graph reads
-    replay, left = recorded(work)
+    left: list[Gradients] = []
+
+    def again() -> None:
+        left[:] = [work()]
+
+    replay = again
+    if peer not in NOT_RECORDED:
+        replay, gradients = recorded(work)
+        left.append(gradients)
     replay()
     torch.cuda.synchronize()
-    far = [distance(*pair) for pair in zip(left, exact, strict=True)]
+    far = [distance(*pair) for pair in zip(left[0], exact, strict=True)]
     assert max(far) < CLOSE.get(peer, float("inf"))
     del exact
     torch.cuda.empty_cache()
