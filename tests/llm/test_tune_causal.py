@@ -15,7 +15,7 @@ from dllm2rec.evaluate.metrics import list_metrics
 from dllm2rec.llm.causal import load_causal
 from dllm2rec.llm.generate import GenerateForm, generate_lists
 from dllm2rec.llm.tune_causal import TuneForm, _padded, _sequences, save_causal, tune_causal
-from tests.support.tiny_models import tiny_causal
+from tests.support.tiny_models import tiny_causal, tiny_gguf
 from tests.support.worlds import cycle_dataset
 
 pytestmark = pytest.mark.slow
@@ -58,6 +58,28 @@ def test_a_model_that_refuses_another_precision_is_tuned(dataset, tmp_path, monk
     monkeypatch.setattr(causal.model, "float", refuses)
     monkeypatch.setattr(causal.model, "to", refuses)
     assert tune_causal(causal, dataset, replace(FORM, epochs=1, rows=16))
+
+
+def test_a_model_in_a_gguf_file_is_tuned_saved_and_loaded_again(dataset, tmp_path):
+    model = tiny_gguf(tmp_path / "model.gguf")
+    causal = load_causal(model, device="cpu", precision="float32")
+    tune_causal(causal, dataset, replace(FORM, epochs=1, rows=64))
+    save_causal(causal, tmp_path / "tuned")
+    again = load_causal(str(tmp_path / "tuned"), device="cpu", precision="float32")
+    untuned = load_causal(model, device="cpu", precision="float32")
+    weights = [one.model.state_dict() for one in (causal, again, untuned)]
+    for name, tuned in weights[0].items():
+        assert torch.equal(tuned, weights[1][name])
+        assert not torch.equal(tuned, weights[2][name]), name
+
+
+def test_a_quantised_model_is_refused_before_it_is_tuned(dataset, tmp_path):
+    causal = load_causal(tiny_causal(tmp_path / "model"), device="cpu", precision="float32")
+    causal.model.hf_quantizer = object()
+    with pytest.raises(
+        ConfigError, match="the model is quantised, expected one with plain weights"
+    ):
+        tune_causal(causal, dataset, FORM)
 
 
 def test_a_row_learns_every_title_but_the_first(dataset, tmp_path):

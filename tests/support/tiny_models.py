@@ -65,3 +65,46 @@ def tiny_causal(folder: Path) -> str:
     # What would make a search by transformers' own `generate` a matter of luck.
     transformers.GenerationConfig(do_sample=True, temperature=5.0, top_k=3).save_pretrained(folder)
     return str(folder)
+
+
+def tiny_gguf(path: Path) -> str:
+    """A Llama of random weights as a GGUF file, its products' weights in blocks of 8 bits."""
+    pytest.importorskip("transformers", reason="the extra llm is not installed")
+    gguf = pytest.importorskip("gguf", reason="the extra llm is not installed")
+    import numpy as np
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    width, inner, n_heads = 32, 64, 4
+    # The blank as GPT-2 writes it, what the two merges make, and the end.
+    tokens = [*string.ascii_letters, *string.digits, "Ġ", "zz", "qq", "<end>"]
+    file = gguf.GGUFWriter(path, "llama")
+    file.add_block_count(1)
+    file.add_context_length(512)
+    file.add_embedding_length(width)
+    file.add_feed_forward_length(inner)
+    file.add_head_count(n_heads)
+    file.add_head_count_kv(n_heads)
+    file.add_rope_dimension_count(width // n_heads)
+    file.add_layer_norm_rms_eps(1e-5)
+    file.add_vocab_size(len(tokens))
+    file.add_tokenizer_model("gpt2")
+    file.add_token_list(tokens)
+    file.add_token_merges(["z z", "q q"])
+    file.add_eos_token_id(len(tokens) - 1)
+    file.add_bos_token_id(len(tokens) - 1)
+    rng = np.random.default_rng(0)
+    shapes = {"token_embd": (len(tokens), width), "blk.0.ffn_down": (width, inner)}
+    shapes |= {f"blk.0.ffn_{name}": (inner, width) for name in ("gate", "up")}
+    shapes |= {f"blk.0.attn_{name}": (width, width) for name in ("q", "k", "v", "output")}
+    eight_bits = gguf.GGMLQuantizationType.Q8_0
+    for name, shape in shapes.items():
+        weights = rng.standard_normal(shape, dtype=np.float32)
+        blocks = gguf.quants.quantize(weights, eight_bits)
+        file.add_tensor(f"{name}.weight", blocks, raw_dtype=eight_bits)
+    for name in ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"):
+        file.add_tensor(f"{name}.weight", np.ones(width, np.float32))
+    file.write_header_to_file()
+    file.write_kv_data_to_file()
+    file.write_tensors_to_file()
+    file.close()
+    return str(path)

@@ -61,17 +61,23 @@ def load_causal(model: str, *, device: str, precision: str = "bfloat16") -> Caus
         ConfigError: transformers is not installed, or the model cannot be loaded.
     """
     check_packages("transformers")
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    import transformers
 
     place: str | Path = model
     more: dict[str, Any] = {}
+    unpacked: dict[str, Any] = {}
     if model.endswith(".gguf"):
         check_packages("gguf")
         place, more = Path(model).parent, {"gguf_file": Path(model).name}
+        # Versions that have it would leave weights in blocks, which can be neither tuned nor saved.
+        if hasattr(transformers, "GgufConfig"):
+            unpacked = {"quantization_config": transformers.GgufConfig(dequantize=True)}
     with loading(model):
-        tokenizer = AutoTokenizer.from_pretrained(place, **more)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place, **more)
         dtype = getattr(torch, precision)
-        loaded = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, **more)
+        loaded = transformers.AutoModelForCausalLM.from_pretrained(
+            place, dtype=dtype, **more, **unpacked
+        )
     end = tokenizer.eos_token_id
     if end is None:
         raise ConfigError(f"model {model!r}: no end token, expected one in its tokenizer")

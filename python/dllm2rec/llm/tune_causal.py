@@ -77,9 +77,14 @@ def tune_causal(
         The mean loss of each twentieth of the work, in nats per token.
 
     Raises:
-        ConfigError: peft is not installed and `method` is "lora".
+        ConfigError: peft is not installed and `method` is "lora", or the model is quantised.
         NonFiniteError: the loss stops being finite.
     """
+    if getattr(causal.model, "hf_quantizer", None) is not None:
+        raise ConfigError(
+            "the model is quantised, expected one with plain weights, which are what is tuned; "
+            "give the folder that it was made from, or a .gguf file"
+        )
     sequences = _sequences(causal, dataset, form)
     device = causal.model.device
     precision = causal.model.dtype
