@@ -101,6 +101,16 @@ def trials(what: str, n: int, folder: Path) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.parametrize("step", [N_STEPS, 6 * N_STEPS], ids=["first weight", "second weight"])
+def test_the_best_of_each_weight_outlives_a_stop(tmp_path: Path, step: int) -> None:
+    """Students are compared with their memories at the end: those of all weights are there."""
+    config = changed(SELDOM, student={"pair_memory": True}, train={"patience": 5})
+    run_whole(tmp_path / "whole", config)
+    stop_at(step, tmp_path / "stopped", config)
+    resume_run(tmp_path / "stopped", DATASET, TEACHER)
+    assert what_it_made(tmp_path / "stopped") == what_it_made(tmp_path / "whole")
+
+
 # --- killed, asked to stop -----------------------------------------------------------------------
 
 

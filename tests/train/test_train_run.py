@@ -7,6 +7,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,17 +16,20 @@ from dllm2rec.config.load import changed, load_config
 from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.errors import ArtifactError, ConfigError, InputError
+from dllm2rec.runs.checkpoint import load_checkpoint
 from dllm2rec.runs.evaluate_run import evaluate_run
 from dllm2rec.runs.run_folder import student_folders
 from dllm2rec.runs.run_manifest import read_run
 from dllm2rec.runs.run_result import RunResult
 from dllm2rec.runs.source import Source
 from dllm2rec.runs.training_state import TrainingState
-from dllm2rec.runs.trial import Trial
+from dllm2rec.runs.trial import Trial, trial_of
 from dllm2rec.serve.recommend import recommend
-from dllm2rec.storage.pointers import read_pointer
+from dllm2rec.storage.pointers import pointers_of_weights, read_pointer
+from dllm2rec.students.memory.pair_memory import PairMemory
 from dllm2rec.teacher.folder import save_teacher
 from dllm2rec.tracking.progress import Outlook, Progress, Silent, TrainingName
+from dllm2rec.train import train_seed
 from dllm2rec.train.check_run import RunOptions
 from dllm2rec.train.train_run import background_thread, train_run
 from dllm2rec.train.train_seed import SeedRun, _trials_left
@@ -347,3 +351,29 @@ def test_a_run_tells_its_outlook_and_its_notes_before_the_first_training(
     best = max(result.rows[:2], key=lambda row: row.validation["ndcg@20"])
     assert told[-1] == Outlook(6, (best.name, best.validation["ndcg@20"]))
     assert "a note of the data" in caplog.messages
+
+
+def test_the_ranking_weight_is_chosen_by_what_students_reach_with_their_memories(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weight that is best alone is left for the other, which alone has a memory here."""
+    folder = tmp_path / "run" / "sasrec+dllm2rec"
+    choose, seen = train_seed.choose_memory, []
+
+    def of_the_other(*args: Any, **kwargs: Any) -> PairMemory | None:
+        weight = pointers_of_weights(folder)[len(seen)].removeprefix("best-")
+        is_best = f"-weight-{weight}-epoch" in read_pointer(folder, "best").name
+        seen.append((weight, is_best))
+        return None if is_best else choose(*args, **kwargs)
+
+    monkeypatch.setattr(train_seed, "choose_memory", of_the_other)
+    config = changed(CONFIG, student={"pair_memory": True}, train={"max_epochs": 1})
+    row = train(tmp_path / "run", config, baseline=False).rows[-1]
+    assert [weight for weight, _ in seen] == ["0", "0.3"]
+    other = next(float(weight) for weight, is_best in seen if not is_best)
+    checkpoint = load_checkpoint(folder)
+    assert checkpoint.memory is not None
+    assert trial_of(checkpoint.config).ranking_weight == row.detail["ranking_weight"] == other
+    assert row.validation["ndcg@20"] == checkpoint.record["ndcg@20"]
+    assert pointers_of_weights(folder) == []
+    assert len([child for child in folder.iterdir() if child.is_dir()]) == 2  # it and the state

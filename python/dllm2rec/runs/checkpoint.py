@@ -8,6 +8,7 @@ pointer names: `best` for what is served. `last` and `prev` name what a training
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -89,14 +90,17 @@ class _State:
 _STATE = TypeAdapter(_State)
 
 
-def save_checkpoint(folder: Path, name: str, checkpoint: Checkpoint) -> None:
-    """Save a student and let `best` name it; folders that nothing names are deleted.
+def save_checkpoint(
+    folder: Path, name: str, checkpoint: Checkpoint, pointers: Sequence[str] = ("best",)
+) -> None:
+    """Save a student and let pointers name it; folders that nothing names are deleted.
 
     Args:
         folder: the student's folder.
         name: of the checkpoint's own folder, with a number behind it where one is there already:
             that is of an epoch that was begun again, perhaps on another device or other data.
         checkpoint: what is saved; its student may be on any device, and is folded on the way.
+        pointers: `best`, or of its ranking weight, or both.
 
     Raises:
         ResourceError: the disk is full; what was there before still is.
@@ -104,7 +108,7 @@ def save_checkpoint(folder: Path, name: str, checkpoint: Checkpoint) -> None:
     names = chain([name], (f"{name}-{number}" for number in count(2)))
     free = next(name for name in names if not (folder / name).exists())
     _write_checkpoint(folder / free, checkpoint)
-    move_pointers(folder, {"best": free})
+    move_pointers(folder, dict.fromkeys(pointers, free))
 
 
 def _write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -150,13 +154,17 @@ def _write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     write_folder(path, writers, kind=KIND, version=version)
 
 
-def load_checkpoint(folder: str | Path) -> Checkpoint:
-    """Load the checkpoint that `best` of a student's folder names.
+def load_checkpoint(folder: str | Path, pointer: str = "best") -> Checkpoint:
+    """Load the checkpoint that a pointer of a student's folder names.
+
+    Args:
+        folder: the student's.
+        pointer: `best`, or that of a ranking weight while several are tried.
 
     Raises:
         ArtifactError: there is none, or it is corrupt, of another version or does not fit.
     """
-    path = read_pointer(Path(folder), "best")
+    path = read_pointer(Path(folder), pointer)
     manifest = read_manifest(path, KIND, newest_version=VERSION)
     state = read_json(path / STATE, _STATE, "the state of a checkpoint; train again")
     try:

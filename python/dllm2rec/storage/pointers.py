@@ -1,5 +1,7 @@
 """Small files that name a folder beside them: `best`, `last` and `prev` of a student's folder.
 
+While several ranking weights are tried, `best-0.3` names the best of each.
+
 The first line is the folder's name, the second the sha256 of the first. A folder is written under a
 temporary name and renamed; a pointer is replaced by rename. Whatever moment the process dies at,
 each pointer names a folder that is whole.
@@ -16,6 +18,7 @@ from dllm2rec.errors import ArtifactError
 from dllm2rec.storage.atomic_file import replace_text
 
 POINTERS = ("best", "last", "prev")
+OF_WEIGHT = "best-"
 _NAME_BYTES = 255  # the longest name that file systems take
 
 
@@ -82,13 +85,24 @@ def move_pointers(folder: Path, names: Mapping[str, str]) -> None:
     delete_unnamed(folder)
 
 
+def pointer_of_weight(ranking_weight: float) -> str:
+    """The pointer to the best student of one of several ranking weights."""
+    return f"{OF_WEIGHT}{ranking_weight:g}"
+
+
+def pointers_of_weights(folder: Path) -> list[str]:
+    """The pointers of all ranking weights that were tried so far, in the order of their names."""
+    return sorted(file.name for file in folder.glob(f"{OF_WEIGHT}*") if file.is_file())
+
+
 def delete_unnamed(folder: Path) -> None:
     """Delete the folders in `folder` that no pointer names.
 
     Raises:
         ArtifactError: a pointer changed since it was written: what it named is kept.
     """
-    named = {pointed(folder / name) for name in POINTERS if (folder / name).is_file()}
+    pointers = [*POINTERS, *pointers_of_weights(folder)]
+    named = {pointed(folder / name) for name in pointers if (folder / name).is_file()}
     for child in folder.iterdir():
         if child.is_dir() and child.name not in named:
             shutil.rmtree(child)

@@ -10,9 +10,10 @@ from pathlib import Path
 from dllm2rec.runs.checkpoint import Checkpoint, save_checkpoint
 from dllm2rec.runs.epoch_log import append_epoch, rewrite_epochs
 from dllm2rec.runs.training_state import TrainingState, save_state
-from dllm2rec.runs.trial import trial_of
+from dllm2rec.runs.trial import Trial, trial_of
 from dllm2rec.runtime.distributed import is_first
 from dllm2rec.runtime.signals import Interrupts
+from dllm2rec.storage.pointers import pointer_of_weight
 from dllm2rec.tracking.metric_names import SELECTION
 from dllm2rec.train.loop import Record, Training, TrainingCallback
 
@@ -27,12 +28,20 @@ class Checkpointer(TrainingCallback):
     Attributes:
         folder: the student's.
         records: one of every epoch done, each with the fields of its `Trial`.
+        keeps_each_weight: whether the best of every ranking weight is kept, to choose among later.
     """
 
     def __init__(
-        self, folder: Path, interrupts: Interrupts, max_length: int, records: list[Record]
+        self,
+        folder: Path,
+        interrupts: Interrupts,
+        max_length: int,
+        records: list[Record],
+        *,
+        keeps_each_weight: bool = False,
     ) -> None:
         self.folder = folder
+        self.keeps_each_weight = keeps_each_weight
         self.records = records
         self._interrupts = interrupts
         self._max_length = max_length
@@ -53,16 +62,29 @@ class Checkpointer(TrainingCallback):
 
     def after_epoch(self, training: Training, record: Record) -> None:
         """Write the epoch's line, and the student if none before was better."""
-        to_beat = max((earlier[SELECTION] for earlier in self.records), default=-1.0)
         trial = trial_of(training.config)
+        pointers = self._pointers(record, trial)
         self.records.append({**trial._asdict(), **record})
         if not is_first():
             return
-        if record[SELECTION] > to_beat:
+        if pointers:
             student, config = training.student, training.config
             best = Checkpoint(student, config, student.n_items, self._max_length, record)
-            save_checkpoint(self.folder, f"{trial}-epoch-{record['epoch']:.0f}", best)
+            save_checkpoint(self.folder, f"{trial}-epoch-{record['epoch']:.0f}", best, pointers)
         append_epoch(self.folder, self.records[-1])
+
+    def _pointers(self, record: Record, trial: Trial) -> list[str]:
+        """The pointers whose students were none better than the one of this record."""
+        earlier = {"best": self.records}
+        if self.keeps_each_weight:
+            weight = trial.ranking_weight
+            of_weight = [one for one in self.records if one["ranking_weight"] == weight]
+            earlier[pointer_of_weight(weight)] = of_weight
+        return [
+            pointer
+            for pointer, records in earlier.items()
+            if all(record[SELECTION] > one[SELECTION] for one in records)
+        ]
 
     def save_state(self, training: Training) -> None:
         """Save the state of the training."""

@@ -27,7 +27,7 @@ from dllm2rec.runtime.distributed import (
     wait_for_all,
 )
 from dllm2rec.storage.atomic_file import replace_text
-from dllm2rec.storage.pointers import delete_unnamed
+from dllm2rec.storage.pointers import delete_unnamed, pointers_of_weights
 from dllm2rec.tracking.metric_names import SELECTION
 from dllm2rec.tracking.metric_table import ResultRow
 from dllm2rec.tracking.progress import Progress, TrainingName
@@ -64,7 +64,13 @@ def train_seed(seed_run: SeedRun, context: TrainingContext) -> Generator[None, N
     wait_for_all(f"{seed_run.name}: starting")
     state = load_state(folder)
     records = [] if state is None else state.records
-    checkpointer = Checkpointer(folder, context.interrupts, context.dataset.max_length, records)
+    checkpointer = Checkpointer(
+        folder,
+        context.interrupts,
+        context.dataset.max_length,
+        records,
+        keeps_each_weight=_chooses_with_memory(config),
+    )
     for trial in _trials_left(seed_run, state, checkpointer.records):
         progress.start(
             _training_name(seed_run, trial),
@@ -85,7 +91,8 @@ def train_seed(seed_run: SeedRun, context: TrainingContext) -> Generator[None, N
     result = _result(seed_run, checkpoint, context, checkpointer.records)
     if is_first():
         write_row(folder, result)
-        (folder / "prev").unlink(missing_ok=True)
+        for pointer in ("prev", *pointers_of_weights(folder)):
+            (folder / pointer).unlink(missing_ok=True)
         delete_unnamed(folder)
     wait_for_all(f"{seed_run.name}: done")
 
@@ -182,15 +189,34 @@ def _flat(config: dict[str, Any]) -> dict[str, Any]:
     return {**flat, **{key: value for key, value in config.items() if key not in sections}}
 
 
+def _chooses_with_memory(config: Config) -> bool:
+    """Whether the ranking weight is chosen by what students reach with their memories.
+
+    Lists and memory may tell a student the same.
+    """
+    return config.student.pair_memory and len(config.distillation.ranking_weights) > 1
+
+
 def _chosen(seed_run: SeedRun, context: TrainingContext) -> Checkpoint:
     """The best checkpoint, with the memory that helps it on validation."""
-    checkpoint = load_checkpoint(seed_run.folder)
-    checkpoint.student.to(context.device)
+    folder = seed_run.folder
+    best = load_checkpoint(folder)
     # A memory or a refit that is there was saved by a process that was killed after it.
-    is_as_trained = checkpoint.memory is None and REFIT not in checkpoint.record
-    if checkpoint.config.student.pair_memory and is_as_trained:
-        return _with_memory(seed_run, checkpoint, context)
-    return checkpoint
+    is_chosen = best.memory is not None or REFIT in best.record
+    if is_chosen or not best.config.student.pair_memory:
+        best.student.to(context.device)
+        return best
+    # None of a run that began before they were kept.
+    pointers = pointers_of_weights(folder) or ["best"]
+    tried = (load_checkpoint(folder, pointer) for pointer in pointers)
+    chosen = max(
+        (_with_memory(seed_run, one, context) for one in tried),
+        key=lambda checkpoint: checkpoint.record[SELECTION],
+    )
+    if is_first() and (chosen.memory is not None or len(pointers) > 1):
+        place = f"{trial_of(chosen.config)}-epoch-{chosen.record['epoch']:.0f}"
+        save_checkpoint(folder, f"{place}-chosen", chosen)
+    return chosen
 
 
 def _refitted(
@@ -241,8 +267,9 @@ def _result(
 
 
 def _with_memory(seed_run: SeedRun, alone: Checkpoint, context: TrainingContext) -> Checkpoint:
-    """The checkpoint with the memory that helps it most on validation, saved; or as it is."""
+    """The checkpoint with the memory that helps it most on validation; or as it is."""
     began = time.perf_counter()
+    alone.student.to(context.device)
     validation = context.data.validation
     seen = alone.config.evaluation.exclude_seen
     memory = choose_memory(alone.student, validation, context.pair_counts(), seen=seen)
@@ -256,13 +283,8 @@ def _with_memory(seed_run: SeedRun, alone: Checkpoint, context: TrainingContext)
             checkpoint = replace(remembering, record={**alone.record, **metrics})
             reached = f"validation {SELECTION} {before:.4f} -> {after:.4f}"
             text = f"pair memory ({memory.form}): {reached}"
-    context.progress.remark(
-        TrainingName(seed_run.name, seed=seed_run.seed),
-        f"{text} ({time.perf_counter() - began:.1f} s)",
-    )
-    if checkpoint.memory is not None and is_first():
-        name = f"epoch-{checkpoint.record['epoch']:.0f}-with-memory"
-        save_checkpoint(seed_run.folder, name, checkpoint)
+    name = _training_name(seed_run, trial_of(alone.config))
+    context.progress.remark(name, f"{text} ({time.perf_counter() - began:.1f} s)")
     return checkpoint
 
 
