@@ -176,10 +176,7 @@ def _device(*values: Numbers) -> torch.device | None:
 def _counts(counts: tuple[Any, Any]) -> RankCounts:
     greater, equal = (np.asarray(plain_array(part, "counts"), dtype=np.int64) for part in counts)
     if (equal < 0).any():
-        raise InternalError(
-            f"row {int(equal.argmin())}: its target is not as high as itself, expected the same "
-            "bits of a score wherever it is computed"
-        )
+        raise InternalError(f"row {int(equal.argmin())}: its target is not as high as itself")
     return RankCounts(greater, equal)
 
 
