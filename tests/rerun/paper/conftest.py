@@ -18,6 +18,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """One student and three pairs of weights: a whole table is some fifty trainings then."""
     monkeypatch.setattr(plan, "RANKING_WEIGHTS", (0.0, 1.0))
     monkeypatch.setattr(plan, "EMBEDDING_WEIGHTS", (0.3,))
+    monkeypatch.setattr(plan, "MOST_BEYOND", 0)
     for one in (cells, plan):
         monkeypatch.setattr(one, "STUDENTS", {"sasrec": ("sasrec", 0.0)})
 

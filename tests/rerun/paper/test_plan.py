@@ -29,9 +29,9 @@ def trained(
         rounds.append(len(ready))
         for job in ready:
             found = job.config.distillation
-            liked = 2 * (found.ranking_weight == best.ranking)
-            liked += found.embedding_weight == best.embedding
-            done[job.key] = fake(job, 0.1 * liked, 0.2)
+            far = abs(found.ranking_weight - best.ranking)
+            far += 1e-3 * abs(found.embedding_weight - best.embedding)
+            done[job.key] = fake(job, 0.9 - 0.01 * far, 0.2)
     return done, rounds
 
 
@@ -49,9 +49,29 @@ def test_weights_are_chosen_one_after_the_other_and_then_trained_with_all_seeds(
     assert not found.weights.is_at_edge
 
 
-def test_a_weight_at_the_end_of_its_grid_is_marked() -> None:
-    assert Weights(RANKING_WEIGHTS[-1], 0.3).is_at_edge
-    assert Weights(0.2, EMBEDDING_WEIGHTS[-1]).is_at_edge
+def test_a_grid_goes_on_for_as_long_as_its_largest_weight_is_the_best(
+    recipes: Recipes, fake: Fake
+) -> None:
+    done, rounds = trained(DISTILLED, recipes, fake, Weights(12.0, 9.0))
+    # 12 is better than 6, 24 is not; 9 is better than 3, 27 is not.
+    n, m = len(RANKING_WEIGHTS), len(EMBEDDING_WEIGHTS)
+    assert rounds == [n + 1, 1, 1, m - 1, 1, 1, recipes.n_seeds - 1]
+    found = plan(DISTILLED, recipes, done)
+    assert found.weights == (12.0, 9.0)
+    assert not found.weights.is_at_edge
+    done, _ = trained(Cell("baselines", "games", "sasrec", "hint"), recipes, fake, Weights(0, 27.0))
+    hint = plan(Cell("baselines", "games", "sasrec", "hint"), recipes, done)
+    assert hint.weights == (0.0, 27.0)
+
+
+@pytest.mark.parametrize("best", [Weights(48.0, 0.3), Weights(0.2, 81.0)])
+def test_a_weight_at_the_end_of_all_that_is_tried_is_marked(
+    recipes: Recipes, fake: Fake, best: Weights
+) -> None:
+    done, _ = trained(DISTILLED, recipes, fake, best)
+    found = plan(DISTILLED, recipes, done).weights
+    assert found == best
+    assert found.is_at_edge
 
 
 def test_no_teacher_may_be_the_best_and_is_the_student_alone(recipes: Recipes, fake: Fake) -> None:
@@ -68,8 +88,8 @@ def test_a_training_that_diverged_is_never_the_best(recipes: Recipes, fake: Fake
     jobs = plan(DISTILLED, recipes, {}).ready
     done: dict[str, Record] = {job.key: {"failed": "inf"} for job in jobs[:-1]}
     done[jobs[-1].key] = fake(jobs[-1], 0.0, 0.2)
-    more = plan(DISTILLED, recipes, done).ready
-    assert {job.config.distillation.ranking_weight for job in more} == {RANKING_WEIGHTS[-1]}
+    more = plan(DISTILLED, recipes, done).ready  # the next behind the only one that did not
+    assert {job.config.distillation.ranking_weight for job in more} == {2 * RANKING_WEIGHTS[-1]}
 
 
 def test_an_ablation_keeps_the_weights_of_the_whole(recipes: Recipes, fake: Fake) -> None:

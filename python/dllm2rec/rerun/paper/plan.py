@@ -29,9 +29,12 @@ from dllm2rec.rerun.paper.cells import (
 )
 from dllm2rec.tracking.metric_names import SELECTION
 
-# The paper tunes both over 0.1 .. 1; a table marks what was chosen at the end of a grid.
+# The paper tunes both over 0.1 .. 1. Where the largest of a grid is the best, larger ones follow
+# for as long as each is better; a table marks what was chosen at the end of that.
 RANKING_WEIGHTS = (0.0, 0.2, 0.6, 1.4, 3.0, 6.0)
 EMBEDDING_WEIGHTS = (0.1, 0.3, 1.0, 3.0)
+BEYOND = {"ranking": 2.0, "embedding": 3.0}  # each is so many times the one before
+MOST_BEYOND = 3
 FIRST_EMBEDDING_WEIGHT = 0.3  # beside which the ranking weight is chosen, the recipe's
 
 Record = Mapping[str, Any]
@@ -45,8 +48,11 @@ class Weights(NamedTuple):
 
     @property
     def is_at_edge(self) -> bool:
-        """Whether one is the largest of its grid, so that a larger one may do better."""
-        return self.ranking == RANKING_WEIGHTS[-1] or self.embedding == EMBEDDING_WEIGHTS[-1]
+        """Whether one is the largest that is tried at all, so that a larger one may do better."""
+        return (
+            self.ranking >= RANKING_WEIGHTS[-1] * BEYOND["ranking"] ** MOST_BEYOND
+            or self.embedding >= EMBEDDING_WEIGHTS[-1] * BEYOND["embedding"] ** MOST_BEYOND
+        )
 
 
 NO_TEACHER = Weights(0.0, 0.0)
@@ -118,13 +124,18 @@ def plan(cell: Cell, recipes: Recipes, done: Mapping[str, Record]) -> Plan:
         grid = _grid(asked.method, None if number == 0 else _best(tried, done))
         if number == 0 and len(grid) == 1:
             return _of_seeds(cell, grid[0], recipes, done)
-        tried += [
-            (weights, _job(recipes.paper, asked, weights, recipes.seeds[0])) for weights in grid
-        ]
-        ready = _missing([job for _, job in tried], done)
-        if ready:
-            n_later = (n_rounds - 1 - number) * len(EMBEDDING_WEIGHTS) + recipes.n_seeds - 1
-            return Plan(None, (), ready, n_later)
+        varied = "ranking" if number == 0 and asked.method not in VECTOR_METHODS else "embedding"
+        for n_beyond in range(MOST_BEYOND + 1):
+            of_grid = [_job(recipes.paper, asked, weights, recipes.seeds[0]) for weights in grid]
+            tried += zip(grid, of_grid, strict=True)
+            ready = _missing([job for _, job in tried], done)
+            if ready:
+                n_later = (n_rounds - 1 - number) * (len(EMBEDDING_WEIGHTS) + MOST_BEYOND)
+                n_later += MOST_BEYOND - n_beyond + recipes.n_seeds - 1
+                return Plan(None, (), ready, n_later)
+            grid = _beyond(varied, tried, done)
+            if not grid:
+                break
     return _of_seeds(cell, _best(tried, done), recipes, done)
 
 
@@ -158,6 +169,18 @@ def _grid(method: str, best: Weights | None) -> list[Weights]:
     if best == NO_TEACHER:
         return []
     return [Weights(best.ranking, embedding) for embedding in EMBEDDING_WEIGHTS]
+
+
+def _beyond(
+    varied: str, tried: Sequence[tuple[Weights, Job]], done: Mapping[str, Record]
+) -> list[Weights]:
+    """The next larger weight, if the largest that was tried is the best."""
+    best = _best(tried, done)
+    weight = getattr(best, varied)
+    if weight == 0 or weight < max(getattr(weights, varied) for weights, _ in tried):
+        return []
+    larger = {**best._asdict(), varied: weight * BEYOND[varied]}
+    return [Weights(**larger)]
 
 
 def _best(tried: Sequence[tuple[Weights, Job]], done: Mapping[str, Record]) -> Weights:
