@@ -108,18 +108,17 @@ def test_command_writes_a_model_to_generate_with(dataset, tmp_path, capsys):
     (tmp_path / "data").mkdir()
     for name, write in authors_files(dataset).items():
         write(tmp_path / "data" / name)
-    words = [
-        "teacher",
-        "fit",
-        "--dataset",
-        str(tmp_path / "data"),
-        "--model",
-        model,
-        "--rows",
-        "40",
-    ]
-    words += ["--rows", "40"]
-    assert main([*words, "--out", str(tmp_path / "tuned"), "--device", "cpu"]) == 0
-    assert "written to" in capsys.readouterr().out
+    words = ["teacher", "fit", "--dataset", str(tmp_path / "data"), "--model", model]
+    words += ["--device", "cpu", "--rows"]
+    n_train = len(dataset.train)
+    few, many = str(n_train // 3), str(n_train // 3 * 2)
+    assert main([*words, few, "--out", str(tmp_path / "tuned")]) == 0
+    told = capsys.readouterr().out
+    assert "written to" in told
+    assert "note:" not in told
     load_causal(str(tmp_path / "tuned"), device="cpu")
-    assert main([*words, "--out", str(tmp_path / "tuned"), "--device", "cpu"]) == 2
+    assert main([*words, few, "--out", str(tmp_path / "tuned")]) == 2
+    assert main([*words, many, "--out", str(tmp_path / "again")]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"tuned on the targets of {many} of {n_train} train rows" in told
+    assert f"--rows {few} leaves most rows unseen" in told

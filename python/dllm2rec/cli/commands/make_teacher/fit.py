@@ -108,16 +108,24 @@ def _fit(method: Method, request: FitRequest) -> None:
     check_device(request.device)
 
     encodes = method is Method.contrastive
-    losses = _of_encoder(request) if encodes else _of_causal(method, request)
+    losses, n_train = _of_encoder(request) if encodes else _of_causal(method, request)
     if request.json:
         print_json({"out": str(out), "losses": losses})
         return
     what = "nats per row" if encodes else "nats per token"
     say(f"loss {losses[0]:.3f} at first, {losses[-1]:.3f} at last, in {what}")
     say(f"written to {out}")
+    n_learnt = min(n_train, request.form["rows"] or n_train)
+    if 2 * n_learnt > n_train:
+        say(
+            f"note: tuned on the targets of {n_learnt:,} of {n_train:,} train rows, which lists "
+            "for these rows will repeat; a student learns little from what it is shown anyway: "
+            f"--rows {max(1, n_train // 3)} leaves most rows unseen"
+        )
 
 
-def _of_causal(method: Method, request: FitRequest) -> list[float]:
+def _of_causal(method: Method, request: FitRequest) -> tuple[list[float], int]:
+    """The losses, and how many train rows there are."""
     check_folders_there(request.dataset)
     from dllm2rec.data.formats.load_dataset import load_dataset
     from dllm2rec.llm.causal import load_causal
@@ -131,10 +139,11 @@ def _of_causal(method: Method, request: FitRequest) -> list[float]:
     with phases() as told:
         losses = tune_causal(causal, data, form, report=told)
     save_causal(causal, request.out)
-    return losses
+    return losses, len(data.train)
 
 
-def _of_encoder(request: FitRequest) -> list[float]:
+def _of_encoder(request: FitRequest) -> tuple[list[float], int]:
+    """The same of an encoder."""
     check_folders_there(request.dataset)
     from dllm2rec.data.formats.load_dataset import load_dataset
     from dllm2rec.llm.tune_encoder import EncoderTuneForm, tune_encoder
@@ -144,4 +153,5 @@ def _of_encoder(request: FitRequest) -> list[float]:
     data = load_dataset(request.dataset)
     device = str(choose_device(request.device))
     with phases() as told:
-        return tune_encoder(request.model, data, form, request.out, device=device, report=told)
+        losses = tune_encoder(request.model, data, form, request.out, device=device, report=told)
+    return losses, len(data.train)
