@@ -102,6 +102,10 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "train.max_gradient_norm": ("longer gradients are scaled to this length; 0: never", ""),
     "train.ema_decay": ("evaluate an exponential average of the weights; 0: the last weights", ""),
     "train.precision": ("`exact`, or `mixed`: a GPU's products with all items in float16", ""),
+    "train.shard_items": (
+        "under torchrun: each process holds a part of the item table, its moments and its scores",
+        "",
+    ),
     "train.refit": ("then train what was chosen again, on train and validation rows", ""),
     "train.save_every_s": ("seconds between the states that `--resume` continues from", ""),
     "train.seed": ("the one seed of a training", ""),

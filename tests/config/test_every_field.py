@@ -101,6 +101,7 @@ ELSEWHERE = {
     "train.prefix_rows",
     "train.refit",
     "train.precision",
+    "train.shard_items",
 }
 
 

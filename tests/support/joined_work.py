@@ -40,6 +40,21 @@ from dllm2rec.train.loop import Training, fit
 from dllm2rec.train.resume_run import resume_run
 from dllm2rec.train.step import Stepper
 from dllm2rec.train.train_run import train_run
+from tests.support.sharded_work import (
+    sharded_refusals as sharded_refusals,
+)
+from tests.support.sharded_work import (
+    sharded_resumed as sharded_resumed,
+)
+from tests.support.sharded_work import (
+    sharded_runs as sharded_runs,
+)
+from tests.support.sharded_work import (
+    sharded_stopped as sharded_stopped,
+)
+from tests.support.sharded_work import (
+    sharded_trainings as sharded_trainings,
+)
 from tests.support.worlds import N_ITEMS, cycle_dataset, oracle_teacher
 
 CPU = torch.device("cpu")

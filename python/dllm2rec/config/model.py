@@ -180,6 +180,7 @@ class TrainConfig(Section):
     # Validation, checkpoints and test use an exponential average of the weights; 0: the last ones.
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     precision: Literal["exact", "mixed"] = "exact"  # of a GPU's products with all items
+    shard_items: bool = False  # under torchrun: each process holds a part of the item table
     refit: bool = False  # then train what was chosen again, on the validation rows as well
     save_every_s: NonNegative = 30.0  # seconds between the states that --resume continues from
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -220,11 +221,10 @@ class Config(Section):
             max_length: L.
             has_users: whether the rows are those of a log: then most of a user's places are rows.
         """
-        if self.train.all_places != "auto":
-            return self.train.all_places
+        if self.train.all_places != "auto" or self.train.shard_items:
+            return self.train.all_places is True
         is_causal = self.student.name != "caser" and self.variant == "default"
-        is_dear = max_length > LONG_WINDOW or self.student.n_blocks > 1
-        return is_causal and is_dear and has_users
+        return is_causal and has_users and (max_length > LONG_WINDOW or self.student.n_blocks > 1)
 
     @field_validator("variant", mode="before")
     @classmethod

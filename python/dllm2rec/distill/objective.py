@@ -19,14 +19,17 @@ from dllm2rec.distill.authors_objective import AuthorsObjective
 from dllm2rec.distill.baselines.embedding_losses import loss_of_targets
 from dllm2rec.distill.baselines.objective import list_loss
 from dllm2rec.distill.batch import Batch
-from dllm2rec.distill.catalogue_loss import catalogue_terms_of
+from dllm2rec.distill.catalogue_loss import backend_of, catalogue_terms_of
 from dllm2rec.distill.choose_loss import list_meaning, term_spec
 from dllm2rec.distill.fused_objective import FusedObjective
 from dllm2rec.distill.losses import list_alone
+from dllm2rec.distill.sharded.objective import ShardedObjective
 from dllm2rec.distill.step_buffers import StepBuffers
 from dllm2rec.distill.torch_objective import TorchObjective
+from dllm2rec.kernels.catalogue.terms import TermSpec
 from dllm2rec.students import Student
 from dllm2rec.students.fused_sasrec import can_fuse
+from dllm2rec.students.sharded import is_sharded, own_items
 
 
 class Objective(Protocol):
@@ -141,6 +144,8 @@ def _of_scores(
         )
         return AuthorsObjective(config, propensity, has_lists, buffers)
     spec = term_spec(config, student.n_items, has_lists=has_lists, device=propensity.device)
+    if is_sharded(student):
+        return _sharded(student, config, propensity, in_softmax, spec)
     is_fused = spec is not None
     buffers = StepBuffers.of(
         student,
@@ -157,3 +162,23 @@ def _of_scores(
     has_ranking = has_lists and not config.distillation.takes_share
     other = list_loss(config, propensity) if has_ranking else None
     return TorchObjective(config, propensity, in_softmax, has_ranking, buffers, other)
+
+
+def _sharded(
+    student: Student,
+    config: Config,
+    propensity: Tensor,
+    in_softmax: Tensor | None,
+    spec: TermSpec | None,
+) -> ShardedObjective:
+    """The objective of a table in parts; what has none was refused before the run."""
+    own = own_items(student.n_items)
+    assert spec is not None  # noqa: S101 - for mypy
+    return ShardedObjective(
+        spec,
+        propensity[own] / config.loss.dro_temperature,
+        None if in_softmax is None else in_softmax[own],
+        own,
+        backend_of(propensity.device),
+        StepBuffers(),
+    )

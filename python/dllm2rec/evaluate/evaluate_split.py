@@ -29,10 +29,12 @@ from dllm2rec.evaluate.rows.among_drawn import (
     offset_as_bonuses,
     with_drawn,
 )
+from dllm2rec.evaluate.rows.sharded_ranks import sharded_rank_counts
 from dllm2rec.runtime.distributed import gathered, process_blocks
 from dllm2rec.students import Student
 from dllm2rec.students.memory.device_memory import DeviceMemory, memory_on
 from dllm2rec.students.memory.pair_memory import PairMemory
+from dllm2rec.students.sharded import ShardedEmbedding, is_sharded
 
 SPLITS = ("validation", "test")
 KS = (1, 5, 10, 20)
@@ -133,6 +135,7 @@ def split_counts(
     """
     lists = SplitLists(rows, exclude_seen=exclude_seen) if lists is None else lists
     blocks = torch.split(torch.arange(len(rows)), BLOCK_ROWS)
+    shared = shared and not is_sharded(student)  # whose items all processes rank, for all rows
     mine = process_blocks(len(blocks)) if shared else range(len(blocks))
     # A memory's bonuses are many: one block's at a time.
     together = TOGETHER if memory is None else 1
@@ -176,6 +179,7 @@ class EncodedBlock:
         windows: sequences (B, L) and lengths (B,).
         listed: the items that `offset` moves, or None.
         offset: what is added to their scores.
+        own: which items `items` and `bias` are, where other processes hold the others; else None.
     """
 
     users: Tensor
@@ -185,6 +189,7 @@ class EncodedBlock:
     windows: tuple[Tensor, Tensor]
     listed: CheckedWindow | None
     offset: float
+    own: slice | None = None
 
     def bonuses(self, memory: PairMemory | DeviceMemory) -> Bonuses:
         """What a memory, of `memory_on` this device, adds to the scores of these rows."""
@@ -195,6 +200,11 @@ class EncodedBlock:
 
     def counts(self, bonuses: Bonuses | None) -> RankCounts:
         """Rank the targets."""
+        if self.own is not None:
+            moves = self.listed, self.offset
+            return sharded_rank_counts(
+                self.users, self.items, self.targets, self.own, self.bias, *moves
+            )
         return fused_rank_counts(
             self.users,
             self.items,
@@ -254,7 +264,8 @@ def encode_block(
         listed = lists.of_rows(number, rows, lengths, targets)
         offset = float(student.window_offset)
     users = torch.cat(encoded)
-    return EncodedBlock(users, items, bias, targets, (sequences, lengths), listed, offset)
+    own = student.embedding.own if isinstance(student.embedding, ShardedEmbedding) else None
+    return EncodedBlock(users, items, bias, targets, (sequences, lengths), listed, offset, own)
 
 
 def history_lists(

@@ -26,6 +26,7 @@ from dllm2rec.runtime.processes import size as size
 # enough that a run whose machine hangs does not cost a night. Gloo notices one that ends at once.
 TIMEOUT_S = 600.0
 BROADCAST_BYTES = 4096  # the longest path of Linux
+PIECE_ROWS = 1 << 20  # of a table that is sent at once
 _NEEDED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -147,13 +148,49 @@ def average_gradients(
 
 
 def gathered(table: Tensor, what: str) -> Tensor:
-    """Add up integers of which each process filled its own places and left zeros elsewhere.
+    """Add up the processes' tensors, in place: often of zeros but for the process's own places.
 
     Raises:
         OthersEndedError: another process ended or does not answer.
     """
     if size() > 1:
         _reduce(table, dist.ReduceOp.SUM, what)
+    return table
+
+
+def agreed(*facts: bool) -> list[bool]:
+    """Which facts hold in any process, the same answer in all."""
+    found = torch.tensor([int(fact) for fact in facts])
+    _reduce(found, dist.ReduceOp.MAX, "agreeing")
+    return [bool(one) for one in found.tolist()]
+
+
+@torch.no_grad()
+def rows_to_first(own_rows: Tensor, n_rows: int, n_shared: int) -> Tensor:
+    """Bring the rows of a table that lies in parts to the CPU of the first process.
+
+    Args:
+        own_rows: this process's, in the order of the processes.
+        n_rows: of the table in the end; rows beyond those of the processes are zeros.
+        n_shared: rows of all processes, of which the first `r * n_shared // size()` lie before
+            those of process r.
+
+    Returns:
+        The table in the first process; elsewhere nothing that counts.
+    """
+    shape = (n_rows if is_first() else 0, *own_rows.shape[1:])
+    table = torch.zeros(shape, dtype=own_rows.dtype)
+    starts = [number * n_shared // size() for number in range(size() + 1)]
+    if is_first():
+        table[: starts[1]] = own_rows.cpu()
+    with _others_answer("gathering the table"):
+        for number in range(1, size()):
+            for first in range(starts[number], starts[number + 1], PIECE_ROWS):
+                stop = min(first + PIECE_ROWS, starts[number + 1])
+                if is_first():
+                    dist.recv(table[first:stop], number)
+                elif rank() == number:
+                    dist.send(own_rows[first - starts[number] : stop - starts[number]].cpu(), 0)
     return table
 
 

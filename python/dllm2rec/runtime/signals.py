@@ -35,6 +35,15 @@ class Interrupts:
         if came is not None:
             raise came
 
+    @property
+    def came(self) -> bool:
+        """Whether a signal is held back."""
+        return self._came is not None
+
+    def join(self) -> None:
+        """Be stopped by the next `check` as by SIGTERM: another process is."""
+        self._came = self._came or SystemExit(SIGTERM_EXIT)
+
     @contextmanager
     def deferred(self) -> Iterator[None]:
         """Hold signals back within the block, which calls `check` where it can stop."""

@@ -23,6 +23,7 @@ from dllm2rec.runtime.distributed import is_first, size
 from dllm2rec.storage.output_folder import check_output
 from dllm2rec.students.build import student_faults
 from dllm2rec.teacher.knowledge import TeacherKnowledge, check_teacher
+from dllm2rec.train.sharded.faults import shard_faults
 from dllm2rec.train.train_student import student_config
 
 STUDENTS: tuple[str, ...] = get_args(StudentConfig.model_fields["name"].annotation)
@@ -144,6 +145,7 @@ def _student_faults(
                 has_vectors=has_vectors,
                 variant=own.variant,
             )
+            yield from shard_faults(own, dataset.n_items, has_teacher=with_teacher)
 
 
 def _device(config: Config) -> Iterator[torch.device]:

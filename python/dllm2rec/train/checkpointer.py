@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from dllm2rec.runs.checkpoint import Checkpoint, save_checkpoint
 from dllm2rec.runs.epoch_log import append_epoch, rewrite_epochs
 from dllm2rec.runs.training_state import TrainingState, save_state
 from dllm2rec.runs.trial import Trial, trial_of
-from dllm2rec.runtime.distributed import is_first
+from dllm2rec.runtime.distributed import agreed, is_first
 from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.storage.pointers import pointer_of_weight
+from dllm2rec.students.sharded import is_sharded, whole_student
 from dllm2rec.tracking.metric_names import SELECTION
 from dllm2rec.train.loop import Record, Training, TrainingCallback
 
@@ -46,18 +47,26 @@ class Checkpointer(TrainingCallback):
         self._interrupts = interrupts
         self._max_length = max_length
         self._saved = time.monotonic()
+        self._stops_together = False
         # Drops what a killed process left of a line, and epochs after its state: they are redone.
         if is_first():
             rewrite_epochs(folder, records)
 
     def after_step(self, training: Training) -> None:
         """Save the state every `train.save_every_s`, then act on a signal that came."""
-        if time.monotonic() - self._saved >= training.config.train.save_every_s:
+        due = time.monotonic() - self._saved >= training.config.train.save_every_s
+        if is_sharded(training.student):  # all take part in saving, and in stopping
+            due, self._stops_together = agreed(due and is_first(), self._interrupts.came)
+            if self._stops_together:
+                self._interrupts.join()
+        if due:
             self.save_state(training)
         self._interrupts.check()
 
-    def released(self) -> AbstractContextManager[None]:
-        """Let a signal end the validation pass at once."""
+    def released(self, training: Training) -> AbstractContextManager[None]:
+        """Let a signal end the validation pass at once, unless others would wait for this one."""
+        if is_sharded(training.student):
+            return nullcontext()
         return self._interrupts.released()
 
     def after_epoch(self, training: Training, record: Record) -> None:
@@ -65,10 +74,11 @@ class Checkpointer(TrainingCallback):
         trial = trial_of(training.config)
         pointers = self._pointers(record, trial)
         self.records.append({**trial._asdict(), **record})
+        student = whole_student(training.student) if pointers else None  # of all processes' parts
         if not is_first():
             return
-        if pointers:
-            student, config = training.student, training.config
+        if student is not None:
+            config = training.config
             best = Checkpoint(student, config, student.n_items, self._max_length, record)
             save_checkpoint(self.folder, f"{trial}-epoch-{record['epoch']:.0f}", best, pointers)
         append_epoch(self.folder, self.records[-1])
@@ -89,6 +99,8 @@ class Checkpointer(TrainingCallback):
     def save_state(self, training: Training) -> None:
         """Save the state of the training."""
         if not is_first():
+            if is_sharded(training.student):
+                training.tensors()  # its part goes to the first
             return
         state = TrainingState(
             tensors=training.tensors(),
@@ -104,7 +116,12 @@ class Checkpointer(TrainingCallback):
         self._saved = time.monotonic()
 
     def save_interrupted(self, training: Training) -> None:
-        """Save the state of a training that is stopped here, and say how to resume it."""
+        """Save the state of a training that is stopped here, and say how to resume it.
+
+        Of a table in parts only where all stop at the same step; else what was saved stays.
+        """
+        if is_sharded(training.student) and not self._stops_together:
+            return
         self.save_state(training)
         if not is_first():
             return

@@ -12,6 +12,7 @@ from dllm2rec.config.model import Config
 from dllm2rec.data.dataset import SequenceDataset
 from dllm2rec.runtime.signals import Interrupts
 from dllm2rec.students.memory.pair_memory import PairCounts
+from dllm2rec.students.sharded import shard
 from dllm2rec.teacher.knowledge import TeacherKnowledge
 from dllm2rec.tracking.progress import Progress
 from dllm2rec.train.loop import Training
@@ -46,6 +47,9 @@ class TrainingContext:
     def new_training(self, config: Config) -> Training:
         """A training of one ranking weight before its first step: weights from the seed."""
         torch.manual_seed(config.train.seed)
-        student = make_student(config, self.dataset, self.teacher).to(self.device)
+        student = make_student(config, self.dataset, self.teacher)
+        if config.train.shard_items:
+            student = shard(student)
+        student = student.to(self.device)
         weight = max(config.distillation.ranking_weights)
         return Training(student, self.data.for_ranking_weight(weight), config)

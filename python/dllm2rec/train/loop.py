@@ -22,10 +22,12 @@ from dllm2rec.evaluate.metrics import rank_metrics
 from dllm2rec.runs.training_state import TrainingState
 from dllm2rec.runtime.distributed import check_same, process_noise_offset, seed_step
 from dllm2rec.students import Student
+from dllm2rec.students.sharded import is_sharded, own_tensors, replicated, whole_tensors
 from dllm2rec.tracking.metric_names import SELECTION, SELECTION_K
 from dllm2rec.tracking.progress import Progress
 from dllm2rec.train.loss_readout import loss_readout
 from dllm2rec.train.nonfinite import report as nonfinite_report
+from dllm2rec.train.sharded.step import ShardedStepper
 from dllm2rec.train.step import Stepper
 
 Record = dict[str, float]
@@ -37,7 +39,7 @@ class TrainingCallback:
     def after_step(self, training: Training) -> None:
         """Called between two steps: a state saved here resumes exactly there."""
 
-    def released(self) -> AbstractContextManager[None]:
+    def released(self, training: Training) -> AbstractContextManager[None]:
         """Entered around the validation pass, which may be interrupted at any moment."""
         return nullcontext()
 
@@ -65,11 +67,11 @@ def walk(
         for _ in training.steps(progress):
             callback.after_step(training)
             yield None
-        check_same(training.stepper.parameters, f"epoch {training.epoch + 1}")
+        check_same(replicated(training.student), f"epoch {training.epoch + 1}")
         losses = training.losses()
         training.stepper.optimizer.swap_average()
         try:
-            with callback.released():
+            with callback.released(training):
                 record = training.validated(losses)
         except BaseException:
             training.stepper.optimizer.swap_average()
@@ -100,15 +102,13 @@ class Training:
         rows = data.rows if passes is None else data.rows.in_passes(passes.capacity)
         self.stepper = _stepper(student, rows, data, config)
         self.records: list[Record] = []
-        self.step = 0
-        self.seconds = 0.0
+        self.step, self.seconds = 0, 0.0
         self._epoch_sampler = EpochSampler(
             len(data.rows.rows), data.sampler, config.train, self.device, passes
         )
         seen = config.evaluation.exclude_seen
         self._lists = SplitLists(data.validation, exclude_seen=seen)
-        self._order = torch.empty(0, dtype=torch.int64)
-        self._drawn_epoch = -1
+        self._order, self._drawn_epoch = torch.empty(0, dtype=torch.int64), -1
 
     @property
     def device(self) -> torch.device:
@@ -201,7 +201,8 @@ class Training:
         stepper = self.stepper
         result = {f"student.{name}": value for name, value in self.student.state_dict().items()}
         result |= {f"optimizer.{name}": value for name, value in stepper.optimizer.state().items()}
-        result |= {"loss_sum": stepper.loss_sum, "generator": torch.get_rng_state()}
+        others = {"loss_sum": stepper.loss_sum, "generator": torch.get_rng_state()}
+        result = whole_tensors(self.student, result) | others
         if stepper.buffers.noise is not None:
             result["noise"] = stepper.buffers.noise
         if self.device.type == "cuda":
@@ -216,7 +217,7 @@ class Training:
         Raises:
             ArtifactError: a tensor is missing, or has another shape.
         """
-        tensors, stepper = state.tensors, self.stepper
+        tensors, stepper = own_tensors(self.student, state.tensors), self.stepper
         noise = stepper.buffers.noise
         try:
             self.student.load_state_dict(_named(tensors, "student."))
@@ -274,8 +275,7 @@ class Training:
 
 
 def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    names = [name for name in tensors if name.startswith(prefix)]
-    return {name.removeprefix(prefix): tensors[name] for name in names}
+    return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
 
 
 def selection_ks(config: Config) -> tuple[int, ...]:
@@ -290,7 +290,8 @@ def _stepper(student: Student, rows: TrainingRows, data: TrainingData, config: C
         shape = (len(rows.rows), data.sampler.n_negatives)
         negatives = torch.zeros(shape, dtype=torch.int32, device=device)
     student.train()
-    stepper = Stepper(student, rows, config, propensity=propensity, negatives=negatives)
+    kind = ShardedStepper if is_sharded(student) else Stepper
+    stepper = kind(student, rows, config, propensity=propensity, negatives=negatives)
     torch.manual_seed(config.train.seed)
     if stepper.buffers.noise is not None:
         stepper.buffers.noise.add_(process_noise_offset())

@@ -7,7 +7,7 @@ where torch's leaves a GPU mostly idle on a model of twenty small tensors and on
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from dllm2rec.config.model import TrainConfig
+from dllm2rec.runtime.distributed import gathered
+from dllm2rec.students import Student
+from dllm2rec.students.sharded import is_sharded, replicated
 from dllm2rec.train.nonfinite.guard import NonFiniteGuard
 from dllm2rec.train.private_torch import AdamSettings, AdamState, adam_, copy_each_
 
@@ -24,6 +27,7 @@ LARGE = 1 << 14  # above this a tensor is copied by a kernel of its own
 ALIGNED = 32
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
+Norm = Callable[[Sequence[Tensor | None]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -84,28 +88,58 @@ class Optimizer(Protocol):
         """Set the averages to the present weights."""
 
 
-def make_optimizer(student: nn.Module, config: TrainConfig, n_rows: int) -> Optimizer:
+def make_optimizer(student: Student, config: TrainConfig, n_rows: int) -> Optimizer:
     """Choose the form for the student's device. On CUDA its weights move into flat memory."""
     parameters = list(student.parameters())
     schedule = Schedule.of(config, n_rows)
+    if is_sharded(student):
+        return HostOptimizer(parameters, config, schedule, _norm_over_processes(student))
     if parameters[0].device.type != "cuda":
         return HostOptimizer(parameters, config, schedule)
     return DeviceOptimizer(parameters, config, schedule)
 
 
+def _norm(gradients: Sequence[Tensor | None]) -> Tensor:
+    return torch.nn.utils.get_total_norm([g for g in gradients if g is not None])
+
+
+def _norm_over_processes(student: Student) -> Norm:
+    """The norm of all gradients where items lie in parts, the same number in all processes."""
+    shared = {id(weight) for weight in replicated(student)}
+    is_shared = [id(weight) in shared for weight in student.parameters()]
+
+    def norm(gradients: Sequence[Tensor | None]) -> Tensor:
+        pairs = list(zip(gradients, is_shared, strict=True))
+        own = _norm([g for g, in_all in pairs if not in_all]).square()
+        return (
+            gathered(own, "the gradient's norm") + _norm([g for g, a in pairs if a]) ** 2
+        ).sqrt()
+
+    return norm
+
+
 class HostOptimizer:
-    """On the CPU."""
+    """On the CPU, and for a table in parts on CUDA too.
+
+    Args:
+        norm: the norm of the gradients, of which this process may hold a part.
+    """
 
     def __init__(
-        self, parameters: list[nn.Parameter], config: TrainConfig, schedule: Schedule
+        self,
+        parameters: list[nn.Parameter],
+        config: TrainConfig,
+        schedule: Schedule,
+        norm: Norm = _norm,
     ) -> None:
         self.parameters = parameters
+        self._norm = norm
         self.config = config
         self.schedule = schedule
         self.n_updates = 0
         self.first = [torch.zeros_like(p) for p in parameters]
         self.second = [torch.zeros_like(p) for p in parameters]
-        self._step_counts = torch.zeros(len(parameters))
+        self._step_counts = torch.zeros(len(parameters), device=parameters[0].device)
         self.steps = [*self._step_counts.unbind()]
         averages = config.ema_decay > 0
         self.average = [p.detach().clone() for p in parameters] if averages else []
@@ -114,7 +148,7 @@ class HostOptimizer:
         self, gradients: Sequence[Tensor | None], terms: Tensor, guard: NonFiniteGuard, sums: Tensor
     ) -> None:
         """Apply one update unless something is not finite."""
-        norm = torch.nn.utils.get_total_norm([g for g in gradients if g is not None])
+        norm = self._norm(gradients)
         of_terms = terms.sum(1)
         of_terms = torch.cat([of_terms, of_terms.sum(0, keepdim=True)])
         guard.note(torch.isfinite(of_terms).all() & torch.isfinite(norm))

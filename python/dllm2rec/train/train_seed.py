@@ -84,6 +84,7 @@ def train_seed(seed_run: SeedRun, context: TrainingContext) -> Generator[None, N
             yield from _train_to_end(training, progress, checkpointer)
         reached = max(record[SELECTION] for record in training.records)
         progress.finish(f"validation {SELECTION} {reached:.4f}")
+        del training  # its memory, before the chosen student is loaded
     wait_for_all(f"{seed_run.name}: saved")
     checkpoint = _chosen(seed_run, context)
     if config.train.refit and REFIT not in checkpoint.record:

@@ -1,0 +1,1 @@
+"""The loss over a table of which every process holds a part."""

@@ -1,0 +1,1 @@
+"""Training a table of which every process holds a part."""
