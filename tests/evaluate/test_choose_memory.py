@@ -96,6 +96,7 @@ class _Knowing(Student):
         torch.nn.Module.__init__(self)
         self.n_items, self.max_length = student.n_items, student.max_length
         self.window_offset = None
+        self.embedding = student.embedding  # of all items; no score is made of it
         self.parameter = torch.nn.Parameter(torch.eye(N_ITEMS))
 
     def item_table(self) -> None:
@@ -193,10 +194,12 @@ def test_what_was_chosen_is_a_remark_after_the_last_training(tmp_path: Path) -> 
         distillation={"ranking_weight": (0.1, 0.3)},
     )
     train(tmp_path / "cycle", config, baseline=False, progress=Watching())
-    *trainings, remark = told
+    *trainings, first, second = told
     assert [line.split()[0] for line in trainings] == ["start", "finish", "start", "finish"]
-    assert remark.startswith("sasrec + dllm2rec: pair memory (weight ")
-    assert "validation ndcg@20 0." in remark
+    for weight, remark in (("0.1", first), ("0.3", second)):
+        begins = f"sasrec + dllm2rec (ranking weight {weight}): pair memory (weight "
+        assert remark.startswith(begins)
+        assert "validation ndcg@20 0." in remark
 
 
 def test_a_run_killed_after_its_memory_was_saved_ends_with_the_same_row(
